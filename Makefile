@@ -1,0 +1,55 @@
+# Short names for what people do here. What depends on what is in dvc.yaml, and only there.
+SHELL := bash
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+ENVIRONMENT := .venv/.complete
+PROFILES = $(sort $(basename $(notdir $(wildcard profiles/*.yaml))))
+
+.PHONY: help setup reproduce test lint use metrics plots readme clean distclean
+
+help: ## List what `make` can do
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' Makefile
+
+setup: $(ENVIRONMENT) ## Build .venv, if it is not there or not up to date (TORCH_INDEX=, PYTHON=: see configs/setup.sh)
+
+$(ENVIRONMENT): pyproject.toml configs/setup.sh configs/constraints.txt configs/requirements-data.txt \
+		$(wildcard configs/standins/*/pyproject.toml)
+	@configs/setup.sh
+	@touch $@
+
+reproduce: setup ## Run the pipeline, as far as anything changed, and show the table
+	@dvc repro
+	@cat metrics/table.md
+
+test: setup ## Run the tests
+	@pytest
+
+lint: setup ## Check style, formatting and types
+	@ruff check .
+	@ruff format --check .
+	@mypy
+
+use: ## Make PROFILE=name the params.yaml (the old one stays as params.yaml.old)
+	@if [ -z "$(PROFILE)" ] || [ ! -f "profiles/$(PROFILE).yaml" ]; then \
+		echo "error: no profile '$(PROFILE)'; next: make use PROFILE=name, name being one of: $(PROFILES)" >&2; exit 1; fi
+	@if [ -f params.yaml ]; then cp params.yaml params.yaml.old; fi
+	@cp "profiles/$(PROFILE).yaml" params.yaml
+	@echo "params.yaml is now profile $(PROFILE); next: make reproduce"
+
+metrics: setup ## Show the scores, and how they differ from the last commit
+	@dvc metrics show
+	@dvc metrics diff
+
+plots: setup ## Draw the plots into dvc_plots/index.html
+	@dvc plots show
+
+readme: setup ## Write the README's tables from dvc.yaml and metrics/table.md
+	@python docs/readme_tables.py --write
+
+clean: ## Remove data/ and models/; .work and DVC's cache stay, so `make reproduce` trains nothing again
+	rm -rf data models dvc_plots
+
+distclean: clean ## Also remove .work, DVC's cache and .venv: `make reproduce` then starts from nothing
+	rm -rf .dvc/cache .dvc/tmp .work .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis

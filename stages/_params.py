@@ -1,0 +1,276 @@
+"""params.yaml as one typed model: an unknown key, a wrong type or a bad value is named with its cure."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from text2sql.records import UserError
+
+Positive = Annotated[int, Field(gt=0)]
+Rate = Annotated[float, Field(gt=0, lt=1)]
+Fraction = Annotated[float, Field(ge=0, lt=1)]
+Commit = Annotated[str, Field(pattern=r"^[0-9a-f]{40}$")]
+
+
+class Section(BaseModel):
+    """A group of parameters; every key is required, none beside those named is allowed."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class FetchData(Section):
+    """Where the raw rows come from."""
+
+    source: Literal["embedded", "folder", "hub"]
+    seed: int
+    train_rows: Positive
+    test_rows: Positive
+    hub_dataset: str | None
+    hub_revision: Commit | None
+    sha256: dict[str, str]
+
+
+class TinyModel(Section):
+    """Shape and schooling of the built-in base model."""
+
+    seed: int
+    rows: Positive
+    vocab_size: Positive
+    hidden_size: Positive
+    layers: Positive
+    heads: Positive
+    kv_heads: Positive
+    learning_rate: Rate
+    max_steps: Positive
+
+
+class FetchModel(Section):
+    """Where the base model comes from."""
+
+    source: Literal["embedded", "package", "hub"]
+    package: str | None
+    hub_model: str | None
+    hub_revision: Commit | None
+    tiny: TinyModel
+
+
+class Prepare(Section):
+    """How much of the raw data is used; null means all of it."""
+
+    train_limit: Positive | None
+    test_limit: Positive | None
+
+
+class DedupeTest(Section):
+    """Which contamination rules remove a training row."""
+
+    question: bool
+    same_sql: bool
+
+
+class ConvertSchema(Section):
+    """How test schemas become CREATE TABLE."""
+
+    backend: Literal["rules", "sqlite"]
+
+
+class IndexExamples(Section):
+    """Embedding of the training questions."""
+
+    embedding_model: str
+    batch_size: Positive
+
+
+class RetrieveExamples(Section):
+    """Few-shot examples of the retrieval arms."""
+
+    top_k: Positive
+    candidates: Positive
+    reranker: str
+
+    @model_validator(mode="after")
+    def _candidates_cover_top_k(self) -> RetrieveExamples:
+        if self.candidates < self.top_k:
+            raise ValueError(f"candidates must be at least top_k ({self.top_k})")
+        return self
+
+
+class Prompt(Section):
+    """The form of the schema in every prompt."""
+
+    schema_types: bool
+
+
+class Training(Section):
+    """What all training stages share."""
+
+    template: str
+    cutoff_len: Positive
+    global_batch: Positive
+    device_batch: Positive
+    scheduler: Literal["cosine", "cosine_with_min_lr", "linear", "constant"]
+    warmup_ratio: Fraction
+    weight_decay: Annotated[float, Field(ge=0)]
+    precision: Literal["fp32", "bf16"]
+    seed: int
+    logging_steps: Positive
+    save_steps: Positive
+    threads: Positive
+
+    @model_validator(mode="after")
+    def _sizes_divide(self) -> Training:
+        if self.global_batch % self.device_batch:
+            raise ValueError(f"global_batch must be a multiple of device_batch ({self.device_batch})")
+        if self.save_steps % self.logging_steps:
+            # a checkpoint between two log lines would lose the running mean of the loss
+            raise ValueError(f"save_steps must be a multiple of logging_steps ({self.logging_steps})")
+        return self
+
+
+class FullArm(Section):
+    """Full fine-tuning."""
+
+    enabled: bool
+    learning_rate: Rate
+    max_steps: Positive
+
+
+class LoraArm(FullArm):
+    """Fine-tuning of low-rank adapters."""
+
+    rank: Positive
+    alpha: Positive
+    targets: Annotated[list[str], Field(min_length=1)]
+
+
+class Predict(Section):
+    """How SQL is generated; decoding is greedy."""
+
+    engine: Literal["transformers"]
+    max_new_tokens: Positive
+    batch_tokens: Positive
+    max_batch: Positive
+    threads: Positive
+
+
+class Evaluate(Section):
+    """Limits of one query's execution."""
+
+    timeout_s: Annotated[float, Field(gt=0)]
+    max_rows: Positive
+
+
+class Arm(Section):
+    """What is compared: weights, and questions with or without retrieved examples."""
+
+    weights: Literal["models/base", "models/lora32", "models/lora128", "models/full", "models/lora"]
+    questions: Literal["data/test", "data/examples/embedding", "data/examples/rerank"]
+
+
+class Params(Section):
+    """The whole of params.yaml, one section a stage."""
+
+    profile: str
+    fetch_data: FetchData
+    fetch_model: FetchModel
+    prepare: Prepare
+    dedupe_test: DedupeTest
+    convert_schema: ConvertSchema
+    index_examples: IndexExamples
+    retrieve_examples: RetrieveExamples
+    prompt: Prompt
+    training: Training
+    train_lora32: LoraArm
+    train_lora128: LoraArm
+    train_full: FullArm
+    lora: LoraArm
+    predict: Predict
+    evaluate: Evaluate
+    arms: Annotated[dict[str, Arm], Field(min_length=1)]
+
+    @model_validator(mode="after")
+    def _sources_are_named(self) -> Params:
+        _require(
+            self.fetch_data.source == "hub",
+            "fetch_data",
+            self.fetch_data,
+            "hub_dataset",
+            "hub_revision",
+        )
+        _require(
+            self.fetch_model.source == "hub",
+            "fetch_model",
+            self.fetch_model,
+            "hub_model",
+            "hub_revision",
+        )
+        _require(self.fetch_model.source == "package", "fetch_model", self.fetch_model, "package")
+        return self
+
+    @model_validator(mode="after")
+    def _names_tell_the_rank(self) -> Params:
+        for rank, arm in ((32, self.train_lora32), (128, self.train_lora128)):
+            if arm.rank != rank:
+                raise ValueError(f"train_lora{rank}.rank must be {rank}; your own rank goes into lora.rank")
+        return self
+
+    @model_validator(mode="after")
+    def _arms_are_trained(self) -> Params:
+        trained = {
+            "models/lora32": self.train_lora32,
+            "models/lora128": self.train_lora128,
+            "models/full": self.train_full,
+            "models/lora": self.lora,
+        }
+        for name, arm in self.arms.items():
+            if arm.weights in trained and not trained[arm.weights].enabled:
+                raise ValueError(f"arms.{name} uses {arm.weights}, whose training has enabled: false")
+        return self
+
+
+def load_params(path: str | Path = "params.yaml") -> Params:
+    """Read and check params.yaml.
+
+    UserError: the file is missing or not YAML, or a value is not allowed (all such are listed).
+    """
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+        return Params.model_validate(yaml.safe_load(text))
+    except FileNotFoundError as error:
+        raise UserError(f"{path}: no such file; `make use PROFILE=embedded` writes it") from error
+    except yaml.YAMLError as error:
+        raise UserError(f"{path}: not YAML: {error}") from error
+    except ValidationError as error:
+        raise UserError(f"{path}: {_explain(error)}\nmend it, or `make use PROFILE=embedded`") from error
+
+
+def _require(needed: bool, section: str, values: Section, *keys: str) -> None:
+    missing = [key for key in keys if getattr(values, key) is None]
+    if needed and missing:
+        raise ValueError(f"{section}.{missing[0]} is needed with {section}.source: {values.source}")  # type: ignore[attr-defined]
+
+
+def _explain(error: ValidationError) -> str:
+    return "; ".join(_sentence(dict(fault)) for fault in error.errors())
+
+
+def _sentence(fault: dict[str, object]) -> str:
+    key = ".".join(str(part) for part in fault["loc"]) or "params"  # type: ignore[attr-defined]
+    if fault["type"] == "extra_forbidden":
+        return f"{key}: unknown key; allowed beside it: {_siblings(fault)}"
+    if fault["type"] == "missing":
+        return f"{key}: missing"
+    return f"{key}: {fault['msg']} (found {fault['input']!r})" if fault["loc"] else str(fault["msg"])
+
+
+def _siblings(fault: dict[str, object]) -> str:
+    model: type[BaseModel] | None = Params
+    for part in fault["loc"][:-1]:  # type: ignore[index]
+        field = model.model_fields.get(str(part)) if model else None
+        annotation = field.annotation if field else Arm  # only arms are keyed by free names
+        model = annotation if isinstance(annotation, type) and issubclass(annotation, BaseModel) else Arm
+    return ", ".join(model.model_fields) if model else ""

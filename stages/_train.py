@@ -1,0 +1,53 @@
+"""What the four training stages share: their command line, and parameters turned into a recipe."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from stages._main import stage_main
+from stages._params import FullArm, LoraArm, Training, load_params
+from text2sql.records import replacing
+from text2sql.training.recipe import Lora, Recipe
+from text2sql.training.run import train
+
+NO_LOSS = "step,loss,learning_rate\n"
+
+
+def recipe_from(training: Training, arm: FullArm) -> Recipe:
+    """The recipe of one arm: what all arms share, and what is its own."""
+    lora = Lora(arm.rank, arm.alpha, tuple(arm.targets)) if isinstance(arm, LoraArm) else None
+    return Recipe(
+        **training.model_dump(),
+        learning_rate=arm.learning_rate,
+        max_steps=arm.max_steps,
+        lora=lora,
+    )
+
+
+def training_command(stage: str, section: str) -> click.Command:
+    """The command of the training stage `stage`, whose parameters lie in `section` of params.yaml."""
+
+    @click.command(name=stage)
+    @click.option("--base", type=Path, required=True, help="Folder of the base model.")
+    @click.option("--train", "dataset", type=Path, required=True, help="LLaMA-Factory dataset folder.")
+    @click.option("--output", type=Path, required=True, help="Folder of the trained weights.")
+    @click.option("--loss", type=Path, required=True, help="CSV of the loss by step.")
+    @stage_main
+    def command(base: Path, dataset: Path, output: Path, loss: Path) -> None:
+        params = load_params()
+        arm: FullArm = getattr(params, section)
+        if arm.enabled:
+            train(recipe_from(params.training, arm), base, dataset, output, loss, stage)
+        else:
+            _leave_empty(section, output, loss)
+
+    return command
+
+
+def _leave_empty(section: str, output: Path, loss: Path) -> None:
+    click.echo(f"{section}.enabled is false: {output} stays empty", err=True)
+    output.mkdir(parents=True, exist_ok=True)
+    with replacing(loss) as file:
+        file.write(NO_LOSS)

@@ -1,0 +1,122 @@
+"""Stage evaluate: runs an arm's predictions and the gold queries, compares and scores them."""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import click
+
+from stages._main import stage_main
+from stages._params import load_params
+from text2sql.evaluation import EVALUATOR_VERSION
+from text2sql.evaluation.judge import UnreadableGold, database_path, judge
+from text2sql.evaluation.scores import Verdict, score_table
+from text2sql.records import (
+    ConvertedQuestion,
+    Prediction,
+    UserError,
+    read_records,
+    write_json,
+    write_jsonl,
+)
+
+# Flags of the official evaluator; both are off in the numbers that papers compare.
+FLAGS = {"keep_distinct": False, "plug_values": False}
+
+
+@click.command()
+@click.option("--arm", required=True)
+@click.option("--questions", required=True, type=click.Path(path_type=Path))
+@click.option("--predictions", required=True, type=click.Path(path_type=Path))
+@click.option("--databases", required=True, type=click.Path(path_type=Path))
+@click.option("--verdicts", required=True, type=click.Path(path_type=Path))
+@click.option("--metrics", required=True, type=click.Path(path_type=Path))
+@stage_main
+def main(
+    arm: str, questions: Path, predictions: Path, databases: Path, verdicts: Path, metrics: Path
+) -> None:
+    """Judge the predictions of ARM and write verdicts and scores."""
+    limits = load_params().evaluate.model_dump()
+    asked = read_questions(questions)
+    predicted = read_predictions(predictions, asked, arm)
+    check_databases(databases, asked)
+    try:
+        judged = judge(asked, predicted, databases, **limits, progress=print_progress)
+    except UnreadableGold as error:
+        cure = "write it as a plain SELECT or take it out, then `dvc repro convert_schema`"
+        raise UserError(f"{questions}, {error}; {cure}") from error
+    warn_of_gold_failures(judged, questions)
+    evaluator = {"version": EVALUATOR_VERSION, **FLAGS, **limits}
+    write_jsonl(verdicts, judged)
+    write_json(metrics, {**score_table(judged), "evaluator": evaluator})
+
+
+def read_questions(path: Path) -> list[ConvertedQuestion]:
+    """Read the test questions. UserError: there are none, or a row number comes twice."""
+    questions = read_records(path, ConvertedQuestion)
+    cure = "`dvc repro convert_schema` writes the file anew"
+    if not questions:
+        raise UserError(f"{path}: holds no questions; {cure}")
+    twice = _repeated(question.row for question in questions)
+    if twice:
+        raise UserError(f"{path}: {_rows(twice)} more than once; {cure}")
+    return questions
+
+
+def read_predictions(path: Path, questions: Sequence[ConvertedQuestion], arm: str) -> dict[int, str]:
+    """Read SQL by row. UserError: rows are missing, repeated, unknown or without text."""
+    predictions = read_records(path, Prediction)
+    asked = {question.row for question in questions}
+    rows = {prediction.row for prediction in predictions}
+    faults = {
+        "more than once": _repeated(prediction.row for prediction in predictions),
+        "missing": sorted(asked - rows),
+        "not among the questions": sorted(rows - asked),
+        "without SQL text": [p.row for p in predictions if not isinstance(p.sql, str)],
+    }
+    found = [f"{_rows(wrong)} {fault}" for fault, wrong in faults.items() if wrong]
+    if found:
+        counts = f"{len(predictions)} predictions for {len(asked)} questions"
+        raise UserError(f"{path}: {counts}: {'; '.join(found)}; `dvc repro predict@{arm}`")
+    return {prediction.row: prediction.sql for prediction in predictions}
+
+
+def check_databases(databases: Path, questions: Iterable[ConvertedQuestion]) -> None:
+    """Find every missing database before a query runs. UserError: names them all."""
+    needed = sorted({question.db_id for question in questions})
+    missing = [db_id for db_id in needed if not database_path(databases, db_id).is_file()]
+    if missing:
+        first = database_path(databases, missing[0])
+        raise UserError(
+            f"{first}: no such file; {len(missing)} of {len(needed)} databases are missing: "
+            f"{', '.join(missing)}; `dvc repro fetch_data` brings them"
+        )
+
+
+def warn_of_gold_failures(verdicts: Iterable[Verdict], questions: Path) -> None:
+    """Say on stderr which gold queries fail; they count neither as right nor as wrong."""
+    for verdict in verdicts:
+        if verdict.ex is None:
+            what = f"{questions}, row {verdict.row} (database {verdict.db_id})"
+            print(f"warning: {what}: left out, {verdict.error}", file=sys.stderr)
+
+
+def print_progress(done: int, total: int, db_id: str) -> None:
+    """Say on stderr how far the arm has come."""
+    print(f"evaluate: {done} of {total} questions done, now {db_id}", file=sys.stderr)
+
+
+def _repeated(rows: Iterable[int]) -> list[int]:
+    return sorted(row for row, count in Counter(rows).items() if count > 1)
+
+
+def _rows(rows: Sequence[int]) -> str:
+    shown = ("row " if len(rows) == 1 else "rows ") + ", ".join(map(str, rows[:5]))
+    return f"{shown} and {len(rows) - 5} others" if len(rows) > 5 else shown
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,189 @@
+"""Bring the raw rows and test files to data/raw/, from the built-in generator, a folder or the hub.
+
+Writes train/NAME.jsonl (rows of question or prompt, context, answer), test.json (DB-GPT-Hub's form)
+and databases/ID/ID.sqlite; the embedded source also planted.json, which tells prepare's successors
+which training rows were planted as leaks.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+
+from stages._main import stage_main
+from stages._output import copy_file, replacing_folder
+from stages._params import FetchData, load_params
+from text2sql.records import UserError, read_json, write_jsonl
+from text2sql.schema.ddl import write_ddl
+from text2sql.schema.sqlite import read_sqlite
+from text2sql.workstore import hash_path
+
+_DEFAULT_FOLDER = "../shared/data"
+_CURE = "set TEXT2SQL_REAL_DATA to the folder that holds it, or `make use PROFILE=embedded`"
+
+
+@click.command(help=__doc__)
+@click.option("--output", type=click.Path(path_type=Path), required=True)
+@stage_main
+def main(output: Path) -> None:
+    config = load_params().fetch_data
+    with replacing_folder(output) as folder:
+        if config.source == "embedded":
+            fetch_embedded(folder, config)
+        else:
+            fetch_outside(folder, config)
+
+
+class OutsideFolder:
+    """A folder of outside files; each is checked against its SHA-256 where one is given."""
+
+    def __init__(self, root: Path, sha256: dict[str, str]) -> None:
+        self.root = root
+        self._sha256 = sha256
+        self._unread = set(sha256)
+
+    @classmethod
+    def from_environment(cls, sha256: dict[str, str]) -> OutsideFolder:
+        """The folder TEXT2SQL_REAL_DATA, else ../shared/data. UserError: there is none."""
+        root = Path(os.environ.get("TEXT2SQL_REAL_DATA") or _DEFAULT_FOLDER)
+        if not root.is_dir():
+            raise UserError(f"{root}: no such folder; {_CURE}")
+        return cls(root, sha256)
+
+    def file(self, name: str) -> Path:
+        """The path of a file, given relative to the folder. UserError: missing, or other bytes."""
+        path, expected = self.root / name, self._sha256.get(name)
+        if not path.is_file():
+            raise UserError(f"{path}: no such file; {_CURE}")
+        found = hash_path(path) if expected else None
+        if expected and found != expected.lower():
+            raise UserError(
+                f"{path}: its SHA-256 is not the one in params.yaml, fetch_data.sha256: expected "
+                f"{expected}, found {found}; bring the expected file, or mend params.yaml"
+            )
+        self._unread.discard(name)
+        return path
+
+    def databases(self, below: str) -> Iterator[tuple[str, Path]]:
+        """Every ID with BELOW/ID/ID.sqlite, sorted. UserError: there is none, or other bytes."""
+        files = (self.root / below).glob("*/*.sqlite")
+        names = sorted(path.stem for path in files if path.stem == path.parent.name)
+        if not names:
+            raise UserError(f"{self.root / below}: holds no ID/ID.sqlite; {_CURE}")
+        for name in names:
+            yield name, self.file(f"{below}/{name}/{name}.sqlite")
+
+    def refuse_unread(self) -> None:
+        """UserError: a checksum is given for a file that was not read, so it guards nothing."""
+        if self._unread:
+            names = ", ".join(sorted(self._unread))
+            raise UserError(
+                f"params.yaml, fetch_data.sha256: nothing reads {names} in {self.root}; "
+                "take the entry out or mend its name"
+            )
+
+
+def fetch_embedded(folder: Path, config: FetchData) -> None:
+    """Make the built-in benchmark. UserError: checksums are given, which nothing would check."""
+    from text2sql.embedded import build_benchmark
+
+    if config.sha256:
+        raise UserError("params.yaml: fetch_data.sha256 must be {} with fetch_data.source: embedded")
+    build_benchmark(folder, config.seed, config.train_rows, config.test_rows)
+
+
+def fetch_outside(folder: Path, config: FetchData) -> None:
+    """Test files and training rows; what is near is checked before the long download."""
+    outside = OutsideFolder.from_environment(config.sha256)
+    fetch_test(outside, folder)
+    if config.source == "folder":
+        fetch_spider(outside, folder)
+    outside.refuse_unread()
+    if config.source == "hub":
+        fetch_hub(folder, config)
+
+
+def fetch_spider(outside: OutsideFolder, folder: Path) -> None:
+    """Training rows of Spider (schemas read from its databases) and of sql-create-context."""
+    databases = dict(outside.databases("spider/train_database"))
+    questions = _spider_questions(outside.file("spider/train_spider.json"))
+    rows = [row for row in questions if row["db_id"] in databases]
+    _say_skipped(row["db_id"] for row in questions if row["db_id"] not in databases)
+    contexts = {db_id: write_ddl(read_sqlite(databases[db_id])) for db_id in {row["db_id"] for row in rows}}
+    write_jsonl(
+        folder / "train" / "spider.jsonl",
+        (_raw_row(row["question"], contexts[row["db_id"]], row["query"]) for row in rows),
+    )
+    context_rows = outside.file("sql_create_context/train.jsonl")
+    copy_file(context_rows, folder / "train" / "sql_create_context.jsonl")
+
+
+def fetch_hub(folder: Path, config: FetchData) -> None:
+    """Stream the training rows from the hub at its pinned revision.
+
+    UserError: the hub cannot be reached, or has no such data set or revision.
+    """
+    import datasets
+    import httpx
+    from huggingface_hub.errors import HfHubHTTPError
+
+    try:
+        rows = datasets.load_dataset(
+            config.hub_dataset, revision=config.hub_revision, split="train", streaming=True
+        )
+        count = write_jsonl(folder / "train" / "hub.jsonl", rows)
+    except (
+        OSError,
+        ValueError,
+        datasets.exceptions.DatasetsError,
+        HfHubHTTPError,
+        httpx.HTTPError,
+    ) as error:
+        raise UserError(
+            f"cannot fetch {config.hub_dataset} at revision {config.hub_revision} from the hub: "
+            f"{type(error).__name__}: {error}; check the network and params.yaml, fetch_data, or "
+            "work without a network: `make use PROFILE=embedded`"
+        ) from error
+    if not count:
+        raise UserError(f"{config.hub_dataset} at revision {config.hub_revision} holds no row")
+
+
+def fetch_test(outside: OutsideFolder, folder: Path) -> None:
+    """The test questions and the databases that their answers are run on."""
+    copy_file(outside.file("spider/dev_sql.json"), folder / "test.json")
+    for db_id, path in outside.databases("spider/database"):
+        copy_file(path, folder / "databases" / db_id / f"{db_id}.sqlite")
+
+
+def _spider_questions(path: Path) -> list[dict[str, Any]]:
+    rows = read_json(path)
+    if not isinstance(rows, list):
+        raise UserError(f"{path}: expected a JSON list of rows, found {type(rows).__name__}; {_CURE}")
+    for number, row in enumerate(rows):
+        if not isinstance(row, dict) or not {"question", "query", "db_id"} <= set(row):
+            raise UserError(f"{path}, row {number}: expected question, query and db_id; {_CURE}")
+    return rows
+
+
+def _raw_row(question: str, context: str, answer: str) -> dict[str, str]:
+    return {"question": question, "context": context, "answer": answer}
+
+
+def _say_skipped(db_ids: Iterator[str]) -> None:
+    missing = Counter(db_ids)
+    if missing:
+        named = ", ".join(f"{db_id} ({rows} rows)" for db_id, rows in sorted(missing.items()))
+        print(
+            f"fetch_data: {missing.total()} rows of Spider train skipped, whose database is missing: {named}",
+            file=sys.stderr,
+        )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,63 @@
+"""Bring the base model into one folder: `python -m stages.fetch_model --raw data/raw --output models/base`.
+
+params.yaml, fetch_model.source, says from where: trained here, out of a Python package, or the hub.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import click
+
+from stages._main import stage_main
+from stages._params import Params, load_params
+from text2sql.embedded.base_model import Shape, build_base_model
+from text2sql.embedded.benchmark import base_rows
+from text2sql.hub_model import fetch_hub_model
+from text2sql.packaged_model import convert_packaged_model
+from text2sql.records import read_json
+from text2sql.training.recipe import Recipe
+
+
+@click.command(help=__doc__)
+@click.option("--raw", required=True, type=click.Path(path_type=Path), help="Raw inputs.")
+@click.option("--output", required=True, type=click.Path(path_type=Path), help="Folder to write.")
+@stage_main
+def main(raw: Path, output: Path) -> None:
+    params = load_params()
+    SOURCES[params.fetch_model.source](params, raw, output)
+
+
+def _embedded(params: Params, raw: Path, output: Path) -> None:
+    """Train the tiny model on simple questions, none of which the test asks."""
+    tiny = params.fetch_model.tiny
+    asked = [question["input"] for question in read_json(raw / "test.json")]
+    shape = Shape(tiny.vocab_size, tiny.hidden_size, tiny.layers, tiny.heads, tiny.kv_heads)
+    shared = params.training.model_dump() | {"seed": tiny.seed}
+    recipe = Recipe(**shared, learning_rate=tiny.learning_rate, max_steps=tiny.max_steps)
+    rows = base_rows(tiny.seed, tiny.rows, asked)
+    build_base_model(rows, shape, recipe, params.prompt.schema_types, output)
+
+
+def _from_package(params: Params, raw: Path, output: Path) -> None:
+    package = params.fetch_model.package
+    assert package, "load_params requires it"
+    convert_packaged_model(package, output)
+
+
+def _from_hub(params: Params, raw: Path, output: Path) -> None:
+    repo, revision = params.fetch_model.hub_model, params.fetch_model.hub_revision
+    assert repo and revision, "load_params requires them"
+    fetch_hub_model(repo, revision, output)
+
+
+SOURCES: dict[str, Callable[[Params, Path, Path], None]] = {
+    "embedded": _embedded,
+    "package": _from_package,
+    "hub": _from_hub,
+}
+
+
+if __name__ == "__main__":
+    main()

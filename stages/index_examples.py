@@ -1,0 +1,39 @@
+"""Embed the training questions and put them into a Milvus Lite index with the model's name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from stages._main import stage_main
+from stages._output import replacing_folder
+from stages._params import load_params
+from text2sql.records import TrainingRow, UserError, read_records, write_json
+
+
+@click.command(help=__doc__)
+@click.option("--train", required=True, type=click.Path(path_type=Path), help="Holds rows.jsonl.")
+@click.option("--output", required=True, type=click.Path(path_type=Path), help="Folder to write.")
+@stage_main
+def main(train: Path, output: Path) -> None:
+    settings = load_params().index_examples
+    rows = read_records(train / "rows.jsonl", TrainingRow)
+    if not rows:
+        raise UserError(f"{train}/rows.jsonl: no rows to index; `dvc repro dedupe_test` makes them")
+
+    # imported here: they take seconds, and refusals above should not wait for them
+    from text2sql.retrieval.embed import load_embedder
+    from text2sql.retrieval.index import build_index
+
+    embedder = load_embedder(settings.embedding_model, settings.batch_size)
+    vectors = embedder.embed([row.question for row in rows])
+    # Milvus Lite 3.2 writes the same bytes for the same rows, so its folder can be the DVC output.
+    with replacing_folder(output) as folder:
+        build_index(folder / "examples.db", [row.id for row in rows], vectors)
+        # The search must embed its questions by the same model, so the index says which.
+        write_json(folder / "meta.json", {**settings.model_dump(), "dimension": vectors.shape[1]})
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,38 @@
+"""Stage report: puts the arms of params.yaml side by side."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from stages._main import stage_main
+from stages._params import load_params
+from text2sql.records import replacing, write_json
+from text2sql.report import table
+
+FOLDER = click.Path(path_type=Path)
+
+
+@click.command()
+@click.option("--verdicts", type=FOLDER, required=True, help="Folder of ARM.jsonl, a verdict a line.")
+@click.option("--metrics", type=FOLDER, required=True, help="Folder of ARM.json, an arm's scores.")
+@click.option("--loss", type=FOLDER, required=True, help="Folder of train_ARM.csv, the loss histories.")
+@click.option("--summary", type=FOLDER, required=True, help="Written: accuracy by arm, as JSON.")
+@click.option("--table", "table_path", type=FOLDER, required=True, help="Written: the page, as Markdown.")
+@click.option("--plots", type=FOLDER, required=True, help="Written: accuracy by arm and hardness, as CSV.")
+@stage_main
+def main(verdicts: Path, metrics: Path, loss: Path, summary: Path, table_path: Path, plots: Path) -> None:
+    """Write the summary, the table and the plot data, and print the table."""
+    arms = list(load_params().arms)
+    scores = table.read_scores(arms, metrics, verdicts)
+    page = table.page(scores, table.read_losses(arms, loss))
+    write_json(summary, table.summary(scores))
+    table.write_accuracy_by_hardness(plots, scores)
+    with replacing(table_path) as file:
+        file.write(page)
+    click.echo(page)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,117 @@
+"""Few-shot examples for every test question, by embedding alone and reranked.
+
+`python -m stages.retrieve_examples --index ... --train ... --test ... --output ...` writes
+embedding/test.jsonl and rerank/test.jsonl: the test rows, each with its `examples`, best first.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from stages._main import stage_main
+from stages._output import replacing_folder
+from stages._params import load_params
+from text2sql.progress import Progress
+from text2sql.records import (
+    ConvertedQuestion,
+    TrainingRow,
+    UserError,
+    read_json,
+    read_records,
+    write_jsonl,
+)
+
+if TYPE_CHECKING:
+    from text2sql.retrieval.index import Hit
+    from text2sql.retrieval.rerank import Reranker
+
+
+@click.command(help=__doc__)
+@click.option("--index", required=True, type=click.Path(path_type=Path), help="By index_examples.")
+@click.option("--train", required=True, type=click.Path(path_type=Path), help="Holds rows.jsonl.")
+@click.option("--test", required=True, type=click.Path(path_type=Path), help="Holds test.jsonl.")
+@click.option("--output", required=True, type=click.Path(path_type=Path), help="Folder to write.")
+@stage_main
+def main(index: Path, train: Path, test: Path, output: Path) -> None:
+    settings = load_params().retrieve_examples
+    rows = {row.id: row for row in read_records(train / "rows.jsonl", TrainingRow)}
+    questions = read_records(test / "test.jsonl", ConvertedQuestion)
+    model, batch_size = _read_meta(index / "meta.json")
+
+    # imported here: they take seconds, and refusals above should not wait for them
+    from text2sql.retrieval.embed import load_embedder
+    from text2sql.retrieval.index import search_index
+    from text2sql.retrieval.rerank import load_reranker
+
+    embedder = load_embedder(model, batch_size)
+    reranker = load_reranker(settings.reranker, embedder)
+    vectors = embedder.embed([question.question for question in questions])
+    found = search_index(index / "examples.db", vectors, settings.candidates)
+    _check_known(found, rows, index)
+    reranked = _rerank(questions, found, rows, reranker)
+    with replacing_folder(output) as folder:
+        for arm, ranking in (("embedding", found), ("rerank", reranked)):
+            examples = [_examples(hits[: settings.top_k], rows) for hits in ranking]
+            write_jsonl(folder / arm / "test.jsonl", _join(questions, examples))
+
+
+def _read_meta(path: Path) -> tuple[str, int]:
+    """The model that made the index: the questions must be embedded by the same."""
+    meta = read_json(path)
+    for key in ("embedding_model", "batch_size"):
+        if key not in meta:
+            raise UserError(f"{path}: no {key}; `dvc repro index_examples` writes it anew")
+    return meta["embedding_model"], meta["batch_size"]
+
+
+def _check_known(found: Sequence[Sequence[Hit]], rows: Mapping[str, TrainingRow], index: Path) -> None:
+    strange = sorted({row_id for hits in found for row_id, _ in hits} - rows.keys())
+    if strange:
+        raise UserError(
+            f"{index}: row {strange[0]} is not in train/rows.jsonl; "
+            "the index is of other rows: `dvc repro index_examples`"
+        )
+
+
+def _rerank(
+    questions: Sequence[ConvertedQuestion],
+    found: Sequence[Sequence[Hit]],
+    rows: Mapping[str, TrainingRow],
+    reranker: Reranker,
+) -> list[list[Hit]]:
+    """Order each question's hits by the reranker's score, equal ones by id."""
+    from text2sql.retrieval.index import DIGITS
+
+    ranking = []
+    progress = Progress(len(questions), "questions", "rerank")
+    for question, hits in zip(questions, found, strict=True):
+        ids = [row_id for row_id, _ in hits]
+        scores = reranker.score(question, [rows[row_id] for row_id in ids])
+        scored = [(i, round(score, DIGITS)) for i, score in zip(ids, scores, strict=True)]
+        ranking.append(sorted(scored, key=lambda hit: (-hit[1], hit[0])))
+        progress.advance()
+    return ranking
+
+
+def _examples(hits: Sequence[Hit], rows: Mapping[str, TrainingRow]) -> list[dict[str, Any]]:
+    return [_example(rows[row_id], score) for row_id, score in hits]
+
+
+def _example(row: TrainingRow, score: float) -> dict[str, Any]:
+    return {"id": row.id, "question": row.question, "ddl": row.ddl, "sql": row.sql, "score": score}
+
+
+def _join(
+    questions: Sequence[ConvertedQuestion], examples: Sequence[list[dict[str, Any]]]
+) -> list[dict[str, Any]]:
+    pairs = zip(questions, examples, strict=True)
+    return [{**dataclasses.asdict(question), "examples": shown} for question, shown in pairs]
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,96 @@
+"""Spider's hardness classes, by the rules and by the habits of the official script."""
+
+from __future__ import annotations
+
+import pytest
+
+from text2sql.evaluation.hardness import hardness
+
+NESTED = "a IN (SELECT a FROM u)"
+
+
+@pytest.mark.parametrize(
+    ("sql", "expected"),
+    [
+        ("SELECT count(*) FROM t", "easy"),
+        ("SELECT a FROM t WHERE b = 1;", "easy"),
+        ("SELECT a FROM t JOIN u ON t.a = u.a", "easy"),
+        ("SELECT a, b FROM t", "medium"),
+        ("SELECT a FROM t ORDER BY b LIMIT 1", "medium"),
+        ("SELECT a FROM t WHERE b LIKE 'x%'", "medium"),
+        ("SELECT a FROM t WHERE b = 1 OR b = 2", "medium"),
+        ("SELECT a FROM t JOIN u ON t.a = u.a WHERE b = 1 AND c = 2", "medium"),
+        ("SELECT a, max(b), min(c) FROM t GROUP BY a, d", "hard"),
+        ("SELECT a FROM t JOIN u ON t.a = u.a WHERE b = 1 ORDER BY c", "hard"),
+        (f"SELECT a FROM t WHERE {NESTED}", "hard"),
+        ("SELECT a FROM t EXCEPT SELECT a FROM u", "hard"),
+        (f"SELECT a FROM t WHERE {NESTED} UNION SELECT a FROM u", "extra"),
+        (f"SELECT a, b FROM t WHERE {NESTED}", "extra"),
+        ("SELECT a FROM t WHERE b = 1 GROUP BY a ORDER BY count(*) LIMIT 1", "extra"),
+    ],
+)
+def test_the_three_counts_decide_the_class(sql: str, expected: str) -> None:
+    assert hardness(sql) == expected
+
+
+def test_of_a_compound_only_the_first_select_is_counted() -> None:
+    second = "SELECT a, b FROM u WHERE c = 1 AND d = 2 ORDER BY a LIMIT 3"
+    assert hardness(f"SELECT a FROM t UNION {second}") == "hard"
+
+
+def test_a_chain_of_set_operations_counts_once() -> None:
+    assert hardness("SELECT a FROM t UNION SELECT a FROM u UNION SELECT a FROM v") == "hard"
+
+
+def test_a_subquery_in_from_counts_as_one_table() -> None:
+    assert hardness("SELECT count(*) FROM (SELECT a FROM t WHERE b = 1 AND c LIKE 'x')") == "easy"
+
+
+def test_each_not_counts_as_an_aggregate() -> None:
+    assert hardness("SELECT count(*) FROM t WHERE b NOT LIKE 'x'") == "medium"
+    # with two columns and two conditions the NOTs make the third of "others"
+    plain = "SELECT a, b FROM t WHERE c IN (1) AND d IN (2)"
+    assert hardness(plain) == "medium"
+    assert hardness(plain.replace(" IN", " NOT IN")) == "hard"
+
+
+def test_connectives_of_having_count_as_aggregates_and_its_aggregates_do_not() -> None:
+    having = "SELECT a FROM t GROUP BY a HAVING count(*) > 1"
+    assert hardness(having) == "easy"
+    assert hardness(having + " AND sum(b) > 1 AND avg(b) > 1") == "medium"
+
+
+def test_an_or_after_a_comparison_with_a_bare_column_is_lost() -> None:
+    join = "SELECT a FROM t JOIN u ON t.a = u.b"
+    assert hardness(join + " OR t.a = u.c") == hardness(join) == "easy"
+    assert hardness("SELECT a FROM t WHERE a = 'x' OR a = b") == "medium"
+
+
+def test_two_and_two_is_extra_though_two_and_three_is_hard() -> None:
+    assert hardness("SELECT a, b FROM t WHERE c = 1 AND d = 2 ORDER BY a") == "extra"
+    sql = "SELECT max(a), min(b) FROM t WHERE c = 1 AND d = 2 ORDER BY a"
+    assert hardness(sql) == "hard"
+
+
+def test_parentheses_around_conditions_change_nothing() -> None:
+    assert hardness("SELECT a FROM t WHERE (b = 1 OR (b = 2))") == "medium"
+
+
+def test_double_quoted_text_is_no_column() -> None:
+    assert hardness('SELECT a FROM t WHERE b = "x" OR b = "y" OR b = "z"') == "hard"
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "",
+        "hello",
+        "DROP TABLE t",
+        "SELECT FROM WHERE",
+        "SELECT 'open",
+        "SELECT a FROM t WHERE " + " OR ".join(["a = 1"] * 3000),
+    ],
+)
+def test_what_is_no_select_is_a_value_error(sql: str) -> None:
+    with pytest.raises(ValueError, match=r"cannot parse|not a SELECT"):
+        hardness(sql)

@@ -1,0 +1,170 @@
+"""The sandbox reads, and lets nothing else happen."""
+
+from __future__ import annotations
+
+import hashlib
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from text2sql.evaluation.sandbox import QueryError, Sandbox
+from text2sql.records import UserError
+
+ENDLESS = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n"
+CROSS_JOIN = "SELECT count(*) FROM " + ", ".join(f"singer s{i}" for i in range(30))
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Path:
+    # The folder's name holds what a URI would read as its own marks.
+    path = tmp_path / "50% of #1?" / "concert.sqlite"
+    path.parent.mkdir()
+    connection = sqlite3.connect(path)
+    connection.executescript(
+        "CREATE TABLE singer (name TEXT, age INT); CREATE TABLE band (name TEXT);"
+        "CREATE INDEX ages ON singer (age);"
+        "INSERT INTO singer VALUES ('Ann', 30), ('Bo', 41), ('Cy', NULL);"
+        "INSERT INTO band VALUES (CAST(x'436166E9' AS TEXT));"
+    )
+    connection.close()
+    return path
+
+
+@pytest.fixture
+def sandbox(database: Path) -> Iterator[Sandbox]:
+    with Sandbox(database, timeout_s=5.0, max_rows=100) as opened:
+        yield opened
+
+
+def kind_of(sandbox: Sandbox, sql: str) -> str:
+    with pytest.raises(QueryError) as caught:
+        sandbox.run(sql)
+    return caught.value.kind
+
+
+def test_a_select_returns_its_rows(sandbox: Sandbox) -> None:
+    rows = sandbox.run("SELECT name, age FROM singer ORDER BY name;")
+    assert rows == [("Ann", 30), ("Bo", 41), ("Cy", None)]
+
+
+def test_a_recursive_query_that_ends_is_allowed(sandbox: Sandbox) -> None:
+    sql = "WITH RECURSIVE n(i) AS (SELECT 1 UNION SELECT i + 1 FROM n WHERE i < 3) SELECT i FROM n"
+    assert sandbox.run(sql) == [(1,), (2,), (3,)]
+
+
+def test_bytes_that_are_not_utf8_are_dropped_from_text(sandbox: Sandbox) -> None:
+    assert sandbox.run("SELECT name FROM band") == [("Caf",)]
+
+
+def test_a_result_with_exactly_max_rows_is_returned(database: Path) -> None:
+    with Sandbox(database, timeout_s=5.0, max_rows=3) as sandbox:
+        assert len(sandbox.run("SELECT * FROM singer")) == 3
+
+
+@pytest.mark.parametrize(
+    ("sql", "kind"),
+    [
+        ("SELEC name FROM singer", "syntax"),
+        ("SELECT (name FROM singer", "syntax"),
+        ("SELECT name FROM singer WHERE", "syntax"),
+        ("SELECT 'open", "syntax"),
+        ("SELECT " + "(" * 10_000 + "1" + ")" * 10_000, "syntax"),
+        ("SELECT name FROM nobody", "no_such_table"),
+        ("SELECT height FROM singer", "no_such_column"),
+        ("SELECT name FROM singer, band", "ambiguous"),
+        ("SELECT 1" + " UNION ALL SELECT 1" * 1000, "other"),
+        ("SELECT " + "1+" * 5000 + "1", "other"),
+        ("SELECT '" + "x" * 200_000 + "'", "other"),
+        ("SELECT year(name) FROM singer", "other"),
+        ("SELECT ?", "other"),
+        ("SELECT :name", "other"),
+        ("SELECT zeroblob(1000000000)", "other"),
+        ("SELECT\0 1", "other"),
+        ("SELECT '\ud800'", "other"),
+        ("", "empty"),
+        (" ; ", "empty"),
+        ("-- I cannot answer that", "empty"),
+    ],
+)
+def test_a_failing_query_has_a_class(sandbox: Sandbox, sql: str, kind: str) -> None:
+    assert kind_of(sandbox, sql) == kind
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "DROP TABLE singer",
+        "DELETE FROM singer",
+        "INSERT INTO singer VALUES ('Di', 1)",
+        "WITH old AS (SELECT 9 AS age) UPDATE singer SET age = (SELECT age FROM old)",
+        "CREATE TABLE t (a)",
+        "CREATE TEMP TABLE t AS SELECT * FROM singer",
+        "ALTER TABLE singer RENAME TO s",
+        "ATTACH DATABASE '{other}' AS other",
+        "PRAGMA writable_schema = 1",
+        "PRAGMA table_info(singer)",
+        "BEGIN",
+        "REINDEX",
+        "ANALYZE",
+        "SELECT load_extension('{other}')",
+        "SELECT LOAD_EXTENSION('{other}')",
+        "SELECT 1; SELECT 2",
+        "SELECT 1; DROP TABLE singer",
+        "DROP TABLE singer; SELECT 1",
+    ],
+)
+def test_what_is_not_reading_is_denied_and_leaves_no_trace(
+    sandbox: Sandbox, database: Path, sql: str
+) -> None:
+    before = hashlib.sha256(database.read_bytes()).digest()
+    assert kind_of(sandbox, sql.format(other=database.parent / "other.db")) == "denied"
+    assert hashlib.sha256(database.read_bytes()).digest() == before
+    assert [path.name for path in database.parent.iterdir()] == ["concert.sqlite"]
+
+
+def test_a_copy_of_the_database_cannot_be_written(sandbox: Sandbox, database: Path) -> None:
+    # Not "denied": VACUUM INTO fails because no database may be attached.
+    assert kind_of(sandbox, f"VACUUM INTO '{database.parent / 'other.db'}'") == "other"
+    assert [path.name for path in database.parent.iterdir()] == ["concert.sqlite"]
+
+
+@pytest.mark.parametrize("sql", [ENDLESS, CROSS_JOIN])
+def test_a_query_without_end_is_stopped_at_its_deadline(database: Path, sql: str) -> None:
+    with Sandbox(database, timeout_s=0.05, max_rows=100) as sandbox:
+        assert kind_of(sandbox, sql) == "timeout"
+
+
+def test_the_sandbox_works_on_after_an_error(database: Path) -> None:
+    with Sandbox(database, timeout_s=0.5, max_rows=3) as sandbox:
+        for sql in (ENDLESS, "SELECT * FROM singer a, singer b", "DROP TABLE singer"):
+            kind_of(sandbox, sql)
+        assert sandbox.run("SELECT count(*) FROM singer") == [(3,)]
+
+
+def test_too_many_rows_are_an_error_and_not_cut_off(sandbox: Sandbox) -> None:
+    endless = ENDLESS.replace("count(*)", "i")
+    assert kind_of(sandbox, endless) == "too_many_rows"
+
+
+def test_few_rows_that_are_too_large_count_as_too_many(
+    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("text2sql.evaluation.sandbox.MAX_RESULT_BYTES", 25_000)
+    assert len(sandbox.run("SELECT zeroblob(8000) FROM singer")) == 3
+    assert kind_of(sandbox, "SELECT zeroblob(9000) FROM singer") == "too_many_rows"
+
+
+@pytest.mark.parametrize("content", [b"", b"<html>404</html>", b"SQLite format 3\0" + b"x" * 2000])
+def test_a_file_that_is_no_database_is_named(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "broken.sqlite"
+    path.write_bytes(content)
+    with pytest.raises(UserError, match=r"broken\.sqlite.*dvc repro"):
+        Sandbox(path, timeout_s=1.0, max_rows=1)
+
+
+def test_a_missing_file_is_named_and_not_created(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"absent\.sqlite.*dvc repro"):
+        Sandbox(tmp_path / "absent.sqlite", timeout_s=1.0, max_rows=1)
+    assert not list(tmp_path.iterdir())

@@ -1,0 +1,38 @@
+"""How prompts are put in batches."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from text2sql.inference.engine import plan_batches
+
+LENGTHS = st.dictionaries(st.integers(0, 99), st.integers(1, 300))
+SIZES = st.tuples(st.integers(1, 50), st.integers(1, 4000), st.integers(1, 20))
+
+
+@given(LENGTHS, SIZES)
+def test_every_prompt_is_in_one_batch(lengths: dict[int, int], sizes: tuple[int, int, int]) -> None:
+    batches = plan_batches(lengths, *sizes)
+    assert sorted(number for batch in batches for number in batch) == sorted(lengths)
+
+
+@given(LENGTHS, SIZES)
+def test_no_batch_exceeds_its_limits(lengths: dict[int, int], sizes: tuple[int, int, int]) -> None:
+    new, tokens, most = sizes
+    for batch in plan_batches(lengths, *sizes):
+        cost = len(batch) * (max(lengths[number] for number in batch) + new)
+        assert len(batch) <= most
+        assert cost <= tokens or len(batch) == 1
+
+
+@given(LENGTHS, SIZES)
+def test_the_plan_does_not_depend_on_the_order_of_the_prompts(
+    lengths: dict[int, int], sizes: tuple[int, int, int]
+) -> None:
+    turned = dict(reversed(lengths.items()))
+    assert plan_batches(lengths, *sizes) == plan_batches(turned, *sizes)
+
+
+def test_long_prompts_come_first_and_share_a_batch() -> None:
+    assert plan_batches({0: 10, 1: 90, 2: 12, 3: 95}, 5, 200, 8) == [[3, 1], [2, 0]]

@@ -1,0 +1,124 @@
+"""One statement out of what a model said: wrappings go, what is quoted stays."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from text2sql.inference.extract import extract_sql
+
+SQL = "SELECT name FROM singer WHERE age > 20"
+# quoted text; fences and tags inside quotes are beyond what extraction promises
+LITERALS = st.text(st.characters(exclude_characters="\0`<", exclude_categories=["Cs"])).map(
+    lambda text: "'" + text.replace("'", "''") + "'"
+)
+GAPS = st.sampled_from([" ", "\n", "\t\n  ", " -- why; not 'so\n", "/* no; ``` \n SELECT */", "\r\n"])
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        SQL,
+        f"  {SQL} ;\n",
+        f"```sql\n{SQL};\n```",
+        f"```sqlite\n{SQL}",
+        f"``` {SQL}```",
+        f"{SQL}\n```",
+        f"SQL: {SQL}",
+        f"<think>\n\n</think>\n\n{SQL}",
+        f"<think>\nMaybe SELECT 1; no.\n</think>\n{SQL}",
+        f"Maybe SELECT 1; no.\n</think>\n{SQL}",
+        f"<sql>{SQL}</sql>",
+        f"Here is the query:\n\n{SQL}\n\nIt returns every name.",
+        f"{SQL}\nThis query returns every name.",
+        f"Select all names from the singer table:\n{SQL}",
+        f"With a filter on the age (SQLite)\n{SQL};",
+        f"The answer is `{SQL}`, I think.",
+        f"You select names with {SQL}; that is all.",
+        f"The table is\n```sql\nCREATE TABLE singer (name, age);\n```\nso:\n```sql\n{SQL}\n```",
+        f"```sql\nCREATE VIEW v AS SELECT 1;\n```\n```sql\n{SQL}\n```",
+    ],
+)
+def test_wrappings_are_taken_off(raw: str) -> None:
+    assert extract_sql(raw) == SQL
+
+
+def test_the_first_of_several_statements_counts() -> None:
+    assert extract_sql(f"{SQL}; SELECT 2; SELECT 3") == SQL
+
+
+def test_of_several_fences_the_first_with_a_query_counts() -> None:
+    assert extract_sql(f"```sql\n{SQL}\n```\nor\n```sql\nSELECT 2\n```") == SQL
+
+
+def test_a_with_statement_is_kept_whole() -> None:
+    raw = "```\nWITH old AS (\n  SELECT * FROM singer\n)\nSELECT name\nFROM old;\n```"
+    assert extract_sql(raw) == "WITH old AS ( SELECT * FROM singer ) SELECT name FROM old"
+
+
+def test_the_word_with_in_prose_begins_no_statement() -> None:
+    assert extract_sql(f"with the join one gets: {SQL}") == SQL
+
+
+@pytest.mark.parametrize("raw", ["", "   ", "I cannot answer that.", "<think> SELECT 1", "selection"])
+def test_nothing_like_sql_gives_an_empty_string(raw: str) -> None:
+    assert extract_sql(raw) == ""
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        "SELECT name FROM singer WHERE id IN ( SELECT id FROM concert",
+        "SELECT name FROM singer WHERE age >",
+        "SELECT name FROM FROM singer",
+        "WITH old AS ( SELECT name FROM singer ) SELECT",
+        "SELECT name FROM singer UNION",
+    ],
+)
+def test_broken_sql_is_not_mended(broken: str) -> None:
+    assert extract_sql(broken.replace(" (", " (\n")) == broken
+    assert extract_sql(broken.replace(" SELECT", "\nSELECT").replace(" WHERE", "\n\nWHERE")) == broken
+
+
+@pytest.mark.parametrize("quotes", ['"a;b"', "[a;b -- c]", "'it''s; -- so'", '"a""b;"', "'\n\nNo\n'"])
+def test_what_is_quoted_stays_as_it_is(quotes: str) -> None:
+    assert extract_sql(f"SELECT {quotes}\nFROM t;") == f"SELECT {quotes} FROM t"
+
+
+def test_a_quote_left_open_is_no_reason_to_fail() -> None:
+    assert extract_sql("SELECT 'O'Brien' FROM t") == "SELECT 'O'Brien' FROM t"
+
+
+def test_a_model_that_repeats_itself_is_read_in_good_time() -> None:
+    raw = "SELECT (\nName\n\n'" * 2000
+    assert extract_sql(raw).startswith("SELECT ( Name")
+
+
+@given(st.text() | st.text("SELECTselect wWiIthH(`'\"[]<>/think*-;:.\n a", max_size=80))
+def test_any_text_is_read_without_error(raw: str) -> None:
+    assert isinstance(extract_sql(raw), str)
+    assert isinstance(extract_sql(f"SELECT {raw}"), str)
+
+
+@given(
+    LITERALS,
+    st.sampled_from(["{};", "```sql\n{}\n```", "So:\n{};\nSELECT 2", "<think>x</think>{}"]),
+)
+def test_a_string_survives_any_wrapping(literal: str, wrapping: str) -> None:
+    sql = f"SELECT name FROM singer WHERE name = {literal} AND age > 20"
+    assert extract_sql(wrapping.replace("{}", sql)) == sql
+
+
+@settings(max_examples=50)
+@given(st.lists(GAPS, min_size=7, max_size=7))
+def test_space_and_comments_between_words_become_one_space(gaps: list[str]) -> None:
+    words = SQL.split()
+    raw = "".join(word + gap for word, gap in zip(words, gaps, strict=False)) + words[-1]
+    assert extract_sql(raw) == SQL
+
+
+@given(LITERALS, GAPS)
+def test_extracting_twice_changes_nothing(literal: str, gap: str) -> None:
+    once = extract_sql(f"Look:{gap}SELECT{gap}{literal}{gap}FROM t; done")
+    assert extract_sql(once) == once

@@ -1,0 +1,121 @@
+"""Generation goes on where it was stopped, whatever the journal's last line looks like."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import pytest
+
+from text2sql.inference.journal import Journal, generate_all
+from text2sql.records import UserError
+
+PROMPTS = [[n] for n in range(7)]
+BATCHES = [[6, 2], [0, 1, 3], [5]]  # prompt 4 is in none
+ANSWERS = ["say 0", "say 1", "say 2 é\u2028", "say 3", "", "say 5", "say 6"]
+
+
+class Parrot:
+    """Answers at once, and keeps what it was asked; dies at the batch that holds `dies_at`."""
+
+    context = 10
+
+    def __init__(self, dies_at: int | None = None) -> None:
+        self.asked: list[list[int]] = []
+        self._dies_at = dies_at
+
+    def encode(self, messages: Sequence[Mapping[str, str]]) -> list[int]:
+        raise AssertionError("not part of generation")
+
+    def generate(self, prompts: Sequence[Sequence[int]]) -> list[str]:
+        numbers = [prompt[0] for prompt in prompts]
+        if self._dies_at in numbers:
+            raise KeyboardInterrupt
+        self.asked.append(numbers)
+        return [ANSWERS[number] for number in numbers]
+
+
+def run(journal: Path, engine: Parrot) -> list[str]:
+    return generate_all(engine, PROMPTS, BATCHES, journal, "test")
+
+
+@pytest.fixture
+def journal(tmp_path: Path) -> Path:
+    return tmp_path / "journal.jsonl"
+
+
+def test_answers_come_in_the_order_of_the_prompts(journal: Path) -> None:
+    assert run(journal, Parrot()) == ANSWERS
+
+
+def test_a_finished_run_is_not_generated_again(journal: Path) -> None:
+    run(journal, Parrot())
+    second = Parrot()
+    assert run(journal, second) == ANSWERS
+    assert second.asked == []
+
+
+def test_a_stopped_run_goes_on_with_the_batch_it_stopped_in(journal: Path) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        run(journal, Parrot(dies_at=5))
+    second = Parrot()
+    assert run(journal, second) == ANSWERS
+    assert second.asked == [[5]]
+
+
+def test_a_journal_cut_at_any_byte_leads_to_the_same_answers(journal: Path) -> None:
+    run(journal, Parrot())
+    whole = journal.read_bytes()
+    for size in range(len(whole)):
+        journal.write_bytes(whole[:size])
+        engine = Parrot()
+        assert run(journal, engine) == ANSWERS
+        assert journal.read_bytes() == whole
+        assert len(engine.asked) == len(BATCHES) - whole[:size].count(b"\n")
+
+
+def test_a_line_cut_short_is_noted(journal: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    journal.write_text('{"batch": 0, "pro')
+    run(journal, Parrot())
+    assert f"{journal}: the last line was cut short" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "nonsense",
+        "[]",
+        '{"batch": 0, "prompts": [6, 2]}',
+        '{"batch": 0, "prompts": [2, 6], "raw": ["a", "b"]}',
+        '{"batch": 0, "prompts": [6, 2], "raw": ["a"]}',
+        '{"batch": 0, "prompts": [6, 2], "raw": ["a", null]}',
+        '{"batch": 9, "prompts": [6, 2], "raw": ["a", "b"]}',
+        '{"batch": true, "prompts": [0, 1, 3], "raw": ["a", "b", "c"]}',
+        '{"batch": 2, "prompts": [5], "raw": ["say 5"]}',  # comes a second time
+    ],
+)
+def test_a_line_of_another_run_is_refused_by_number(journal: Path, line: str) -> None:
+    journal.write_text('{"batch": 2, "prompts": [5], "raw": ["say 5"]}\n' + line + "\n")
+    with pytest.raises(UserError, match=r"journal.jsonl, line 2: .*`rm "):
+        run(journal, Parrot())
+
+
+def test_a_full_disk_is_reported_with_what_is_kept(journal: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    log = Journal(journal, BATCHES)
+    log.append(0, ["say 6", "say 2"])
+
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(UserError, match=r"No space left on device; 1 of 3 batches are kept"):
+        log.append(1, ["say 0", "say 1", "say 3"])
+
+
+def test_each_batch_is_one_line_that_names_its_prompts(journal: Path) -> None:
+    run(journal, Parrot())
+    entries = [json.loads(line) for line in journal.read_text().splitlines()]
+    assert [entry["prompts"] for entry in entries] == BATCHES

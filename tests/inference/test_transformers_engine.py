@@ -1,0 +1,173 @@
+"""Generation by transformers, on a tiny random Qwen3."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from peft import PeftModel
+from safetensors.torch import load_file, save_file
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from tests.tiny import tiny_adapter, tiny_qwen3, tiny_tokenizer
+from text2sql.inference.transformers_engine import TransformersEngine
+from text2sql.inference.weights import Weights, resolve_weights
+from text2sql.prompts import messages
+from text2sql.records import UserError
+
+NEW_TOKENS = 24
+CHATS = [
+    messages("CREATE TABLE singer (name, age);", "How many singers are there?"),
+    messages("CREATE TABLE singer (name);", "Names?"),
+    messages("CREATE TABLE concert (year);\nCREATE TABLE stadium (name);", "What are the years?"),
+]
+
+pytestmark = pytest.mark.skipif(
+    torch.cuda.is_available(), reason="compares with float32 answers; a CUDA device gives bfloat16"
+)
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny_tokenizer(tiny_qwen3(tmp_path_factory.mktemp("models") / "base"))
+
+
+@pytest.fixture(scope="module")
+def adapter(base: Path) -> Path:
+    return tiny_adapter(base.parent / "lora", base)
+
+
+@pytest.fixture
+def copy(base: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(base, tmp_path / "copy"))
+
+
+def engine(folder: Path) -> TransformersEngine:
+    return TransformersEngine(resolve_weights(folder), NEW_TOKENS, threads=1)
+
+
+def answers(folder: Path) -> list[str]:
+    one = engine(folder)
+    return one.generate([one.encode(chat) for chat in CHATS])
+
+
+def test_a_prompt_ends_where_the_answer_without_thinking_begins(base: Path) -> None:
+    text = AutoTokenizer.from_pretrained(str(base)).decode(engine(base).encode(CHATS[1]))
+    assert text.endswith("Names?<|im_end|>\n<|im_start|>assistant\n<think>\n\n</think>\n\n")
+
+
+def test_a_batch_answers_as_each_prompt_alone(base: Path) -> None:
+    one = engine(base)
+    prompts = [one.encode(chat) for chat in CHATS]
+    assert len({len(prompt) for prompt in prompts}) == len(CHATS)  # padding is at work
+    assert one.generate(prompts) == [one.generate([prompt])[0] for prompt in prompts]
+
+
+def test_an_answer_is_the_likeliest_token_at_every_step(base: Path) -> None:
+    one = engine(base)
+    ids = one.encode(CHATS[0])
+    model = AutoModelForCausalLM.from_pretrained(str(base), dtype=torch.float32).eval()
+    start = len(ids)
+    while len(ids) < start + NEW_TOKENS and (len(ids) == start or ids[-1] != 2):
+        with torch.inference_mode():
+            ids.append(int(model(torch.tensor([ids])).logits[0, -1].argmax()))
+    expected = AutoTokenizer.from_pretrained(str(base)).decode(ids[start:], skip_special_tokens=True)
+    assert one.generate([ids[:start]]) == [expected]
+
+
+def test_two_runs_answer_alike(base: Path) -> None:
+    assert answers(base) == answers(base)
+
+
+def test_sampling_that_the_model_recommends_is_not_used(base: Path, copy: Path) -> None:
+    (copy / "generation_config.json").write_text(
+        '{"do_sample": true, "temperature": 9.0, "top_k": 50, "repetition_penalty": 2.0}'
+    )
+    assert answers(copy) == answers(base)
+
+
+def test_an_answer_ends_at_every_end_that_the_model_names(base: Path, copy: Path) -> None:
+    one = engine(base)
+    prompt = one.encode(CHATS[0])
+    (text,) = one.generate([prompt])
+    first = AutoTokenizer.from_pretrained(str(base)).encode(text, add_special_tokens=False)[0]
+    (copy / "generation_config.json").write_text(f'{{"eos_token_id": [{first}, 2]}}')
+    assert len(engine(copy).generate([prompt])[0]) < len(text)
+
+
+def test_an_adapter_answers_as_when_it_is_not_merged(base: Path, adapter: Path) -> None:
+    model = AutoModelForCausalLM.from_pretrained(str(base), dtype=torch.float32)
+    plain = PeftModel.from_pretrained(model, str(adapter)).eval()
+    one = engine(adapter)
+    ids = one.encode(CHATS[0])
+    output = plain.generate(
+        input_ids=torch.tensor([ids]),
+        attention_mask=torch.ones(1, len(ids), dtype=torch.long),
+        max_new_tokens=NEW_TOKENS,
+        do_sample=False,
+    )[0, len(ids) :]
+    expected = AutoTokenizer.from_pretrained(str(base)).decode(output, skip_special_tokens=True)
+    assert one.generate([ids]) == [expected]
+
+
+def test_an_adapter_changes_the_answers_of_its_base(base: Path, adapter: Path) -> None:
+    assert answers(adapter) != answers(base)
+
+
+def test_half_precision_leaves_the_positions_in_full_precision(
+    base: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("text2sql.inference.transformers_engine._dtype", lambda: torch.bfloat16)
+    one = engine(base)
+    assert len(one.generate([one.encode(CHATS[0])])) == 1
+    assert {parameter.dtype for parameter in one._model.parameters()} == {torch.bfloat16}
+    assert {buffer.dtype for buffer in one._model.buffers()} == {torch.float32}
+
+
+def test_the_context_is_the_models_own(base: Path) -> None:
+    assert engine(base).context == 512
+
+
+def test_weights_that_lack_a_layer_are_refused(copy: Path) -> None:
+    tensors = load_file(copy / "model.safetensors")
+    del tensors["model.layers.1.mlp.up_proj.weight"]
+    save_file(tensors, copy / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(UserError, match=r"layers\.1\.mlp\.up_proj"):
+        answers(copy)
+
+
+def test_an_adapter_that_lacks_a_layer_is_refused(adapter: Path, tmp_path: Path) -> None:
+    short = Path(shutil.copytree(adapter, tmp_path / "short"))
+    tensors = load_file(short / "adapter_model.safetensors")
+    del tensors[next(iter(tensors))]
+    save_file(tensors, short / "adapter_model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(UserError, match=r"short: cannot be read as a model"):
+        answers(short)
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "config.json", "tokenizer.json"])
+def test_a_damaged_file_is_refused_with_its_folder(copy: Path, name: str) -> None:
+    (copy / name).write_bytes((copy / name).read_bytes()[:100])
+    with pytest.raises(UserError, match=r"copy: cannot be read as a model: .*`dvc repro`"):
+        answers(copy)
+
+
+def test_a_tokenizer_without_a_chat_template_is_refused(copy: Path) -> None:
+    (copy / "chat_template.jinja").unlink()
+    with pytest.raises(UserError, match="no chat template"):
+        answers(copy)
+
+
+def test_too_little_memory_is_reported_with_the_parameter_to_lower(
+    base: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = TransformersEngine(Weights(base, "unread"), NEW_TOKENS, threads=1)
+
+    def exhausted(*_: object, **__: object) -> None:
+        raise torch.OutOfMemoryError
+
+    monkeypatch.setattr(one._model, "generate", exhausted)
+    with pytest.raises(UserError, match=r"lower predict\.batch_tokens"):
+        one.generate([[1, 2]])

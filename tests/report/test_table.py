@@ -1,0 +1,155 @@
+"""text2sql.report.table: what the page says, and what it refuses to say."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from text2sql.records import UserError
+from text2sql.report import table
+
+EVALUATOR = {"version": 1, "keep_distinct": False}
+
+
+def write_arm(root: Path, arm: str, verdicts: str, **changes: Any) -> None:
+    """Write an arm's files; `verdicts` has a mark a question: 1 right, 0 wrong, x gold fails."""
+    ex: dict[str, bool | None] = {"1": True, "0": False, "x": None}
+    rows = [{"row": row, "hardness": "easy", "ex": ex[mark]} for row, mark in enumerate(verdicts)]
+    judged = [row for row in rows if row["ex"] is not None]
+    percent = round(100 * sum(bool(row["ex"]) for row in judged) / len(judged), 1)
+    metrics = {
+        "ex": {"all": percent, "easy": percent, "medium": None, "hard": None, "extra": None},
+        "n": {"all": len(judged), "easy": len(judged), "medium": 0, "hard": 0, "extra": 0},
+        "ci95": {"all": {"low": 1.25, "high": 98.0}, "easy": {"low": 1.25, "high": 98.0}},
+        "errors": {},
+        "evaluator": EVALUATOR,
+    } | changes
+    (root / "verdicts").mkdir(exist_ok=True)
+    (root / "metrics").mkdir(exist_ok=True)
+    (root / "metrics" / f"{arm}.json").write_text(json.dumps(metrics))
+    lines = "".join(json.dumps(row) + "\n" for row in rows)
+    (root / "verdicts" / f"{arm}.jsonl").write_text(lines)
+
+
+def read(root: Path, *arms: str) -> list[table.ArmScores]:
+    return table.read_scores(arms, root / "metrics", root / "verdicts")
+
+
+def test_arms_keep_the_order_they_are_given_in(tmp_path: Path) -> None:
+    for arm in ("full", "baseline", "lora"):
+        write_arm(tmp_path, arm, "10")
+    page = table.page(read(tmp_path, "lora", "baseline", "full"))
+    assert page.index("| lora |") < page.index("| baseline |") < page.index("| full |")
+
+
+def test_a_row_shows_accuracy_interval_and_the_p_value_against_baseline(tmp_path: Path) -> None:
+    write_arm(tmp_path, "baseline", "00000001")
+    write_arm(tmp_path, "lora", "11111101")
+    lines = table.page(read(tmp_path, "baseline", "lora")).splitlines()
+    # six questions differ, all in favour of lora: p = 2 / 2**6
+    assert "| lora | 87.5 | – | – | – | 87.5 | 1.2 to 98.0 | 0.0312 |" in lines
+    assert "| baseline | 12.5 | – | – | – | 12.5 | 1.2 to 98.0 | – |" in lines
+
+
+def test_the_heading_gives_the_number_of_questions_of_each_level(tmp_path: Path) -> None:
+    write_arm(tmp_path, "baseline", "101")
+    assert "| easy (n=3) | medium (n=0) |" in table.page(read(tmp_path, "baseline"))
+
+
+def test_every_two_arms_have_a_p_value(tmp_path: Path) -> None:
+    for arm, verdicts in {"baseline": "0000", "lora": "1100", "full": "1111"}.items():
+        write_arm(tmp_path, arm, verdicts)
+    page = table.page(read(tmp_path, "baseline", "lora", "full"))
+    assert "| lora | 0.5000 |  |" in page
+    assert "| full | 0.1250 | 0.5000 |" in page
+
+
+def test_without_a_baseline_no_p_value_against_it_is_invented(tmp_path: Path) -> None:
+    write_arm(tmp_path, "lora", "11")
+    assert "| lora | 100.0 | – | – | – | 100.0 | 1.2 to 98.0 | – |" in table.page(read(tmp_path, "lora"))
+
+
+def test_a_tiny_p_value_is_not_shown_as_nought(tmp_path: Path) -> None:
+    write_arm(tmp_path, "baseline", "0" * 40)
+    write_arm(tmp_path, "full", "1" * 40)
+    assert "| < 0.0001 |" in table.page(read(tmp_path, "baseline", "full"))
+
+
+def test_questions_whose_gold_fails_are_named_and_not_counted(tmp_path: Path) -> None:
+    write_arm(tmp_path, "baseline", "1x01")
+    page = table.page(read(tmp_path, "baseline"))
+    assert "easy (n=3)" in page
+    assert "gold SQL itself fails: test rows 1." in page
+
+
+def test_slices_get_a_table_of_their_own(tmp_path: Path) -> None:
+    write_arm(tmp_path, "baseline", "10", slices={"seen": 80.0, "unseen": None})
+    page = table.page(read(tmp_path, "baseline"))
+    assert "| arm | seen | unseen |" in page
+    assert "| baseline | 80.0 | – |" in page
+
+
+def test_the_summary_is_flat_so_that_experiments_compare_in_few_columns(tmp_path: Path) -> None:
+    write_arm(tmp_path, "baseline", "10")
+    write_arm(tmp_path, "lora", "11")
+    assert table.summary(read(tmp_path, "baseline", "lora")) == {"baseline": 50.0, "lora": 100.0}
+
+
+def test_the_plot_file_leaves_out_levels_without_questions(tmp_path: Path) -> None:
+    write_arm(tmp_path, "baseline", "10")
+    table.write_accuracy_by_hardness(tmp_path / "plot.csv", read(tmp_path, "baseline"))
+    expected = "arm,hardness,ex\nbaseline,easy,50.0\nbaseline,all,50.0\n"
+    assert (tmp_path / "plot.csv").read_text() == expected
+
+
+@pytest.mark.parametrize("folder, suffix", [("metrics", "json"), ("verdicts", "jsonl")])
+def test_a_missing_file_is_named_with_the_command_that_makes_it(
+    tmp_path: Path, folder: str, suffix: str
+) -> None:
+    write_arm(tmp_path, "lora", "10")
+    (tmp_path / folder / f"lora.{suffix}").unlink()
+    with pytest.raises(UserError, match=rf"lora\.{suffix}: no such file; `dvc repro evaluate@lora`"):
+        read(tmp_path, "lora")
+
+
+def test_scores_without_a_field_name_it_and_the_command(tmp_path: Path) -> None:
+    write_arm(tmp_path, "lora", "10")
+    (tmp_path / "metrics" / "lora.json").write_text('{"ex": {}}')
+    with pytest.raises(UserError, match=r"lora\.json.*'n'; `dvc repro evaluate@lora`"):
+        read(tmp_path, "lora")
+
+
+def test_verdicts_that_the_scores_do_not_count_are_an_error(tmp_path: Path) -> None:
+    write_arm(tmp_path, "lora", "10", n={"all": 3})
+    with pytest.raises(UserError, match=r"2 verdicts, but .* counts 3"):
+        read(tmp_path, "lora")
+
+
+def test_arms_judged_on_different_questions_are_not_compared(tmp_path: Path) -> None:
+    write_arm(tmp_path, "baseline", "10x")
+    write_arm(tmp_path, "lora", "1x1")
+    with pytest.raises(UserError, match=r"lora\.jsonl: judges other .*row 1, 2 in all.*evaluate@lora"):
+        read(tmp_path, "baseline", "lora")
+
+
+def test_arms_judged_by_different_evaluators_are_not_compared(tmp_path: Path) -> None:
+    write_arm(tmp_path, "baseline", "10")
+    write_arm(tmp_path, "lora", "11", evaluator={"version": 2})
+    with pytest.raises(UserError, match=r"lora\.json: another evaluator than baseline's"):
+        read(tmp_path, "baseline", "lora")
+
+
+def test_only_trained_arms_have_a_loss(tmp_path: Path) -> None:
+    (tmp_path / "train_lora.csv").write_text("step,loss,learning_rate\n5,2.5,0.1\n10,0.25,0.0\n")
+    losses = table.read_losses(["baseline", "lora"], tmp_path)
+    assert losses == [table.LossHistory("lora", steps=10, first=2.5, last=0.25)]
+
+
+@pytest.mark.parametrize("text", ["step,loss\n", "step,loss\n5,\n", "step\n5\n", "step,loss\nx,1.0\n"])
+def test_a_loss_history_without_numbers_is_named_with_the_command(tmp_path: Path, text: str) -> None:
+    (tmp_path / "train_lora.csv").write_text(text)
+    with pytest.raises(UserError, match=r"train_lora\.csv.*dvc repro --force --single-item train_lora"):
+        table.read_losses(["lora"], tmp_path)

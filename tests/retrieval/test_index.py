@@ -1,0 +1,96 @@
+"""The nearest-neighbour index: exact, repeatable, never changed by a search."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from text2sql.records import UserError
+from text2sql.retrieval.index import build_index, search_index
+from text2sql.workstore import hash_path
+
+pytest.importorskip("milvus_lite", reason="milvus-lite is not installed")
+
+
+def unit_rows(count: int, seed: int = 0, dimension: int = 8) -> np.ndarray:
+    rows = np.random.default_rng(seed).normal(size=(count, dimension)).astype(np.float32)
+    return rows / np.linalg.norm(rows, axis=1, keepdims=True)
+
+
+def test_the_nearest_rows_are_those_of_a_full_comparison(tmp_path: Path) -> None:
+    vectors, queries = unit_rows(700), unit_rows(600, seed=1)  # more than one batch of each
+    ids = [f"r{n:03}" for n in range(700)]
+    build_index(tmp_path / "a.db", ids, vectors)
+    found = search_index(tmp_path / "a.db", queries, 5)
+    expected = np.argsort(-(queries @ vectors.T), axis=1)[:, :5]
+    assert [[i for i, _ in hits] for hits in found] == [[ids[n] for n in row] for row in expected]
+
+
+def test_scores_are_cosines(tmp_path: Path) -> None:
+    build_index(tmp_path / "a.db", ["x", "y"], np.eye(2, dtype=np.float32))
+    query = np.array([[0.6, 0.8]], dtype=np.float32)
+    assert search_index(tmp_path / "a.db", query, 2) == [[("y", 0.8), ("x", 0.6)]]
+
+
+def test_ties_go_by_id_whatever_the_order_of_the_rows(tmp_path: Path) -> None:
+    same = np.repeat(unit_rows(1), 40, axis=0)
+    ids = [f"r{n:02}" for n in np.random.default_rng(0).permutation(40)]
+    build_index(tmp_path / "a.db", ids, same)
+    (hits,) = search_index(tmp_path / "a.db", same[:1], 3)
+    assert [row_id for row_id, _ in hits] == ["r00", "r01", "r02"]
+
+
+def test_a_tie_across_the_cut_goes_by_id(tmp_path: Path) -> None:
+    near, far = np.eye(2, dtype=np.float32)
+    vectors = np.stack([far, near, near, near, far])
+    build_index(tmp_path / "a.db", ["a", "d", "c", "b", "e"], vectors)
+    (hits,) = search_index(tmp_path / "a.db", near[None], 1)
+    assert hits == [("b", 1.0)]
+
+
+def test_a_small_index_gives_all_it_has(tmp_path: Path) -> None:
+    build_index(tmp_path / "a.db", ["x", "y"], unit_rows(2))
+    assert len(search_index(tmp_path / "a.db", unit_rows(1), 50)[0]) == 2
+
+
+def test_two_builds_are_equal_file_by_file(tmp_path: Path) -> None:
+    ids = [f"r{n}" for n in range(50)]
+    for name in ("a", "b"):
+        build_index(tmp_path / name / "examples.db", ids, unit_rows(50))
+    assert hash_path(tmp_path / "a") == hash_path(tmp_path / "b")
+
+
+def test_a_search_leaves_the_index_as_it_was(tmp_path: Path) -> None:
+    build_index(tmp_path / "a.db", ["x", "y"], unit_rows(2))
+    before = hash_path(tmp_path / "a.db")
+    search_index(tmp_path / "a.db", unit_rows(1), 1)
+    assert hash_path(tmp_path / "a.db") == before
+
+
+def test_an_index_without_its_empty_folders_still_opens(tmp_path: Path) -> None:
+    # DVC does not keep empty folders.
+    build_index(tmp_path / "a.db", ["x", "y"], unit_rows(2))
+    for folder in sorted((tmp_path / "a.db").rglob("*"), reverse=True):
+        if folder.is_dir() and not any(folder.iterdir()):
+            folder.rmdir()
+    assert len(search_index(tmp_path / "a.db", unit_rows(1), 2)[0]) == 2
+
+
+def test_a_new_build_takes_the_place_of_an_old_one(tmp_path: Path) -> None:
+    build_index(tmp_path / "a.db", ["old"], unit_rows(1))
+    build_index(tmp_path / "a.db", ["new"], unit_rows(1))
+    (hits,) = search_index(tmp_path / "a.db", unit_rows(1), 5)
+    assert [row_id for row_id, _ in hits] == ["new"]
+
+
+@pytest.mark.parametrize("ids", [[], ["x", "x"]])
+def test_no_ids_or_repeated_ids_are_refused(tmp_path: Path, ids: list[str]) -> None:
+    with pytest.raises(UserError, match=r"rows\.jsonl"):
+        build_index(tmp_path / "a.db", ids, unit_rows(len(ids)))
+
+
+def test_a_missing_index_is_named_with_the_command_that_makes_it(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"a\.db: no such index.*dvc repro index_examples"):
+        search_index(tmp_path / "a.db", unit_rows(1), 1)

@@ -1,0 +1,139 @@
+"""The second look at retrieved examples."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.tiny import tiny_qwen3, tiny_tokenizer
+from text2sql.records import ConvertedQuestion, TrainingRow, UserError
+from text2sql.retrieval.embed import PACKAGED_MODEL, load_embedder
+from text2sql.retrieval.rerank import MaxSim, YesNo, load_reranker
+
+SINGERS = "CREATE TABLE singer (name TEXT, age INTEGER);"
+PLANES = "CREATE TABLE plane (model TEXT, weight INTEGER);"
+
+
+def asked(question: str) -> ConvertedQuestion:
+    return ConvertedQuestion(0, "concert", question, "SELECT 1", SINGERS, "", "rules", ())
+
+
+def solved(row_id: str, question: str, ddl: str = PLANES) -> TrainingRow:
+    return TrainingRow(row_id, "test", question, ddl, "SELECT 1")
+
+
+@pytest.fixture(scope="module")
+def maxsim() -> MaxSim:
+    try:
+        return MaxSim(load_embedder(PACKAGED_MODEL, 8))
+    except UserError as error:
+        pytest.skip(str(error))
+
+
+WORDS = {"east": (1.0, 0.0), "north": (0.0, 1.0), "between": (0.6, 0.8)}
+
+
+class ByHand:
+    """Token embeddings given by word, in place of a model."""
+
+    def embed_tokens(self, texts: list[str]) -> list[np.ndarray]:
+        return [np.array([WORDS[w] for w in t.split()]).reshape(-1, 2) for t in texts]
+
+
+def test_maxsim_is_the_mean_over_the_query_of_the_best_cosine() -> None:
+    reranker = MaxSim(ByHand())  # type: ignore[arg-type]
+    query = asked("east north")
+    scores = reranker.score(query, [solved("a", "east"), solved("b", "between"), solved("c", "")])
+    assert scores == pytest.approx([(1 + 0) / 2, (0.6 + 0.8) / 2, 0])
+
+
+def test_the_same_shape_on_another_database_beats_the_same_topic(maxsim: MaxSim) -> None:
+    other_topic = solved("a", "What is the average weight of all planes?")
+    other_shape = solved("b", "List the singers whose name contains 'Ann'", SINGERS)
+    same, different = maxsim.score(
+        asked("What is the average age of all singers?"), [other_topic, other_shape]
+    )
+    assert same > different
+
+
+def test_a_question_that_differs_in_names_and_values_alone_scores_one(maxsim: MaxSim) -> None:
+    (score,) = maxsim.score(asked("Show singers older than 30"), [solved("a", "Show planes older than 7000")])
+    assert score == pytest.approx(1, abs=1e-5)
+
+
+def test_maxsim_does_not_depend_on_what_was_asked_before(maxsim: MaxSim) -> None:
+    candidates = [solved("a", "Count the planes"), solved("b", "How heavy is the oldest plane?")]
+    first = maxsim.score(asked("How many singers are there?"), candidates)
+    maxsim.score(asked("Who is the oldest?"), candidates[::-1])
+    assert maxsim.score(asked("How many singers are there?"), candidates) == first
+
+
+def tiny_reranker(folder: Path) -> Path:
+    """A random Qwen3 whose vocabulary has "yes" and "no" as single tokens, as Qwen3's own has."""
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    tiny_tokenizer(tiny_qwen3(folder))
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    tokenizer.add_tokens(["yes", "no"])
+    model = AutoModelForCausalLM.from_pretrained(folder)
+    model.resize_token_embeddings(len(tokenizer))
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def yes_no(tmp_path_factory: pytest.TempPathFactory) -> YesNo:
+    return YesNo(str(tiny_reranker(tmp_path_factory.mktemp("reranker"))))
+
+
+CANDIDATES = [solved(str(n), "How many planes are there? " * (n + 1)) for n in range(10)]
+
+
+def test_a_language_model_gives_one_probability_a_candidate(yes_no: YesNo) -> None:
+    scores = yes_no.score(asked("How many singers?"), CANDIDATES)
+    assert len(scores) == len(CANDIDATES)
+    assert all(0 <= score <= 1 for score in scores)
+    assert len(set(scores)) > 1
+
+
+def test_company_in_the_batch_does_not_change_a_score(yes_no: YesNo) -> None:
+    query = asked("How many singers?")
+    together = yes_no.score(query, CANDIDATES)
+    alone = [yes_no.score(query, [candidate])[0] for candidate in CANDIDATES]
+    assert together == pytest.approx(alone, abs=1e-4)
+
+
+def test_the_score_weighs_yes_against_no_after_the_whole_prompt(yes_no: YesNo) -> None:
+    import torch
+
+    from text2sql.retrieval.rerank import _prompt
+
+    tokenizer, model = yes_no._tokenizer, yes_no._model
+    ids = tokenizer(_prompt(asked("q"), CANDIDATES[0]), return_tensors="pt")["input_ids"]
+    with torch.inference_mode():
+        logits = model(ids).logits[0, -1]
+    words = tokenizer.convert_tokens_to_ids(["no", "yes"])
+    expected = logits[words].softmax(0)[1].item()
+    assert yes_no.score(asked("q"), CANDIDATES[:1]) == pytest.approx([expected], abs=1e-5)
+
+
+def test_the_prompt_ends_with_an_empty_thought_and_holds_question_and_example() -> None:
+    from text2sql.retrieval.rerank import _prompt
+
+    text = _prompt(asked("How many {singers}?"), solved("a", "Count planes"))
+    assert "<Query>: How many {singers}?\n<Document>: Count planes\nSELECT 1<|im_end|>" in text
+    assert text.endswith("<|im_start|>assistant\n<think>\n\n</think>\n\n")
+
+
+def test_a_model_without_yes_as_one_token_is_refused(tmp_path: Path) -> None:
+    tiny_tokenizer(tiny_qwen3(tmp_path))
+    with pytest.raises(UserError, match="is not one token"):
+        YesNo(str(tmp_path))
+
+
+def test_an_unreachable_reranker_names_the_way_out(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"set retrieve_examples\.reranker to maxsim"):
+        load_reranker(str(tmp_path / "nowhere"), ByHand())  # type: ignore[arg-type]

@@ -1,0 +1,97 @@
+"""A small data/raw, made on the spot, and a way to run one stage on it."""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import click
+import yaml
+from click.testing import CliRunner
+
+ROOT = Path(__file__).resolve().parent.parent
+DDL = "CREATE TABLE item (id INTEGER PRIMARY KEY, name TEXT, price REAL);"
+PROSE = (
+    "shop contains tables such as item. Table item has columns such as id, name, price. "
+    "id is the primary key. The name contains values such as Tea."
+)
+QUESTIONS = [
+    {
+        "instruction": PROSE,
+        "input": "How many items are there?",
+        "output": "SELECT count(*) FROM item",
+    },
+    {
+        "instruction": PROSE,
+        "input": "What does tea cost?",
+        "output": "SELECT price FROM item WHERE name = 'Tea'",
+    },
+    {
+        "instruction": PROSE,
+        "input": "Name all items.",
+        "output": "SELECT name FROM item",
+        "slice": "seen",
+    },
+]
+ROWS = [
+    {
+        "question": "List every name.",
+        "context": DDL,
+        "answer": "SELECT name FROM item ORDER BY name;",
+    },
+    {"prompt": "how many  ITEMS are there", "context": DDL, "answer": "SELECT count(id) FROM item"},
+    {"instruction": PROSE, "input": "Prices?", "output": "SELECT price FROM item"},
+    {"question": "What are the items called?", "context": DDL, "answer": "select Name from ITEM"},
+]
+
+
+def write_raw(folder: Path, rows: Iterable[Any] = ROWS, questions: object = QUESTIONS) -> Path:
+    """Write train/made.jsonl, test.json and databases/shop/shop.sqlite; returns `folder`."""
+    (folder / "train").mkdir(parents=True)
+    lines = (json.dumps(row) + "\n" for row in rows)
+    (folder / "train" / "made.jsonl").write_text("".join(lines), encoding="utf-8")
+    (folder / "test.json").write_text(json.dumps(questions), encoding="utf-8")
+    write_database(folder / "databases" / "shop" / "shop.sqlite")
+    return folder
+
+
+def write_database(path: Path, ddl: str = DDL) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    connection = sqlite3.connect(path)
+    connection.executescript(ddl)
+    connection.close()
+
+
+def write_params(folder: Path, **changes: dict[str, object]) -> None:
+    """Write profile embedded as params.yaml, with `section={key: value}` changed."""
+    params = yaml.safe_load((ROOT / "profiles" / "embedded.yaml").read_text(encoding="utf-8"))
+    for section, values in changes.items():
+        params[section].update(values)
+    (folder / "params.yaml").write_text(yaml.safe_dump(params), encoding="utf-8")
+
+
+def run_stage(command: click.Command, **options: object) -> str:
+    """Run a stage that should succeed; returns what it said."""
+    result = CliRunner().invoke(command, _arguments(options))
+    assert result.exit_code == 0, result.output
+    return result.output
+
+
+def failure(command: click.Command, **options: object) -> str:
+    """Run a stage that should end in a user's error; returns the error."""
+    result = CliRunner().invoke(command, _arguments(options))
+    assert result.exit_code == 1 and isinstance(result.exception, SystemExit), result
+    assert result.output.startswith("error: "), result.output
+    return result.output
+
+
+def read_lines(path: str | os.PathLike[str]) -> list[Any]:
+    return [json.loads(line) for line in Path(path).read_text(encoding="utf-8").splitlines()]
+
+
+def _arguments(options: dict[str, object]) -> list[str]:
+    return [part for name, value in options.items() for part in (f"--{name}", str(value))]

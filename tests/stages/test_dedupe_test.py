@@ -1,0 +1,158 @@
+"""Stage dedupe_test: what goes, on what evidence, and the training file that is left."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from stages import prepare
+from stages.dedupe_test import main, planted_by_kind
+from tests.small_raw import (
+    DDL,
+    QUESTIONS,
+    ROWS,
+    failure,
+    read_lines,
+    run_stage,
+    write_params,
+    write_raw,
+)
+from text2sql import prompts
+from text2sql.records import TrainingRow, read_records
+
+PATHS = {
+    "prepared": "data/prepared",
+    "output": "data/train",
+    "metrics": "metrics/dedupe_test.json",
+}
+PLANTED = [
+    {"test_row": 0, "train_row": 1, "kind": "verbatim"},
+    {"test_row": 1, "train_row": 2, "kind": "reworded"},
+    {"test_row": 2, "train_row": 99, "kind": "reworded"},
+]
+
+
+@pytest.fixture(autouse=True)
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_params(tmp_path)
+    write_raw(Path("data/raw"))
+    Path("data/raw/planted.json").write_text(json.dumps(PLANTED))
+    _prepare()
+
+
+def metrics() -> dict[str, object]:
+    found: dict[str, object] = json.loads(Path(PATHS["metrics"]).read_text())
+    return found
+
+
+def test_leaking_rows_go_with_the_evidence_against_them() -> None:
+    run_stage(main, **PATHS)
+    removed = {row["id"]: row["evidence"] for row in read_lines("data/train/removed.jsonl")}
+    assert removed == {
+        "made:1": {"rule": "question", "test_row": 0, "similarity": 1.0},
+        "made:3": {"rule": "same_sql", "test_row": 2, "similarity": 1.0},
+    }
+    kept = read_records("data/train/rows.jsonl", TrainingRow)
+    assert [row.id for row in kept] == ["made:0", "made:2"]
+
+
+def test_the_figures_add_up() -> None:
+    run_stage(main, **PATHS)
+    assert metrics() == {
+        "rows": 4,
+        "kept": 2,
+        "removed": 2,
+        "removed_by_rule": {"question": 1, "same_sql": 1},
+        "planted": {
+            "reworded": {"found": 0, "missed": 1, "absent": 1},
+            "verbatim": {"found": 1, "missed": 0, "absent": 0},
+        },
+    }
+
+
+@pytest.mark.parametrize(
+    ("question", "same_sql", "removed"),
+    [(True, False, ["made:1"]), (False, True, ["made:3"]), (False, False, [])],
+)
+def test_a_rule_that_is_off_removes_nothing(question: bool, same_sql: bool, removed: list[str]) -> None:
+    write_params(Path(), dedupe_test={"question": question, "same_sql": same_sql})
+    run_stage(main, **PATHS)
+    assert [row["id"] for row in read_lines("data/train/removed.jsonl")] == removed
+
+
+@pytest.mark.parametrize("types", [True, False])
+def test_the_training_file_holds_the_prompts_of_the_rows_kept(types: bool) -> None:
+    write_params(Path(), prompt={"schema_types": types})
+    run_stage(main, **PATHS)
+    rows = json.loads(Path("data/train/sft.json").read_text())
+    schema = prompts.schema_text(DDL, types)
+    assert rows[0] == {
+        "system": prompts.SYSTEM,
+        "instruction": prompts.user_text(schema, "List every name."),
+        "input": "",
+        "output": "SELECT name FROM item ORDER BY name",
+    }
+    assert len(rows) == 2
+
+
+def test_llamafactory_is_told_where_each_column_is() -> None:
+    run_stage(main, **PATHS)
+    info = json.loads(Path("data/train/dataset_info.json").read_text())["train"]
+    rows = json.loads(Path("data/train", info["file_name"]).read_text())
+    assert set(info["columns"].values()) == set(rows[0])
+
+
+def test_without_planted_leaks_the_figures_say_nothing_of_them() -> None:
+    Path("data/prepared/planted.json").unlink()
+    run_stage(main, **PATHS)
+    assert "planted" not in metrics()
+
+
+def test_a_planted_leak_counts_as_found_only_when_its_row_went() -> None:
+    row = TrainingRow("a:7", "a", "q", DDL, "SELECT 1")
+    planted = [{"test_row": 0, "train_row": 7, "kind": "x"}]
+    assert planted_by_kind([row], {"a:7"}, planted)["x"]["found"] == 1
+    assert planted_by_kind([row], set(), planted)["x"]["missed"] == 1
+
+
+@pytest.mark.parametrize("planted", ["[{}]", "[1]", "{"])
+def test_a_broken_list_of_planted_leaks_is_named(planted: str) -> None:
+    Path("data/prepared/planted.json").write_text(planted)
+    assert "planted.json" in failure(main, **PATHS)
+
+
+@pytest.mark.parametrize("name", ["train.jsonl", "test.jsonl"])
+def test_missing_cut_or_incomplete_input_is_named_and_nothing_is_written(name: str) -> None:
+    path = Path("data/prepared", name)
+    whole = path.read_text()
+    for content in (whole[:-9], whole + "{}\n", whole + "\0\n", None):
+        path.unlink() if content is None else path.write_text(content)
+        assert name in failure(main, **PATHS)
+        assert not Path("data/train").exists() and not Path("metrics/dedupe_test.json").exists()
+
+
+def test_a_failure_leaves_the_former_output_whole() -> None:
+    run_stage(main, **PATHS)
+    before = {path: path.read_bytes() for path in Path("data/train").iterdir()}
+    Path("data/prepared/test.jsonl").write_text("{")
+    failure(main, **PATHS)
+    assert before == {path: path.read_bytes() for path in Path("data/train").iterdir()}
+
+
+def test_training_data_of_leaks_alone_are_refused() -> None:
+    lines = Path("data/prepared/train.jsonl").read_text().splitlines()
+    Path("data/prepared/train.jsonl").write_text(lines[1] + "\n")
+    assert "all 1 rows leak" in failure(main, **PATHS)
+
+
+def test_an_empty_training_file_is_refused() -> None:
+    Path("data/prepared/train.jsonl").write_text("")
+    assert "train.jsonl" in failure(main, **PATHS)
+
+
+def _prepare() -> None:
+    assert len(QUESTIONS) == 3 and len(ROWS) == 4
+    run_stage(prepare.main, raw="data/raw", output="data/prepared", metrics="metrics/prepare.json")

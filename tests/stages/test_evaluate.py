@@ -1,0 +1,220 @@
+"""stages.evaluate: from predictions and databases to verdicts and metrics."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sqlite3
+from pathlib import Path
+
+import pytest
+import yaml
+from click.testing import CliRunner, Result
+
+from stages import evaluate
+from text2sql.evaluation import EVALUATOR_VERSION
+
+ROOT = Path(__file__).resolve().parents[2]
+OPTIONS = {
+    "arm": "lora",
+    "questions": "data/test/test.jsonl",
+    "predictions": "data/predictions/lora.jsonl",
+    "databases": "data/raw/databases",
+    "verdicts": "data/verdicts/lora.jsonl",
+    "metrics": "metrics/lora.json",
+}
+GOLDS = ["SELECT name FROM singer", "SELECT count(*) FROM singer", "SELECT name FROM pet"]
+PREDICTED = ["SELECT name FROM singer", "SELECT total FROM singer", "SELECT 'Rex'"]
+DATABASES = ["concert", "concert", "pets"]
+
+
+@pytest.fixture
+def pipeline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with params.yaml, two databases, three questions and their predictions."""
+    params = yaml.safe_load((ROOT / "params.yaml").read_text())
+    params["evaluate"] = {"timeout_s": 5.0, "max_rows": 1000}
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
+    write_database(tmp_path, "concert", "CREATE TABLE singer (name); INSERT INTO singer VALUES (1)")
+    write_database(tmp_path, "pets", "CREATE TABLE pet (name); INSERT INTO pet VALUES ('Rex')")
+    write_questions(tmp_path, [question(row) for row in range(3)])
+    write_predictions(tmp_path, [prediction(row) for row in range(3)])
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def question(row: int, **changes: object) -> dict[str, object]:
+    values = {
+        "row": row,
+        "db_id": DATABASES[row],
+        "question": "?",
+        "gold": GOLDS[row],
+        "ddl": "",
+        "slice": "",
+        "backend": "rules",
+        "problems": [],
+    }
+    return {**values, **changes}
+
+
+def prediction(row: int, sql: str | None = None) -> dict[str, object]:
+    return {"row": row, "sql": PREDICTED[row % 3] if sql is None else sql, "raw": ""}
+
+
+def write_database(root: Path, db_id: str, script: str) -> None:
+    folder = root / "data/raw/databases" / db_id
+    folder.mkdir(parents=True)
+    connection = sqlite3.connect(folder / f"{db_id}.sqlite")
+    connection.executescript(script)
+    connection.close()
+
+
+def write_questions(root: Path, rows: list[dict[str, object]]) -> None:
+    write_lines(root / OPTIONS["questions"], rows)
+
+
+def write_predictions(root: Path, rows: list[dict[str, object]]) -> None:
+    write_lines(root / OPTIONS["predictions"], rows)
+
+
+def write_lines(path: Path, rows: list[dict[str, object]]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+
+def run() -> Result:
+    arguments = [word for name, value in OPTIONS.items() for word in (f"--{name}", value)]
+    return CliRunner().invoke(evaluate.main, arguments)
+
+
+def metrics(root: Path) -> dict[str, dict[str, object]]:
+    return json.loads((root / OPTIONS["metrics"]).read_text())
+
+
+def assert_refused(root: Path, *words: str) -> None:
+    """The stage ends with an error that says `words`, and has written nothing."""
+    result = run()
+    assert result.exit_code == 1
+    assert result.output.startswith("error: ")
+    for word in words:
+        assert word in result.output
+    assert not (root / "metrics").exists()
+    assert not (root / "data/verdicts").exists()
+
+
+def test_it_writes_a_verdict_a_question_and_the_scores(pipeline: Path) -> None:
+    result = run()
+    assert result.exit_code == 0, result.output
+    lines = (pipeline / OPTIONS["verdicts"]).read_text().splitlines()
+    assert [json.loads(line)["ex"] for line in lines] == [True, False, True]
+    assert list(json.loads(lines[0])) == ["row", "db_id", "slice", "hardness", "ex", "error"]
+    assert metrics(pipeline)["ex"]["all"] == 66.7
+    assert metrics(pipeline)["errors"] == {"no_such_column": 1}
+
+
+def test_the_metrics_say_by_which_evaluator_and_limits(pipeline: Path) -> None:
+    run()
+    assert metrics(pipeline)["evaluator"] == {
+        "version": EVALUATOR_VERSION,
+        "keep_distinct": False,
+        "plug_values": False,
+        "timeout_s": 5.0,
+        "max_rows": 1000,
+    }
+
+
+def test_a_second_run_writes_the_same_bytes(pipeline: Path) -> None:
+    written = []
+    for _ in range(2):
+        run()
+        written.append([(pipeline / OPTIONS[name]).read_bytes() for name in ("verdicts", "metrics")])
+    assert written[0] == written[1]
+
+
+def test_the_order_of_predictions_does_not_matter(pipeline: Path) -> None:
+    run()
+    before = (pipeline / OPTIONS["verdicts"]).read_bytes()
+    write_predictions(pipeline, [prediction(row) for row in (2, 0, 1)])
+    run()
+    assert (pipeline / OPTIONS["verdicts"]).read_bytes() == before
+
+
+def test_progress_goes_to_stderr_and_stdout_stays_empty(pipeline: Path) -> None:
+    result = run()
+    assert result.stdout == ""
+    assert "2 of 3 questions done, now pets" in result.stderr
+
+
+def test_a_failing_gold_is_named_and_not_counted(pipeline: Path) -> None:
+    rows = [question(0), question(1, gold="SELECT height FROM singer"), question(2)]
+    write_questions(pipeline, rows)
+    result = run()
+    assert result.exit_code == 0
+    assert "data/test/test.jsonl, row 1 (database concert)" in result.stderr
+    assert metrics(pipeline)["gold_failures"] == [1]
+    assert metrics(pipeline)["n"]["all"] == 2
+    assert metrics(pipeline)["errors"] == {}
+
+
+def test_a_gold_without_hardness_is_named(pipeline: Path) -> None:
+    write_questions(pipeline, [question(0), question(1), question(2, gold="VALUES (1)")])
+    assert_refused(pipeline, "data/test/test.jsonl, row 2", "dvc repro")
+
+
+def test_missing_predictions_are_named(pipeline: Path) -> None:
+    write_predictions(pipeline, [prediction(1)])
+    words = ("data/predictions/lora.jsonl", "1 predictions for 3 questions", "rows 0, 2 missing")
+    assert_refused(pipeline, *words, "dvc repro predict@lora")
+
+
+def test_predictions_that_come_twice_are_named(pipeline: Path) -> None:
+    write_predictions(pipeline, [prediction(row) for row in (0, 1, 1, 2)])
+    assert_refused(pipeline, "row 1 more than once", "dvc repro predict@lora")
+
+
+def test_predictions_of_no_question_are_named(pipeline: Path) -> None:
+    write_predictions(pipeline, [prediction(row) for row in range(4)])
+    assert_refused(pipeline, "row 3 not among the questions", "dvc repro predict@lora")
+
+
+def test_predictions_without_text_are_named(pipeline: Path) -> None:
+    write_predictions(pipeline, [prediction(0), {"row": 1, "sql": None, "raw": ""}, prediction(2)])
+    assert_refused(pipeline, "row 1 without SQL text", "dvc repro predict@lora")
+
+
+def test_a_long_list_of_rows_is_cut_short(pipeline: Path) -> None:
+    write_predictions(pipeline, [prediction(row) for row in range(20)])
+    assert_refused(pipeline, "rows 3, 4, 5, 6, 7 and 12 others")
+
+
+def test_an_empty_prediction_is_judged_and_not_missing(pipeline: Path) -> None:
+    write_predictions(pipeline, [prediction(0, sql=""), prediction(1), prediction(2)])
+    run()
+    assert metrics(pipeline)["errors"] == {"empty": 1, "no_such_column": 1}
+
+
+def test_no_predictions_file_names_it(pipeline: Path) -> None:
+    (pipeline / OPTIONS["predictions"]).unlink()
+    assert_refused(pipeline, "data/predictions/lora.jsonl")
+
+
+def test_a_row_of_two_questions_is_named(pipeline: Path) -> None:
+    write_questions(pipeline, [question(0), question(1), question(1)])
+    assert_refused(pipeline, "data/test/test.jsonl", "row 1 more than once", "dvc repro")
+
+
+def test_a_file_without_questions_is_refused(pipeline: Path) -> None:
+    write_questions(pipeline, [])
+    assert_refused(pipeline, "data/test/test.jsonl", "no questions", "dvc repro")
+
+
+def test_all_missing_databases_are_named_before_any_query_runs(
+    pipeline: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.rmtree(pipeline / "data/raw/databases")
+    monkeypatch.setattr(evaluate, "judge", lambda *_, **__: pytest.fail("a query ran"))
+    assert_refused(pipeline, "2 of 2 databases", "concert, pets", "dvc repro fetch_data")
+
+
+def test_a_broken_database_is_named(pipeline: Path) -> None:
+    (pipeline / "data/raw/databases/pets/pets.sqlite").write_bytes(b"")
+    assert_refused(pipeline, "pets.sqlite: not a SQLite database", "dvc repro")

@@ -1,0 +1,234 @@
+"""Stage fetch_data, on made outside data."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from stages.fetch_data import main
+from tests.small_raw import (
+    QUESTIONS,
+    ROWS,
+    failure,
+    read_lines,
+    run_stage,
+    write_database,
+    write_params,
+)
+
+REVISION = "0123456789" * 4
+SPIDER = [
+    {"question": "Names?", "query": "SELECT Name FROM Item", "db_id": "shop_2", "query_toks": []},
+    {"question": "Lost?", "query": "SELECT 1", "db_id": "gone"},
+    {"question": "Lost too?", "query": "SELECT 2", "db_id": "gone"},
+]
+
+
+@pytest.fixture
+def outside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder laid out as the outside data are, and a project folder to stand in."""
+    folder = tmp_path / "outside"
+    (folder / "sql_create_context").mkdir(parents=True)
+    (folder / "sql_create_context" / "train.jsonl").write_text(json.dumps(ROWS[0]) + "\n")
+    write_database(
+        folder / "spider" / "train_database" / "shop_2" / "shop_2.sqlite",
+        "CREATE TABLE Item (Id INTEGER PRIMARY KEY, Name TEXT);",
+    )
+    write_database(folder / "spider" / "database" / "shop" / "shop.sqlite")
+    (folder / "spider" / "train_spider.json").write_text(json.dumps(SPIDER))
+    (folder / "spider" / "dev_sql.json").write_text(json.dumps(QUESTIONS))
+    (tmp_path / "project").mkdir()
+    monkeypatch.chdir(tmp_path / "project")
+    monkeypatch.setenv("TEXT2SQL_REAL_DATA", str(folder))
+    write_params(Path(), fetch_data={"source": "folder"})
+    return folder
+
+
+def sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def test_a_folder_gives_training_rows_with_the_schema_of_their_database(outside: Path) -> None:
+    run_stage(main, output="data/raw")
+    assert read_lines("data/raw/train/spider.jsonl") == [
+        {
+            "question": "Names?",
+            "context": "CREATE TABLE Item (Id INTEGER PRIMARY KEY, Name TEXT);",
+            "answer": "SELECT Name FROM Item",
+        }
+    ]
+    assert read_lines("data/raw/train/sql_create_context.jsonl") == [ROWS[0]]
+
+
+def test_a_folder_gives_the_test_questions_and_their_databases(outside: Path) -> None:
+    run_stage(main, output="data/raw")
+    assert json.loads(Path("data/raw/test.json").read_text()) == QUESTIONS
+    copy = Path("data/raw/databases/shop/shop.sqlite")
+    assert copy.read_bytes() == (outside / "spider/database/shop/shop.sqlite").read_bytes()
+
+
+def test_rows_without_their_database_are_counted_and_named(outside: Path) -> None:
+    assert "2 rows of Spider train skipped" in (said := run_stage(main, output="data/raw"))
+    assert "gone (2 rows)" in said
+
+
+def test_a_second_run_takes_the_place_of_the_first(outside: Path) -> None:
+    run_stage(main, output="data/raw")
+    Path("data/raw/train/stale.jsonl").write_text("{}")
+    run_stage(main, output="data/raw")
+    assert not Path("data/raw/train/stale.jsonl").exists()
+    assert [path.name for path in Path("data").iterdir()] == ["raw"]
+
+
+def test_matching_checksums_let_the_files_in(outside: Path) -> None:
+    names = ["spider/dev_sql.json", "spider/database/shop/shop.sqlite"]
+    sums = {name: sha256(outside / name) for name in names}
+    write_params(Path(), fetch_data={"source": "folder", "sha256": sums})
+    run_stage(main, output="data/raw")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "spider/train_spider.json",
+        "spider/dev_sql.json",
+        "spider/train_database/shop_2/shop_2.sqlite",
+        "sql_create_context/train.jsonl",
+        "spider/database/shop/shop.sqlite",
+    ],
+)
+def test_a_wrong_checksum_names_file_expected_and_found(outside: Path, name: str) -> None:
+    write_params(Path(), fetch_data={"source": "folder", "sha256": {name: "0" * 64}})
+    said = failure(main, output="data/raw")
+    assert name in said and "0" * 64 in said and sha256(outside / name) in said
+    assert not list(Path("data").iterdir())
+
+
+def test_a_checksum_of_a_file_that_nothing_reads_is_refused(outside: Path) -> None:
+    write_params(Path(), fetch_data={"source": "folder", "sha256": {"spider/typo.json": "0" * 64}})
+    assert "nothing reads spider/typo.json" in failure(main, output="data/raw")
+
+
+def test_a_failure_leaves_the_former_output_whole(outside: Path) -> None:
+    run_stage(main, output="data/raw")
+    before = sorted(path for path in Path("data").rglob("*"))
+    (outside / "spider" / "dev_sql.json").unlink()
+    failure(main, output="data/raw")
+    assert sorted(path for path in Path("data").rglob("*")) == before
+
+
+@pytest.mark.parametrize(
+    "missing",
+    [
+        "spider/train_spider.json",
+        "spider/dev_sql.json",
+        "spider/train_database",
+        "spider/database",
+        "sql_create_context/train.jsonl",
+    ],
+)
+def test_what_the_folder_lacks_is_named(outside: Path, missing: str) -> None:
+    path = outside / missing
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink()
+    said = failure(main, output="data/raw")
+    assert str(path) in said and "TEXT2SQL_REAL_DATA" in said
+
+
+def test_a_missing_folder_is_named(outside: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TEXT2SQL_REAL_DATA", "nowhere")
+    assert "nowhere: no such folder" in failure(main, output="data/raw")
+
+
+@pytest.mark.parametrize("text", ["", "{", "{}", "[1]", '[{"question": "a"}]', '["\\ud800"]'])
+def test_a_broken_list_of_spider_rows_is_named(outside: Path, text: str) -> None:
+    (outside / "spider" / "train_spider.json").write_text(text)
+    assert "train_spider.json" in failure(main, output="data/raw")
+
+
+def test_a_training_database_that_does_not_open_is_named(outside: Path) -> None:
+    path = outside / "spider" / "train_database" / "shop_2" / "shop_2.sqlite"
+    path.write_bytes(b"no database " * 100)
+    assert "shop_2.sqlite: SQLite cannot read it" in failure(main, output="data/raw")
+
+
+def test_the_hub_is_asked_for_the_pinned_revision(outside: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import datasets
+
+    asked = []
+    monkeypatch.setattr(datasets, "load_dataset", lambda *args, **kw: asked.append((args, kw)) or ROWS)
+    _use_hub("owner/name")
+    run_stage(main, output="data/raw")
+    assert read_lines("data/raw/train/hub.jsonl") == ROWS
+    assert asked == [(("owner/name",), {"revision": REVISION, "split": "train", "streaming": True})]
+    assert Path("data/raw/databases/shop/shop.sqlite").is_file()
+
+
+def test_the_real_loader_streams_rows(outside: Path) -> None:
+    folder = outside / "as_on_the_hub"
+    folder.mkdir()
+    (folder / "train.jsonl").write_text("".join(json.dumps(ROWS[0]) + "\n" for _ in range(3)))
+    _use_hub(str(folder))
+    run_stage(main, output="data/raw")
+    assert read_lines("data/raw/train/hub.jsonl") == [ROWS[0]] * 3
+
+
+def test_without_a_network_the_embedded_profile_is_named(
+    outside: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import datasets
+
+    def unreachable(*_: object, **__: object) -> None:
+        raise ConnectionError("name resolution failed")
+
+    monkeypatch.setattr(datasets, "load_dataset", unreachable)
+    _use_hub("owner/name")
+    said = failure(main, output="data/raw")
+    assert "owner/name" in said and REVISION in said and "make use PROFILE=embedded" in said
+    assert not list(Path("data").iterdir())
+
+
+def test_a_line_cut_in_the_middle_leaves_no_output(outside: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import datasets
+
+    def broken(*_: object, **__: object) -> object:
+        yield ROWS[0]
+        raise ConnectionError("reset by peer")
+
+    monkeypatch.setattr(datasets, "load_dataset", broken)
+    _use_hub("owner/name")
+    assert "reset by peer" in failure(main, output="data/raw")
+    assert not list(Path("data").iterdir())
+
+
+def test_an_empty_data_set_is_refused(outside: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import datasets
+
+    monkeypatch.setattr(datasets, "load_dataset", lambda *_, **__: [])
+    _use_hub("owner/name")
+    assert "holds no row" in failure(main, output="data/raw")
+
+
+def _use_hub(dataset: str) -> None:
+    hub = {"source": "hub", "hub_dataset": dataset, "hub_revision": REVISION}
+    write_params(Path(), fetch_data=hub)
+
+
+def test_the_embedded_source_makes_a_benchmark_of_the_asked_size(outside: Path) -> None:
+    size = {"train_rows": 60, "test_rows": 24}
+    write_params(Path(), fetch_data={"source": "embedded", **size})
+    run_stage(main, output="data/raw")
+    assert sum(len(read_lines(path)) for path in Path("data/raw/train").iterdir()) == 60
+    assert len(json.loads(Path("data/raw/test.json").read_text())) == 24
+    assert Path("data/raw/planted.json").is_file()
+
+
+def test_checksums_with_the_embedded_source_are_refused(outside: Path) -> None:
+    write_params(Path(), fetch_data={"source": "embedded", "sha256": {"a": "0" * 64}})
+    assert "fetch_data.sha256 must be {}" in failure(main, output="data/raw")

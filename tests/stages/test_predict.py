@@ -1,0 +1,320 @@
+"""The predict stage: same bytes whether killed or not, clear refusals, never half an output."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import random
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from click.testing import CliRunner, Result
+
+from stages.predict import main
+from tests.conftest import ROOT
+from tests.tiny import tiny_adapter, tiny_qwen3, tiny_tokenizer
+
+SETTINGS = {
+    "engine": "transformers",
+    "max_new_tokens": 60,
+    "batch_tokens": 2000,
+    "max_batch": 3,
+    "threads": 1,
+}
+OUTPUT = Path("data/predictions/baseline.jsonl")
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with base/, another/ and lora32/ (an adapter for models/base)."""
+    root = tmp_path_factory.mktemp("workplace")
+    for seed, name in enumerate(["base", "another"]):
+        tiny_tokenizer(tiny_qwen3(root / "models" / name, seed=seed))
+    before = Path.cwd()
+    os.chdir(root)  # an adapter names its base relative to the working directory
+    try:
+        tiny_adapter(Path("models/lora32"), Path("models/base"))
+    finally:
+        os.chdir(before)
+    return root / "models"
+
+
+@pytest.fixture
+def workplace(models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The working directory of a run: params.yaml, models/ and ten questions."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("TEXT2SQL_WORK", str(tmp_path / "work"))
+    shutil.copytree(models, "models")
+    write_params()
+    write_questions(questions(10))
+    return tmp_path
+
+
+def write_params(**changes: Any) -> None:
+    params = yaml.safe_load((ROOT / "profiles" / "embedded.yaml").read_text(encoding="utf-8"))
+    params["predict"] = SETTINGS | changes
+    params["prompt"] = {"schema_types": False}
+    Path("params.yaml").write_text(yaml.safe_dump(params, sort_keys=False), encoding="utf-8")
+
+
+def questions(count: int) -> list[dict[str, Any]]:
+    return [
+        {
+            "row": 100 + n,
+            "db_id": "concert",
+            "question": f"Which singers are older than {n}{' years' * (n % 4)}?",
+            "gold": "SELECT 1",
+            "ddl": "CREATE TABLE singer (name TEXT, age INTEGER);",
+            "slice": "",
+            "backend": "rules",
+            "problems": [],
+        }
+        for n in range(count)
+    ]
+
+
+def write_questions(rows: list[dict[str, Any]]) -> Path:
+    path = Path("data/test/test.jsonl")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    return path
+
+
+def arguments(weights: str = "models/base", arm: str = "baseline") -> list[str]:
+    return [
+        *("--arm", arm, "--weights", weights),
+        *("--questions", "data/test/test.jsonl", "--output", str(OUTPUT)),
+    ]
+
+
+def predict(weights: str = "models/base", arm: str = "baseline") -> Result:
+    return CliRunner().invoke(main, arguments(weights, arm))
+
+
+def refusal(result: Result) -> str:
+    """What a refused run says; it must not leave anything where its output would be."""
+    assert result.exit_code == 1
+    assert isinstance(result.exception, SystemExit), result.exception
+    assert list(OUTPUT.parent.glob("*")) == []
+    return result.output
+
+
+def journal() -> Path:
+    (found,) = Path("work/predict").glob("*/journal.jsonl")
+    return found
+
+
+def predictions() -> list[dict[str, Any]]:
+    return [json.loads(line) for line in OUTPUT.read_text(encoding="utf-8").splitlines()]
+
+
+def test_every_question_gets_a_prediction_in_the_order_asked(workplace: Path) -> None:
+    result = predict()
+    assert result.exit_code == 0, result.output
+    assert [p["row"] for p in predictions()] == list(range(100, 110))
+    assert all(set(p) == {"row", "sql", "raw"} and p["raw"] for p in predictions())
+
+
+def test_the_prediction_is_what_extraction_finds_in_the_answer(
+    workplace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from text2sql.inference.transformers_engine import TransformersEngine
+
+    def answer(_: object, prompts: list[list[int]]) -> list[str]:
+        return ["```sql\nSELECT 1;\n```"] * len(prompts)
+
+    monkeypatch.setattr(TransformersEngine, "generate", answer)
+    assert predict().exit_code == 0
+    expected = {"row": 100, "sql": "SELECT 1", "raw": "```sql\nSELECT 1;\n```"}
+    assert predictions()[0] == expected
+
+
+def test_a_finished_run_is_reused_without_reading_the_weights(
+    workplace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    predict()
+    first = OUTPUT.read_bytes()
+    OUTPUT.unlink()
+
+    def unread(*_: object) -> None:
+        raise AssertionError("the weights were read")
+
+    monkeypatch.setattr("text2sql.inference.transformers_engine._load_model", unread)
+    assert predict().exit_code == 0
+    assert OUTPUT.read_bytes() == first
+
+
+@pytest.mark.parametrize("change", ["parameter", "question", "weights"])
+def test_work_done_for_another_input_is_not_reused(workplace: Path, change: str) -> None:
+    predict()
+    if change == "parameter":
+        write_params(max_new_tokens=61)
+    if change == "question":
+        write_questions([*questions(9), questions(10)[9] | {"question": "Who?"}])
+    predict("models/another" if change == "weights" else "models/base")
+    assert len(list(Path("work/predict").glob("*/journal.jsonl"))) == 2
+
+
+def test_an_adapter_is_asked_the_same_questions_and_answers_otherwise(workplace: Path) -> None:
+    predict()
+    base = predictions()
+    result = predict("models/lora32", "lora32")
+    assert result.exit_code == 0, result.output
+    assert [p["row"] for p in predictions()] == [p["row"] for p in base]
+    assert predictions() != base
+
+
+def test_retrieved_examples_are_part_of_the_prompt(workplace: Path) -> None:
+    predict()
+    plain = predictions()
+    example = {"id": "a:1", "question": "Who?", "ddl": "CREATE TABLE t (a INT);", "sql": "SELECT a"}
+    write_questions([row | {"examples": [example | {"score": 0.5}]} for row in questions(10)])
+    result = predict(arm="rag_embedding")
+    assert result.exit_code == 0, result.output
+    assert predictions() != plain
+
+
+def test_a_prompt_beyond_the_context_is_listed_and_its_prediction_is_empty(workplace: Path) -> None:
+    rows = questions(4)
+    rows[2]["question"] = "Who? " * 300
+    write_questions(rows)
+    result = predict()
+    assert "1 of 4 prompts exceed 452 tokens" in result.stderr
+    assert "rows 102" in result.stderr
+    assert [bool(p["raw"]) for p in predictions()] == [True, True, False, True]
+    assert predictions()[2] == {"row": 102, "sql": "", "raw": ""}
+
+
+def test_a_schema_that_sqlite_rejects_is_noted_and_its_question_asked(workplace: Path) -> None:
+    write_questions([questions(1)[0] | {"ddl": "CREATE TABLE singer (name TEXT"}])
+    result = predict()
+    assert "record 1: column types stay in the prompt" in result.stderr
+    assert predictions()[0]["raw"]
+
+
+def test_a_killed_run_ends_with_the_bytes_of_one_that_was_not(
+    workplace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_params(max_new_tokens=300, max_batch=2)
+    write_questions(questions(30))
+    moments = random.Random(7)
+    kept = b""
+    for _ in range(3):
+        now = kill_after(kept.count(b"\n") + moments.randint(1, 4), moments.uniform(0, 0.3))
+        assert now.startswith(kept)  # no batch a second time
+        kept = now
+    assert not OUTPUT.exists()
+    assert predict().exit_code == 0
+    assert journal().read_bytes().startswith(kept)
+    batches = [json.loads(line)["batch"] for line in journal().read_text().splitlines()]
+    assert batches == list(range(15))
+
+    resumed = OUTPUT.read_bytes()
+    monkeypatch.setenv("TEXT2SQL_WORK", str(workplace / "elsewhere"))
+    assert predict().exit_code == 0
+    assert OUTPUT.read_bytes() == resumed
+
+
+def kill_after(lines: int, seconds: float) -> bytes:
+    """Start the stage, kill it once the journal has so many lines; its whole lines afterwards."""
+    command = [sys.executable, "-m", "stages.predict", *arguments()]
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    with subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL) as process:
+        while whole_lines().count(b"\n") < lines:
+            assert process.poll() is None, "the run ended before it could be killed"
+            time.sleep(0.01)
+        time.sleep(seconds)  # to fall anywhere in a batch, not just behind one
+        process.kill()
+    return whole_lines()
+
+
+def whole_lines() -> bytes:
+    data = b"".join(path.read_bytes() for path in Path("work/predict").glob("*/journal.jsonl"))
+    return data[: data.rfind(b"\n") + 1]
+
+
+def test_an_unknown_arm_is_refused_with_the_arms_there_are(workplace: Path) -> None:
+    text = refusal(predict(arm="lora31"))
+    assert "no arm 'lora31'" in text
+    assert "baseline, rag_embedding, rag_rerank, lora32" in text
+
+
+def test_missing_weights_are_refused(workplace: Path) -> None:
+    assert "models/full: no such folder; `dvc repro`" in refusal(predict("models/full", "full"))
+
+
+def test_an_adapter_of_another_base_is_refused(workplace: Path) -> None:
+    shutil.rmtree("models/base")
+    shutil.copytree("models/another", "models/base")
+    text = refusal(predict("models/lora32", "lora32"))
+    assert "models/lora32 was trained on models/base" in text
+    assert "another base" in text
+
+
+@pytest.mark.parametrize(
+    ("line", "fault"),
+    [
+        ("{", "line 2: not JSON"),
+        ("[]", "line 2: expected a JSON object"),
+        ('{"row": 7, "question": "Who?"}', "record 2: 'ddl' is missing"),
+        ('{"row": "7", "question": "Who?", "ddl": ""}', "record 2: 'row' is missing or not of"),
+        ('{"row": true, "question": "Who?", "ddl": ""}', "record 2: 'row' is missing or not of"),
+        ('{"row": 7, "question": null, "ddl": ""}', "record 2: 'question' is missing or not of"),
+        ('{"row": 100, "question": "Who?", "ddl": ""}', "record 2: row 100 comes twice"),
+        ('{"row": 7, "question": "", "ddl": "", "examples": {}}', "record 2: 'examples' is"),
+        ('{"row": 7, "question": "", "ddl": "", "examples": [1]}', "record 2, example 1: expected"),
+        (
+            '{"row": 7, "question": "", "ddl": "", "examples": [{"ddl": "", "question": ""}]}',
+            "record 2, example 1: 'sql' is missing",
+        ),
+    ],
+)
+def test_a_malformed_question_is_refused_by_its_place(workplace: Path, line: str, fault: str) -> None:
+    path = write_questions(questions(1))
+    path.write_text(path.read_text() + line + "\n")
+    assert f"data/test/test.jsonl, {fault}" in refusal(predict())
+
+
+def test_a_file_without_questions_is_refused(workplace: Path) -> None:
+    write_questions([])
+    assert "data/test/test.jsonl: no questions in it" in refusal(predict())
+
+
+def test_a_disk_full_at_the_end_leaves_no_output_and_keeps_the_answers(
+    workplace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr("text2sql.records.os.replace", full_disk)
+        text = refusal(predict())
+    assert f"{OUTPUT}: No space left on device; the answers are kept" in text
+    kept = journal().read_bytes()
+    assert predict().exit_code == 0
+    assert journal().read_bytes() == kept
+    assert len(predictions()) == 10
+
+
+def test_a_disk_full_while_generating_is_reported_with_the_journal(
+    workplace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("text2sql.inference.journal.os.fsync", full_disk)
+    assert "journal.jsonl: No space left on device; 0 of 4 batches" in refusal(predict())
+
+
+def full_disk(*_: object) -> None:
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def test_a_second_run_of_the_same_work_is_refused(workplace: Path) -> None:
+    from text2sql.workstore import locked
+
+    predict()
+    OUTPUT.unlink()
+    with locked(journal().parent):
+        assert "another run works here" in refusal(predict())

@@ -1,0 +1,191 @@
+"""Stage prepare: canonical rows, rejected rows, refused tests."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from stages.prepare import evenly_spaced, main
+from tests.small_raw import (
+    DDL,
+    PROSE,
+    QUESTIONS,
+    ROWS,
+    failure,
+    read_lines,
+    run_stage,
+    write_params,
+    write_raw,
+)
+from text2sql.records import TestQuestion, TrainingRow, read_records
+
+GOOD = ROWS[0]
+PATHS = {"raw": "data/raw", "output": "data/prepared", "metrics": "metrics/prepare.json"}
+
+
+@pytest.fixture(autouse=True)
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_params(tmp_path)
+
+
+def prepare(*rows: object) -> tuple[list[TrainingRow], list[Any]]:
+    """Kept and rejected rows of one training file."""
+    write_raw(Path("data/raw"), rows)
+    run_stage(main, **PATHS)
+    kept = read_records("data/prepared/train.jsonl", TrainingRow)
+    return kept, read_lines("data/prepared/rejected.jsonl")
+
+
+def test_every_shape_of_row_takes_the_one_form() -> None:
+    kept, rejected = prepare(*ROWS)
+    assert [row.id for row in kept] == ["made:0", "made:1", "made:2", "made:3"]
+    assert kept[0] == TrainingRow(
+        "made:0", "made", "List every name.", DDL, "SELECT name FROM item ORDER BY name"
+    )
+    assert kept[2].ddl == "CREATE TABLE item (id PRIMARY KEY, name, price);"
+    assert rejected == []
+
+
+def test_one_schema_written_in_two_ways_takes_the_one_form() -> None:
+    spelt = 'create table "item" (id INTEGER NOT NULL primary key,\r\n name TEXT, price REAL)'
+    (row,), _ = prepare({**GOOD, "context": spelt})
+    assert row.ddl == DDL
+
+
+@pytest.mark.parametrize(
+    ("row", "reason"),
+    [
+        ([1], "not an object"),
+        ("text", "not an object"),
+        (None, "not an object"),
+        ({}, "missing question or schema"),
+        ({"question": "a", "answer": "b"}, "missing question or schema"),
+        ({**GOOD, "question": " \n"}, "missing question"),
+        ({**GOOD, "question": None}, "missing question"),
+        ({**GOOD, "context": ""}, "missing schema"),
+        ({**GOOD, "answer": ""}, "missing SQL"),
+        ({**GOOD, "answer": 7}, "missing SQL"),
+        ({"question": "a", "context": DDL}, "missing SQL"),
+        ({**GOOD, "context": "CREATE TABLE t ("}, "DDL does not execute"),
+        ({**GOOD, "context": "SELECT 1"}, "DDL does not execute"),
+        ({**GOOD, "context": "ATTACH 'x.db' AS x"}, "DDL does not execute"),
+        ({**GOOD, "context": PROSE[:-5]}, "schema prose does not fit"),
+        ({**GOOD, "answer": "SELECT FROM WHERE ("}, "SQL does not parse as one query"),
+        ({**GOOD, "answer": "DROP TABLE item"}, "SQL does not parse as one query"),
+        ({**GOOD, "answer": "SELECT 1; SELECT 2"}, "SQL does not parse as one query"),
+        ({**GOOD, "question": "a\0b"}, "NUL or broken Unicode"),
+        ({**GOOD, "answer": "SELECT '\ud800'"}, "NUL or broken Unicode"),
+    ],
+)
+def test_a_broken_row_is_rejected_with_its_reason(row: object, reason: str) -> None:
+    kept, rejected = prepare(GOOD, row)
+    assert [row.id for row in kept] == ["made:0"]
+    assert rejected == [{"source": "made", "row": 1, "reason": reason, "text": json.dumps(row)}]
+    metrics = json.loads(Path("metrics/prepare.json").read_text())
+    assert metrics["rejected_by_reason"] == {reason: 1}
+    assert metrics["train"] == {"read": 2, "rejected": 1, "beyond_limit": 0, "kept": 1}
+
+
+def test_emoji_carriage_returns_and_a_byte_order_mark_are_no_fault() -> None:
+    write_raw(Path("data/raw"))
+    line = json.dumps({**GOOD, "question": "Tea 🫖?"}, ensure_ascii=False)
+    content = b"\xef\xbb\xbf" + f"{line}\r\n\r\n{line}\r\n".encode()
+    Path("data/raw/train/made.jsonl").write_bytes(content)
+    run_stage(main, **PATHS)
+    rows = read_records("data/prepared/train.jsonl", TrainingRow)
+    assert [row.question for row in rows] == ["Tea 🫖?"] * 2
+
+
+@pytest.mark.parametrize("line", [b'{"question": "a', b"\xff\xfe", b"\0", b"{} {}"])
+def test_a_line_that_is_not_json_is_named(line: bytes) -> None:
+    write_raw(Path("data/raw"))
+    with open("data/raw/train/made.jsonl", "ab") as file:
+        file.write(line + b"\n")
+    assert "made.jsonl, line 5: not" in failure(main, **PATHS)
+    assert not Path("data/prepared").exists() and not Path("metrics").exists()
+
+
+def test_missing_training_files_are_named() -> None:
+    write_raw(Path("data/raw"))
+    Path("data/raw/train/made.jsonl").unlink()
+    assert "holds no .jsonl file" in failure(main, **PATHS)
+
+
+def test_an_empty_training_file_gives_no_row() -> None:
+    kept, rejected = prepare()
+    assert (kept, rejected) == ([], [])
+
+
+def test_a_limit_keeps_rows_of_every_source_in_proportion() -> None:
+    write_raw(Path("data/raw"), [GOOD] * 30)
+    lines = (json.dumps(GOOD) + "\n") * 10
+    Path("data/raw/train/other.jsonl").write_text(lines)
+    write_params(Path(), prepare={"train_limit": 8, "test_limit": 2})
+    run_stage(main, **PATHS)
+    metrics = json.loads(Path("metrics/prepare.json").read_text())
+    assert metrics["kept_by_source"] == {"made": 6, "other": 2}
+    assert metrics["test"] == {"read": 3, "beyond_limit": 1, "kept": 2}
+    rows = read_records("data/prepared/test.jsonl", TestQuestion)
+    assert [row.row for row in rows] == [0, 1]
+
+
+@pytest.mark.parametrize("limit", [None, 1, 3, 7, 100])
+def test_evenly_spaced_items_are_distinct_in_order_and_no_more_than_asked(
+    limit: int | None,
+) -> None:
+    found = evenly_spaced(range(10), limit)
+    assert list(found) == sorted(set(found))
+    assert len(found) == min(10, limit or 10)
+
+
+def test_test_questions_keep_their_row_database_and_slice() -> None:
+    prepare(*ROWS)
+    rows = read_records("data/prepared/test.jsonl", TestQuestion)
+    assert rows[0] == TestQuestion(
+        0, "shop", "How many items are there?", "SELECT count(*) FROM item", PROSE, "all"
+    )
+    assert [row.slice for row in rows] == ["all", "all", "seen"]
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "named"),
+    [
+        ("input", "", "'input' is missing"),
+        ("input", None, "'input' is missing"),
+        ("output", "  ", "'output' is missing"),
+        ("output", "SELECT \0", "'output' is missing or not clean"),
+        ("instruction", 3, "'instruction' is missing"),
+        ("instruction", "shop has tables.", "schema prose does not fit"),
+        ("instruction", PROSE.replace("shop", "mall"), "mall.sqlite is missing"),
+    ],
+)
+def test_a_broken_test_question_is_an_error_that_names_its_row(key: str, value: object, named: str) -> None:
+    write_raw(Path("data/raw"), questions=[*QUESTIONS, {**QUESTIONS[0], key: value}])
+    said = failure(main, **PATHS)
+    assert "test.json, row 3: " in said and named in said
+    assert not Path("data/prepared").exists()
+
+
+@pytest.mark.parametrize("questions", [[], {}, [1], None])
+def test_a_test_file_of_another_shape_is_refused(questions: object) -> None:
+    write_raw(Path("data/raw"), questions=questions)
+    assert "test.json" in failure(main, **PATHS)
+
+
+def test_the_list_of_planted_leaks_is_carried_on() -> None:
+    write_raw(Path("data/raw"))
+    Path("data/raw/planted.json").write_text("[]")
+    run_stage(main, **PATHS)
+    assert Path("data/prepared/planted.json").read_text() == "[]"
+
+
+def test_two_runs_write_the_same_bytes() -> None:
+    write_raw(Path("data/raw"))
+    run_stage(main, **PATHS)
+    before = {path: path.read_bytes() for path in Path("data/prepared").iterdir()}
+    run_stage(main, **PATHS)
+    assert before == {path: path.read_bytes() for path in Path("data/prepared").iterdir()}

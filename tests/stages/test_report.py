@@ -1,0 +1,82 @@
+"""stages.report: from the folders of an evaluation to the files that DVC compares."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+from click.testing import CliRunner, Result
+
+from stages import report
+
+ROOT = Path(__file__).resolve().parents[2]
+OPTIONS = {
+    "verdicts": "data/verdicts",
+    "metrics": "metrics",
+    "loss": "metrics/loss",
+    "summary": "metrics/summary.json",
+    "table": "metrics/table.md",
+    "plots": "metrics/accuracy_by_hardness.csv",
+}
+
+
+@pytest.fixture
+def pipeline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with params.yaml of two arms, and the scores of those two and of a third."""
+    params = yaml.safe_load((ROOT / "params.yaml").read_text())
+    params["arms"] = {name: params["arms"][name] for name in ("lora32", "baseline")}
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
+    for folder in ("data/verdicts", "metrics"):
+        (tmp_path / folder).mkdir(parents=True)
+    for arm in ("lora32", "baseline", "full"):
+        write_scores(tmp_path, arm)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def write_scores(root: Path, arm: str) -> None:
+    score = {"ex": {"all": 50.0}, "n": {"all": 2}, "ci95": {}, "errors": {}, "evaluator": {}}
+    (root / "metrics" / f"{arm}.json").write_text(json.dumps(score))
+    rows = [{"row": 0, "ex": True}, {"row": 1, "ex": False}]
+    lines = "".join(json.dumps(row) + "\n" for row in rows)
+    (root / "data/verdicts" / f"{arm}.jsonl").write_text(lines)
+
+
+def run() -> Result:
+    arguments = [word for name, value in OPTIONS.items() for word in (f"--{name}", value)]
+    return CliRunner().invoke(report.main, arguments)
+
+
+def test_it_writes_summary_table_and_plot_and_prints_the_table(pipeline: Path) -> None:
+    result = run()
+    assert result.exit_code == 0, result.output
+    assert (pipeline / "metrics/table.md").read_text() in result.output
+    assert (pipeline / "metrics/accuracy_by_hardness.csv").read_text().startswith("arm,hardness,ex\n")
+
+
+def test_only_the_arms_of_params_are_reported_in_their_order(pipeline: Path) -> None:
+    run()
+    summary = json.loads((pipeline / "metrics/summary.json").read_text())
+    assert list(summary) == ["lora32", "baseline"]
+
+
+def test_a_missing_file_ends_in_one_line_with_the_next_command(pipeline: Path) -> None:
+    (pipeline / "data/verdicts/lora32.jsonl").unlink()
+    result = run()
+    assert result.exit_code == 1
+    assert "dvc repro evaluate@lora32" in str(result.output) + str(result.exception)
+    assert "Traceback" not in result.output
+
+
+def test_a_fault_leaves_the_old_outputs_alone(pipeline: Path) -> None:
+    (pipeline / "metrics/table.md").write_text("old")
+    (pipeline / "metrics/lora32.json").write_text("{")
+    assert run().exit_code == 1
+    assert (pipeline / "metrics/table.md").read_text() == "old"
+
+
+def test_the_options_are_those_of_dvc_yaml() -> None:
+    command = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]["report"]["cmd"].split()
+    assert [word for word in command if word.startswith("--")] == [f"--{name}" for name in OPTIONS]

@@ -1,0 +1,115 @@
+"""The rules of the house: who may import whom; a stage's name is its file and its command."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).resolve().parent.parent
+STAGES: dict[str, Any] = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
+SOURCES = sorted([*ROOT.glob("text2sql/**/*.py"), *ROOT.glob("stages/*.py")])
+STAGE_FILES = sorted(path for path in ROOT.glob("stages/*.py") if not path.stem.startswith("_"))
+
+HEAVY = {
+    "datasets",
+    "deepspeed",
+    "llamafactory",
+    "peft",
+    "pymilvus",
+    "torch",
+    "transformers",
+    "vllm",
+}
+# These stages are run often and by hand: loading torch would make seconds of their tenths.
+LIGHT = ["fetch_data", "prepare", "dedupe_test", "convert_schema", "evaluate", "report"]
+
+
+def module_name(path: Path) -> str:
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+
+
+@cache
+def tree(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
+def imported(nodes: Iterator[ast.AST]) -> set[str]:
+    """Dotted names that import statements name, `from a import b` giving both a and a.b."""
+    names: set[str] = set()
+    for node in nodes:
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "relative import"
+            names |= {str(node.module)} | {f"{node.module}.{alias.name}" for alias in node.names}
+    return names
+
+
+def run_on_import(node: ast.AST) -> Iterator[ast.AST]:
+    """What runs when a module is imported: no bodies of functions, no typing-only imports."""
+    for child in ast.iter_child_nodes(node):
+        typing_only = isinstance(child, ast.If) and "TYPE_CHECKING" in ast.dump(child.test)
+        if not typing_only and not isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef):
+            yield child
+            yield from run_on_import(child)
+
+
+def loaded_with(path: Path) -> set[str]:
+    """Everything that importing `path` imports, followed through the modules of this project."""
+    files = {module_name(source): source for source in SOURCES}
+    found: set[str] = set()
+    waiting = [path]
+    while waiting:
+        new = imported(run_on_import(tree(waiting.pop()))) - found
+        found |= new
+        waiting += [files[name] for name in new if name in files]
+    return found
+
+
+@pytest.mark.parametrize("path", ROOT.glob("text2sql/**/*.py"), ids=module_name)
+def test_the_library_knows_nothing_of_the_stages(path: Path) -> None:
+    names = imported(ast.walk(tree(path)))
+    assert not {name for name in names if name.split(".")[0] in ("stages", "dvc")}
+
+
+@pytest.mark.parametrize("path", STAGE_FILES, ids=module_name)
+def test_stages_do_not_import_one_another(path: Path) -> None:
+    others = {module_name(other) for other in STAGE_FILES}
+    assert not imported(ast.walk(tree(path))) & others
+
+
+@pytest.mark.parametrize("name", LIGHT)
+def test_a_light_stage_loads_no_heavy_library(name: str) -> None:
+    top = {module.split(".")[0] for module in loaded_with(ROOT / "stages" / f"{name}.py")}
+    assert not top & HEAVY
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_a_stage_of_dvc_yaml_has_its_file_its_description_and_its_command(name: str) -> None:
+    body = STAGES[name].get("do", STAGES[name])
+    assert body.get("desc"), f"dvc.yaml: stage {name} has no desc"
+    assert (ROOT / "stages" / f"{name}.py").is_file()
+    assert body["cmd"].split()[:3] == ["python", "-m", f"stages.{name}"]
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_a_stage_runs_again_when_its_code_changes(name: str) -> None:
+    body = STAGES[name].get("do", STAGES[name])
+    assert f"stages/{name}.py" in body["deps"]
+
+
+def test_every_stage_file_is_in_dvc_yaml() -> None:
+    assert {path.stem for path in STAGE_FILES} <= set(STAGES)
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=module_name)
+def test_no_function_is_longer_than_fifty_lines(path: Path) -> None:
+    functions = [node for node in ast.walk(tree(path)) if isinstance(node, ast.FunctionDef)]
+    long = {f.name: f.end_lineno - f.lineno + 1 for f in functions if f.end_lineno}
+    assert not {name: lines for name, lines in long.items() if lines > 50}

@@ -1,0 +1,51 @@
+"""Progress lines: seldom, honest, and always one at the end."""
+
+from __future__ import annotations
+
+import pytest
+
+from text2sql.progress import Progress
+
+
+class Clock:
+    """Stands in for time.monotonic."""
+
+    now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr("text2sql.progress.time.monotonic", clock)
+    return clock
+
+
+def test_lines_are_five_seconds_apart_and_the_last_always_comes(
+    clock: Clock, capsys: pytest.CaptureFixture[str]
+) -> None:
+    progress = Progress(100, "rows", "work")
+    for _ in range(100):
+        clock.now += 0.1
+        progress.advance()
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 3
+    assert lines[-1] == "work: 100/100 rows (100 %), 10.0/s, took 0:00:10"
+
+
+def test_the_time_left_follows_from_the_speed(clock: Clock, capsys: pytest.CaptureFixture[str]) -> None:
+    progress = Progress(7300, "rows", "work")
+    clock.now += 10
+    progress.advance(100)
+    assert capsys.readouterr().err == "work: 100/7300 rows (1 %), 10.0/s, 0:12:00 left\n"
+
+
+def test_what_was_done_before_does_not_count_as_speed(
+    clock: Clock, capsys: pytest.CaptureFixture[str]
+) -> None:
+    progress = Progress(100, "rows", "work", done=80)
+    clock.now += 10
+    progress.advance(10)
+    assert capsys.readouterr().err == "work: 90/100 rows (90 %), 1.0/s, 0:00:10 left\n"

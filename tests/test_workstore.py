@@ -1,0 +1,61 @@
+"""The work store: content keys, sharing, locking, publishing."""
+
+from pathlib import Path
+
+import pytest
+
+from text2sql.records import UserError
+from text2sql.workstore import WorkStore, hash_path, locked, publish
+
+
+def test_the_same_parts_open_the_same_folder_and_others_another(tmp_path: Path) -> None:
+    store = WorkStore(tmp_path)
+    first = store.open("train", {"rank": 32, "base": "a"})
+    assert store.open("train", {"base": "a", "rank": 32}) == first
+    assert store.open("train", {"rank": 128, "base": "a"}) != first
+
+
+def test_a_variable_moves_the_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TEXT2SQL_WORK", str(tmp_path / "elsewhere"))
+    assert WorkStore.from_environment().root == tmp_path / "elsewhere"
+
+
+def test_a_queued_experiment_shares_the_store_of_its_checkout(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copy = tmp_path / ".dvc" / "tmp" / "exps" / "tmpabc"
+    copy.mkdir(parents=True)
+    monkeypatch.delenv("TEXT2SQL_WORK", raising=False)
+    monkeypatch.chdir(copy)
+    assert WorkStore.from_environment().root == tmp_path / ".work"
+
+
+def test_a_hash_tells_names_and_bytes_apart(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "x").write_text("1")
+    before = hash_path(tmp_path / "a")
+    (tmp_path / "a" / "x").rename(tmp_path / "a" / "y")
+    renamed = hash_path(tmp_path / "a")
+    (tmp_path / "a" / "y").write_text("2")
+    assert len({before, renamed, hash_path(tmp_path / "a")}) == 3
+
+
+def test_hashing_what_does_not_exist_is_an_error_that_names_it(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="nowhere"):
+        hash_path(tmp_path / "nowhere")
+
+
+def test_a_second_run_of_the_same_work_is_refused(tmp_path: Path) -> None:
+    with locked(tmp_path), pytest.raises(UserError, match="another run"), locked(tmp_path):
+        pytest.fail("two runs held one folder")
+
+
+def test_publishing_replaces_a_folder_whole(tmp_path: Path) -> None:
+    source, output = tmp_path / "source", tmp_path / "out" / "model"
+    source.mkdir()
+    (source / "new").write_text("new")
+    output.mkdir(parents=True)
+    (output / "old").write_text("old")
+    publish(source, output)
+    assert [file.name for file in output.iterdir()] == ["new"]
+    assert [entry.name for entry in output.parent.iterdir()] == ["model"]

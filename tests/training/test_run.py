@@ -1,0 +1,198 @@
+"""Training for real, on a model of some thousand weights: faults, kills and resumption."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import pytest
+
+from text2sql.embedded.base_model import Shape, initialise, train_tokenizer, write_dataset
+from text2sql.records import UserError
+from text2sql.training import launch as launching
+from text2sql.training.recipe import Lora, Recipe, llamafactory_config
+from text2sql.training.run import train
+from text2sql.workstore import hash_path
+
+RECIPE = Recipe(
+    template="qwen3",
+    cutoff_len=256,
+    global_batch=4,
+    device_batch=2,
+    learning_rate=1.0e-3,
+    scheduler="cosine",
+    max_steps=60,
+    warmup_ratio=0.1,
+    weight_decay=0.01,
+    precision="fp32",
+    seed=3,
+    logging_steps=2,
+    save_steps=4,
+    threads=1,
+    lora=Lora(4, 8, ("q_proj", "v_proj")),
+)
+_TRAIN = """
+import json, sys
+from pathlib import Path
+from text2sql.training.recipe import Lora, Recipe
+from text2sql.training.run import train
+values = json.loads(sys.argv[1])
+lora = values.pop("lora")
+recipe = Recipe(**values, lora=lora and Lora(lora["rank"], lora["alpha"], tuple(lora["targets"])))
+train(recipe, Path("base"), Path("dataset"), Path("output"), Path("loss.csv"), "test")
+"""
+
+
+@pytest.fixture(scope="module")
+def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a tiny base model and a data set."""
+    folder = tmp_path_factory.mktemp("inputs")
+    turns = [_turn(number) for number in range(200)]
+    tokens = train_tokenizer((turn["instruction"] for turn in turns), 320, folder / "base")
+    initialise(Shape(320, 32, 1, 2, 1), tokens, 0, folder / "base")
+    write_dataset(turns, folder / "dataset")
+    return folder
+
+
+def _turn(number: int) -> dict[str, str]:
+    table, column = random.Random(number).sample(["pet", "owner", "city", "name", "age", "price"], 2)
+    user = f"CREATE TABLE {table} ({column});\nShow the {column} of every {table}, case {number}."
+    return {"system": "Answer.", "instruction": user, "output": f"SELECT {column} FROM {table}"}
+
+
+@pytest.fixture
+def place(inputs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A working directory of its own, with the shared inputs and an empty work store."""
+    for name in ("base", "dataset"):
+        (tmp_path / name).symlink_to(inputs / name)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("TEXT2SQL_WORK", str(tmp_path / "work"))
+    return tmp_path
+
+
+def _train_here(recipe: Recipe) -> None:
+    train(recipe, Path("base"), Path("dataset"), Path("output"), Path("loss.csv"), "test")
+
+
+def _start(place: Path, recipe: Recipe) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        [sys.executable, "-c", _TRAIN, json.dumps(asdict(recipe))],
+        cwd=place,
+        env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])},
+        stderr=subprocess.DEVNULL,
+    )
+
+
+def _kill_after_steps(place: Path, recipe: Recipe, steps: int) -> None:
+    """Kill the stage's process once its newest checkpoint has passed `steps`."""
+    process = _start(place, recipe)
+    while process.poll() is None and _newest_step(place) < steps:
+        time.sleep(0.02)
+    time.sleep(random.Random(steps).random() * 0.3)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+
+
+def _newest_step(place: Path) -> int:
+    found = place.glob("work/train/*/run/checkpoint-*")
+    return max((int(folder.name.split("-")[1]) for folder in found), default=0)
+
+
+@pytest.mark.parametrize("method", ["lora", "full"])
+def test_a_killed_training_ends_with_the_bytes_of_an_uninterrupted_one(
+    place: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+    monkeypatch: pytest.MonkeyPatch,
+    method: str,
+) -> None:
+    recipe = RECIPE if method == "lora" else replace(RECIPE, lora=None)
+    _train_here(recipe)
+    whole = hash_path(place / "output"), (place / "loss.csv").read_text()
+    monkeypatch.setenv("TEXT2SQL_WORK", str(place / "second" / "work"))
+    second = place / "second"
+    second.mkdir()
+    for name in ("base", "dataset"):
+        (second / name).symlink_to((place / name).resolve())
+    for steps in sorted(random.Random(method).sample(range(1, 50), 2)):
+        _kill_after_steps(second, recipe, steps)
+        assert not (second / "output").exists()
+    reached = _newest_step(second)
+    assert _start(second, recipe).wait() == 0
+    assert reached > 0
+    assert (hash_path(second / "output"), (second / "loss.csv").read_text()) == whole
+
+
+def test_a_finished_training_is_copied_out_again_without_a_trainer(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    short = replace(RECIPE, max_steps=4)
+    _train_here(short)
+    before = hash_path(place / "output")
+    monkeypatch.setattr(launching.subprocess, "Popen", None)
+    Path("loss.csv").unlink()
+    _train_here(short)
+    assert hash_path(place / "output") == before
+    assert Path("loss.csv").read_text().startswith("step,loss,learning_rate\n2,")
+
+
+def test_an_adapter_names_its_base_by_path_and_hash(place: Path) -> None:
+    _train_here(replace(RECIPE, max_steps=4))
+    base = json.loads(Path("output/base.json").read_text())
+    assert base == {"path": "base", "sha256": hash_path("base")}
+    assert json.loads(Path("output/adapter_config.json").read_text())["target_modules"] == [
+        "q_proj",
+        "v_proj",
+    ]
+
+
+def test_a_trainer_that_fails_shows_the_end_of_its_log(place: Path) -> None:
+    with pytest.raises(UserError, match=r"status 1[\s\S]*no_such_template[\s\S]*train\.log"):
+        _train_here(replace(RECIPE, template="no_such_template"))
+    assert not Path("output").exists()
+
+
+def _install_trainer(place: Path, monkeypatch: pytest.MonkeyPatch, script: str) -> None:
+    program = place / "bin" / "llamafactory-cli"
+    program.parent.mkdir()
+    program.write_text(f"#!/bin/sh\n{script}\n")
+    program.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(program.parent / "python"))
+
+
+def test_a_trainer_that_ends_well_without_weights_has_failed(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _install_trainer(place, monkeypatch, "exit 0")
+    with pytest.raises(UserError, match="status 0 and wrote no weights"):
+        _train_here(RECIPE)
+    assert not Path("output").exists()
+
+
+def test_a_trainer_killed_from_outside_is_an_error(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _install_trainer(place, monkeypatch, "kill -9 $$")
+    with pytest.raises(UserError, match="status -9"):
+        _train_here(RECIPE)
+
+
+def test_a_missing_trainer_is_an_error_with_the_command_that_installs_it(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "executable", str(place / "nowhere" / "python"))
+    with pytest.raises(UserError, match="make setup"):
+        _train_here(RECIPE)
+
+
+def test_a_missing_base_model_is_named(place: Path) -> None:
+    with pytest.raises(UserError, match="no-base"):
+        train(RECIPE, Path("no-base"), Path("dataset"), Path("output"), Path("loss.csv"), "test")
+
+
+def test_the_global_batch_is_what_the_recipe_says() -> None:
+    config = llamafactory_config(RECIPE, Path("b"), Path("d"), Path("o"))
+    assert config["per_device_train_batch_size"] == 2
+    assert config["gradient_accumulation_steps"] == 2

@@ -1,0 +1,1 @@
+"""Text-to-SQL fine-tuning: data, contamination, schemas, training, inference and evaluation."""

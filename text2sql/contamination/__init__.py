@@ -1,0 +1,1 @@
+"""What of the training data gives the test away."""

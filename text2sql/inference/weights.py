@@ -1,0 +1,75 @@
+"""Which model a folder holds: a whole one, or an adapter with the base it was trained on."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from text2sql.records import UserError
+from text2sql.workstore import hash_path
+
+_WEIGHT_FILES = ("*.safetensors", "*.bin")
+
+
+@dataclass(frozen=True)
+class Weights:
+    """A model folder (`base` is None) or a PEFT adapter folder with its base, and their SHA-256."""
+
+    folder: Path
+    sha256: str
+    base: Path | None = None
+    base_sha256: str | None = None
+
+    @property
+    def model(self) -> Path:
+        """The folder with the whole model's configuration and tokenizer."""
+        return self.base or self.folder
+
+
+def resolve_weights(folder: Path) -> Weights:
+    """Read what `folder` holds; the base of an adapter is relative to the working directory.
+
+    UserError: the folder or its weights are missing, or the adapter belongs to another base than
+    the one that its `base.json` ({"path", "sha256"}, written by training) tells of.
+    """
+    _require_file(folder, *_WEIGHT_FILES)
+    if not (folder / "adapter_config.json").is_file():
+        _require_file(folder, "config.json")
+        return Weights(folder, hash_path(folder))
+    base = Path(_field(folder / "adapter_config.json", "base_model_name_or_path"))
+    _require_file(base, *_WEIGHT_FILES)
+    _require_file(base, "config.json")
+    return Weights(folder, hash_path(folder), base, _checked_base(folder, base))
+
+
+def _checked_base(adapter: Path, base: Path) -> str:
+    trained_on, expected = (_field(adapter / "base.json", key) for key in ("path", "sha256"))
+    found = hash_path(base)
+    if found != expected:
+        raise UserError(
+            f"{adapter} was trained on {trained_on} with sha256 {expected}, but {base} has sha256 "
+            f"{found}: another base; bring that one back, or train the adapter again (`dvc repro`)"
+        )
+    return found
+
+
+def _require_file(folder: Path, *patterns: str) -> None:
+    if not folder.is_dir():
+        raise UserError(f"{folder}: no such folder; `dvc repro` makes what the pipeline writes")
+    if not any(file for pattern in patterns for file in folder.glob(pattern)):
+        wanted = " or ".join(patterns)
+        raise UserError(f"{folder}: no {wanted} in it; `dvc repro` makes what the pipeline writes")
+
+
+def _field(path: Path, key: str) -> str:
+    try:
+        value: Any = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise UserError(f"{path}: no such file; training writes it (`dvc repro`)") from error
+    except ValueError as error:
+        raise UserError(f"{path}: not JSON; training writes it anew (`dvc repro`)") from error
+    if not isinstance(value, dict) or not isinstance(value.get(key), str):
+        raise UserError(f"{path}: no text under {key!r}; training writes it anew (`dvc repro`)")
+    return value[key]

@@ -1,0 +1,44 @@
+"""The one place where a prompt is made, for training and for prediction alike."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TypedDict
+
+from text2sql.schema.ddl import read_ddl, write_ddl
+
+SYSTEM = "Answer the question with one SQLite query."
+
+
+class Example(TypedDict):
+    """A solved training row shown before the question (few-shot)."""
+
+    question: str
+    ddl: str
+    sql: str
+
+
+def schema_text(ddl: str, types: bool) -> str:
+    """The schema as the model reads it: as it stands, or with the column types left out.
+
+    UserError: types are to be left out and SQLite rejects the text.
+    """
+    return ddl.strip() if types else write_ddl(read_ddl(ddl), types=False)
+
+
+def user_text(ddl: str, question: str, examples: Sequence[Example] = ()) -> str:
+    """The user's turn: solved examples, if any, then schema and question."""
+    solved = [f"{_task(e['ddl'], e['question'])}\n{e['sql'].strip()}\n\n" for e in examples]
+    return "".join(solved) + _task(ddl, question)
+
+
+def messages(ddl: str, question: str, examples: Sequence[Example] = ()) -> list[dict[str, str]]:
+    """The chat of one question, ready for a tokenizer's chat template."""
+    return [
+        {"role": "system", "content": SYSTEM},
+        {"role": "user", "content": user_text(ddl, question, examples)},
+    ]
+
+
+def _task(ddl: str, question: str) -> str:
+    return f"{ddl.strip()}\n{question.strip()}"

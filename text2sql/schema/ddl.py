@@ -1,0 +1,139 @@
+"""CREATE TABLE text: written from a `Schema`, read back through SQLite itself."""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+from collections.abc import Iterable
+
+from text2sql.records import UserError
+from text2sql.schema.model import Column, ForeignKey, Schema, Table
+
+_PLAIN_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
+# Words that SQLite's grammar refuses as a bare name (https://www.sqlite.org/lang_keywords.html, less
+# those that its parser falls back to reading as an identifier).
+_RESERVED = frozenset(
+    """add all alter and as autoincrement between case check collate commit constraint create cross
+    current_date current_time current_timestamp default deferrable delete distinct drop else escape
+    except exists foreign from full group having if in index inner insert intersect into is isnull join
+    left limit natural not nothing notnull null on or order outer primary references returning right
+    select set table then to transaction union unique update using values when where""".split()  # noqa: SIM905
+)
+# SQLite keeps names that begin so for its own tables; a schema that holds one cannot be created.
+_INTERNAL = "sqlite_"
+
+
+def quote_name(name: str) -> str:
+    """Quote a table or column name only where SQLite needs it."""
+    if _PLAIN_NAME.match(name) and name.lower() not in _RESERVED:
+        return name
+    return '"' + name.replace('"', '""') + '"'
+
+
+def write_ddl(schema: Schema, types: bool = True) -> str:
+    """Write one CREATE TABLE statement a line; `types=False` leaves the column types out.
+
+    A table with a reserved sqlite_ name is left out: SQLite makes those itself and refuses them here.
+    """
+    tables = (table for table in schema.tables if not table.name.lower().startswith(_INTERNAL))
+    return "\n".join(_write_table(table, types) for table in tables)
+
+
+def read_ddl(text: str) -> Schema:
+    """Read CREATE TABLE text by executing it in an empty in-memory SQLite database.
+
+    UserError: SQLite rejects the text, or it creates no table.
+    """
+    connection = sqlite3.connect(":memory:")
+    try:
+        connection.set_authorizer(_allow_schema_only)
+        connection.executescript(text)
+        connection.set_authorizer(None)
+        schema = read_connection(connection)
+    except (sqlite3.Error, ValueError) as error:
+        raise UserError(f"CREATE TABLE text does not execute in SQLite: {error}") from error
+    finally:
+        connection.close()
+    if not schema.tables:
+        raise UserError("CREATE TABLE text creates no table")
+    return schema
+
+
+def read_connection(connection: sqlite3.Connection) -> Schema:
+    """Read the schema of an open SQLite database, tables in the order of their creation."""
+    names = connection.execute(
+        "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\'"
+        " ORDER BY rowid"
+    )
+    return Schema(tuple(_read_table(connection, name) for (name,) in names.fetchall()))
+
+
+def _allow_schema_only(action: int, first: str | None, *_: object) -> int:
+    # Training rows are outside text: nothing but building tables and rows in memory is let through.
+    return sqlite3.SQLITE_DENY if action in _DENIED else sqlite3.SQLITE_OK
+
+
+_DENIED = {sqlite3.SQLITE_ATTACH, sqlite3.SQLITE_DETACH, sqlite3.SQLITE_PRAGMA}
+
+
+def _write_table(table: Table, types: bool) -> str:
+    parts = [_write_column(column, table, types) for column in table.columns]
+    if len(table.primary_key) > 1:
+        parts.append(f"PRIMARY KEY ({_names(table.primary_key)})")
+    for key in table.foreign_keys:
+        if len(key.columns) > 1:
+            parts.append(f"FOREIGN KEY ({_names(key.columns)}) {_references(key)}")
+    return f"CREATE TABLE {quote_name(table.name)} ({', '.join(parts)});"
+
+
+def _write_column(column: Column, table: Table, types: bool) -> str:
+    """A column with its own keys beside it: prompts are shorter so than with clauses at the end."""
+    words = [quote_name(column.name)]
+    if types and column.type:
+        words.append(column.type)
+    if _only(table.primary_key) == column.name.lower():
+        words.append("PRIMARY KEY")
+    keys = [key for key in table.foreign_keys if _only(key.columns) == column.name.lower()]
+    return " ".join([*words, *map(_references, keys)])
+
+
+def _only(names: tuple[str, ...]) -> str | None:
+    return names[0].lower() if len(names) == 1 else None
+
+
+def _references(key: ForeignKey) -> str:
+    return f"REFERENCES {quote_name(key.table)} ({_names(key.references)})"
+
+
+def _names(names: Iterable[str]) -> str:
+    return ", ".join(quote_name(name) for name in names)
+
+
+def _read_table(connection: sqlite3.Connection, name: str) -> Table:
+    info = connection.execute(f"PRAGMA table_info({_literal(name)})").fetchall()
+    columns = tuple(Column(column, kind) for _, column, kind, *_ in info)
+    keyed = sorted((position, column) for _, column, _, _, _, position in info if position)
+    return Table(name, columns, tuple(c for _, c in keyed), _read_foreign_keys(connection, name))
+
+
+def _read_foreign_keys(connection: sqlite3.Connection, name: str) -> tuple[ForeignKey, ...]:
+    groups: dict[int, list[tuple[str, str, str | None]]] = {}
+    # SQLite lists the newest key first and numbers from it; the source's order is the reverse.
+    rows = connection.execute(f"PRAGMA foreign_key_list({_literal(name)})").fetchall()
+    for key, _, table, column, target, *_ in sorted(rows, key=lambda row: (-row[0], row[1])):
+        groups.setdefault(key, []).append((table, column, target))
+    return tuple(_foreign_key(connection, group) for group in groups.values())
+
+
+def _foreign_key(connection: sqlite3.Connection, group: list[tuple[str, str, str | None]]) -> ForeignKey:
+    table = group[0][0]
+    references = tuple(target for _, _, target in group if target is not None)
+    if not references:  # REFERENCES without columns points at the primary key
+        info = connection.execute(f"PRAGMA table_info({_literal(table)})").fetchall()
+        keyed = sorted((position, column) for _, column, _, _, _, position in info if position)
+        references = tuple(column for _, column in keyed)
+    return ForeignKey(tuple(column for _, column, _ in group), table, references)
+
+
+def _literal(name: str) -> str:
+    return "'" + name.replace("'", "''") + "'"

@@ -1,0 +1,1 @@
+"""Training: a recipe becomes LLaMA-Factory's configuration, a run, a checkpoint, finished weights."""

@@ -1,0 +1,112 @@
+"""One training run from recipe to published weights, resumable and reusable through the work store."""
+
+from __future__ import annotations
+
+import csv
+import importlib.metadata
+import json
+import shutil
+from dataclasses import asdict
+from pathlib import Path
+
+from text2sql.records import UserError, read_json, replacing, write_json
+from text2sql.training.checkpoints import newest_checkpoint
+from text2sql.training.launch import launch
+from text2sql.training.recipe import Recipe, llamafactory_config
+from text2sql.workstore import WorkStore, hash_path, locked, publish
+
+_PACKAGES = ("llamafactory", "torch", "transformers", "peft", "accelerate", "trl")
+_WEIGHTS = ("model.safetensors", "model.safetensors.index.json", "adapter_model.safetensors")
+# What a finished run leaves that is the same in every run of the same recipe; logs and timings are not.
+_RESULT = (
+    "*.safetensors",
+    "model.safetensors.index.json",
+    "config.json",
+    "generation_config.json",
+    "adapter_config.json",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "vocab.json",
+    "merges.txt",
+    "chat_template.jinja",
+)
+
+
+def train(recipe: Recipe, base: Path, dataset: Path, output: Path, loss: Path, label: str) -> None:
+    """Train `base` on the data set "train" in `dataset`; weights to `output`, loss by step to `loss`.
+
+    The work is kept under a key of recipe, package versions and the contents of base and dataset: a
+    killed run resumes from its newest whole checkpoint, a finished one is copied out again.
+    UserError: the trainer fails, or ends well without weights.
+    """
+    base_hash = hash_path(base)
+    work = WorkStore.from_environment().open("train", _key(recipe, base_hash, dataset))
+    with locked(work):
+        result = work / "result"
+        if not result.is_dir():
+            run = _run(recipe, base, dataset, work, label)
+            _collect(run, result, base, base_hash, recipe)
+        publish(result / "weights", output)
+        publish(result / "loss.csv", loss)
+
+
+def _key(recipe: Recipe, base_hash: str, dataset: Path) -> dict[str, object]:
+    return {
+        "recipe": asdict(recipe),
+        "base": base_hash,
+        "dataset": hash_path(dataset / "sft.json"),
+        "packages": {name: importlib.metadata.version(name) for name in _PACKAGES},
+    }
+
+
+def _run(recipe: Recipe, base: Path, dataset: Path, work: Path, label: str) -> Path:
+    """Train until the end, from the newest whole checkpoint if there is one; returns the run's folder."""
+    run = work / "run"
+    config = llamafactory_config(recipe, base, dataset, run)
+    checkpoint = newest_checkpoint(run)
+    if checkpoint is not None:
+        config["resume_from_checkpoint"] = str(checkpoint)
+    elif run.exists():
+        shutil.rmtree(run)
+    (run / "trainer_log.jsonl").unlink(missing_ok=True)
+    launch(config, work, recipe.threads, label)
+    if not any((run / name).is_file() for name in _WEIGHTS):
+        raise UserError(
+            f"{label}: the trainer ended with status 0 and wrote no weights to {run}; "
+            f"read {work / 'train.log'}, then `dvc repro`"
+        )
+    return run
+
+
+def _collect(run: Path, result: Path, base: Path, base_hash: str, recipe: Recipe) -> None:
+    """Put what repeats of a finished run into `result`, which appears whole or not at all."""
+    scratch = result.with_name("result.partial")
+    shutil.rmtree(scratch, ignore_errors=True)
+    weights = scratch / "weights"
+    weights.mkdir(parents=True)
+    for pattern in _RESULT:
+        for file in run.glob(pattern):
+            shutil.copy2(file, weights)
+    if recipe.lora is not None:
+        _settle_adapter(weights, base, base_hash)
+    _write_loss(read_json(run / "trainer_state.json")["log_history"], scratch / "loss.csv")
+    scratch.rename(result)
+    shutil.rmtree(run)  # the checkpoints have served
+
+
+def _settle_adapter(weights: Path, base: Path, base_hash: str) -> None:
+    """Sort what PEFT lists in no order, and name the base model by path and hash."""
+    config = read_json(weights / "adapter_config.json")
+    config["target_modules"] = sorted(config["target_modules"])
+    config["base_model_name_or_path"] = str(base)
+    (weights / "adapter_config.json").write_text(json.dumps(config, indent=2, sort_keys=True) + "\n")
+    write_json(weights / "base.json", {"path": str(base), "sha256": base_hash})
+
+
+def _write_loss(history: list[dict[str, float]], path: Path) -> None:
+    with replacing(path) as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(["step", "loss", "learning_rate"])
+        writer.writerows([e["step"], e["loss"], e["learning_rate"]] for e in history if "loss" in e)
