@@ -112,6 +112,7 @@ class Training(Section):
     cutoff_len: Positive
     global_batch: Positive
     device_batch: Positive
+    optimizer: Literal["adamw", "muon"]
     scheduler: Literal["cosine", "cosine_with_min_lr", "linear", "constant"]
     warmup_ratio: Fraction
     weight_decay: Annotated[float, Field(ge=0)]

@@ -117,9 +117,9 @@ def test_random_schemas_meet_every_noun_and_every_column_of_the_databases() -> N
         assert {field.name for field in table.fields} <= fields
 
 
-def test_pools_hold_several_hundred_words_and_no_word_twice() -> None:
+def test_pools_hold_many_words_and_no_word_twice() -> None:
     nouns = [*PEOPLE, *THINGS, *EVENTS]
-    assert len(set(nouns)) == len(nouns) > 250
+    assert len(set(nouns)) == len(nouns) > 150
     columns = [*MEASURES, *CATEGORIES, *PLAIN_MEASURES, *PLAIN_CATEGORIES]
     assert len(set(columns)) == len(columns) > 120
 

@@ -24,6 +24,7 @@ RECIPE = Recipe(
     cutoff_len=256,
     global_batch=4,
     device_batch=2,
+    optimizer="adamw",
     learning_rate=1.0e-3,
     scheduler="cosine",
     max_steps=60,
@@ -53,8 +54,8 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a tiny base model and a data set."""
     folder = tmp_path_factory.mktemp("inputs")
     turns = [_turn(number) for number in range(200)]
-    tokens = train_tokenizer((turn["instruction"] for turn in turns), 320, folder / "base")
-    initialise(Shape(320, 32, 1, 2, 1), tokens, 0, folder / "base")
+    train_tokenizer((turn["instruction"] for turn in turns), 320, folder / "base")
+    initialise(Shape(320, 32, 1, 2, 1), 0, folder / "base")
     write_dataset(turns, folder / "dataset")
     return folder
 
@@ -110,7 +111,7 @@ def test_a_killed_training_ends_with_the_bytes_of_an_uninterrupted_one(
     monkeypatch: pytest.MonkeyPatch,
     method: str,
 ) -> None:
-    recipe = RECIPE if method == "lora" else replace(RECIPE, lora=None)
+    recipe = RECIPE if method == "lora" else replace(RECIPE, lora=None, optimizer="muon")
     _train_here(recipe)
     whole = hash_path(place / "output"), (place / "loss.csv").read_text()
     monkeypatch.setenv("TEXT2SQL_WORK", str(place / "second" / "work"))

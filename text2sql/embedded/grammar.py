@@ -159,25 +159,6 @@ def _count_filter(scene: Scene) -> Draft:
 
 @_kind(
     "easy",
-    "How many different {a} values do the {ts} have?",
-    "Count the distinct {a} values of the {ts}.",
-    "{show} the number of different {a} values among {ts}.",
-    "What is the number of distinct {a} values of {ts}?",
-)
-def _count_distinct(scene: Scene) -> Draft:
-    table = scene.table()
-    a = scene.category(table)
-    return scene.draft(
-        f"SELECT COUNT(DISTINCT {a.name}) FROM {table.name}",
-        [a],
-        differs=[f"SELECT COUNT(*) FROM {table.name}"],
-        a=Mention(a),
-        ts=table.plural,
-    )
-
-
-@_kind(
-    "easy",
     "What is the {stat} of all {ts}?",
     "{show} the {stat} over all {ts}.",
     "What {stat} do the {ts} have together?",
@@ -187,28 +168,6 @@ def _aggregate(scene: Scene) -> Draft:
     table = scene.table()
     stat = Statistic(scene.pick(FUNCTIONS), scene.measure(table))
     return scene.draft(f"SELECT {stat.sql()} FROM {table.name}", [stat.field], stat=stat, ts=table.plural)
-
-
-@_kind(
-    "easy",
-    "What is the {stat} of {ts} {cond}?",
-    "{show} the {stat} of the {ts} {cond}.",
-    "For {ts} {cond}, what is the {stat}?",
-    "Compute the {stat} over all {ts} {cond}.",
-)
-def _aggregate_filter(scene: Scene) -> Draft:
-    table = scene.table()
-    stat = Statistic(scene.pick(FUNCTIONS), scene.measure(table))
-    cond = scene.condition(table, stat.field)
-    plain = f"SELECT {stat.sql()} FROM {table.name}"
-    return scene.draft(
-        f"{plain} WHERE {cond.sql()}",
-        [stat.field, cond.field],
-        differs=[plain],
-        stat=stat,
-        ts=table.plural,
-        cond=cond,
-    )
 
 
 @_kind(
@@ -358,20 +317,6 @@ def _like(scene: Scene) -> Draft:
 
 @_kind(
     "medium",
-    "What are the {s} and the {u} of all {ts}?",
-    "{show} the {s} and the {u} of the {ts}.",
-    "Compute the {s} and the {u} over all {ts}.",
-    "For all {ts}, what are the {s} and the {u}?",
-)
-def _two_aggregates(scene: Scene) -> Draft:
-    table = scene.table()
-    field = scene.measure(table)
-    s, u = (Statistic(f, field) for f in scene.rng.sample(FUNCTIONS, 2))
-    return scene.draft(f"SELECT {s.sql()}, {u.sql()} FROM {table.name}", [field], s=s, u=u, ts=table.plural)
-
-
-@_kind(
-    "medium",
     "How many {ts} are there for each {a}?",
     "{show} each {a} with its number of {ts}.",
     "For each {a}, count the {ts} that have it.",
@@ -419,31 +364,6 @@ def _top(scene: Scene) -> Draft:
 
 @_kind(
     "medium",
-    "{show} the {a} of {ts} {cond}, {order}.",
-    "What {be} the {a} of {ts} {cond}, {order}?",
-    "For {ts} {cond}, show the {a} {order}.",
-    "{show} the {a} {order} for all {ts} {cond}.",
-)
-def _filter_order(scene: Scene) -> Draft:
-    table = scene.table()
-    order = Ordering(scene.field(table, roles=("label", "measure")), scene.coin())
-    cond = scene.condition(table, order.field)
-    a = scene.shown(table, cond.field)
-    where, key = f"FROM {table.name} WHERE {cond.sql()}", order.field.name
-    return scene.draft(
-        f"SELECT {a.name} {where} ORDER BY {key}{order.suffix}",
-        [a, cond.field, order.field],
-        distinct=[f"SELECT {key} {where}"],
-        differs=[f"SELECT {a.name} FROM {table.name}"],
-        a=Mention(a),
-        ts=table.plural,
-        cond=cond,
-        order=order,
-    )
-
-
-@_kind(
-    "medium",
     "{show} the {a} of {path} {cond}.",
     "What {be} the {a} of the {path} {cond}?",
     "For all {path} {cond}, show the {a}.",
@@ -483,90 +403,6 @@ def _join_count(scene: Scene) -> Draft:
     )
 
 
-@_kind(
-    "medium",
-    "What is the {stat} of {path} {cond}?",
-    "{show} the {stat} of the {path} {cond}.",
-    "For {path} {cond}, what is the {stat}?",
-    "Compute the {stat} over all {path} {cond}.",
-)
-def _join_aggregate(scene: Scene) -> Draft:
-    child, parent = scene.pair(down=False)
-    cond, stat = scene.condition(parent), Statistic(scene.pick(FUNCTIONS), scene.measure(child))
-    plain = f"SELECT {stat.sql('T1.')} FROM {join(child, parent)}"
-    return scene.draft(
-        f"{plain} WHERE {cond.sql('T2.')}",
-        [stat.field, cond.field],
-        differs=[plain],
-        stat=stat,
-        path=Path((child, parent)),
-        cond=cond,
-    )
-
-
-@_kind(
-    "medium",
-    "{show} the {a} of each {c} with the {b} of its {p}.",
-    "For every {c}, show its {a} and the {b} of its {p}.",
-    "What are the {a} of each {c} and the {b} of the {p} it belongs to?",
-    "{show} the {a} of all {cs} next to the {b} of their {p}.",
-)
-def _join_columns(scene: Scene) -> Draft:
-    child, parent = scene.pair(down=False)
-    a, b = scene.shown(child), scene.shown(parent)
-    return scene.draft(
-        f"SELECT T1.{a.name}, T2.{b.name} FROM {join(child, parent)}",
-        [a, b],
-        a=Mention(a),
-        b=Mention(b),
-        c=child.singular,
-        cs=child.plural,
-        p=parent.singular,
-    )
-
-
-@_kind(
-    "medium",
-    "For each {p} with {cs}, show its {a} and the number of {cs}.",
-    "{show} the {a} of each {p} and how many {cs} it has.",
-    "How many {cs} does each {p} have? Show the {a} and the number.",
-    "{show} the {a} of every {p} with its number of {cs}.",
-)
-def _join_group(scene: Scene) -> Draft:
-    parent, child = scene.pair(down=True)
-    a = scene.shown(parent)
-    return scene.draft(
-        f"SELECT T1.{a.name}, COUNT(*) FROM {join(parent, child)} GROUP BY T1.id",
-        [a],
-        a=Mention(a),
-        p=parent.singular,
-        cs=child.plural,
-    )
-
-
-@_kind(
-    "medium",
-    "{show} the {a} of {ps} that have at least {n} {cs}.",
-    "Which {ps} have {n} or more {cs}? Show the {a}.",
-    "What {be} the {a} of each {p} with at least {n} {cs}?",
-    "For {ps} with {n} {cs} or more, show the {a}.",
-)
-def _join_having(scene: Scene) -> Draft:
-    parent, child = scene.pair(down=True)
-    a, n = scene.shown(parent), scene.pick((2, 3, 4, 5, 6))
-    plain = f"SELECT T1.{a.name} FROM {join(parent, child)} GROUP BY T1.id"
-    return scene.draft(
-        f"{plain} HAVING COUNT(*) >= {n}",
-        [a],
-        differs=[plain],
-        a=Mention(a),
-        ps=parent.plural,
-        p=parent.singular,
-        cs=child.plural,
-        n=str(n),
-    )
-
-
 # --- hard: three clauses, or one nested query or set operation -----------------------------------
 
 
@@ -591,66 +427,6 @@ def _group_top(scene: Scene) -> Draft:
         ts=table.plural,
         most="most" if most else "least",
     )
-
-
-@_kind(
-    "hard",
-    "Among {ts} {cond}, show the {a} of the {top}.",
-    "{show} the {a} of the {top}, only for {ts} {cond}.",
-    "Of all {ts} {cond}, what is the {a} of the {top}?",
-    "Looking only at {ts} {cond}, find the {a} of the {top}.",
-)
-def _filter_top(scene: Scene) -> Draft:
-    table = scene.table()
-    top = scene.top(table)
-    cond = scene.condition(table, top.field)
-    a = scene.shown(table, cond.field, top.field)
-    draft = scene.ranked(
-        f"SELECT {a.name} FROM {table.name} WHERE {cond.sql()}",
-        top,
-        [a, cond.field, top.field],
-        a=Mention(a),
-        ts=table.plural,
-        cond=cond,
-    )
-    return draft
-
-
-@_kind(
-    "hard",
-    "{show} the {a} of {path} {cond}.",
-    "What {be} the {a} of the {path} {cond}?",
-    "For all {path} {cond}, show the {a}.",
-    "{show} the {a} for every one of the {path} {cond}.",
-)
-def _three_tables(scene: Scene) -> Draft:
-    tables = scene.triple()
-    cond, a = scene.condition(tables[2]), scene.shown(tables[0])
-    plain = f" FROM {join(*tables)}"
-    where = f"{plain} WHERE {cond.sql('T3.')}"
-    return scene.draft(
-        f"SELECT T1.{a.name}{where}",
-        [a, cond.field],
-        distinct=[f"SELECT T1.id{where}"],
-        differs=[f"SELECT T1.{a.name}{plain}"],
-        a=Mention(a),
-        path=Path(tables),
-        cond=cond,
-    )
-
-
-@_kind(
-    "hard",
-    "{show} the {a} of the {p} of the {top}.",
-    "What {be} the {a} of the {p} of the {top}?",
-    "Which {p} belongs to the {top}? Show its {a}.",
-    "For the {top}, show the {a} of its {p}.",
-)
-def _join_top(scene: Scene) -> Draft:
-    parent, child = scene.pair(down=True)
-    top, a = scene.top(child, count=1), scene.shown(parent)
-    select = f"SELECT T1.{a.name} FROM {join(parent, child)}"
-    return scene.ranked(select, top, [a, top.field], alias="T2.", a=Mention(a), p=parent.singular)
 
 
 @_kind(
@@ -721,29 +497,6 @@ def _average(scene: Scene) -> Draft:
 
 @_kind(
     "hard",
-    "{show} the {a} of {ts} with {m} equal to the {stat}.",
-    "Which {ts} have {m} equal to the {stat}? Show the {a}.",
-    "What {be} the {a} of {ts} that have the {stat} of all?",
-    "For {ts} with {m} equal to the {stat}, show the {a}.",
-)
-def _equals_extreme(scene: Scene) -> Draft:
-    table = scene.table()
-    m = scene.measure(table)
-    stat, a = Statistic(scene.pick(("MAX", "MIN")), m), scene.shown(table, m)
-    inner = f"SELECT {stat.sql()} FROM {table.name}"
-    return scene.draft(
-        f"SELECT {a.name} FROM {table.name} WHERE {m.name} = ({inner})",
-        [a, m],
-        differs=[f"SELECT {a.name} FROM {table.name}"],
-        a=Mention(a),
-        m=Mention(m),
-        stat=stat,
-        ts=table.plural,
-    )
-
-
-@_kind(
-    "hard",
     "Which {a} values do {ts} {c} and {ts} {d} have in common?",
     "{show} the {a} shared by {ts} {c} and {ts} {d}.",
     "What {a} has both {ts} {c} and {ts} {d}?",
@@ -751,17 +504,6 @@ def _equals_extreme(scene: Scene) -> Draft:
 )
 def _intersect(scene: Scene) -> Draft:
     return _set_query(scene, "INTERSECT")
-
-
-@_kind(
-    "hard",
-    "Which {a} values have {ts} {c} or {ts} {d}, without repeats?",
-    "{show} each {a} of {ts} {c} together with each {a} of {ts} {d}, once.",
-    "What different {a} values do {ts} {c} or {ts} {d} have?",
-    "{show} without repeats the {a} of {ts} {c} and of {ts} {d}.",
-)
-def _union(scene: Scene) -> Draft:
-    return _set_query(scene, "UNION")
 
 
 @_kind(
@@ -860,31 +602,6 @@ def _average_two_columns(scene: Scene) -> Draft:
 
 @_kind(
     "extra",
-    "{show} the {a} of {ts} {cond} and with {m} {side} the average of all.",
-    "What {be} the {a} of {ts} {cond} and with {m} {side} average?",
-    "Which {ts} {cond} have {m} {side} the average of all? Show the {a}.",
-    "For {ts} {cond} and with {m} {side} the average, show the {a}.",
-)
-def _average_filter(scene: Scene) -> Draft:
-    table = scene.table()
-    m, above = scene.measure(table), scene.coin()
-    cond = scene.condition(table, m)
-    a = scene.shown(table, m, cond.field)
-    test, plain = _beside_average(m, table.name, above), f"SELECT {a.name} FROM {table.name} WHERE "
-    return scene.draft(
-        f"{plain}{cond.sql()} AND {test}",
-        [a, m, cond.field],
-        differs=[plain + cond.sql(), plain + test],
-        a=Mention(a),
-        m=Mention(m),
-        ts=table.plural,
-        cond=cond,
-        side="above" if above else "below",
-    )
-
-
-@_kind(
-    "extra",
     "{show} the {a} and {b} of {ps} without any {cs}.",
     "Which {ps} have no {cs}? Show the {a} and {b}.",
     "What are the {a} and {b} of {ps} that have no {cs}?",
@@ -902,52 +619,6 @@ def _without_two_columns(scene: Scene) -> Draft:
         b=Mention(b),
         ps=parent.plural,
         cs=child.plural,
-    )
-
-
-@_kind(
-    "extra",
-    "Among {path} {cond}, show the {a} of the {top}.",
-    "{show} the {a} of the {top}, only for {path} {cond}.",
-    "Of all {path} {cond}, what is the {a} of the {top}?",
-    "Looking only at {path} {cond}, find the {a} of the {top}.",
-)
-def _join_filter_top(scene: Scene) -> Draft:
-    child, parent = scene.pair(down=False)
-    top, cond = scene.top(child), scene.condition(parent)
-    a = scene.shown(child, top.field)
-    return scene.ranked(
-        f"SELECT T1.{a.name} FROM {join(child, parent)} WHERE {cond.sql('T2.')}",
-        top,
-        [a, cond.field, top.field],
-        alias="T1.",
-        a=Mention(a),
-        path=Path((child, parent)),
-        cond=cond,
-    )
-
-
-@_kind(
-    "extra",
-    "{show} the {a} of {ps} that have both {cs} {c} and {cs} {d}.",
-    "Which {ps} have {cs} {c} and also {cs} {d}? Show the {a}.",
-    "What {be} the {a} of {ps} with both {cs} {c} and {cs} {d}?",
-    "For {ps} that have {cs} {c} as well as {cs} {d}, show the {a}.",
-)
-def _join_intersect(scene: Scene) -> Draft:
-    parent, child = scene.pair(down=True)
-    a, c = scene.label(parent), scene.condition(child)
-    d = _rival(scene, c, child)
-    parts = [f"SELECT T1.{a.name} FROM {join(parent, child)} WHERE {cond.sql('T2.')}" for cond in (c, d)]
-    return scene.draft(
-        " INTERSECT ".join(parts),
-        [a, c.field, d.field],
-        differs=[part.replace("SELECT", "SELECT DISTINCT", 1) for part in parts],
-        a=Mention(a),
-        ps=parent.plural,
-        cs=child.plural,
-        c=c,
-        d=d,
     )
 
 

@@ -1,4 +1,4 @@
-"""Randomly composed databases: two to four tables with words from the lexicon's pools.
+"""Randomly composed databases: two or three tables with words from the lexicon's pools.
 
 They teach a model to take names from the schema in front of it instead of from memory.
 """
@@ -18,7 +18,6 @@ from text2sql.embedded.lexicon import (
     PEOPLE,
     PLAIN_CATEGORIES,
     PLAIN_MEASURES,
-    PREFIXES,
     THINGS,
     Field,
     plural,
@@ -26,12 +25,12 @@ from text2sql.embedded.lexicon import (
 
 # Parents of each table by its place in the list, and how often the shape is drawn.
 SHAPES: tuple[tuple[tuple[tuple[int, ...], ...], int], ...] = (
-    (((), (0,)), 9),  # one to many
-    (((), (), (0, 1)), 6),  # many to many
-    (((), (0,), (1,)), 3),  # chain
+    (((), (0,)), 13),  # one to many
+    (((), (), (0, 1)), 4),  # many to many
+    (((), (0,), (1,)), 2),  # chain
     (((), (0,), (0,)), 1),  # two children
-    (((), (0,), (), (1, 2)), 1),  # many to many with an owner
 )
+KNOWN = 0.75  # share of columns that hand-designed databases have too
 HAND_DESIGNED = {table.table() for domain in DATABASES for table in domain.entities}
 
 
@@ -63,8 +62,6 @@ def _table_names(count: int, shape: tuple[tuple[int, ...], ...], rng: random.Ran
         last = bool(shape[len(names)])
         pool = rng.choice((EVENTS, EVENTS, THINGS, PEOPLE) if last else (PEOPLE, THINGS))
         noun = rng.choice(pool)
-        if rng.random() < 0.06:
-            noun = f"{rng.choice(PREFIXES)}_{noun}"
         if not any(set(noun.split("_")) & set(name.split("_")) for name in names):
             names.append(noun)
     return names
@@ -95,11 +92,4 @@ def _field(measure: bool, chosen: list[Field], taken: set[str], rng: random.Rand
 
 
 def _draw(known: Mapping[str, Field], plain: Mapping[str, Field], rng: random.Random) -> Field:
-    kind = rng.choices(("known", "plain", "prefixed"), (60, 25, 15))[0]
-    if kind == "plain":
-        return rng.choice(list(plain.values()))
-    field = rng.choice(list(known.values()))
-    if kind == "known" or "_" in field.name:
-        return field
-    prefix = rng.choice(PREFIXES)
-    return Field(f"{prefix}_{field.name}", field.content, (f"{prefix} {field.phrases[0]}",))
+    return rng.choice(list((known if rng.random() < KNOWN else plain).values()))

@@ -17,12 +17,16 @@ class Lora:
 
 @dataclass(frozen=True)
 class Recipe:
-    """One training run. Batches are in rows, lengths in tokens; `lora` None trains all weights."""
+    """One training run. Batches are in rows, lengths in tokens; `lora` None trains all weights.
+
+    `optimizer` is "adamw" or "muon".
+    """
 
     template: str
     cutoff_len: int
     global_batch: int
     device_batch: int
+    optimizer: str
     learning_rate: float
     scheduler: str
     max_steps: int
@@ -56,6 +60,9 @@ def llamafactory_config(recipe: Recipe, base: Path, dataset: Path, output: Path)
         "cutoff_len": recipe.cutoff_len,
         "per_device_train_batch_size": recipe.device_batch,
         "gradient_accumulation_steps": recipe.global_batch // recipe.device_batch,
+        # "muon" orthogonalises the update of every matrix but the embedding (Jordan et al. 2024,
+        # https://kellerjordan.github.io/posts/muon/); the rest is left to AdamW at the same rate.
+        "use_muon": recipe.optimizer == "muon",
         "learning_rate": recipe.learning_rate,
         "lr_scheduler_type": recipe.scheduler,
         "max_steps": recipe.max_steps,
@@ -71,6 +78,7 @@ def llamafactory_config(recipe: Recipe, base: Path, dataset: Path, output: Path)
         "overwrite_cache": True,
         "plot_loss": False,
         "report_to": "none",
+        "disable_gradient_checkpointing": True,
         "trust_remote_code": False,
     }
 

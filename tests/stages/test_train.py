@@ -1,0 +1,86 @@
+"""The four training stages: what they hand to the library, and arms that are switched off."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+from click.testing import CliRunner
+
+from stages import _train, train_full, train_lora, train_lora32, train_lora128
+from stages._params import load_params
+from text2sql.training.recipe import Lora
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A working directory with the embedded profile."""
+    (tmp_path / "params.yaml").write_text((ROOT / "profiles" / "embedded.yaml").read_text())
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def _set(place: Path, section: str, **values: object) -> None:
+    file = place / "params.yaml"
+    params = yaml.safe_load(file.read_text())
+    params[section] |= values
+    if section != "training" and values.get("enabled") is False:
+        params["arms"] = {"baseline": params["arms"]["baseline"]}
+    file.write_text(yaml.safe_dump(params))
+
+
+ARGUMENTS = ["--base", "base", "--train", "data", "--output", "models/arm", "--loss", "metrics/loss.csv"]
+
+
+def test_lora_at_rank_128_has_the_recipe_of_lora128(place: Path) -> None:
+    _set(place, "lora", rank=128)
+    params = load_params()
+    assert _train.recipe_from(params.training, params.lora) == _train.recipe_from(
+        params.training, params.train_lora128
+    )
+
+
+def test_full_training_has_no_adapter_and_lora_has_its_own(place: Path) -> None:
+    params = load_params()
+    assert _train.recipe_from(params.training, params.train_full).lora is None
+    assert _train.recipe_from(params.training, params.train_lora32).lora == Lora(
+        32, params.train_lora32.alpha, ("q_proj", "v_proj")
+    )
+
+
+@pytest.mark.parametrize(
+    ("stage", "section"),
+    [
+        (train_lora32, "train_lora32"),
+        (train_lora128, "train_lora128"),
+        (train_full, "train_full"),
+        (train_lora, "lora"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_each_stage_trains_what_its_section_says(
+    place: Path, monkeypatch: pytest.MonkeyPatch, stage: object, section: str
+) -> None:
+    _set(place, section, max_steps=7)
+    seen = []
+    monkeypatch.setattr(_train, "train", lambda recipe, *paths: seen.append((recipe.max_steps, paths)))
+    result = CliRunner().invoke(stage.main, ARGUMENTS, catch_exceptions=False)
+    name = "train_lora" if section == "lora" else section
+    paths = tuple(map(Path, ("base", "data", "models/arm", "metrics/loss.csv")))
+    assert (result.exit_code, seen) == (0, [(7, (*paths, name))])
+
+
+def test_an_arm_that_is_switched_off_leaves_an_empty_folder_and_says_so(place: Path) -> None:
+    _set(place, "train_full", enabled=False)
+    result = CliRunner().invoke(train_full.main, ARGUMENTS)
+    assert result.exit_code == 0
+    assert "train_full.enabled is false" in result.output
+    assert list(Path("models/arm").iterdir()) == []
+    assert Path("metrics/loss.csv").read_text() == _train.NO_LOSS
+
+
+def test_a_missing_base_model_ends_the_stage_with_a_sentence(place: Path) -> None:
+    result = CliRunner().invoke(train_full.main, ARGUMENTS)
+    assert result.exit_code == 1
+    assert "error: base: no such file" in result.output
