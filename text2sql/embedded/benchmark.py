@@ -26,7 +26,16 @@ from text2sql.schema.prose import write_prose
 # Shares of Spider's hardness classes in percent; training leans a little to the harder ones.
 TEST_MIX = {"easy": 25, "medium": 40, "hard": 20, "extra": 15}
 TRAIN_MIX = {"easy": 20, "medium": 38, "hard": 24, "extra": 18}
-BASE_MIX = {"column": 30, "count": 15, "filter": 55}  # kinds of question
+BASE_MIX = {
+    "column": 22,
+    "filter": 38,
+    "count": 6,
+    "count_filter": 14,
+    "distinct": 5,
+    "aggregate": 5,
+    "order": 5,
+    "having": 5,
+}
 INDIRECT_TEST, INDIRECT_TRAIN = 0.2, 0.3  # share of questions with a column not named word for word
 PLANTED_OF_A_KIND = 24  # at most a fifth of the seen test questions, a tenth of the training rows
 ROWS_A_SCHEMA = 3
