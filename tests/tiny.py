@@ -5,13 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-# Qwen3's turns, with the empty thought that enable_thinking=False puts before the answer
-CHAT_TEMPLATE = (
-    "{% for message in messages %}<|im_start|>{{ message['role'] }}\n{{ message['content'] }}"
-    "<|im_end|>\n{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n"
-    "{% if enable_thinking is defined and enable_thinking is false %}<think>\n\n</think>\n\n"
-    "{% endif %}{% endif %}"
-)
+from text2sql.embedded.base_model import CHAT_TEMPLATE
+
 _SPECIAL = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
 _TEXT = [
     "CREATE TABLE singer (singer_id, name, country, age); SELECT name FROM singer WHERE age > 20",

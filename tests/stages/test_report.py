@@ -53,7 +53,7 @@ def test_it_writes_summary_table_and_plot_and_prints_the_table(pipeline: Path) -
     result = run()
     assert result.exit_code == 0, result.output
     assert (pipeline / "metrics/table.md").read_text() in result.output
-    assert (pipeline / "metrics/accuracy_by_hardness.csv").read_text().startswith("arm,hardness,ex\n")
+    assert (pipeline / "metrics/accuracy_by_hardness.csv").read_text().startswith("arm,hardness,ex,bar\n")
 
 
 def test_only_the_arms_of_params_are_reported_in_their_order(pipeline: Path) -> None:

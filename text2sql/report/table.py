@@ -84,12 +84,19 @@ def summary(scores: Sequence[ArmScores]) -> dict[str, float | None]:
 
 
 def write_accuracy_by_hardness(path: Path, scores: Sequence[ArmScores]) -> None:
-    """Write arm,hardness,ex (percent) for every level that has questions."""
+    """Write arm, hardness, ex (percent) and the bar's name for every level that has questions.
+
+    DVC's bar template takes one column for the names of the bars, so `bar` joins arm and hardness.
+    """
     with replacing(path) as file:
         rows = csv.writer(file, lineterminator="\n")
-        rows.writerow(["arm", "hardness", "ex"])
+        rows.writerow(["arm", "hardness", "ex", "bar"])
         for arm in scores:
-            rows.writerows([arm.name, level, ex] for level in LEVELS if (ex := arm.ex.get(level)) is not None)
+            rows.writerows(
+                [arm.name, level, ex, f"{arm.name}: {level}"]
+                for level in LEVELS
+                if (ex := arm.ex.get(level)) is not None
+            )
 
 
 def page(scores: Sequence[ArmScores], losses: Sequence[LossHistory] = ()) -> str:

@@ -25,12 +25,23 @@ class ForeignKey:
 
 @dataclass(frozen=True)
 class Table:
-    """A table with its columns and keys, each in the order of the source."""
+    """A table with its columns in the order of the source and its foreign keys in that of its columns.
+
+    The order of foreign keys means nothing; with one order, equal tables compare as equal.
+    """
 
     name: str
     columns: tuple[Column, ...]
     primary_key: tuple[str, ...] = ()
     foreign_keys: tuple[ForeignKey, ...] = ()
+
+    def __post_init__(self) -> None:
+        place = {column.name.lower(): at for at, column in enumerate(self.columns)}
+
+        def order(key: ForeignKey) -> tuple[list[int], str, tuple[str, ...]]:
+            return [place.get(name.lower(), len(place)) for name in key.columns], key.table, key.references
+
+        object.__setattr__(self, "foreign_keys", tuple(sorted(self.foreign_keys, key=order)))
 
 
 @dataclass(frozen=True)

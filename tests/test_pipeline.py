@@ -1,0 +1,115 @@
+"""The whole graph through DVC, on a benchmark of a few rows: what a newcomer's commands do."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).resolve().parents[1]
+SMALL = {
+    "fetch_data": {"train_rows": 240, "test_rows": 32},
+    "training": {"save_steps": 10},
+    "train_lora32": {"max_steps": 10},
+    "train_lora128": {"max_steps": 10},
+    "train_full": {"max_steps": 10},
+    "lora": {"max_steps": 10},
+    "predict": {"max_new_tokens": 8},
+}
+TINY = {"rows": 100, "vocab_size": 400, "hidden_size": 32, "layers": 1, "heads": 2, "max_steps": 10}
+
+
+def _run(place: Path, *command: str) -> str:
+    """Output of a command in `place` that must end well."""
+    done = subprocess.run(command, cwd=place, capture_output=True, text=True, env=_environment(place))
+    assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
+    return done.stdout + done.stderr
+
+
+def _environment(place: Path) -> dict[str, str]:
+    author = {f"GIT_{who}_{what}": "t@t" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    return os.environ | author | {"PATH": path, "TEXT2SQL_WORK": str(place / ".work")}
+
+
+def _trainings(place: Path) -> int:
+    return len(list((place / ".work" / "train").iterdir()))
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A clone with small parameters whose pipeline has run and is committed."""
+    place = tmp_path_factory.mktemp("clone")
+    listed = subprocess.run(
+        ["git", "ls-files", "-co", "--exclude-standard"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    for name in listed.stdout.splitlines():
+        if (ROOT / name).is_file() and not name.startswith(("metrics/", "dvc.lock")):
+            (place / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, place / name)
+    params = yaml.safe_load((place / "params.yaml").read_text())
+    for section, values in SMALL.items():
+        params[section] |= values
+    params["fetch_model"]["tiny"] |= TINY
+    (place / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
+    _run(place, "git", "init", "-q")
+    _run(place, "dvc", "repro")
+    _run(place, "git", "add", "-A")
+    _run(place, "git", "commit", "-qm", "run")
+    return place
+
+
+def test_every_arm_is_scored_and_stands_in_the_table(place: Path) -> None:
+    arms = list(yaml.safe_load((place / "params.yaml").read_text())["arms"])
+    table = (place / "metrics" / "table.md").read_text()
+    assert list(json.loads((place / "metrics" / "summary.json").read_text())) == arms
+    for arm in arms:
+        assert json.loads((place / "metrics" / f"{arm}.json").read_text())["n"]["all"] == 32
+        assert f"| {arm} |" in table
+
+
+def test_every_planted_question_is_found(place: Path) -> None:
+    planted = json.loads((place / "metrics" / "dedupe_test.json").read_text())["planted"]
+    assert planted
+    assert all(kind["found"] > 0 and kind["missed"] == 0 for kind in planted.values())
+
+
+def test_a_second_run_runs_no_stage(place: Path) -> None:
+    assert "Running stage" not in _run(place, "dvc", "repro")
+
+
+def test_another_rank_moves_the_arm_lora_only_and_reuses_the_training_of_lora128(place: Path) -> None:
+    before = _trainings(place)
+    output = _run(place, "dvc", "exp", "run", "-S", "lora.rank=128", "-n", "wide")
+    ran = {line.split("'")[1] for line in output.splitlines() if line.startswith("Running stage")}
+    assert ran == {"train_lora", "predict@lora", "evaluate@lora", "report"}
+    assert _trainings(place) == before
+    changed = {path for path in _run(place, "git", "diff", "--name-only").split() if "metrics/" in path}
+    assert changed <= {
+        *("metrics/lora.json", "metrics/loss/train_lora.csv", "metrics/summary.json"),
+        *("metrics/table.md", "metrics/accuracy_by_hardness.csv"),
+    }
+    moved = json.loads(_run(place, "dvc", "metrics", "diff", "--json"))
+    assert set(moved.get("metrics/summary.json", {})) <= {"lora"}
+    weights = [
+        (place / "models" / arm / "adapter_model.safetensors").read_bytes() for arm in ("lora", "lora128")
+    ]
+    assert weights[0] == weights[1]
+    _run(place, "git", "checkout", "-q", ".")
+    _run(place, "dvc", "checkout", "-q")
+
+
+def test_a_parameter_that_is_not_allowed_stops_the_stage_with_its_name(place: Path) -> None:
+    file = place / "params.yaml"
+    text = file.read_text()
+    file.write_text(text.replace("timeout_s: 10.0", "timeout_s: -1.0"))
+    done = subprocess.run(
+        ["dvc", "repro", "evaluate@full"], cwd=place, capture_output=True, text=True, env=_environment(place)
+    )
+    file.write_text(text)
+    assert done.returncode != 0
+    assert "evaluate.timeout_s: Input should be greater than 0 (found -1.0)" in done.stderr
