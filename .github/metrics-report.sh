@@ -14,6 +14,9 @@ echo
 changes=$(dvc params diff --md "$base")
 echo "${changes:-No parameter changed.}"
 echo
+echo "### Plots"
+echo
+python .github/plots_markdown.py "$base"
 echo "<details><summary>All arms on this branch</summary>"
 echo
 cat metrics/table.md
