@@ -99,6 +99,10 @@ def test_another_rank_moves_the_arm_lora_only_and_reuses_the_training_of_lora128
         (place / "models" / arm / "adapter_model.safetensors").read_bytes() for arm in ("lora", "lora128")
     ]
     assert weights[0] == weights[1]
+    assert "wide" in _run(place, "dvc", "exp", "show", "--only-changed", "--no-pager")
+    page = place / _run(place, "dvc", "plots", "diff").strip().rpartition("file://")[2]
+    assert "Training loss" in page.read_text()
+    assert "Execution accuracy by hardness" in page.read_text()
     _run(place, "git", "checkout", "-q", ".")
     _run(place, "dvc", "checkout", "-q")
 

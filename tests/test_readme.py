@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import re
 from pathlib import Path
 from types import ModuleType
 
@@ -24,6 +25,13 @@ def tool() -> ModuleType:
 def test_the_tables_are_current(tool: ModuleType) -> None:
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     assert tool.current(readme) == readme, "stale table; next: make readme"
+
+
+def test_every_make_command_in_the_readme_is_a_target() -> None:
+    readme, makefile = ((ROOT / name).read_text(encoding="utf-8") for name in ("README.md", "Makefile"))
+    named = set(re.findall(r"(?:^|`)make ([a-z]+)", readme, re.MULTILINE))
+    assert {"reproduce", "test", "setup", "use"} <= named
+    assert all(f"\n{target}:" in makefile for target in named)
 
 
 def test_a_stage_shows_its_description_and_its_data_but_not_its_code(tool: ModuleType) -> None:

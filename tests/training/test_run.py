@@ -15,6 +15,8 @@ import pytest
 from text2sql.embedded.base_model import Shape, initialise, train_tokenizer, write_dataset
 from text2sql.records import UserError
 from text2sql.training import launch as launching
+from text2sql.training import run as running
+from text2sql.training.checkpoints import newest_checkpoint
 from text2sql.training.recipe import Lora, Recipe, llamafactory_config
 from text2sql.training.run import train
 from text2sql.workstore import hash_path
@@ -126,6 +128,20 @@ def test_a_killed_training_ends_with_the_bytes_of_an_uninterrupted_one(
     assert _start(second, recipe).wait() == 0
     assert reached > 0
     assert (hash_path(second / "output"), (second / "loss.csv").read_text()) == whole
+
+
+def test_a_kill_after_the_last_step_loses_nothing(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    short = replace(RECIPE, max_steps=8)
+    _train_here(short)
+    whole = hash_path("output"), Path("loss.csv").read_text()
+    monkeypatch.setenv("TEXT2SQL_WORK", str(place / "second"))
+    with monkeypatch.context() as patch:
+        patch.setattr(running, "_collect", lambda *_: sys.exit("killed"))
+        with pytest.raises(SystemExit, match="killed"):
+            _train_here(short)
+    assert newest_checkpoint(next(place.glob("second/train/*/run"))) is not None
+    _train_here(short)
+    assert (hash_path("output"), Path("loss.csv").read_text()) == whole
 
 
 def test_a_finished_training_is_copied_out_again_without_a_trainer(

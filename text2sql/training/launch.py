@@ -62,6 +62,7 @@ def _start(config: Path, log: int, threads: int) -> subprocess.Popen[bytes]:
 def _environment(threads: int) -> dict[str, str]:
     return {
         "OMP_NUM_THREADS": str(threads),
+        "NPROC_PER_NODE": "1",  # every further rank would multiply the global batch
         "HF_HUB_OFFLINE": "1",  # the base model lies in a local folder by now
         "HF_DATASETS_DISABLE_PROGRESS_BARS": "1",
         "PYTHONHASHSEED": "0",  # adapter_config.json lists a set
