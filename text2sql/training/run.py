@@ -6,7 +6,6 @@ import csv
 import importlib.metadata
 import json
 import shutil
-from dataclasses import asdict
 from pathlib import Path
 
 from text2sql.records import UserError, read_json, replacing, write_json
@@ -53,8 +52,11 @@ def train(recipe: Recipe, base: Path, dataset: Path, output: Path, loss: Path, l
 
 
 def _key(recipe: Recipe, base_hash: str, dataset: Path) -> dict[str, object]:
+    """All that decides the weights; folders count by their contents, not by their names."""
+    here = Path()
     return {
-        "recipe": asdict(recipe),
+        "configuration": llamafactory_config(recipe, here, here, here),
+        "threads": recipe.threads,
         "base": base_hash,
         "dataset": hash_path(dataset / "sft.json"),
         "packages": {name: importlib.metadata.version(name) for name in _PACKAGES},
