@@ -23,7 +23,7 @@ FOLDER = click.Path(path_type=Path)
 @click.option("--plots", type=FOLDER, required=True, help="Written: accuracy by arm and hardness, as CSV.")
 @stage_main
 def main(verdicts: Path, metrics: Path, loss: Path, summary: Path, table_path: Path, plots: Path) -> None:
-    """Write the summary, the table and the plot data, and print the table."""
+    """Write the summary, the table and the plot data; `make reproduce` shows the table."""
     arms = list(load_params().arms)
     scores = table.read_scores(arms, metrics, verdicts)
     page = table.page(scores, table.read_losses(arms, loss))
@@ -31,7 +31,6 @@ def main(verdicts: Path, metrics: Path, loss: Path, summary: Path, table_path: P
     table.write_accuracy_by_hardness(plots, scores)
     with replacing(table_path) as file:
         file.write(page)
-    click.echo(page)
 
 
 if __name__ == "__main__":

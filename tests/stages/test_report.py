@@ -49,10 +49,10 @@ def run() -> Result:
     return CliRunner().invoke(report.main, arguments)
 
 
-def test_it_writes_summary_table_and_plot_and_prints_the_table(pipeline: Path) -> None:
+def test_it_writes_summary_table_and_plot(pipeline: Path) -> None:
     result = run()
     assert result.exit_code == 0, result.output
-    assert (pipeline / "metrics/table.md").read_text() in result.output
+    assert "| baseline |" in (pipeline / "metrics/table.md").read_text()
     assert (pipeline / "metrics/accuracy_by_hardness.csv").read_text().startswith("arm,hardness,ex,bar\n")
 
 
