@@ -17,9 +17,9 @@ from pathlib import Path
 import click
 
 from stages._main import stage_main
-from stages._output import replacing_folder
 from stages._params import load_params
 from text2sql.contamination.folding import schema_signature
+from text2sql.outputs import replacing_folder
 from text2sql.records import (
     ConvertedQuestion,
     TestQuestion,

@@ -9,33 +9,28 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import json
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import click
 
 from stages._main import stage_main
-from stages._output import replacing_folder
 from stages._params import load_params
 from text2sql import prompts
 from text2sql.contamination.leaks import RULES, Evidence, find_leaks
+from text2sql.outputs import replacing_folder
 from text2sql.records import (
     TestQuestion,
     TrainingRow,
     UserError,
     read_json,
     read_records,
-    replacing,
     write_json,
     write_jsonl,
 )
-
-# https://github.com/hiyouga/LLaMA-Factory/blob/main/data/README.md, "Alpaca Format"
-_COLUMNS = {"prompt": "instruction", "query": "input", "response": "output", "system": "system"}
-_DATASET_INFO = {"train": {"file_name": "sft.json", "columns": _COLUMNS}}
+from text2sql.training.dataset import turn, write_dataset
 
 
 @click.command(help=__doc__)
@@ -55,8 +50,7 @@ def main(prepared: Path, output: Path, metrics: Path) -> None:
     with replacing_folder(output) as folder:
         write_jsonl(folder / "rows.jsonl", kept)
         write_jsonl(folder / "removed.jsonl", (_with_evidence(*pair) for pair in removed))
-        write_sft(folder / "sft.json", kept, params.prompt.schema_types)
-        write_json(folder / "dataset_info.json", _DATASET_INFO)
+        write_dataset(turns(kept, params.prompt.schema_types), folder)
     write_json(metrics, counts(train, removed, rules, planted))
 
 
@@ -74,22 +68,11 @@ def split(
     return kept, removed
 
 
-def write_sft(path: Path, rows: Iterable[TrainingRow], schema_types: bool) -> None:
-    """Write LLaMA-Factory's training file, one row a line within one JSON list."""
+def turns(rows: Iterable[TrainingRow], schema_types: bool) -> Iterator[dict[str, str]]:
+    """The rows as LLaMA-Factory trains on them."""
     schema_text = functools.lru_cache(maxsize=65_536)(prompts.schema_text)  # rows share schemas
-    with replacing(path) as file:
-        before = "[\n"
-        for row in rows:
-            schema = schema_text(row.ddl, schema_types)
-            shown = {
-                "system": prompts.SYSTEM,
-                "instruction": prompts.user_text(schema, row.question),
-                "input": "",
-                "output": row.sql,
-            }
-            file.write(before + json.dumps(shown, ensure_ascii=False))
-            before = ",\n"
-        file.write("\n]\n")
+    for row in rows:
+        yield turn(schema_text(row.ddl, schema_types), row.question, row.sql)
 
 
 def read_planted(path: Path) -> list[dict[str, Any]] | None:

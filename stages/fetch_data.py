@@ -17,8 +17,8 @@ from typing import Any
 import click
 
 from stages._main import stage_main
-from stages._output import copy_file, replacing_folder
 from stages._params import FetchData, load_params
+from text2sql.outputs import copy_file, replacing_folder
 from text2sql.records import UserError, read_json, write_jsonl
 from text2sql.schema.ddl import write_ddl
 from text2sql.schema.sqlite import read_sqlite

@@ -19,9 +19,9 @@ from typing import Any, TypeVar
 import click
 
 from stages._main import stage_main
-from stages._output import copy_file, replacing_folder
 from stages._params import load_params
 from text2sql.contamination.folding import parse_query
+from text2sql.outputs import copy_file, replacing_folder
 from text2sql.records import (
     TestQuestion,
     TrainingRow,

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from stages._main import stage_main
-from stages._output import replacing_folder
 from stages._params import load_params
+from text2sql.outputs import replacing_folder
 from text2sql.progress import Progress
 from text2sql.records import (
     ConvertedQuestion,

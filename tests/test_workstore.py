@@ -1,11 +1,11 @@
-"""The work store: content keys, sharing, locking, publishing."""
+"""The work store: content keys, sharing, lockinging."""
 
 from pathlib import Path
 
 import pytest
 
 from text2sql.records import UserError
-from text2sql.workstore import WorkStore, hash_path, locked, publish
+from text2sql.workstore import WorkStore, hash_path, locked
 
 
 def test_the_same_parts_open_the_same_folder_and_others_another(tmp_path: Path) -> None:
@@ -48,14 +48,3 @@ def test_hashing_what_does_not_exist_is_an_error_that_names_it(tmp_path: Path) -
 def test_a_second_run_of_the_same_work_is_refused(tmp_path: Path) -> None:
     with locked(tmp_path), pytest.raises(UserError, match="another run"), locked(tmp_path):
         pytest.fail("two runs held one folder")
-
-
-def test_publishing_replaces_a_folder_whole(tmp_path: Path) -> None:
-    source, output = tmp_path / "source", tmp_path / "out" / "model"
-    source.mkdir()
-    (source / "new").write_text("new")
-    output.mkdir(parents=True)
-    (output / "old").write_text("old")
-    publish(source, output)
-    assert [file.name for file in output.iterdir()] == ["new"]
-    assert [entry.name for entry in output.parent.iterdir()] == ["model"]

@@ -12,8 +12,6 @@ import fcntl
 import hashlib
 import json
 import os
-import shutil
-import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -74,17 +72,6 @@ def hash_path(path: str | os.PathLike[str]) -> str:
     for file in sorted(p for p in root.rglob("*") if p.is_file()):
         digest.update(f"{file.relative_to(root).as_posix()}\0{_hash_file(file)}\n".encode())
     return digest.hexdigest()
-
-
-def publish(source: Path, output: Path) -> None:
-    """Copy the finished folder or file `source` in place of `output`; a reader never sees half of it."""
-    output.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=output.parent, prefix=f".{output.name}.") as scratch:
-        copy = Path(scratch) / output.name
-        shutil.copytree(source, copy) if source.is_dir() else shutil.copy2(source, copy)
-        if output.is_dir():
-            shutil.rmtree(output)
-        os.replace(copy, output)
 
 
 def _checkout(folder: Path) -> Path:

@@ -110,7 +110,7 @@ def test_every_training_query_fits_its_schema(train: list[dict[str, Any]]) -> No
     for row in train:
         with closing(sqlite3.connect(":memory:")) as connection:
             connection.executescript(row["context"])
-            connection.execute(row["answer"])
+            assert connection.execute(row["answer"]).description, row["answer"]
 
 
 def test_the_prose_tells_the_schema_of_the_written_database(folder: Path, test: list[dict[str, Any]]) -> None:

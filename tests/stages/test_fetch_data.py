@@ -89,6 +89,7 @@ def test_matching_checksums_let_the_files_in(outside: Path) -> None:
     sums = {name: sha256(outside / name) for name in names}
     write_params(Path(), fetch_data={"source": "folder", "sha256": sums})
     run_stage(main, output="data/raw")
+    assert Path("data/raw/test.json").read_bytes() == (outside / names[0]).read_bytes()
 
 
 @pytest.mark.parametrize(

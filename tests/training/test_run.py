@@ -12,11 +12,12 @@ from pathlib import Path
 
 import pytest
 
-from text2sql.embedded.base_model import Shape, initialise, train_tokenizer, write_dataset
+from text2sql.embedded.base_model import Shape, initialise, train_tokenizer
 from text2sql.records import UserError
 from text2sql.training import launch as launching
 from text2sql.training import run as running
 from text2sql.training.checkpoints import newest_checkpoint
+from text2sql.training.dataset import write_dataset
 from text2sql.training.recipe import Lora, Recipe, llamafactory_config
 from text2sql.training.run import train
 from text2sql.workstore import hash_path
@@ -65,7 +66,7 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def _turn(number: int) -> dict[str, str]:
     table, column = random.Random(number).sample(["pet", "owner", "city", "name", "age", "price"], 2)
     user = f"CREATE TABLE {table} ({column});\nShow the {column} of every {table}, case {number}."
-    return {"system": "Answer.", "instruction": user, "output": f"SELECT {column} FROM {table}"}
+    return {"system": "Answer.", "instruction": user, "input": "", "output": f"SELECT {column} FROM {table}"}
 
 
 @pytest.fixture

@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from text2sql.prompts import SYSTEM, schema_text, user_text
-from text2sql.records import write_json
+from text2sql.prompts import schema_text
+from text2sql.training.dataset import turn, write_dataset
 from text2sql.training.recipe import Recipe
 from text2sql.training.run import train
 
@@ -133,22 +133,13 @@ def initialise(shape: Shape, seed: int, folder: Path) -> None:
     Qwen3ForCausalLM(config).save_pretrained(folder)
 
 
-def write_dataset(turns: list[dict[str, str]], folder: Path) -> None:
-    """Write the turns as LLaMA-Factory's data set "train"."""
-    columns = {"system": "system", "prompt": "instruction", "response": "output"}
-    write_json(folder / "dataset_info.json", {"train": {"file_name": "sft.json", "columns": columns}})
-    write_json(folder / "sft.json", turns)
-
-
 def _turn(row: dict[str, str], schema_types: bool) -> dict[str, str]:
-    user = user_text(schema_text(row["context"], schema_types), row["prompt"])
-    return {"system": SYSTEM, "instruction": user, "output": row["answer"]}
+    return turn(schema_text(row["context"], schema_types), row["prompt"], row["answer"])
 
 
 def _texts(turns: list[dict[str, str]]) -> list[str]:
     """What the tokenizer learns its words from: every turn as the chat template spells it."""
     chats = [
-        f"system\n{turn['system']}\nuser\n{turn['instruction']}\nassistant\n{turn['output']}\n"
-        for turn in turns
+        f"system\n{row['system']}\nuser\n{row['instruction']}\nassistant\n{row['output']}\n" for row in turns
     ]
     return chats + [query for query in SQL_SAMPLES for _ in range(_SQL_WEIGHT)]

@@ -8,11 +8,12 @@ import json
 import shutil
 from pathlib import Path
 
+from text2sql.outputs import publish
 from text2sql.records import UserError, read_json, replacing, write_json
 from text2sql.training.checkpoints import newest_checkpoint
 from text2sql.training.launch import launch
 from text2sql.training.recipe import Recipe, llamafactory_config
-from text2sql.workstore import WorkStore, hash_path, locked, publish
+from text2sql.workstore import WorkStore, hash_path, locked
 
 _PACKAGES = ("llamafactory", "torch", "transformers", "peft", "accelerate", "trl")
 _WEIGHTS = ("model.safetensors", "model.safetensors.index.json", "adapter_model.safetensors")

@@ -1,4 +1,4 @@
-"""A stage's output folder: there whole, or as it was before."""
+"""Outputs that are there whole, or as they were before."""
 
 from __future__ import annotations
 
@@ -31,3 +31,14 @@ def copy_file(source: Path, target: Path) -> None:
     """Copy a file's bytes, making the folders above `target`."""
     target.parent.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(source, target)
+
+
+def publish(source: Path, output: Path) -> None:
+    """Copy the finished folder or file `source` in place of `output`; nobody sees half of it."""
+    if source.is_dir():
+        with replacing_folder(output) as folder:
+            shutil.copytree(source, folder, dirs_exist_ok=True)
+        return
+    output.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{output.name}.", dir=output.parent) as scratch:
+        os.replace(shutil.copy2(source, scratch), output)

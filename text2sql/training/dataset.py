@@ -1,0 +1,30 @@
+"""The data set that LLaMA-Factory trains on."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+
+from text2sql.prompts import SYSTEM, user_text
+from text2sql.records import replacing, write_json
+
+# https://github.com/hiyouga/LLaMA-Factory/blob/main/data/README.md, "Alpaca Format"
+_COLUMNS = {"prompt": "instruction", "query": "input", "response": "output", "system": "system"}
+_INFO = {"train": {"file_name": "sft.json", "columns": _COLUMNS}}
+
+
+def turn(schema: str, question: str, sql: str) -> dict[str, str]:
+    """One row: the prompt that prediction shows too, and the SQL as the answer."""
+    return {"system": SYSTEM, "instruction": user_text(schema, question), "input": "", "output": sql}
+
+
+def write_dataset(turns: Iterable[dict[str, str]], folder: Path) -> None:
+    """Write sft.json, a row a line within one JSON list, as the data set "train" of `folder`."""
+    with replacing(folder / "sft.json") as file:
+        before = "[\n"
+        for row in turns:
+            file.write(before + json.dumps(row, ensure_ascii=False))
+            before = ",\n"
+        file.write("\n]\n")
+    write_json(folder / "dataset_info.json", _INFO)
