@@ -26,16 +26,17 @@ def at_base(base: str, path: Path) -> str | None:
 
 
 def accuracy_chart(now: dict[str, float | None], before: dict[str, float | None]) -> list[str]:
-    """Execution accuracy by arm in percent: bars for the branch, a line for the base."""
-    arms = list(now)
+    """Execution accuracy in percent of every arm that has one: bars for the branch, a line for the base."""
+    scores = {arm: score for arm, score in now.items() if score is not None}
+    former = [score for arm in scores if (score := before.get(arm)) is not None]
     lines = [
         'title "Execution accuracy in percent: bars this branch, line the base"',
-        f"x-axis [{', '.join(arms)}]",
+        f"x-axis [{', '.join(scores)}]",
         "y-axis 0 --> 100",
-        f"bar {numbers([now[arm] or 0 for arm in arms])}",
+        f"bar {numbers(list(scores.values()))}",
     ]
-    if all(before.get(arm) is not None for arm in arms):
-        lines.append(f"line {numbers([before[arm] or 0 for arm in arms])}")
+    if len(former) == len(scores):
+        lines.append(f"line {numbers(former)}")
     return chart(lines)
 
 

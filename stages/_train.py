@@ -8,11 +8,8 @@ import click
 
 from stages._main import stage_main
 from stages._params import FullArm, LoraArm, Training, load_params
-from text2sql.records import replacing
 from text2sql.training.recipe import Lora, Recipe
-from text2sql.training.run import train
-
-NO_LOSS = "step,loss,learning_rate\n"
+from text2sql.training.run import train, write_loss
 
 
 def recipe_from(training: Training, arm: FullArm) -> Recipe:
@@ -49,5 +46,4 @@ def training_command(stage: str, section: str) -> click.Command:
 def _leave_empty(section: str, output: Path, loss: Path) -> None:
     click.echo(f"{section}.enabled is false: {output} stays empty", err=True)
     output.mkdir(parents=True, exist_ok=True)
-    with replacing(loss) as file:
-        file.write(NO_LOSS)
+    write_loss([], loss)

@@ -8,7 +8,6 @@ dataset_info.json (LLaMA-Factory's alpaca form, data set "train") below --output
 from __future__ import annotations
 
 import dataclasses
-import functools
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -18,9 +17,9 @@ import click
 
 from stages._main import stage_main
 from stages._params import load_params
-from text2sql import prompts
 from text2sql.contamination.leaks import RULES, Evidence, find_leaks
 from text2sql.outputs import replacing_folder
+from text2sql.prompts import schema_text
 from text2sql.records import (
     TestQuestion,
     TrainingRow,
@@ -70,7 +69,6 @@ def split(
 
 def turns(rows: Iterable[TrainingRow], schema_types: bool) -> Iterator[dict[str, str]]:
     """The rows as LLaMA-Factory trains on them."""
-    schema_text = functools.lru_cache(maxsize=65_536)(prompts.schema_text)  # rows share schemas
     for row in rows:
         yield turn(schema_text(row.ddl, schema_types), row.question, row.sql)
 

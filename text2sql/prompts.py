@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from typing import TypedDict
 
@@ -18,6 +19,7 @@ class Example(TypedDict):
     sql: str
 
 
+@functools.lru_cache(maxsize=65_536)  # questions share schemas
 def schema_text(ddl: str, types: bool) -> str:
     """The schema as the model reads it: as it stands, or with the column types left out.
 

@@ -77,7 +77,7 @@ def test_an_arm_that_is_switched_off_leaves_an_empty_folder_and_says_so(place: P
     assert result.exit_code == 0
     assert "train_full.enabled is false" in result.output
     assert list(Path("models/arm").iterdir()) == []
-    assert Path("metrics/loss.csv").read_text() == _train.NO_LOSS
+    assert Path("metrics/loss.csv").read_text() == "step,loss,learning_rate\n"
 
 
 def test_a_missing_base_model_ends_the_stage_with_a_sentence(place: Path) -> None:

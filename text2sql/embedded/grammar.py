@@ -503,7 +503,21 @@ def _average(scene: Scene) -> Draft:
     "{show} each {a} found for {ts} {c} and also for {ts} {d}.",
 )
 def _intersect(scene: Scene) -> Draft:
-    return _set_query(scene, "INTERSECT")
+    table = scene.table()
+    a = scene.category(table)
+    c = scene.condition(table, a)
+    d = _rival(scene, c, table)
+    part = f"SELECT {a.name} FROM {table.name} WHERE "
+    alone = [f"SELECT DISTINCT {a.name} FROM {table.name} WHERE {cond.sql()}" for cond in (c, d)]
+    return scene.draft(
+        f"{part}{c.sql()} INTERSECT {part}{d.sql()}",
+        [a, c.field, d.field],
+        differs=alone,
+        a=Mention(a),
+        ts=table.plural,
+        c=c,
+        d=d,
+    )
 
 
 @_kind(
@@ -633,22 +647,3 @@ def _rival(scene: Scene, first: Condition, table: Entity) -> Condition:
     if found.sql() == first.sql():
         raise Misfit(scene.kind)
     return found
-
-
-def _set_query(scene: Scene, operator: str) -> Draft:
-    """What two conditions on one column have in common, or have together, of another column."""
-    table = scene.table()
-    a = scene.category(table)
-    c = scene.condition(table, a)
-    d = _rival(scene, c, table)
-    part = f"SELECT {a.name} FROM {table.name} WHERE "
-    alone = [f"SELECT DISTINCT {a.name} FROM {table.name} WHERE {cond.sql()}" for cond in (c, d)]
-    return scene.draft(
-        f"{part}{c.sql()} {operator} {part}{d.sql()}",
-        [a, c.field, d.field],
-        differs=alone,
-        a=Mention(a),
-        ts=table.plural,
-        c=c,
-        d=d,
-    )

@@ -39,7 +39,7 @@ def compose(rng: random.Random, id: str = "random") -> Domain:
     shapes, weights = zip(*SHAPES, strict=True)
     shape = rng.choices(shapes, weights)[0]
     names = _table_names(len(shape), shape, rng)
-    taken = {word for name in names for word in (*name.split("_"), plural(name))}
+    taken = {word for name in names for word in (name, plural(name))}
     entities: list[Entity] = []
     for name, places in zip(names, shape, strict=True):
         parents = tuple(names[place] for place in places)
@@ -62,16 +62,15 @@ def _table_names(count: int, shape: tuple[tuple[int, ...], ...], rng: random.Ran
         last = bool(shape[len(names)])
         pool = rng.choice((EVENTS, EVENTS, THINGS, PEOPLE) if last else (PEOPLE, THINGS))
         noun = rng.choice(pool)
-        if not any(set(noun.split("_")) & set(name.split("_")) for name in names):
+        if noun not in names:
             names.append(noun)
     return names
 
 
 def _fields(name: str, parents: tuple[str, ...], taken: set[str], rng: random.Random) -> tuple[Field, ...]:
     """A label unless the table is an event, then one to three measures and categories."""
-    noun = name.split("_")[-1]
-    label = "person" if noun in PEOPLE else rng.choice(("thing", "thing", "title"))
-    chosen = [] if noun in EVENTS and rng.random() < 0.8 else [LABELS[label]]
+    label = "person" if name in PEOPLE else rng.choice(("thing", "thing", "title"))
+    chosen = [] if name in EVENTS and rng.random() < 0.8 else [LABELS[label]]
     wanted = [True, False] if rng.random() < 0.65 or not chosen else [rng.random() < 0.5]
     if not parents and rng.random() < 0.25:
         wanted.append(rng.random() < 0.6)

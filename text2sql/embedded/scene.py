@@ -80,25 +80,6 @@ class Scene:
         parent, child = self.pick(found)
         return (parent, child) if down else (child, parent)
 
-    def triple(self) -> tuple[Entity, Entity, Entity]:
-        """Three tables joined in a row: up a chain, or from parent to parent through a child."""
-        tables = self.world.domain.entities
-        linked = {
-            (a.name, b.name) for a in tables for b in tables if a.name in b.parents or b.name in a.parents
-        }
-        return self.pick(
-            [
-                (a, middle, c)
-                for a in tables
-                for middle in tables
-                for c in tables
-                if a is not c
-                and c.name in middle.parents
-                and (a.name, middle.name) in linked
-                and (middle.name, c.name) in linked
-            ]
-        )
-
     def condition(self, table: Entity, *taken: Field, row: Row | None = None) -> Condition:
         """A condition that `row` (by default any) meets and some other row does not."""
         row = row or self.pick(self.world.rows[table.name])

@@ -6,6 +6,7 @@ import csv
 import importlib.metadata
 import json
 import shutil
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from text2sql.outputs import publish
@@ -94,7 +95,7 @@ def _collect(run: Path, result: Path, base: Path, base_hash: str, recipe: Recipe
             shutil.copy2(file, weights)
     if recipe.lora is not None:
         _settle_adapter(weights, base, base_hash)
-    _write_loss(read_json(run / "trainer_state.json")["log_history"], scratch / "loss.csv")
+    write_loss(read_json(run / "trainer_state.json")["log_history"], scratch / "loss.csv")
     scratch.rename(result)
     shutil.rmtree(run)  # the checkpoints have served
 
@@ -108,7 +109,8 @@ def _settle_adapter(weights: Path, base: Path, base_hash: str) -> None:
     write_json(weights / "base.json", {"path": str(base), "sha256": base_hash})
 
 
-def _write_loss(history: list[dict[str, float]], path: Path) -> None:
+def write_loss(history: Sequence[Mapping[str, float]], path: Path) -> None:
+    """Write step, loss (nats a token) and learning rate of every entry of `history` that has a loss."""
     with replacing(path) as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(["step", "loss", "learning_rate"])
