@@ -159,10 +159,12 @@ class Predict(Section):
 
 
 class Evaluate(Section):
-    """Limits of one query's execution."""
+    """Limits of a prediction's execution, one habit of the official evaluator, and where it runs."""
 
     timeout_s: Annotated[float, Field(gt=0)]
     max_rows: Positive
+    keep_value: bool
+    executor: Literal["processes", "ray"]
 
 
 class Arm(Section):

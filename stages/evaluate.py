@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import click
 
 from stages._main import stage_main
 from stages._params import load_params
-from text2sql.evaluation import EVALUATOR_VERSION
-from text2sql.evaluation.judge import UnreadableGold, database_path, judge
-from text2sql.evaluation.scores import Verdict, score_table
+from text2sql.evaluation.databases import database_path
+from text2sql.evaluation.judge import describe, judge
+from text2sql.evaluation.scores import Scores
+from text2sql.evaluation.verdicts import Case, Rules, Verdict, as_row
+from text2sql.progress import Progress
 from text2sql.records import (
     ConvertedQuestion,
     Prediction,
@@ -22,9 +24,7 @@ from text2sql.records import (
     write_json,
     write_jsonl,
 )
-
-# Flags of the official evaluator; both are off in the numbers that papers compare.
-FLAGS = {"keep_distinct": False, "plug_values": False}
+from text2sql.workstore import WorkStore
 
 
 @click.command()
@@ -39,19 +39,36 @@ def main(
     arm: str, questions: Path, predictions: Path, databases: Path, verdicts: Path, metrics: Path
 ) -> None:
     """Judge the predictions of ARM and write verdicts and scores."""
-    limits = load_params().evaluate.model_dump()
+    params = load_params().evaluate
+    limits = params.model_dump(exclude={"executor"})
+    rules = Rules(plug_values=True, match=True, **limits)
     asked = read_questions(questions)
     predicted = read_predictions(predictions, asked, arm)
     check_databases(databases, asked)
-    try:
-        judged = judge(asked, predicted, databases, **limits, progress=print_progress)
-    except UnreadableGold as error:
-        cure = "write it as a plain SELECT or take it out, then `dvc repro convert_schema`"
-        raise UserError(f"{questions}, {error}; {cure}") from error
-    warn_of_gold_failures(judged, questions)
-    evaluator = {"version": EVALUATOR_VERSION, **FLAGS, **limits}
-    write_jsonl(verdicts, judged)
-    write_json(metrics, {**score_table(judged), "evaluator": evaluator})
+    cases = [Case(q.row, q.db_id, q.gold, predicted[q.row], q.slice) for q in asked]
+    judged = judge(cases, databases, rules, gold_cache=gold_cache(), executor=params.executor)
+    scores = Scores()
+    write_jsonl(verdicts, watched(judged, scores, len(cases), arm, questions))
+    write_json(metrics, {**scores.table(), "evaluator": describe(rules)})
+
+
+def gold_cache() -> Path:
+    """Where all arms, and all experiments, keep the results of gold queries."""
+    return WorkStore.from_environment().root / "evaluate" / "gold.sqlite"
+
+
+def watched(
+    verdicts: Iterable[Verdict], scores: Scores, total: int, arm: str, questions: Path
+) -> Iterator[dict[str, object]]:
+    """Count each verdict, say on stderr what fails in the gold, and yield its row."""
+    progress = Progress(total, "questions", f"evaluate {arm}")
+    for verdict in verdicts:
+        scores.add(verdict)
+        progress.advance()
+        if verdict.gold_failed:
+            what = f"{questions}, row {verdict.row} (database {verdict.db_id})"
+            print(f"warning: {what}: left out, {verdict.error}: {verdict.message}", file=sys.stderr)
+        yield as_row(verdict)
 
 
 def read_questions(path: Path) -> list[ConvertedQuestion]:
@@ -94,19 +111,6 @@ def check_databases(databases: Path, questions: Iterable[ConvertedQuestion]) -> 
             f"{first}: no such file; {len(missing)} of {len(needed)} databases are missing: "
             f"{', '.join(missing)}; `dvc repro fetch_data` brings them"
         )
-
-
-def warn_of_gold_failures(verdicts: Iterable[Verdict], questions: Path) -> None:
-    """Say on stderr which gold queries fail; they count neither as right nor as wrong."""
-    for verdict in verdicts:
-        if verdict.ex is None:
-            what = f"{questions}, row {verdict.row} (database {verdict.db_id})"
-            print(f"warning: {what}: left out, {verdict.error}", file=sys.stderr)
-
-
-def print_progress(done: int, total: int, db_id: str) -> None:
-    """Say on stderr how far the arm has come."""
-    print(f"evaluate: {done} of {total} questions done, now {db_id}", file=sys.stderr)
 
 
 def _repeated(rows: Iterable[int]) -> list[int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 
 import click
@@ -21,14 +22,18 @@ FOLDER = click.Path(path_type=Path)
 @click.option("--summary", type=FOLDER, required=True, help="Written: accuracy by arm, as JSON.")
 @click.option("--table", "table_path", type=FOLDER, required=True, help="Written: the page, as Markdown.")
 @click.option("--plots", type=FOLDER, required=True, help="Written: accuracy by arm and hardness, as CSV.")
+@click.option("--pairs", type=FOLDER, required=True, help="Written: every two arms compared, as JSON.")
 @stage_main
-def main(verdicts: Path, metrics: Path, loss: Path, summary: Path, table_path: Path, plots: Path) -> None:
-    """Write the summary, the table and the plot data; `make reproduce` shows the table."""
+def main(
+    verdicts: Path, metrics: Path, loss: Path, summary: Path, table_path: Path, plots: Path, pairs: Path
+) -> None:
+    """Write the summary, the table, the plot data and the pairs; `make reproduce` shows the table."""
     arms = list(load_params().arms)
     scores = table.read_scores(arms, metrics, verdicts)
     page = table.page(scores, table.read_losses(arms, loss))
     write_json(summary, table.summary(scores))
     table.write_accuracy_by_hardness(plots, scores)
+    write_json(pairs, [asdict(pair) for pair in table.pairs(scores)])
     with replacing(table_path) as file:
         file.write(page)
 

@@ -91,7 +91,7 @@ def test_another_rank_moves_the_arm_lora_only_and_reuses_the_training_of_lora128
     changed = {path for path in _run(place, "git", "diff", "--name-only").split() if "metrics/" in path}
     assert changed <= {
         *("metrics/lora.json", "metrics/loss/train_lora.csv", "metrics/summary.json"),
-        *("metrics/table.md", "metrics/accuracy_by_hardness.csv"),
+        *("metrics/table.md", "metrics/accuracy_by_hardness.csv", "metrics/pairs.json"),
     }
     moved = json.loads(_run(place, "dvc", "metrics", "diff", "--json"))
     assert set(moved.get("metrics/summary.json", {})) <= {"lora"}

@@ -6,46 +6,88 @@ import json
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from text2sql.cli import main
 from text2sql.evaluation.hardness import hardness
 from text2sql.evaluation.judge import judge
-from text2sql.records import ConvertedQuestion
+from text2sql.evaluation.verdicts import Case, Rules, Verdict
 
 ARMS = ("baseline", "full", "lora32", "rag_embedding")
 LETTERS = {"easy": "E", "medium": "M", "hard": "H", "extra": "X"}
+FLAGS = {"ex": [], "ex_plug": ["--plug_value"], "ex_distinct": ["--keep_distinct"]}
 ROWS = 1034
 
 
 @pytest.fixture(scope="module")
-def dev(real_data: Path) -> list[ConvertedQuestion]:
+def golds(real_data: Path) -> list[tuple[str, str]]:
+    """Gold SQL and db_id of every row."""
     rows = json.loads((real_data / "spider/dev_sql.json").read_text(encoding="utf-8"))
     assert len(rows) == ROWS
-    return [
-        ConvertedQuestion(number, row["instruction"].split()[0], row["input"], row["output"], "", "", "", ())
-        for number, row in enumerate(rows)
-    ]
+    return [(row["output"], row["instruction"].split()[0]) for row in rows]
 
 
-def test_hardness_equals_the_official_one(real_data: Path, dev: list[ConvertedQuestion]) -> None:
-    official = (real_data / "reference/hardness.txt").read_text().strip()
-    assert "".join(LETTERS[hardness(question.gold)] for question in dev) == official
+def predictions(real_data: Path, arm: str) -> list[str]:
+    lines = (real_data / f"reference/predictions/{arm}.sql").read_text(encoding="utf-8").split("\n")
+    assert len(lines) == ROWS + 1 and lines.pop() == ""
+    return lines
 
 
-def test_every_gold_query_has_its_own_result(real_data: Path, dev: list[ConvertedQuestion]) -> None:
-    golds = {question.row: question.gold for question in dev}
-    verdicts = judge(dev, golds, real_data / "spider/database", 60.0, 100_000)
-    assert [verdict.row for verdict in verdicts if not verdict.ex] == []
+def official(real_data: Path, arm: str, key: str) -> str:
+    verdicts = json.loads((real_data / f"reference/verdicts/{arm}.json").read_text())[key]
+    assert len(verdicts) == ROWS
+    return verdicts
 
 
-@pytest.mark.parametrize(("key", "keep_distinct"), [("ex", False), ("ex_distinct", True)])
+def judged(
+    real_data: Path, golds: list[tuple[str, str]], predicted: list[str], rules: Rules
+) -> list[Verdict]:
+    pairs = zip(golds, predicted, strict=True)
+    cases = [Case(row, db_id, gold, sql) for row, ((gold, db_id), sql) in enumerate(pairs)]
+    return list(judge(cases, real_data / "spider/database", rules, tables=real_data / "spider/tables.json"))
+
+
+def differing(ours: list[bool | None], theirs: str) -> list[int]:
+    """Rows on which the verdicts differ."""
+    return [row for row in range(ROWS) if ours[row] is not (theirs[row] == "1")]
+
+
+def test_hardness_equals_the_official_one(real_data: Path, golds: list[tuple[str, str]]) -> None:
+    expected = (real_data / "reference/hardness.txt").read_text().strip()
+    assert "".join(LETTERS[hardness(gold)] for gold, _ in golds) == expected
+
+
+def test_every_gold_query_has_its_own_result(real_data: Path, golds: list[tuple[str, str]]) -> None:
+    verdicts = judged(real_data, golds, [gold for gold, _ in golds], Rules(match=True))
+    assert [verdict.row for verdict in verdicts if not (verdict.ex and verdict.em)] == []
+
+
 @pytest.mark.parametrize("arm", ARMS)
-def test_verdicts_equal_the_official_ones(
-    real_data: Path, dev: list[ConvertedQuestion], arm: str, key: str, keep_distinct: bool
+def test_verdicts_equal_the_official_ones(real_data: Path, golds: list[tuple[str, str]], arm: str) -> None:
+    verdicts = judged(real_data, golds, predictions(real_data, arm), Rules(plug_values=True, match=True))
+    assert differing([verdict.ex for verdict in verdicts], official(real_data, arm, "ex")) == []
+    assert differing([verdict.ex_plug for verdict in verdicts], official(real_data, arm, "ex_plug")) == []
+    assert differing([verdict.em for verdict in verdicts], official(real_data, arm, "em")) == []
+
+
+@pytest.mark.parametrize("arm", ARMS)
+def test_verdicts_with_distinct_kept_equal_the_official_ones(
+    real_data: Path, golds: list[tuple[str, str]], arm: str
 ) -> None:
-    text = (real_data / f"reference/predictions/{arm}.sql").read_text(encoding="utf-8")
-    predictions = dict(enumerate(text.removesuffix("\n").split("\n")))
-    official = json.loads((real_data / f"reference/verdicts/{arm}.json").read_text())[key]
-    assert len(predictions) == len(official) == ROWS
-    verdicts = judge(dev, predictions, real_data / "spider/database", 60.0, 100_000, keep_distinct)
-    ours = "".join("1" if verdict.ex else "0" for verdict in verdicts)
-    assert [row for row in range(ROWS) if ours[row] != official[row]] == []
+    verdicts = judged(real_data, golds, predictions(real_data, arm), Rules(keep_distinct=True))
+    assert differing([verdict.ex for verdict in verdicts], official(real_data, arm, "ex_distinct")) == []
+
+
+@pytest.mark.parametrize("key", FLAGS)
+def test_the_command_says_what_the_official_one_says_under_the_same_flags(
+    real_data: Path, golds: list[tuple[str, str]], tmp_path: Path, key: str
+) -> None:
+    gold, out = tmp_path / "gold.txt", tmp_path / "verdicts.jsonl"
+    gold.write_text("".join(f"{sql}\t{db_id}\n" for sql, db_id in golds), encoding="utf-8")
+    files = ["--gold", gold, "--pred", real_data / "reference/predictions/full.sql", "--out", out]
+    options = [*files, "--db", real_data / "spider/database", "--etype", "all", *FLAGS[key]]
+    result = CliRunner().invoke(main, ["evaluate", *map(str, options)])
+    assert result.exit_code == 0, result.output
+    rows = [json.loads(line) for line in out.read_text(encoding="utf-8").splitlines()]
+    assert differing([row["ex"] for row in rows], official(real_data, "full", key)) == []
+    assert differing([row["em"] for row in rows], official(real_data, "full", "em")) == []

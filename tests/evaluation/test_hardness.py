@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from text2sql.evaluation.hardness import hardness
+from text2sql.evaluation.hardness import HARDNESS, hardness
+from text2sql.evaluation.spider_sql import SpiderSchema
 
 NESTED = "a IN (SELECT a FROM u)"
 
@@ -88,9 +91,57 @@ def test_double_quoted_text_is_no_column() -> None:
         "DROP TABLE t",
         "SELECT FROM WHERE",
         "SELECT 'open",
-        "SELECT a FROM t WHERE " + " OR ".join(["a = 1"] * 3000),
+        "VALUES (1)",
+        "SELECT a FROM t WHERE " + "(" * 3000 + "a = 1" + ")" * 3000,
+        "SELECT a FROM t WHERE b IN (" * 3000 + "SELECT a FROM t" + ")" * 3000,
     ],
 )
 def test_what_is_no_select_is_a_value_error(sql: str) -> None:
     with pytest.raises(ValueError, match=r"cannot parse|not a SELECT"):
         hardness(sql)
+
+
+def test_a_long_chain_of_conditions_has_a_class() -> None:
+    assert hardness("SELECT a FROM t WHERE " + " OR ".join(["a = 1"] * 3000)) == "extra"
+
+
+@pytest.mark.parametrize(
+    ("sql", "expected"),
+    [
+        ("SELECT a FROM t, u WHERE t.a = u.a", "medium"),
+        ("SELECT a FROM t LEFT JOIN u ON t.a = u.a", "easy"),
+        ("SELECT a AS b FROM t AS u", "easy"),
+        ("SELECT max(a) - min(a) FROM t", "medium"),
+        ("SELECT upper(a) FROM t WHERE b IS NULL OR c = 1", "medium"),
+        ("SELECT a FROM t WHERE b IS NULL AND length(c) > 1", "medium"),
+        ("SELECT a FROM t WHERE b IN (1, 2) ORDER BY c LIMIT 1", "hard"),
+        ("SELECT a FROM t WHERE EXISTS (SELECT b FROM u WHERE c = 1 AND d = 2)", "hard"),
+        ("SELECT a FROM t WHERE b IN (SELECT a FROM u) AND NOT EXISTS (SELECT b FROM u)", "extra"),
+        ("SELECT a FROM t UNION ALL SELECT a FROM u", "hard"),
+        ("WITH u AS (SELECT a FROM t WHERE b = 1 LIMIT 1) SELECT a FROM u", "easy"),
+        ("SELECT a, (SELECT max(b) FROM u WHERE c = 1) FROM t", "medium"),
+        ("SELECT a FROM t GROUP BY lower(a), upper(b) HAVING sum(c) > 1 AND avg(c) > 1", "medium"),
+    ],
+)
+def test_what_the_script_cannot_read_is_counted_by_plain_meaning(sql: str, expected: str) -> None:
+    assert hardness(sql) == expected
+
+
+def test_names_side_by_side_are_columns_if_the_schema_has_both() -> None:
+    sql = "SELECT name age FROM singer"
+    assert hardness(sql) == "easy"
+    assert hardness(sql, SpiderSchema({"singer": ("name", "age")}, {})) == "medium"
+    assert hardness(sql, SpiderSchema({"singer": ("name",)}, {})) == "easy"
+
+
+KEYWORDS = "select from where group by order limit union not is null case end"
+WORDS = st.sampled_from([*KEYWORDS.split(), "(", ")", ",", "a", "b", "t", "=", "1"])
+
+
+@given(st.lists(WORDS, max_size=15).map(" ".join) | st.text())
+def test_any_text_has_a_class_or_is_a_value_error(text: str) -> None:
+    try:
+        found = hardness(text)
+    except ValueError:
+        return
+    assert found in HARDNESS

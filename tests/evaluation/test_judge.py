@@ -3,90 +3,273 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from text2sql.evaluation.judge import UnreadableGold, database_path, judge
-from text2sql.evaluation.sandbox import Sandbox
-from text2sql.evaluation.scores import Verdict
-from text2sql.records import ConvertedQuestion
+from text2sql.evaluation.databases import database_files, database_path
+from text2sql.evaluation.judge import judge
+from text2sql.evaluation.sandbox import DatabaseError
+from text2sql.evaluation.verdicts import Case, Rules, Verdict, as_row
+from text2sql.records import UserError
+
+TABLE = "CREATE TABLE t (a INT, b TEXT); INSERT INTO t VALUES (1, 'x'), (2, 'y'), (2, 'y');"
+ENDLESS = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n"
+
+
+def write_database(path: Path, script: str = TABLE) -> None:
+    path.parent.mkdir(exist_ok=True)
+    connection = sqlite3.connect(path)
+    connection.executescript(script)
+    connection.close()
 
 
 @pytest.fixture
 def databases(tmp_path: Path) -> Path:
     for db_id in ("concert", "pets"):
-        path = database_path(tmp_path, db_id)
-        path.parent.mkdir()
-        connection = sqlite3.connect(path)
-        connection.executescript(
-            "CREATE TABLE t (a INT, b TEXT); INSERT INTO t VALUES (1, 'x'), (2, 'y'), (2, 'y');"
-        )
-        connection.close()
+        write_database(database_path(tmp_path, db_id))
     return tmp_path
 
 
-def question(row: int, gold: str, db_id: str = "concert") -> ConvertedQuestion:
-    return ConvertedQuestion(row, db_id, "?", gold, "", "", "rules", ())
+def verdicts(databases: Path, *cases: tuple[str, str], **rules: object) -> list[Verdict]:
+    """Judge pairs of gold and predicted SQL on the database `concert`."""
+    pairs = [Case(row, "concert", gold, predicted) for row, (gold, predicted) in enumerate(cases)]
+    return list(judge(pairs, databases, Rules(**{"timeout_s": 2.0, **rules}), workers=1))
 
 
-def verdicts(databases: Path, *cases: tuple[str, str], keep_distinct: bool = False) -> list[Verdict]:
-    questions = [question(row, gold) for row, (gold, _) in enumerate(cases)]
-    predictions = {row: sql for row, (_, sql) in enumerate(cases)}
-    return judge(questions, predictions, databases, 5.0, 1000, keep_distinct)
+def verdict(databases: Path, gold: str, predicted: str, **rules: object) -> Verdict:
+    (found,) = verdicts(databases, (gold, predicted), **rules)
+    return found
 
 
 def test_a_prediction_with_the_golds_result_is_right(databases: Path) -> None:
-    found = verdicts(databases, ("SELECT a, b FROM t", "SELECT t.b, t.a FROM t ORDER BY b DESC"))
-    assert found == [Verdict(0, "concert", "", "medium", True, None)]
+    found = verdict(databases, "SELECT a, b FROM t", "SELECT t.b, t.a FROM t ORDER BY b DESC")
+    assert (found.ex, found.hardness, found.error) == (True, "medium", None)
 
 
 def test_a_prediction_with_another_result_is_wrong_without_an_error(databases: Path) -> None:
-    (found,) = verdicts(databases, ("SELECT a FROM t", "SELECT b FROM t"))
+    found = verdict(databases, "SELECT a FROM t", "SELECT b FROM t")
     assert (found.ex, found.error) == (False, None)
 
 
 def test_a_failing_prediction_is_wrong_and_says_why(databases: Path) -> None:
-    (found,) = verdicts(databases, ("SELECT a FROM t", "SELECT c FROM t"))
-    assert (found.ex, found.error) == (False, "no_such_column")
+    found = verdict(databases, "SELECT a FROM t", "SELECT c FROM t")
+    assert (found.ex, found.error, found.message) == (False, "no_such_column", "no such column: c")
 
 
 def test_order_counts_where_the_gold_asks_for_it(databases: Path) -> None:
     ascending, descending = "SELECT a FROM t ORDER BY a", "SELECT a FROM t ORDER BY a DESC"
     found = verdicts(databases, (ascending, descending), ("SELECT a FROM t", descending))
-    assert [verdict.ex for verdict in found] == [False, True]
+    assert [each.ex for each in found] == [False, True]
 
 
 def test_distinct_counts_only_when_kept(databases: Path) -> None:
-    case = ("SELECT DISTINCT a FROM t", "SELECT a FROM t")
-    assert verdicts(databases, case)[0].ex is True
-    assert verdicts(databases, case, keep_distinct=True)[0].ex is False
+    queries = ("SELECT a FROM t", "SELECT DISTINCT a FROM t")
+    assert verdict(databases, *queries).ex is True
+    assert verdict(databases, *queries, keep_distinct=True).ex is False
 
 
-def test_a_failing_gold_is_neither_right_nor_wrong(databases: Path) -> None:
-    (found,) = verdicts(databases, ("SELECT a FROM nowhere", "SELECT a FROM nowhere"))
-    assert (found.ex, found.hardness, found.error) == (None, None, "gold: no_such_table")
+def test_the_word_value_becomes_1_unless_kept(databases: Path) -> None:
+    queries = ("SELECT a FROM t WHERE a = 1", "SELECT a FROM t WHERE a = value")
+    assert verdict(databases, *queries).ex is True
+    assert verdict(databases, *queries, keep_value=True).error == "no_such_column"
 
 
-def test_a_gold_that_is_no_sql_is_neither_right_nor_wrong(databases: Path) -> None:
-    (found,) = verdicts(databases, ("what?", "SELECT 1"))
-    assert (found.ex, found.error) == (None, "gold: syntax")
+def test_of_several_statements_the_first_is_judged_and_the_row_says_so(databases: Path) -> None:
+    found = verdict(databases, "SELECT a FROM t", "SELECT a FROM t; DROP TABLE t")
+    assert (found.ex, found.error) == (True, "denied")
+    assert verdict(databases, "SELECT a FROM t", "SELECT a FROM t").ex is True
 
 
-def test_a_gold_that_runs_but_has_no_hardness_is_named(databases: Path) -> None:
-    with pytest.raises(UnreadableGold, match=r"row 0 \(database concert\)"):
-        verdicts(databases, ("VALUES (1)", "SELECT 1"))
+@pytest.mark.parametrize("predicted", ["-- I cannot tell", ";", "/* none */"])
+def test_a_comment_returns_nothing_which_some_gold_does_too(databases: Path, predicted: str) -> None:
+    some, none = "SELECT a FROM t", "SELECT a FROM t WHERE a > 5"
+    found = verdicts(databases, (some, predicted), (none, predicted))
+    assert [(each.ex, each.error) for each in found] == [(False, "empty"), (True, "empty")]
 
 
-def test_verdicts_come_in_the_order_of_rows(databases: Path) -> None:
-    questions = [question(2, "SELECT 1"), question(0, "SELECT 1", "pets"), question(1, "SELECT 1")]
-    found = judge(questions, dict.fromkeys(range(3), "SELECT 1"), databases, 5.0, 10)
-    assert [verdict.row for verdict in found] == [0, 1, 2]
+def test_an_empty_prediction_is_wrong_even_where_the_gold_returns_nothing(databases: Path) -> None:
+    found = verdict(databases, "SELECT a FROM t WHERE a > 5", "")
+    assert (found.ex, found.error) == (False, "empty")
 
 
-def test_a_gold_shared_by_questions_is_run_once(databases: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    ran: list[str] = []
-    run = Sandbox.run
-    monkeypatch.setattr(Sandbox, "run", lambda self, sql: ran.append(sql) or run(self, sql))
-    verdicts(databases, ("SELECT a FROM t", "SELECT 1"), ("SELECT a FROM t", "SELECT 2"))
-    assert ran == ["SELECT a FROM t", "SELECT 1", "SELECT 2"]
+def test_plugged_values_are_a_second_verdict(databases: Path) -> None:
+    queries = ("SELECT a FROM t WHERE b = 'x'", "SELECT a FROM t WHERE b = 'nothing like it'")
+    found = verdict(databases, *queries, plug_values=True)
+    assert (found.ex, found.ex_plug) == (False, True)
+    assert verdict(databases, *queries).ex_plug is None
+
+
+def test_no_way_of_plugging_makes_another_query_right(databases: Path) -> None:
+    found = verdict(
+        databases, "SELECT a FROM t WHERE b = 'x'", "SELECT b FROM t WHERE b = 'y'", plug_values=True
+    )
+    assert (found.ex, found.ex_plug) == (False, False)
+
+
+def test_values_that_can_be_plugged_in_without_end_stop_at_the_deadline(databases: Path) -> None:
+    gold = "SELECT a FROM t WHERE a IN ( " + " , ".join(map(str, range(20))) + " )"
+    predicted = "SELECT b FROM t WHERE " + " OR ".join(["a = 1"] * 20)
+    found = verdict(databases, gold, predicted, plug_values=True, timeout_s=0.3)
+    assert (found.ex_plug, found.error) == (False, "timeout")
+    assert found.seconds < 1.3
+
+
+def test_exact_match_is_told_on_request(databases: Path) -> None:
+    queries = ("SELECT a FROM t WHERE b = 'x'", "SELECT a FROM t WHERE b = 'y'")
+    found = verdict(databases, *queries, match=True)
+    assert (found.ex, found.em) == (False, True)
+    assert found.parts is not None and found.parts["where"].shared == 1
+    assert verdict(databases, *queries).em is None
+
+
+def test_exact_match_needs_no_execution(databases: Path) -> None:
+    found = verdict(databases, "SELECT a FROM t", "SELECT b FROM t", match=True, execute=False)
+    assert (found.ex, found.em, found.error) == (None, False, None)
+
+
+def test_exact_match_is_unknown_where_the_gold_cannot_be_read(databases: Path) -> None:
+    found = verdict(databases, "SELECT a FROM t WHERE b IS NULL", "SELECT a FROM t", match=True)
+    assert (found.ex, found.em) == (False, None)
+
+
+@pytest.mark.parametrize("gold", ["SELECT c FROM t", "SELECT a FROM u", "nonsense", "", ENDLESS])
+def test_a_failing_gold_gives_no_verdict_but_its_error(databases: Path, gold: str) -> None:
+    found = verdict(databases, gold, "SELECT a FROM t", timeout_s=0.3)
+    assert found.gold_failed
+    assert (found.ex, found.hardness) == (None, None)
+
+
+def test_a_gold_without_hardness_is_judged_all_the_same(databases: Path) -> None:
+    found = verdict(databases, "VALUES (1)", "SELECT 1")
+    assert (found.ex, found.hardness) == (True, None)
+
+
+def test_a_failing_row_leaves_the_others_as_they_are(databases: Path) -> None:
+    fine = ("SELECT a FROM t", "SELECT a FROM t")
+    found = verdicts(
+        databases, fine, ("SELECT c FROM t", "x"), ("SELECT a FROM t", ENDLESS), fine, timeout_s=0.3
+    )
+    assert [each.error for each in found] == [None, "gold: no_such_column", "timeout", None]
+
+
+def test_verdicts_keep_the_order_of_the_cases_and_their_slices(databases: Path) -> None:
+    cases = [Case(row, ("pets", "concert")[row % 2], "SELECT 1", "SELECT 1", f"s{row}") for row in range(99)]
+    found = list(judge(cases, databases, Rules(), workers=2))
+    assert [(each.row, each.db_id, each.slice) for each in found] == [
+        (case.row, case.db_id, case.slice) for case in cases
+    ]
+
+
+@pytest.mark.parametrize("content", [None, b"", b"<html>404</html>"])
+def test_a_missing_or_damaged_database_fails_its_rows_only(databases: Path, content: bytes | None) -> None:
+    path = database_path(databases, "broken")
+    if content is not None:
+        path.parent.mkdir()
+        path.write_bytes(content)
+    cases = [Case(0, "broken", "SELECT 1", "SELECT 1"), Case(1, "pets", "SELECT 1", "SELECT 1")]
+    broken, fine = judge(cases, databases, Rules(match=True), workers=1)
+    assert (broken.error, fine.ex) == ("gold: database", True)
+    assert broken.message is not None and "broken.sqlite" in broken.message
+    assert path.exists() is (content is not None)
+
+
+# -- several databases --
+
+
+@pytest.fixture
+def suite(databases: Path) -> Path:
+    write_database(databases / "concert/other.sqlite", TABLE + "INSERT INTO t VALUES (9, NULL);")
+    return databases
+
+
+def test_without_further_databases_there_is_no_test_suite_verdict(databases: Path) -> None:
+    assert verdict(databases, "SELECT a FROM t", "SELECT a FROM t").ts is None
+
+
+def test_a_query_that_is_right_by_chance_fails_on_another_database(suite: Path) -> None:
+    found = verdict(suite, "SELECT a FROM t", "SELECT a FROM t WHERE b IS NOT NULL")
+    assert (found.ex, found.ts) == (True, False)
+
+
+def test_a_query_that_is_right_everywhere_passes_the_test_suite(suite: Path) -> None:
+    found = verdict(suite, "SELECT a FROM t", "SELECT t.a FROM t")
+    assert (found.ex, found.ts) == (True, True)
+
+
+def test_plugged_values_must_be_the_same_on_every_database(suite: Path) -> None:
+    found = verdict(
+        suite,
+        "SELECT count(*) FROM t WHERE a < 5",
+        "SELECT count(*) FROM t WHERE a < 7",
+        plug_values=True,
+    )
+    assert (found.ex, found.ts, found.ex_plug, found.ts_plug) == (True, True, True, True)
+    wrong = verdict(
+        suite, "SELECT count(*) FROM t WHERE a < 9", "SELECT count(*) FROM t WHERE a > 0", plug_values=True
+    )
+    assert (wrong.ex, wrong.ts, wrong.ex_plug, wrong.ts_plug) == (True, False, True, False)
+
+
+def test_a_gold_that_fails_on_one_database_fails_the_row(databases: Path) -> None:
+    write_database(databases / "concert/other.sqlite", "CREATE TABLE t (b)")
+    assert verdict(databases, "SELECT a FROM t", "SELECT a FROM t").error == "gold: no_such_column"
+
+
+def test_the_databases_of_a_schema_are_its_own_and_then_the_others_by_name(tmp_path: Path) -> None:
+    folder = tmp_path / "db"
+    folder.mkdir()
+    for name in ("b.sqlite", "db.sqlite", "a.sqlite3", "notes.txt"):
+        (folder / name).touch()
+    (folder / "x.sqlite.d").mkdir()
+    assert [path.name for path in database_files(tmp_path, "db")] == ["db.sqlite", "a.sqlite3", "b.sqlite"]
+
+
+def test_the_database_of_that_name_must_exist(tmp_path: Path) -> None:
+    with pytest.raises(DatabaseError, match=r"db\.sqlite"):
+        database_files(tmp_path, "db")
+
+
+# -- where it runs --
+
+
+def test_gold_results_are_kept_for_the_next_arm(databases: Path, tmp_path: Path) -> None:
+    cases = [Case(0, "concert", "SELECT random()", "SELECT random() AS other")]
+    cache = tmp_path / "work/gold.sqlite"
+    list(judge(cases, databases, Rules(), gold_cache=cache))
+    with sqlite3.connect(cache) as connection:
+        kept = connection.execute("SELECT count(*) FROM gold").fetchone()
+    connection.close()
+    assert kept == (1,)
+
+
+def test_a_damaged_cache_of_gold_results_ends_the_run(databases: Path, tmp_path: Path) -> None:
+    cache = tmp_path / "gold.sqlite"
+    cache.write_bytes(b"not a database, but long enough to be read as one" * 50)
+    cases = [Case(0, "concert", "SELECT 1", "SELECT 1")]
+    with pytest.raises(UserError, match=r"gold\.sqlite.*delete"):
+        list(judge(cases, databases, Rules(), gold_cache=cache))
+
+
+def test_memory_does_not_grow_with_the_number_of_cases(databases: Path) -> None:
+    read = 0
+
+    def cases() -> Iterator[Case]:
+        nonlocal read
+        for row in range(100_000):
+            read = row
+            yield Case(row, "concert", "SELECT 1", "SELECT 1")
+
+    stream = judge(cases(), databases, Rules(), workers=2)
+    for _ in range(10):
+        next(stream)
+    assert read < 1000
+    stream.close()  # type: ignore[attr-defined]
+
+
+def test_a_row_for_the_file_holds_what_is_the_same_everywhere(databases: Path) -> None:
+    row = as_row(verdict(databases, "SELECT a FROM t", "SELECT a FROM t", match=True))
+    assert (row["ex"], row["em"], row["db_id"]) == (True, True, "concert")
+    assert "seconds" not in row
+    assert "parts" not in row

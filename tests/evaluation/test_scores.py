@@ -1,24 +1,36 @@
-"""Percentages, intervals and the test of pairs."""
+"""Percentages, intervals and the comparison of pairs."""
 
 from __future__ import annotations
 
 import json
+import tracemalloc
+from collections.abc import Iterable
+from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from text2sql.evaluation.scores import Verdict, mcnemar, score_table, wilson_interval
+from text2sql.evaluation.scores import Scores, mcnemar, paired_bootstrap, score_table, wilson_interval
+from text2sql.evaluation.verdicts import PartCount, Verdict
 
 
 def verdict(
-    row: int,
-    ex: bool | None,
-    hardness: str | None = "easy",
-    error: str | None = None,
-    slice: str = "",
+    row: int, ex: bool | None = None, hardness: str | None = "easy", slice: str = "", **told: Any
 ) -> Verdict:
-    return Verdict(row, "concert", slice, hardness, ex, error)
+    return Verdict(row, "concert", slice, hardness, ex, **told)
+
+
+def partial_table(verdicts: Iterable[Verdict]) -> dict[str, dict[str, dict[str, float | None]]]:
+    scores = Scores()
+    for each in verdicts:
+        scores.add(each)
+    return scores.partial()
+
+
+def with_part(row: int, gold: int, predicted: int, shared: int, hardness: str | None = "easy") -> Verdict:
+    return verdict(row, hardness=hardness, em=False, parts={"where": PartCount(gold, predicted, shared)})
 
 
 # Newcombe 1998, table I, method 3, in percent.
@@ -75,12 +87,61 @@ def test_mcnemar_wants_pairs() -> None:
         mcnemar([True, False], [True])
 
 
+def test_the_bootstrap_interval_is_that_of_resampled_questions() -> None:
+    a = np.array([True] * 60 + [False] * 30 + [True] * 70 + [False] * 80)
+    b = np.array([False] * 60 + [True] * 30 + [True] * 70 + [False] * 80)
+    draws = np.random.default_rng(1).integers(0, 240, size=(10_000, 240))
+    expected = np.quantile(100 * (a[draws].mean(axis=1) - b[draws].mean(axis=1)), [0.025, 0.975])
+    assert paired_bootstrap(a.tolist(), b.tolist()) == pytest.approx(expected, abs=0.5)
+
+
+def test_the_bootstrap_interval_holds_the_true_difference_as_often_as_it_says() -> None:
+    # Of 200 questions each arm alone has 20 % and 10 % right: the true difference is 10 points.
+    counts = np.random.default_rng(2).multinomial(200, [0.2, 0.1, 0.7], size=400)
+    held = 0
+    for only_a, only_b, same in counts.tolist():
+        a = [True] * only_a + [False] * (only_b + same)
+        b = [False] * only_a + [True] * only_b + [False] * same
+        low, high = paired_bootstrap(a, b, resamples=1_000)
+        held += low <= 10 <= high
+    assert 0.92 <= held / 400 <= 0.98
+
+
+@given(st.lists(st.tuples(st.booleans(), st.booleans()), min_size=1, max_size=60))
+def test_the_bootstrap_interval_lies_between_the_extremes(pairs: list[tuple[bool, bool]]) -> None:
+    a, b = zip(*pairs, strict=True)
+    low, high = paired_bootstrap(a, b, resamples=200)
+    assert -100 <= low <= high <= 100
+    if all(left or not right for left, right in pairs):
+        assert low >= 0  # no resample makes b better where it never is
+
+
+def test_the_bootstrap_gives_one_interval_for_one_seed() -> None:
+    a, b = [True] * 50 + [False] * 50, [False] * 40 + [True] * 20 + [False] * 40
+    assert paired_bootstrap(a, b) == paired_bootstrap(a, b)
+
+
+def test_arms_that_never_differ_have_an_interval_of_nought() -> None:
+    assert paired_bootstrap([True, False, True], [True, False, True]) == (0.0, 0.0)
+
+
+def test_the_bootstrap_wants_pairs() -> None:
+    with pytest.raises(ValueError, match="shorter"):
+        paired_bootstrap([True, False], [True])
+
+
+@pytest.mark.parametrize(("n", "resamples"), [(0, 10), (3, 0)])
+def test_without_questions_or_resamples_there_is_no_interval(n: int, resamples: int) -> None:
+    with pytest.raises(ValueError, match=f"{resamples} resamples of {n} verdicts"):
+        paired_bootstrap([True] * n, [False] * n, resamples)
+
+
 def test_scores_are_percentages_of_each_class() -> None:
     verdicts = [
         verdict(0, True),
         verdict(1, False),
         verdict(2, True),
-        verdict(3, False, "hard", "syntax"),
+        verdict(3, False, "hard", error="syntax"),
     ]
     table = score_table(verdicts)
     assert table["ex"] == {"all": 50.0, "easy": 66.7, "medium": None, "hard": 0.0, "extra": None}
@@ -88,29 +149,127 @@ def test_scores_are_percentages_of_each_class() -> None:
     assert table["ci95"]["all"] == {"low": 15.0, "high": 85.0}
     assert table["ci95"]["medium"] is None
     assert table["errors"] == {"syntax": 1}
-    assert "slices" not in table
+
+
+def test_with_execution_accuracy_alone_the_table_has_nothing_else() -> None:
+    assert list(score_table([verdict(0, True)])) == ["ex", "n", "ci95", "errors", "gold_failures"]
+
+
+@pytest.mark.parametrize("metric", ["ex_plug", "ts", "ts_plug", "em"])
+def test_a_metric_that_was_asked_for_has_scores_and_intervals(metric: str) -> None:
+    table = score_table([verdict(0, True, **{metric: False}), verdict(1, False, "extra", **{metric: True})])
+    assert table[metric] == {"all": 50.0, "easy": 0.0, "medium": None, "hard": None, "extra": 100.0}
+    assert table[f"{metric}_ci95"]["all"] == {"low": 9.5, "high": 90.5}
+    assert f"{metric}_n" not in table
+
+
+def test_a_metric_that_cannot_be_told_of_some_rows_has_its_own_n() -> None:
+    table = score_table([verdict(0, True, em=True), verdict(1, True), verdict(2, False, "hard", em=False)])
+    assert table["em"]["all"] == 50.0
+    assert table["em_n"] == {"all": 2, "easy": 1, "medium": 0, "hard": 1, "extra": 0}
+    assert table["n"]["all"] == 3
+
+
+def test_without_execution_its_scores_are_absent_and_not_null() -> None:
+    table = score_table([verdict(0, em=True), verdict(1, em=False)])
+    assert (table["em"]["all"], table["n"]["all"]) == (50.0, 2)
+    assert not {"ex", "ci95", "ex_plug"} & set(table)
 
 
 def test_a_failing_gold_is_listed_and_in_no_other_number() -> None:
-    table = score_table([verdict(0, True), verdict(7, None, None, "gold: syntax")])
+    failed = verdict(7, hardness="easy", slice="unseen", em=True, error="gold: syntax")
+    table = score_table([verdict(0, True, em=False), failed])
     assert table["gold_failures"] == [7]
     assert (table["n"]["all"], table["ex"]["all"], table["errors"]) == (1, 100.0, {})
+    assert table["em"]["all"] == 0.0
+    assert "slices" not in table
 
 
-def test_several_slices_are_scored_one_by_one() -> None:
+def test_a_row_without_hardness_counts_under_all_only_and_is_named() -> None:
+    table = score_table([verdict(0, True), verdict(5, False, None)])
+    assert table["no_hardness"] == [5]
+    assert table["n"] == {"all": 2, "easy": 1, "medium": 0, "hard": 0, "extra": 0}
+    assert table["ex"]["all"] == 50.0
+
+
+def test_several_slices_are_scored_one_by_one_and_never_null() -> None:
     verdicts = [
         verdict(0, True, slice="seen"),
         verdict(1, False, slice="unseen"),
-        verdict(2, None, None, "gold: syntax", slice="broken"),
+        verdict(2, None, slice="broken", error="gold: syntax"),
     ]
-    assert score_table(verdicts)["slices"] == {"broken": None, "seen": 100.0, "unseen": 0.0}
+    assert score_table(verdicts)["slices"] == {"seen": 100.0, "unseen": 0.0}
 
 
 def test_no_verdicts_give_nulls_and_not_zeros() -> None:
     table = score_table([])
     assert set(table["ex"].values()) == set(table["ci95"].values()) == {None}
+    assert table["n"]["all"] == 0
 
 
 def test_the_table_is_plain_json() -> None:
-    table = score_table([verdict(0, True)])
+    table = score_table([verdict(0, True, em=True), verdict(1, False, None, "a", ts=True)])
     assert json.loads(json.dumps(table, allow_nan=False)) == table
+
+
+def test_verdicts_are_not_kept() -> None:
+    scores = Scores()
+    scores.add(with_part(0, 1, 1, 1))
+    tracemalloc.start()
+    for row in range(2_000):
+        scores.add(with_part(row, 1, 1, 1))
+    grown, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert grown < 20_000  # bytes; the verdicts themselves would take a hundred times that
+
+
+def test_accuracy_is_over_predictions_and_recall_over_golds_that_have_the_component() -> None:
+    verdicts = [
+        with_part(0, gold=2, predicted=2, shared=2),
+        with_part(1, gold=0, predicted=1, shared=0),
+        with_part(2, gold=1, predicted=0, shared=0),
+        with_part(3, gold=1, predicted=0, shared=0),
+        with_part(4, gold=0, predicted=0, shared=0),
+    ]
+    partial = partial_table(verdicts)
+    assert partial["accuracy"]["where"]["all"] == 50.0
+    assert partial["recall"]["where"]["all"] == 33.3
+    assert partial["f1"]["where"]["all"] == 40.0
+
+
+@pytest.mark.parametrize(("gold", "predicted", "shared"), [(2, 2, 1), (2, 3, 2), (3, 2, 2)])
+def test_a_component_that_is_right_in_part_is_wrong(gold: int, predicted: int, shared: int) -> None:
+    partial = partial_table([with_part(0, gold, predicted, shared), with_part(1, 1, 1, 1)])
+    assert partial["accuracy"]["where"]["all"] == partial["recall"]["where"]["all"] == 50.0
+
+
+def test_a_component_that_is_never_right_has_the_official_f1_of_100() -> None:
+    partial = partial_table([with_part(0, 1, 1, 0)])
+    assert [partial[measure]["where"]["easy"] for measure in ("accuracy", "recall", "f1")] == [
+        0.0,
+        0.0,
+        100.0,
+    ]
+
+
+def test_components_are_counted_in_their_class_and_under_all() -> None:
+    partial = partial_table(
+        [with_part(0, 1, 1, 1), with_part(1, 1, 1, 0, "hard"), with_part(2, 1, 1, 1, None)]
+    )
+    expected = {"all": 66.7, "easy": 100.0, "medium": None, "hard": 0.0, "extra": None}
+    assert partial["accuracy"]["where"] == expected
+
+
+def test_components_keep_the_order_they_come_in() -> None:
+    parts = {name: PartCount(1, 1, 1) for name in ("select", "where", "and/or")}
+    partial = partial_table([verdict(0, em=True, parts=parts)])
+    assert list(partial["f1"]) == ["select", "where", "and/or"]
+
+
+def test_without_exact_set_match_there_is_no_partial_table() -> None:
+    assert partial_table([verdict(0, True)]) == {}
+
+
+def test_components_of_a_failing_gold_count_nowhere() -> None:
+    failed = verdict(0, em=True, parts={"where": PartCount(1, 1, 1)}, error="gold: timeout")
+    assert partial_table([failed]) == {}

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from text2sql.evaluation.scores import Scores
+from text2sql.evaluation.verdicts import Verdict
 from text2sql.records import UserError
 from text2sql.report import table
 
@@ -17,9 +20,12 @@ EVALUATOR = {"version": 1, "keep_distinct": False}
 def write_arm(root: Path, arm: str, verdicts: str, **changes: Any) -> None:
     """Write an arm's files; `verdicts` has a mark a question: 1 right, 0 wrong, x gold fails."""
     ex: dict[str, bool | None] = {"1": True, "0": False, "x": None}
-    rows = [{"row": row, "hardness": "easy", "ex": ex[mark]} for row, mark in enumerate(verdicts)]
+    rows = [
+        {"row": row, "hardness": "easy", "ex": ex[mark], "error": "gold: syntax" if mark == "x" else None}
+        for row, mark in enumerate(verdicts)
+    ]
     judged = [row for row in rows if row["ex"] is not None]
-    percent = round(100 * sum(bool(row["ex"]) for row in judged) / len(judged), 1)
+    percent = round(100 * sum(bool(row["ex"]) for row in judged) / len(judged), 1) if judged else None
     metrics = {
         "ex": {"all": percent, "easy": percent, "medium": None, "hard": None, "extra": None},
         "n": {"all": len(judged), "easy": len(judged), "medium": 0, "hard": 0, "extra": 0},
@@ -50,8 +56,18 @@ def test_a_row_shows_accuracy_interval_and_the_p_value_against_baseline(tmp_path
     write_arm(tmp_path, "lora", "11111101")
     lines = table.page(read(tmp_path, "baseline", "lora")).splitlines()
     # six questions differ, all in favour of lora: p = 2 / 2**6
-    assert "| lora | 87.5 | – | – | – | 87.5 | 1.2 to 98.0 | 0.0312 |" in lines
-    assert "| baseline | 12.5 | – | – | – | 12.5 | 1.2 to 98.0 | – |" in lines
+    lora = next(line for line in lines if line.startswith("| lora | 87.5 "))
+    assert lora.startswith("| lora | 87.5 | – | – | – | 87.5 | 1.2 to 98.0 | +75.0 (")
+    assert lora.endswith(") | 0.0312 |")
+    assert "| baseline | 12.5 | – | – | – | 12.5 | 1.2 to 98.0 | – | – |" in lines
+
+
+def test_the_difference_to_baseline_has_its_sign_and_its_interval(tmp_path: Path) -> None:
+    write_arm(tmp_path, "lora", "0" * 50 + "1" * 50)
+    write_arm(tmp_path, "baseline", "1" * 100)
+    line = table.page(read(tmp_path, "lora", "baseline")).splitlines()[4]
+    # a binomial of 100 questions, half of them lost: 50 points less, and 9.8 to either side
+    assert re.search(r"\| -50\.0 \(-(59|60)\.0 to -(40|41)\.0\) \| < 0\.0001 \|$", line), line
 
 
 def test_the_heading_gives_the_number_of_questions_of_each_level(tmp_path: Path) -> None:
@@ -69,7 +85,8 @@ def test_every_two_arms_have_a_p_value(tmp_path: Path) -> None:
 
 def test_without_a_baseline_no_p_value_against_it_is_invented(tmp_path: Path) -> None:
     write_arm(tmp_path, "lora", "11")
-    assert "| lora | 100.0 | – | – | – | 100.0 | 1.2 to 98.0 | – |" in table.page(read(tmp_path, "lora"))
+    page = table.page(read(tmp_path, "lora"))
+    assert "| lora | 100.0 | – | – | – | 100.0 | 1.2 to 98.0 | – | – |" in page
 
 
 def test_a_tiny_p_value_is_not_shown_as_nought(tmp_path: Path) -> None:
@@ -85,17 +102,81 @@ def test_questions_whose_gold_fails_are_named_and_not_counted(tmp_path: Path) ->
     assert "gold SQL itself fails: test rows 1." in page
 
 
+def test_questions_without_a_hardness_are_named_once(tmp_path: Path) -> None:
+    write_arm(tmp_path, "baseline", "101")
+    path = tmp_path / "verdicts" / "baseline.jsonl"
+    path.write_text(path.read_text().replace('"row": 1, "hardness": "easy"', '"row": 1, "hardness": null'))
+    page = table.page(read(tmp_path, "baseline"))
+    assert page.count("Of no known hardness, so under all only: test rows 1.") == 1
+
+
+def test_the_metrics_that_were_asked_for_get_a_table_with_intervals(tmp_path: Path) -> None:
+    write_arm(tmp_path, "baseline", "10")
+    other = {"ex_plug": {"all": 60.0}, "ex_plug_ci95": {"all": {"low": 9.5, "high": 90.5}}}
+    exact = {"em": {"all": 100.0}, "em_ci95": {"all": {"low": 20.7, "high": 100.0}}, "em_n": {"all": 1}}
+    write_arm(tmp_path, "lora", "11", **other, **exact)
+    page = table.page(read(tmp_path, "baseline", "lora"))
+    assert "| arm | execution accuracy, gold's values plugged in | exact set match |" in page
+    assert "| lora | 60.0 (9.5 to 90.5) | 100.0 (20.7 to 100.0, n=1) |" in page
+    assert "| baseline | – | – |" in page
+
+
+def test_without_other_metrics_the_page_has_no_table_of_them(tmp_path: Path) -> None:
+    write_arm(tmp_path, "baseline", "10")
+    assert "Other metrics" not in table.page(read(tmp_path, "baseline"))
+
+
+def test_what_scores_makes_can_be_read(tmp_path: Path) -> None:
+    write_arm(tmp_path, "lora", "10")
+    scores = Scores()
+    for row, ex in enumerate([True, False]):
+        scores.add(Verdict(row, "clinic", "", "easy", ex, ex_plug=True, ts=False, ts_plug=ex, em=ex))
+    metrics = scores.table() | {"evaluator": EVALUATOR}
+    (tmp_path / "metrics" / "lora.json").write_text(json.dumps(metrics))
+    (lora,) = read(tmp_path, "lora")
+    assert {name: share.percent for name, share in lora.others.items()} == {
+        "ex_plug": 100.0,
+        "ts": 0.0,
+        "ts_plug": 50.0,
+        "em": 50.0,
+    }
+
+
 def test_slices_get_a_table_of_their_own(tmp_path: Path) -> None:
-    write_arm(tmp_path, "baseline", "10", slices={"seen": 80.0, "unseen": None})
+    write_arm(tmp_path, "baseline", "10", slices={"seen": 80.0, "unseen": 0.0})
     page = table.page(read(tmp_path, "baseline"))
     assert "| arm | seen | unseen |" in page
-    assert "| baseline | 80.0 | – |" in page
+    assert "| baseline | 80.0 | 0.0 |" in page
 
 
 def test_the_summary_is_flat_so_that_experiments_compare_in_few_columns(tmp_path: Path) -> None:
     write_arm(tmp_path, "baseline", "10")
     write_arm(tmp_path, "lora", "11")
     assert table.summary(read(tmp_path, "baseline", "lora")) == {"baseline": 50.0, "lora": 100.0}
+
+
+def test_pairs_give_difference_interval_and_p_of_every_two_arms(tmp_path: Path) -> None:
+    for arm, verdicts in {"lora": "1100", "full": "1111", "baseline": "0000"}.items():
+        write_arm(tmp_path, arm, verdicts)
+    pairs = table.pairs(read(tmp_path, "lora", "full", "baseline"))
+    expected = [("lora", "baseline", 50.0), ("full", "baseline", 100.0), ("full", "lora", 50.0)]
+    assert [(pair.a, pair.b, pair.difference) for pair in pairs] == expected
+    assert pairs[1].ci95 == {"low": 100.0, "high": 100.0}
+    assert [pair.mcnemar_p for pair in pairs] == [0.5, 0.125, 0.5]
+
+
+def test_one_arm_makes_no_pair(tmp_path: Path) -> None:
+    write_arm(tmp_path, "baseline", "10")
+    scores = read(tmp_path, "baseline")
+    assert table.pairs(scores) == []
+    assert "every two arms" not in table.page(scores)
+
+
+def test_a_difference_that_rounds_to_nought_has_no_minus(tmp_path: Path) -> None:
+    write_arm(tmp_path, "baseline", "1" * 2500)
+    write_arm(tmp_path, "lora", "1" * 2499 + "0")
+    (pair,) = table.pairs(read(tmp_path, "baseline", "lora"))
+    assert str(pair.difference) == "0.0"
 
 
 def test_the_plot_file_leaves_out_levels_without_questions(tmp_path: Path) -> None:
@@ -125,6 +206,27 @@ def test_scores_without_a_field_name_it_and_the_command(tmp_path: Path) -> None:
 def test_verdicts_that_the_scores_do_not_count_are_an_error(tmp_path: Path) -> None:
     write_arm(tmp_path, "lora", "10", n={"all": 3})
     with pytest.raises(UserError, match=r"2 verdicts, but .* counts 3"):
+        read(tmp_path, "lora")
+
+
+def test_a_metric_without_its_interval_names_it_and_the_command(tmp_path: Path) -> None:
+    write_arm(tmp_path, "lora", "10", em={"all": 50.0})
+    with pytest.raises(UserError, match=r"lora\.json.*'em_ci95'; `dvc repro evaluate@lora`"):
+        read(tmp_path, "lora")
+
+
+@pytest.mark.parametrize("field", ["row", "ex", "hardness"])
+def test_a_verdict_without_a_field_names_it_and_the_command(tmp_path: Path, field: str) -> None:
+    write_arm(tmp_path, "lora", "10")
+    path = tmp_path / "verdicts" / "lora.jsonl"
+    path.write_text(path.read_text().replace(f'"{field}"', '"other"'))
+    with pytest.raises(UserError, match=rf"lora\.jsonl.*'{field}'; `dvc repro evaluate@lora`"):
+        read(tmp_path, "lora")
+
+
+def test_an_arm_of_which_nothing_was_judged_is_an_error(tmp_path: Path) -> None:
+    write_arm(tmp_path, "lora", "xx")
+    with pytest.raises(UserError, match=r"lora\.jsonl: no question was judged; mend .* evaluate@lora"):
         read(tmp_path, "lora")
 
 

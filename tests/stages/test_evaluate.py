@@ -32,12 +32,13 @@ DATABASES = ["concert", "concert", "pets"]
 def pipeline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with params.yaml, two databases, three questions and their predictions."""
     params = yaml.safe_load((ROOT / "params.yaml").read_text())
-    params["evaluate"] = {"timeout_s": 5.0, "max_rows": 1000}
+    params["evaluate"] = {"timeout_s": 5.0, "max_rows": 1000, "keep_value": False, "executor": "processes"}
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
     write_database(tmp_path, "concert", "CREATE TABLE singer (name); INSERT INTO singer VALUES (1)")
     write_database(tmp_path, "pets", "CREATE TABLE pet (name); INSERT INTO pet VALUES ('Rex')")
     write_questions(tmp_path, [question(row) for row in range(3)])
     write_predictions(tmp_path, [prediction(row) for row in range(3)])
+    monkeypatch.setenv("TEXT2SQL_WORK", str(tmp_path / "work"))
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
@@ -106,8 +107,9 @@ def test_it_writes_a_verdict_a_question_and_the_scores(pipeline: Path) -> None:
     assert result.exit_code == 0, result.output
     lines = (pipeline / OPTIONS["verdicts"]).read_text().splitlines()
     assert [json.loads(line)["ex"] for line in lines] == [True, False, True]
-    assert list(json.loads(lines[0])) == ["row", "db_id", "slice", "hardness", "ex", "error"]
-    assert metrics(pipeline)["ex"]["all"] == 66.7
+    scored = ["ex", "ex_plug", "ts", "ts_plug", "em"]
+    assert list(json.loads(lines[0])) == ["row", "db_id", "slice", "hardness", *scored, "error", "message"]
+    assert [metrics(pipeline)[name]["all"] for name in ("ex", "ex_plug", "em")] == [66.7, 66.7, 33.3]
     assert metrics(pipeline)["errors"] == {"no_such_column": 1}
 
 
@@ -115,11 +117,21 @@ def test_the_metrics_say_by_which_evaluator_and_limits(pipeline: Path) -> None:
     run()
     assert metrics(pipeline)["evaluator"] == {
         "version": EVALUATOR_VERSION,
-        "keep_distinct": False,
-        "plug_values": False,
+        "sqlite": sqlite3.sqlite_version,
         "timeout_s": 5.0,
         "max_rows": 1000,
+        "plug_values": True,
+        "keep_distinct": False,
+        "keep_value": False,
     }
+
+
+def test_the_results_of_gold_queries_are_kept_in_the_work_store(pipeline: Path) -> None:
+    run()
+    with sqlite3.connect(pipeline / "work/evaluate/gold.sqlite") as connection:
+        kept = connection.execute("SELECT count(*) FROM gold").fetchone()
+    connection.close()
+    assert kept == (3,)
 
 
 def test_a_second_run_writes_the_same_bytes(pipeline: Path) -> None:
@@ -141,7 +153,7 @@ def test_the_order_of_predictions_does_not_matter(pipeline: Path) -> None:
 def test_progress_goes_to_stderr_and_stdout_stays_empty(pipeline: Path) -> None:
     result = run()
     assert result.stdout == ""
-    assert "2 of 3 questions done, now pets" in result.stderr
+    assert "evaluate lora: 3/3 questions" in result.stderr
 
 
 def test_a_failing_gold_is_named_and_not_counted(pipeline: Path) -> None:
@@ -155,9 +167,11 @@ def test_a_failing_gold_is_named_and_not_counted(pipeline: Path) -> None:
     assert metrics(pipeline)["errors"] == {}
 
 
-def test_a_gold_without_hardness_is_named(pipeline: Path) -> None:
-    write_questions(pipeline, [question(0), question(1), question(2, gold="VALUES (1)")])
-    assert_refused(pipeline, "data/test/test.jsonl, row 2", "dvc repro")
+def test_a_gold_without_hardness_is_counted_under_all_and_named(pipeline: Path) -> None:
+    write_questions(pipeline, [question(0), question(1), question(2, gold="VALUES ('Rex')")])
+    run()
+    assert metrics(pipeline)["no_hardness"] == [2]
+    assert metrics(pipeline)["ex"]["all"] == 66.7
 
 
 def test_missing_predictions_are_named(pipeline: Path) -> None:
@@ -215,6 +229,9 @@ def test_all_missing_databases_are_named_before_any_query_runs(
     assert_refused(pipeline, "2 of 2 databases", "concert, pets", "dvc repro fetch_data")
 
 
-def test_a_broken_database_is_named(pipeline: Path) -> None:
+def test_a_broken_database_is_named_and_its_rows_are_not_counted(pipeline: Path) -> None:
     (pipeline / "data/raw/databases/pets/pets.sqlite").write_bytes(b"")
-    assert_refused(pipeline, "pets.sqlite: not a SQLite database", "dvc repro")
+    result = run()
+    assert result.exit_code == 0
+    assert "row 2 (database pets): left out, gold: database: data/raw/databases/pets" in result.stderr
+    assert metrics(pipeline)["gold_failures"] == [2]

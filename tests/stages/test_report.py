@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ import yaml
 from click.testing import CliRunner, Result
 
 from stages import report
+from text2sql.evaluation.verdicts import Verdict
 
 ROOT = Path(__file__).resolve().parents[2]
 OPTIONS = {
@@ -19,6 +21,7 @@ OPTIONS = {
     "summary": "metrics/summary.json",
     "table": "metrics/table.md",
     "plots": "metrics/accuracy_by_hardness.csv",
+    "pairs": "metrics/pairs.json",
 }
 
 
@@ -39,9 +42,10 @@ def pipeline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def write_scores(root: Path, arm: str) -> None:
     score = {"ex": {"all": 50.0}, "n": {"all": 2}, "ci95": {}, "errors": {}, "evaluator": {}}
     (root / "metrics" / f"{arm}.json").write_text(json.dumps(score))
-    rows = [{"row": 0, "ex": True}, {"row": 1, "ex": False}]
-    lines = "".join(json.dumps(row) + "\n" for row in rows)
-    (root / "data/verdicts" / f"{arm}.jsonl").write_text(lines)
+    verdicts = [Verdict(row, "clinic", "", "easy", ex) for row, ex in enumerate([True, False])]
+    rows = [asdict(verdict) for verdict in verdicts]
+    lines = [json.dumps({key: row[key] for key in row if key not in ("seconds", "parts")}) for row in rows]
+    (root / "data/verdicts" / f"{arm}.jsonl").write_text("\n".join(lines) + "\n")
 
 
 def run() -> Result:
@@ -62,6 +66,19 @@ def test_only_the_arms_of_params_are_reported_in_their_order(pipeline: Path) -> 
     assert list(summary) == ["lora32", "baseline"]
 
 
+def test_every_two_arms_are_compared_for_machines(pipeline: Path) -> None:
+    run()
+    assert json.loads((pipeline / "metrics/pairs.json").read_text()) == [
+        {
+            "a": "lora32",
+            "b": "baseline",
+            "difference": 0.0,
+            "ci95": {"low": 0.0, "high": 0.0},
+            "mcnemar_p": 1.0,
+        }
+    ]
+
+
 def test_a_missing_file_ends_in_one_line_with_the_next_command(pipeline: Path) -> None:
     (pipeline / "data/verdicts/lora32.jsonl").unlink()
     result = run()
@@ -75,6 +92,7 @@ def test_a_fault_leaves_the_old_outputs_alone(pipeline: Path) -> None:
     (pipeline / "metrics/lora32.json").write_text("{")
     assert run().exit_code == 1
     assert (pipeline / "metrics/table.md").read_text() == "old"
+    assert not (pipeline / "metrics/pairs.json").exists()
 
 
 def test_the_options_are_those_of_dvc_yaml() -> None:

@@ -3,68 +3,25 @@
 The semantics are those of test-suite accuracy (Zhong et al. 2020,
 https://arxiv.org/abs/2010.02840; https://github.com/taoyds/test-suite-sql-eval) on one database:
 two results are the same if some order of the columns makes them the same bag of rows, or the same
-list where the gold has ORDER BY. DISTINCT is dropped from both queries unless kept on purpose.
+list where the gold has ORDER BY.
 """
 
 from __future__ import annotations
 
-import re
 from collections import Counter
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
+from itertools import chain
 from typing import Any
 
 Row = tuple[Any, ...]
-
-# Literals, quoted names and comments come first, so that nothing inside them is touched. Each runs
-# on to the end of the text where its closing mark is missing.
-_PIECE = re.compile(
-    r"""
-    (?P<verbatim> '(?:[^']|'')*'? | "(?:[^"]|"")*"? | `[^`]*`? | \[[^\]]*\]?
-                | --[^\n]* | /\*.*?(?:\*/|\Z) )
-  | (?P<distinct> \bdistinct\b (?!\s+from\b) )
-  | (?P<operator> [<>!][ ]= )
-  | (?P<year>     \byear\s*\(\s*curdate\s*\(\s*\)\s*\) )
-    """,
-    re.VERBOSE | re.IGNORECASE | re.DOTALL,
-)
-_ORDER_BY = re.compile(r"order\s+by", re.IGNORECASE)
-
-
-def normalise_sql(sql: str, keep_distinct: bool = False) -> str:
-    """Make of a gold or predicted query what the official evaluator would run.
-
-    It departs from the official script in this: text in quotes stays as it is, `IS DISTINCT FROM`
-    stays whole, semicolons at the end may be several, all statements are kept (so that several are
-    refused) instead of the first, and the word `value` does not become 1 (a column may be called
-    that). None of it turns a verdict in tests/conformance.
-    """
-
-    def replace(match: re.Match[str]) -> str:
-        match match.lastgroup:
-            case "distinct" if not keep_distinct:
-                # Annotators use DISTINCT inconsistently; questions seldom say whether it is meant.
-                return ""
-            case "operator":
-                # Some models emit SQL as tokens with blanks between them, which SQLite refuses.
-                return match.group().replace(" ", "")
-            case "year":
-                # MySQL's current year: SQLite lacks it, and the answer would change every January.
-                return "2020"
-        return match.group()
-
-    return _PIECE.sub(replace, sql).rstrip("; \t\r\n")
-
-
-def order_matters(gold: str) -> bool:
-    """Whether the gold query has ORDER BY, be it in a subquery only (the official rule)."""
-    return bool(_ORDER_BY.search(gold))
 
 
 def same_result(gold_rows: Sequence[Row], predicted_rows: Sequence[Row], order_matters: bool) -> bool:
     """Whether some order of the columns makes the two results the same.
 
     Values compare as in Python: 1 equals 1.0 and differs from '1'; NULL equals NULL. Two empty
-    results are the same whatever their columns.
+    results are the same whatever their columns. The official evaluator's early rejection is kept: it
+    tells some results apart in which a whole number is an integer here and a float there.
     """
     if len(gold_rows) != len(predicted_rows):
         return False
@@ -72,13 +29,49 @@ def same_result(gold_rows: Sequence[Row], predicted_rows: Sequence[Row], order_m
         return True
     if len(gold_rows[0]) != len(predicted_rows[0]):
         return False
-    gold, predicted = list(zip(*gold_rows, strict=True)), list(zip(*predicted_rows, strict=True))
+    same = _same_list if order_matters else _same_bag
+    if gold_rows != predicted_rows and not same(gold_rows, predicted_rows):
+        return False
+    return not _rejected_early(gold_rows, predicted_rows, order_matters)
+
+
+def _rejected_early(gold: Sequence[Row], predicted: Sequence[Row], order_matters: bool) -> bool:
+    """Whether rows with their values in the order of their text differ, equal though they are.
+
+    A whole number's place in that order depends on whether it is written 1 or 1.0, so among equal
+    results only such floats, in rows of several values, can make a difference.
+    """
+    if len(gold[0]) == 1 or not (_has_whole_float(gold) or _has_whole_float(predicted)):
+        return False
+    sorted_gold, sorted_predicted = map(_in_order_of_text, gold), map(_in_order_of_text, predicted)
     if order_matters:
-        return Counter(gold) == Counter(predicted)
-    return _same_bag(gold, predicted)
+        return list(sorted_gold) != list(sorted_predicted)
+    return set(sorted_gold) != set(sorted_predicted)
 
 
-def _same_bag(gold: list[Row], predicted: list[Row]) -> bool:
+def _has_whole_float(rows: Sequence[Row]) -> bool:
+    if float not in set(map(type, chain.from_iterable(rows))):
+        return False
+    return any(type(value) is float and value.is_integer() for row in rows for value in row)
+
+
+def _in_order_of_text(row: Row) -> Row:
+    return tuple(sorted(row, key=lambda value: f"{value}{type(value)}"))
+
+
+def _same_list(gold: Sequence[Row], predicted: Sequence[Row]) -> bool:
+    return Counter(zip(*gold, strict=True)) == Counter(zip(*predicted, strict=True))
+
+
+def _same_bag(gold_rows: Sequence[Row], predicted_rows: Sequence[Row]) -> bool:
+    if Counter(gold_rows) == Counter(predicted_rows):
+        return True
+    gold, predicted = list(zip(*gold_rows, strict=True)), list(zip(*predicted_rows, strict=True))
+    # Most wrong results are told by their columns' values alone.
+    return Counter(map(_bag, gold)) == Counter(map(_bag, predicted)) and _can_pair(gold, predicted)
+
+
+def _can_pair(gold: list[Row], predicted: list[Row]) -> bool:
     """Find an order of `predicted` (columns) that makes it the same bag of rows as `gold`.
 
     The search gives the gold columns their partners one by one. Two things keep it from trying n!
@@ -110,8 +103,12 @@ def _same_bag(gold: list[Row], predicted: list[Row]) -> bool:
 
 def _fingerprints(columns: list[Row]) -> list[Hashable]:
     """What no order of rows or columns changes in a column: its values, each with its row's bag."""
-    bags = [frozenset(Counter(row).items()) for row in zip(*columns, strict=True)]
-    return [frozenset(Counter(zip(column, bags, strict=True)).items()) for column in columns]
+    bags = [_bag(row) for row in zip(*columns, strict=True)]
+    return [_bag(zip(column, bags, strict=True)) for column in columns]
+
+
+def _bag(values: Iterable[Hashable]) -> frozenset[tuple[Hashable, int]]:
+    return frozenset(Counter(values).items())
 
 
 def _bags_of_prefixes(columns: list[Row], numbers: dict[Hashable, int]) -> list[Counter[int]]:

@@ -7,27 +7,27 @@ https://github.com/taoyds/spider counts it. Three counts decide:
 - component 2: nested queries in conditions, and INTERSECT, UNION or EXCEPT;
 - others: more than one aggregate, selected column, WHERE condition, GROUP BY column: one each.
 
-The script has habits that its classes rest on, so they are kept:
+The script has habits that its classes rest on, so they are kept, beside those of its reading (see
+`spider_sql`):
 
 - Only the outermost query is counted, and of a compound only its first SELECT. A chain of set
   operations counts once; a subquery in FROM counts as one table whatever it holds.
 - Among the aggregates it counts each NOT of a condition, and each AND and OR of HAVING, but no
   aggregate inside HAVING.
-- After a comparison with a bare column (`ON a.x = b.x OR a.x = b.y`) everything up to the next AND
-  is lost, the OR included.
 
-The script cannot read joins by comma, IS NULL, EXISTS, arithmetic among aggregates or parentheses
-around conditions. Such queries are counted here by the plain meaning of the rules above.
+A query that the script cannot read is counted by the plain meaning of these rules.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import Literal
 
 import sqlglot
 from sqlglot import exp
 from sqlglot.errors import SqlglotError
+
+from text2sql.evaluation.spider_sql import Query, SpiderSchema, UnreadableSQL, compared, connected, read_sql
 
 Hardness = Literal["easy", "medium", "hard", "extra"]
 HARDNESS: tuple[Hardness, ...] = ("easy", "medium", "hard", "extra")
@@ -35,26 +35,17 @@ HARDNESS: tuple[Hardness, ...] = ("easy", "medium", "hard", "extra")
 _AGGREGATES = (exp.Max, exp.Min, exp.Count, exp.Sum, exp.Avg)
 
 
-def hardness(sql: str) -> Hardness:
+def hardness(sql: str, schema: SpiderSchema | None = None) -> Hardness:
     """Return the class of a gold query.
 
-    ValueError: `sql` is no SELECT that can be parsed, or one with hundreds of conditions.
+    The schema of its database makes a difference only for names side by side (`SELECT name age`):
+    the script takes both for columns if both are, while by plain meaning the second is an alias.
+    ValueError: `sql` is no SELECT that can be parsed, or is nested too deeply.
     """
     try:
-        return _hardness(_parse(sql))
-    except RecursionError as error:
-        raise ValueError(f"cannot parse {sql[:100]!r}...: nested too deeply") from error
-
-
-def _hardness(query: exp.Query) -> Hardness:
-    select = _first_select(query)
-    conditions = [*_join_conditions(select), *_clause(select, "where"), *_clause(select, "having")]
-    nested = sum(len(_nested(part)) for part in conditions)
-    return _classify(
-        component1=_component1(select, conditions),
-        component2=nested + isinstance(query, exp.SetOperation),
-        others=_others(select),
-    )
+        return _as_read(read_sql(sql, schema))
+    except UnreadableSQL:
+        return _by_plain_meaning(sql)
 
 
 def _classify(component1: int, component2: int, others: int) -> Hardness:
@@ -72,107 +63,75 @@ def _classify(component1: int, component2: int, others: int) -> Hardness:
     return "extra"
 
 
-def _parse(sql: str) -> exp.Query:
+# --- as the script counts ---
+
+
+def _as_read(query: Query) -> Hardness:
+    parts = (query.joined_on, query.where, query.having)
+    conditions = [condition for part in parts for condition in compared(part)]
+    nested = [value for it in conditions for value in (it.low, it.high) if isinstance(value, Query)]
+    clauses = (query.where, query.grouped, query.direction, query.limited)
+    joins = max(len(query.tables) - 1, 0)
+    ors = sum(connected(part).count("or") for part in parts)
+    likes = sum(it.operator == "like" for it in conditions)
+    many = (_aggregates(query) > 1, len(query.selected) > 1, len(query.where) > 1, len(query.grouped) > 1)
+    return _classify(
+        component1=sum(map(bool, clauses)) + joins + ors + likes,
+        component2=len(nested) + (query.other is not None),
+        others=sum(many),
+    )
+
+
+def _aggregates(query: Query) -> int:
+    """Number of what the script takes for aggregates."""
+    ordered = (column for it in query.ordered for column in (it.left, it.right) if column)
+    columns = sum(column.aggregate != "none" for column in (*query.grouped, *ordered))
+    selected = sum(aggregate != "none" for aggregate, _ in query.selected)
+    negated = sum(it.negated for it in compared(query.where))
+    having = sum(isinstance(it, str) or it.negated for it in query.having)
+    return columns + selected + negated + having
+
+
+# --- by plain meaning ---
+
+
+def _by_plain_meaning(sql: str) -> Hardness:
     try:
-        query = sqlglot.parse_one(sql, read="sqlite")
-    except SqlglotError as error:
-        raise ValueError(f"cannot parse {sql!r}: {error}") from error
-    while isinstance(query, exp.Subquery):
-        query = query.this
-    if not isinstance(query, exp.Select | exp.SetOperation):
-        raise ValueError(f"not a SELECT: {sql!r}")
-    return query
+        query = sqlglot.parse_one(sql, read="sqlite").unnest()
+        return _count(query, _first_select(query))
+    except (SqlglotError, RecursionError) as error:
+        raise ValueError(f"cannot parse {sql[:100]!r}: {error}") from error
 
 
 def _first_select(query: exp.Expr) -> exp.Select:
-    while not isinstance(query, exp.Select):
+    while isinstance(query, exp.SetOperation | exp.Subquery):
         query = query.this
+    if not isinstance(query, exp.Select):
+        raise ValueError(f"not a SELECT: {query.key}")
     return query
 
 
-def _component1(select: exp.Select, conditions: list[exp.Expr]) -> int:
-    clauses = sum(bool(select.args.get(name)) for name in ("where", "group", "order", "limit"))
-    joins = len(select.args.get("joins") or ())
-    ors = sum(isinstance(part, exp.Or) for part in conditions)
-    likes = sum(isinstance(_without_not(part), exp.Like) for part in conditions)
-    return clauses + joins + ors + likes
-
-
-def _others(select: exp.Select) -> int:
-    where = list(_clause(select, "where"))
+def _count(query: exp.Expr, select: exp.Select) -> Hardness:
+    clauses = {name: select.args.get(name) for name in ("where", "group", "order", "limit")}
+    joins = select.args.get("joins") or []
+    having = select.args.get("having")
+    conditions = [*(join.args.get("on") for join in joins), clauses["where"], having]
+    aggregates = _find(_AGGREGATES, [*select.expressions, clauses["order"]])
+    negated = _find((exp.Not,), [clauses["where"], having])
     many = (
-        _aggregates(select) > 1,
+        len(aggregates + negated + _find((exp.Connector,), [having])) > 1,
         len(select.expressions) > 1,
-        len(where) > 1,
-        len(_list(select, "group")) > 1,
+        bool(_find((exp.Connector,), [clauses["where"]])),
+        clauses["group"] is not None and len(clauses["group"].expressions) > 1,
     )
-    return sum(many)
+    return _classify(
+        component1=sum(map(bool, clauses.values())) + len(joins) + len(_find((exp.Or, exp.Like), conditions)),
+        component2=len(_find((exp.Query,), conditions)) + isinstance(query, exp.SetOperation),
+        others=sum(many),
+    )
 
 
-def _aggregates(select: exp.Select) -> int:
-    """Number of what the script takes for aggregates."""
-    selected = sum(bool(_find(item, _AGGREGATES)) for item in select.expressions)
-    ordered = sum(len(_find(item, _AGGREGATES)) for item in _list(select, "order"))
-    where, having = list(_clause(select, "where")), list(_clause(select, "having"))
-    negated = sum(isinstance(part, exp.Not) for part in where + having)
-    connectives = sum(isinstance(part, exp.Connector) for part in having)
-    return selected + ordered + negated + connectives
-
-
-def _list(select: exp.Select, clause: str) -> list[exp.Expr]:
-    found = select.args.get(clause)
-    return found.expressions if found else []
-
-
-def _clause(select: exp.Select, name: str) -> Iterator[exp.Expr]:
-    found = select.args.get(name)
-    return _as_read(_flatten(found.this)) if found else iter(())
-
-
-def _join_conditions(select: exp.Select) -> Iterator[exp.Expr]:
-    for join in select.args.get("joins") or ():
-        if join.args.get("on"):
-            yield from _as_read(_flatten(join.args["on"]))
-
-
-def _flatten(condition: exp.Expr) -> Iterator[exp.Expr]:
-    """Yield conditions and the AND and OR nodes between them in the order of the text."""
-    condition = condition.unnest()
-    if isinstance(condition, exp.Connector):
-        yield from _flatten(condition.this)
-        yield condition
-        yield from _flatten(condition.expression)
-    else:
-        yield condition
-
-
-def _as_read(parts: Iterable[exp.Expr]) -> Iterator[exp.Expr]:
-    """Drop what the script loses after a comparison with a bare column."""
-    losing = False
-    for part in parts:
-        losing = losing and not isinstance(part, exp.And)
-        if not losing:
-            yield part
-            losing = _ends_in_column(part)
-
-
-def _ends_in_column(condition: exp.Expr) -> bool:
-    if isinstance(condition, exp.Connector):
-        return False
-    # A name in double quotes is text to the script, as it mostly is in Spider's queries.
-    value = condition.args.get("expression")
-    return isinstance(value, exp.Column) and not value.this.quoted
-
-
-def _nested(condition: exp.Expr) -> list[exp.Expr]:
-    return [] if isinstance(condition, exp.Connector) else _find(condition, (exp.Query,))
-
-
-def _find(root: exp.Expr, kinds: tuple[type[exp.Expr], ...]) -> list[exp.Expr]:
-    """Nodes of these kinds in `root`, but none inside a subquery."""
-    nodes = root.walk(prune=lambda node: isinstance(node, exp.Query))
+def _find(kinds: tuple[type[exp.Expr], ...], parts: Iterable[exp.Expr | None]) -> list[exp.Expr]:
+    """Nodes of these kinds in `parts`, but none inside a subquery."""
+    nodes = (node for part in parts if part for node in part.walk(prune=lambda it: isinstance(it, exp.Query)))
     return [node for node in nodes if isinstance(node, kinds)]
-
-
-def _without_not(condition: exp.Expr) -> exp.Expr:
-    return condition.this.unnest() if isinstance(condition, exp.Not) else condition

@@ -1,98 +1,69 @@
-"""Running gold and predicted queries, database by database."""
+"""Verdicts on predictions, in processes of this machine or on a Ray cluster."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from itertools import groupby
-from operator import attrgetter
+import os
+import sqlite3
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, replace
+from functools import partial
+from itertools import islice
 from pathlib import Path
+from typing import Any, Literal
 
-from text2sql.evaluation.equivalence import normalise_sql, order_matters, same_result
-from text2sql.evaluation.hardness import hardness
-from text2sql.evaluation.sandbox import QueryError, Row, Sandbox
-from text2sql.evaluation.scores import Verdict
-from text2sql.records import ConvertedQuestion
+from text2sql.evaluation import EVALUATOR_VERSION
+from text2sql.evaluation.pool import ProcessPool
+from text2sql.evaluation.row import Judge
+from text2sql.evaluation.sandbox import SQL_LENGTH
+from text2sql.evaluation.spider_sql import read_tables
+from text2sql.evaluation.verdicts import Case, Rules, Verdict
 
-Outcome = list[Row] | QueryError
-
-
-class UnreadableGold(Exception):
-    """A gold query that runs, but that `hardness` cannot parse; the message names its row."""
-
-
-def database_path(databases: Path, db_id: str) -> Path:
-    """Where Spider's layout keeps a database: ID/ID.sqlite."""
-    return databases / db_id / f"{db_id}.sqlite"
+Executor = Literal["processes", "ray"]
+_BATCH = 32  # cases handed to a worker at a time
 
 
 def judge(
-    questions: Sequence[ConvertedQuestion],
-    predictions: Mapping[int, str],
+    cases: Iterable[Case],
     databases: Path,
-    timeout_s: float,
-    max_rows: int,
-    keep_distinct: bool = False,
-    progress: Callable[[int, int, str], None] = lambda done, total, db_id: None,
-) -> list[Verdict]:
-    """Return a verdict for each question, sorted by row.
+    rules: Rules,
+    *,
+    tables: Path | None = None,
+    gold_cache: Path | None = None,
+    workers: int | None = None,
+    executor: Executor = "processes",
+) -> Iterator[Verdict]:
+    """Yield a verdict for each case, in the order of the cases, as they come.
 
-    `predictions` holds the SQL by the question's row; `timeout_s` is in seconds a query. `progress`
-    is told how many questions are done, of how many, and which database comes next. UserError: a
-    database does not open. UnreadableGold: a gold query runs, but its hardness cannot be told.
+    `databases` has Spider's layout (ID/ID.sqlite, more files in ID/ make a test suite). `tables` is
+    Spider's tables.json, whose foreign keys exact set match needs (None: those of the SQLite files).
+    `gold_cache` is a file that keeps the results of gold queries for the next arm. `workers` are
+    processes (None: one a core), or with `executor` "ray" Ray's actors (None: all of the cluster).
+    UserError: tables or gold_cache cannot be read, or Ray is not installed. What is wrong with a
+    database or a query is in the verdicts.
     """
-    verdicts: list[Verdict] = []
-    by_database = groupby(sorted(questions, key=attrgetter("db_id", "row")), attrgetter("db_id"))
-    for db_id, group in by_database:
-        progress(len(verdicts), len(questions), db_id)
-        with Sandbox(database_path(databases, db_id), timeout_s, max_rows) as sandbox:
-            verdicts += _judge_database(sandbox, list(group), predictions, keep_distinct)
-    return sorted(verdicts, key=attrgetter("row"))
+    make_judge = partial(Judge, databases, rules, read_tables(tables) if tables else None, gold_cache)
+    batches = _batches(cases)
+    if executor == "ray":
+        from text2sql.evaluation.ray_pool import judge_on_ray
+
+        return judge_on_ray(batches, make_judge, rules.timeout_s, workers)
+    return ProcessPool(make_judge, rules.timeout_s, workers or len(os.sched_getaffinity(0))).judge(batches)
 
 
-def _judge_database(
-    sandbox: Sandbox,
-    questions: Sequence[ConvertedQuestion],
-    predictions: Mapping[int, str],
-    keep_distinct: bool,
-) -> list[Verdict]:
-    golds: dict[str, Outcome] = {}  # questions that say the same differently share their gold
-    verdicts = []
-    for question in questions:
-        if question.gold not in golds:
-            golds[question.gold] = _run(sandbox, question.gold, keep_distinct)
-        gold = golds[question.gold]
-        if isinstance(gold, QueryError):
-            verdicts.append(_without_gold(question, gold))
-        else:
-            predicted = _run(sandbox, predictions[question.row], keep_distinct)
-            verdicts.append(_compare(question, gold, predicted))
-    return verdicts
+def describe(rules: Rules) -> dict[str, Any]:
+    """Return what a number depends on beside queries and databases: version, SQLite, flags, limits."""
+    flags = {key: value for key, value in asdict(rules).items() if key not in ("execute", "match")}
+    return {"version": EVALUATOR_VERSION, "sqlite": sqlite3.sqlite_version, **flags}
 
 
-def _run(sandbox: Sandbox, sql: str, keep_distinct: bool) -> Outcome:
-    try:
-        return sandbox.run(normalise_sql(sql, keep_distinct))
-    except QueryError as error:
-        return error
+def _batches(cases: Iterable[Case]) -> Iterator[list[Case]]:
+    remaining = map(_shorten, cases)
+    while batch := list(islice(remaining, _BATCH)):
+        yield batch
 
 
-def _without_gold(question: ConvertedQuestion, gold: QueryError) -> Verdict:
-    error = f"gold: {gold.kind}"
-    return Verdict(question.row, question.db_id, question.slice, None, None, error)
-
-
-def _compare(question: ConvertedQuestion, gold: list[Row], predicted: Outcome) -> Verdict:
-    if isinstance(predicted, QueryError):
-        ex, error = False, predicted.kind
-    else:
-        ex, error = same_result(gold, predicted, order_matters(question.gold)), None
-    level = _hardness(question)
-    return Verdict(question.row, question.db_id, question.slice, level, ex, error)
-
-
-def _hardness(question: ConvertedQuestion) -> str:
-    try:
-        return hardness(question.gold)
-    except ValueError as error:
-        place = f"row {question.row} (database {question.db_id})"
-        raise UnreadableGold(f"{place}: the gold runs, but has no hardness: {error}") from error
+def _shorten(case: Case) -> Case:
+    """Cut a prediction off where it is too long for SQLite already, so that it costs no more memory."""
+    if len(case.predicted) <= SQL_LENGTH:
+        return case
+    return replace(case, predicted=case.predicted[: SQL_LENGTH + 1])

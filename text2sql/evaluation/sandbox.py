@@ -2,14 +2,14 @@
 
 Covered: the file is opened read-only and every action but reading is refused while the statement
 is compiled, so it can neither change the database nor reach another file. A query ends at its
-deadline, at its limit of rows, or when its result outgrows `MAX_RESULT_BYTES`.
+deadline or at its limit of rows. Temporary tables and sorting stay in memory, never on disk.
 
-Not covered:
+Not covered here, but by the worker process of `pool.py` that the judge runs this in:
 - SQLite looks at the clock between opcodes only. One opcode that runs long by itself (LIKE with
-  many wildcards on a long text, replace() or printf() on megabytes) outlasts the deadline. The
-  limits below keep such values small; only a process of its own could end them for certain.
-- Memory and disk that SQLite takes for sorting or for temporary tables: the deadline bounds them,
-  nothing else does.
+  many wildcards on a long text, replace() or printf() on megabytes) outlasts the deadline.
+- Memory that SQLite or Python takes.
+
+Not covered at all:
 - The database is opened as immutable: transactions that wait in a -wal file beside it are not seen,
   and whoever changes the file while it is open may make a query fail or lie.
 - random() and date('now') are allowed, so a query that calls them may not repeat its result.
@@ -35,26 +35,29 @@ ErrorKind = Literal[
     "ambiguous",
     "timeout",
     "too_many_rows",
+    "out_of_memory",
     "denied",
     "empty",
+    "crashed",
     "other",
 ]
 
-MAX_RESULT_BYTES = 256 * 1024 * 1024
-"""Rough size of a result in memory; a larger one counts as too_many_rows."""
+SQL_LENGTH = 100_000
+"""Bytes of SQL that SQLite is given at most; nobody's answer is longer."""
 
-_VALUE_BYTES = 16  # a value's share beside its text; Python takes more, but not much
 _OPCODES_BETWEEN_LOOKS = 1000  # some microseconds; looking more often slows every query down
+_CHUNK = 1000  # rows fetched at a time
 _HEADER = b"SQLite format 3\0"  # https://www.sqlite.org/fileformat2.html#the_database_header
-_READING = (
-    sqlite3.SQLITE_SELECT,
-    sqlite3.SQLITE_READ,
-    sqlite3.SQLITE_FUNCTION,
-    sqlite3.SQLITE_RECURSIVE,
+_READING = frozenset(
+    (sqlite3.SQLITE_SELECT, sqlite3.SQLITE_READ, sqlite3.SQLITE_FUNCTION, sqlite3.SQLITE_RECURSIVE)
 )
+# load_extension runs any code; fts3_tokenizer gives addresses in memory away, and takes them.
+_DENIED_FUNCTIONS = ("load_extension", "fts3_tokenizer")
+# Their first use in a connection looks to the authorizer like the making of a table.
+_TABLE_FUNCTIONS = ("json_each", "json_tree")
 _LIMITS = {
     sqlite3.SQLITE_LIMIT_LENGTH: 10_000_000,  # bytes of one value
-    sqlite3.SQLITE_LIMIT_SQL_LENGTH: 100_000,  # bytes
+    sqlite3.SQLITE_LIMIT_SQL_LENGTH: SQL_LENGTH,
     sqlite3.SQLITE_LIMIT_EXPR_DEPTH: 1000,
     sqlite3.SQLITE_LIMIT_COMPOUND_SELECT: 100,
     sqlite3.SQLITE_LIMIT_LIKE_PATTERN_LENGTH: 1000,  # bytes
@@ -66,10 +69,24 @@ _MESSAGES: tuple[tuple[str, ErrorKind], ...] = (
     (r"no such column", "no_such_column"),
     (r"ambiguous column name", "ambiguous"),
     (r"interrupted", "timeout"),
-    (r"not authorized|access to .* is prohibited|You can only execute one statement", "denied"),
-    (r"attempt to write a readonly database", "denied"),
+    (r"not authorized|authorization denied|access to .* is prohibited", "denied"),
+    (r"You can only execute one statement|attempt to write a readonly database", "denied"),
+    (r"vtable constructor failed", "denied"),  # a table-valued function that _open did not warm up
     (r"near .*: syntax error|unrecognized token|incomplete input|parser stack overflow", "syntax"),
 )
+_REFUSED_BY_COMPILER: tuple[ErrorKind, ...] = (
+    "syntax",
+    "no_such_table",
+    "no_such_column",
+    "ambiguous",
+    "denied",
+)
+_NOT_UTF8 = "Could not decode to UTF-8"
+_CURE = "bring the databases anew (in the pipeline: `dvc repro --force fetch_data`)"
+
+
+class DatabaseError(UserError):
+    """A file that is missing, or that SQLite cannot read."""
 
 
 class QueryError(Exception):
@@ -80,16 +97,20 @@ class QueryError(Exception):
         self.kind = kind
         self.message = message
 
+    @property
+    def refused_by_compiler(self) -> bool:
+        """Whether SQLite refused the statement before it ran, whatever its literals say."""
+        return self.kind in _REFUSED_BY_COMPILER
+
 
 class Sandbox:
     """A SQLite file that can be read and nothing else; use it in a `with` statement.
 
-    `timeout_s` is the time that one query may take, in seconds, `max_rows` the number of rows that
-    it may return. UserError: the file is missing or is no SQLite database.
+    `max_rows` is the number of rows that a query may return. DatabaseError: the file is missing
+    or is no SQLite database.
     """
 
-    def __init__(self, database: Path, timeout_s: float, max_rows: int) -> None:
-        self._timeout_s = timeout_s
+    def __init__(self, database: Path, max_rows: int) -> None:
         self._max_rows = max_rows
         self._deadline = 0.0
         self._connection = _open(Path(database))
@@ -105,34 +126,54 @@ class Sandbox:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the file."""
         self._connection.close()
 
-    def run(self, sql: str) -> list[Row]:
-        """Return the rows of one SELECT. QueryError: it failed, or broke a limit.
+    def run(self, sql: str, deadline: float, keep: int | None = None) -> list[Row]:
+        """Return the rows of one SELECT, of more than `keep` rows only the first `keep`.
 
+        `deadline` is a time of `time.monotonic()`. QueryError: the query failed, or broke a limit.
         Text that is not UTF-8 loses its bad bytes, as in the official evaluator. Of several
         statements none is run.
         """
-        self._deadline = time.monotonic() + self._timeout_s
+        if time.monotonic() > deadline:
+            raise QueryError("timeout", "no time left")
+        self._deadline = deadline
+        try:
+            return self._run(sql, keep)
+        except sqlite3.OperationalError as error:
+            if not str(error).startswith(_NOT_UTF8):
+                raise QueryError(_classify(str(error)), str(error)) from error
+        # Decoding every text leniently is slow, so it is left for where it is needed.
+        self._connection.text_factory = _decode_leniently
+        return self.run(sql, deadline, keep)
+
+    def _run(self, sql: str, keep: int | None) -> list[Row]:
         try:
             with closing(self._connection.cursor()) as cursor:
-                return self._fetch(cursor.execute(sql))
+                return self._fetch(cursor.execute(sql), keep)
+        except sqlite3.OperationalError:
+            raise
+        except MemoryError as error:
+            raise QueryError("out_of_memory", "more memory than a query may take") from error
         # Warning: several statements, in Python 3.11. UnicodeError: half a surrogate pair.
         except (sqlite3.Error, sqlite3.Warning, UnicodeError) as error:
             raise QueryError(_classify(str(error)), str(error)) from error
 
-    def _fetch(self, cursor: sqlite3.Cursor) -> list[Row]:
+    def _fetch(self, cursor: sqlite3.Cursor, keep: int | None) -> list[Row]:
         if cursor.description is None:
             raise QueryError("empty", "no statement")
-        rows: list[Row] = []
-        size = 0
-        for row in cursor:
-            size += _size(row)
-            if len(rows) == self._max_rows or size > MAX_RESULT_BYTES:
-                limits = f"{self._max_rows} rows or {MAX_RESULT_BYTES} bytes"
-                raise QueryError("too_many_rows", f"more than {limits}")
-            rows.append(row)
-        return rows
+        kept: list[Row] = []
+        count = 0
+        while chunk := cursor.fetchmany(_CHUNK):
+            count += len(chunk)
+            if count > self._max_rows:
+                raise QueryError("too_many_rows", f"more than {self._max_rows} rows")
+            kept += chunk if keep is None else chunk[: max(0, keep - len(kept))]
+        return kept
 
     def _is_late(self) -> bool:
         return time.monotonic() > self._deadline
@@ -144,16 +185,15 @@ def _open(database: Path) -> sqlite3.Connection:
     connection = sqlite3.connect(uri, uri=True, isolation_level=None)
     try:
         connection.execute("SELECT count(*) FROM sqlite_master").fetchall()
+        connection.execute("PRAGMA temp_store = MEMORY")
+        for function in _TABLE_FUNCTIONS:
+            connection.execute(f"SELECT * FROM {function}('[]')").fetchall()
     except sqlite3.DatabaseError as error:
         connection.close()
-        raise UserError(f"{database}: SQLite cannot read it ({error}); {_CURE}") from error
-    connection.text_factory = lambda raw: raw.decode(errors="ignore")
+        raise DatabaseError(f"{database}: SQLite cannot read it ({error}); {_CURE}") from error
     for limit, value in _LIMITS.items():
         connection.setlimit(limit, value)
     return connection
-
-
-_CURE = "`dvc repro --force fetch_data` brings the databases anew"
 
 
 def _check_header(database: Path) -> None:
@@ -162,19 +202,21 @@ def _check_header(database: Path) -> None:
         with open(database, "rb") as file:
             header = file.read(len(_HEADER))
     except OSError as error:
-        raise UserError(f"{database}: cannot be opened ({error.strerror}); {_CURE}") from error
+        raise DatabaseError(f"{database}: cannot be opened ({error.strerror}); {_CURE}") from error
     if header != _HEADER:
-        raise UserError(f"{database}: not a SQLite database; {_CURE}")
+        raise DatabaseError(f"{database}: not a SQLite database; {_CURE}")
 
 
 def _authorize(action: int, first: str | None, second: str | None, *_: str | None) -> int:
     """SQLite asks this for each action of a statement that it compiles."""
-    loads = action == sqlite3.SQLITE_FUNCTION and (second or "").lower() == "load_extension"
-    return sqlite3.SQLITE_OK if action in _READING and not loads else sqlite3.SQLITE_DENY
+    if action not in _READING:
+        return sqlite3.SQLITE_DENY
+    denied = action == sqlite3.SQLITE_FUNCTION and (second or "").lower() in _DENIED_FUNCTIONS
+    return sqlite3.SQLITE_DENY if denied else sqlite3.SQLITE_OK
 
 
-def _size(row: Row) -> int:
-    return sum(_VALUE_BYTES + (len(value) if isinstance(value, str | bytes) else 0) for value in row)
+def _decode_leniently(raw: bytes) -> str:
+    return raw.decode(errors="ignore")
 
 
 def _classify(message: str) -> ErrorKind:

@@ -3,55 +3,125 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections import Counter, defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+
 from text2sql.evaluation.hardness import HARDNESS
+from text2sql.evaluation.verdicts import PartCount, Verdict
 
 CLASSES: tuple[str, ...] = ("all", *HARDNESS)
+METRICS: tuple[str, ...] = ("ex", "ex_plug", "ts", "ts_plug", "em")
 
 _Z95 = 1.959963984540054  # 97.5 % point of the normal distribution
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """The outcome for one test question.
+class Scores:
+    """Adds up the verdicts of one arm as they come.
 
-    `ex` says whether the prediction's result is the gold's; `error` is the class of the
-    prediction's failure (see `sandbox.ErrorKind`) or null. If the gold itself fails, `ex` and
-    `hardness` are null and `error` is "gold: " and the class of its failure.
+    Memory does not grow with their number, but for the rows that a table names: those whose gold
+    fails, and those without a hardness.
     """
 
-    row: int
-    db_id: str
-    slice: str
-    hardness: str | None
-    ex: bool | None
-    error: str | None
+    def __init__(self) -> None:
+        self._rows: Counter[str] = Counter()
+        self._metrics: defaultdict[tuple[str, str], _Tally] = defaultdict(_Tally)
+        self._slices: defaultdict[str, _Tally] = defaultdict(_Tally)
+        self._parts: defaultdict[tuple[str, str], _Part] = defaultdict(_Part)
+        self._errors: Counter[str] = Counter()
+        self._gold_failures: list[int] = []
+        self._no_hardness: list[int] = []
+
+    def add(self, verdict: Verdict) -> None:
+        """Count one verdict; one whose gold failed is only named."""
+        if verdict.gold_failed:
+            self._gold_failures.append(verdict.row)
+            return
+        self._add_to_class("all", verdict)
+        if verdict.hardness is None:
+            self._no_hardness.append(verdict.row)
+        else:
+            self._add_to_class(verdict.hardness, verdict)
+        if verdict.error is not None:
+            self._errors[verdict.error] += 1
+        if verdict.ex is not None:
+            self._slices[verdict.slice].count(verdict.ex)
+
+    def table(self) -> dict[str, Any]:
+        """Return the scores of the arm, in percent to one decimal.
+
+        By class (all, easy, medium, hard, extra; null where n is 0): `n`, the verdicts whose gold did
+        not fail; of the metrics `ex`, `ex_plug`, `ts`, `ts_plug` and `em` (see `Verdict`) those that any
+        verdict tells, or `ex` if none tells any; `ci95`, the Wilson 95 % interval of ex, and
+        `ex_plug_ci95`, ... of the others; `em_n`, ... of a metric that fewer verdicts tell than `n`.
+        Besides: `errors` of predictions by kind; `slices`, execution accuracy by slice, if there are
+        several; `gold_failures`, the rows whose gold fails, which are in no other number;
+        `no_hardness`, if there are any, the rows that count under all only.
+        """
+        told = [metric for metric in METRICS if self._metrics[metric, "all"].n] or ["ex"]
+        table: dict[str, Any] = {metric: self._percent(metric) for metric in told}
+        table["n"] = {name: self._rows[name] for name in CLASSES}
+        for metric in told:
+            table["ci95" if metric == "ex" else f"{metric}_ci95"] = self._intervals(metric)
+            counts = {name: self._metrics[metric, name].n for name in CLASSES}
+            if counts != table["n"]:
+                table[f"{metric}_n"] = counts
+        table["errors"] = dict(sorted(self._errors.items()))
+        if len(self._slices) > 1:
+            table["slices"] = {name: self._slices[name].percent() for name in sorted(self._slices)}
+        table["gold_failures"] = list(self._gold_failures)
+        if self._no_hardness:
+            table["no_hardness"] = list(self._no_hardness)
+        return table
+
+    def partial(self) -> dict[str, dict[str, dict[str, float | None]]]:
+        """Return exact set match by component: accuracy, recall and f1, each by component and class.
+
+        Percent to one decimal, null where no verdict of the class tells it; empty without exact set
+        match. As the official script (https://github.com/taoyds/test-suite-sql-eval) counts: a
+        component is right as a whole or not at all; accuracy is over the predictions that have it,
+        recall over the golds that have it, 0 if none has; f1 is 100 where both are 0.
+        """
+        components = dict.fromkeys(component for component, _ in self._parts)
+        if not components:
+            return {}
+        return {
+            measure: {
+                component: {name: self._part(component, name, measure) for name in CLASSES}
+                for component in components
+            }
+            for measure in ("accuracy", "recall", "f1")
+        }
+
+    def _add_to_class(self, name: str, verdict: Verdict) -> None:
+        self._rows[name] += 1
+        for metric in METRICS:
+            right = getattr(verdict, metric)
+            if right is not None:
+                self._metrics[metric, name].count(right)
+        for component, count in (verdict.parts or {}).items():
+            self._parts[component, name].count(count)
+
+    def _percent(self, metric: str) -> dict[str, float | None]:
+        return {name: self._metrics[metric, name].percent() for name in CLASSES}
+
+    def _intervals(self, metric: str) -> dict[str, dict[str, float] | None]:
+        return {name: self._metrics[metric, name].interval() for name in CLASSES}
+
+    def _part(self, component: str, name: str, measure: str) -> float | None:
+        part = self._parts.get((component, name))
+        return None if part is None else round(100 * part.shares()[measure], 1)
 
 
-def score_table(verdicts: Sequence[Verdict]) -> dict[str, Any]:
-    """Return the scores of one arm, in percent to one decimal.
-
-    Keys: `ex`, `n` and `ci95` by class (all, easy, medium, hard, extra; null where n is 0),
-    `errors` of predictions by kind, `slices` (execution accuracy, only if there are several slices)
-    and `gold_failures`, the rows whose gold fails. Those are in no other number.
-    """
-    judged = [verdict for verdict in verdicts if verdict.ex is not None]
-    groups = {name: _right(judged, name) for name in CLASSES}
-    table: dict[str, Any] = {
-        "ex": {name: _percent(right) for name, right in groups.items()},
-        "n": {name: len(right) for name, right in groups.items()},
-        "ci95": {name: _interval(right) for name, right in groups.items()},
-        "errors": dict(sorted(Counter(v.error for v in judged if v.error).items())),
-    }
-    slices = sorted({verdict.slice for verdict in verdicts})
-    if len(slices) > 1:
-        table["slices"] = {name: _percent(_right_of_slice(judged, name)) for name in slices}
-    table["gold_failures"] = [verdict.row for verdict in verdicts if verdict.ex is None]
-    return table
+def score_table(verdicts: Iterable[Verdict]) -> dict[str, Any]:
+    """Return the scores of one arm; see `Scores.table`."""
+    scores = Scores()
+    for verdict in verdicts:
+        scores.add(verdict)
+    return scores.table()
 
 
 def wilson_interval(successes: int, n: int) -> tuple[float, float]:
@@ -84,20 +154,67 @@ def mcnemar(a: Iterable[bool], b: Iterable[bool]) -> float:
     return min(1.0, 2 * tail / 2 ** (fewer + more))
 
 
-def _right(verdicts: Iterable[Verdict], name: str) -> list[bool]:
-    return [bool(v.ex) for v in verdicts if name in ("all", v.hardness)]
+def paired_bootstrap(
+    a: Iterable[bool], b: Iterable[bool], resamples: int = 10_000, seed: int = 20_180_924
+) -> tuple[float, float]:
+    """Return the 95 % percentile interval of the accuracy of `a` less that of `b`, in percentage points.
+
+    The questions are resampled, each with its verdicts on both arms (Efron and Tibshirani 1993,
+    "An Introduction to the Bootstrap", chapter 13). A resample matters only by how many of its
+    questions either arm alone has right, and these counts have a multinomial distribution: it is
+    drawn from directly. One seed gives the same interval every time. Not covered: arms that
+    never differ give an interval without width, however few the questions.
+    ValueError: the numbers of verdicts differ, or there are no verdicts or no resamples.
+    """
+    pairs = Counter(zip(a, b, strict=True))
+    n = pairs.total()
+    if n == 0 or resamples < 1:
+        raise ValueError(f"{resamples} resamples of {n} verdicts have no interval")
+    only_a, only_b = pairs[True, False], pairs[False, True]
+    shares = np.array([only_a, only_b, n - only_a - only_b]) / n
+    drawn = np.random.default_rng(seed).multinomial(n, shares, size=resamples)
+    low, high = np.quantile(100 * (drawn[:, 0] - drawn[:, 1]) / n, [0.025, 0.975])
+    return float(low), float(high)
 
 
-def _right_of_slice(verdicts: Iterable[Verdict], name: str) -> list[bool]:
-    return [bool(v.ex) for v in verdicts if v.slice == name]
+@dataclass(slots=True)
+class _Tally:
+    """How many of n are right."""
+
+    right: int = 0
+    n: int = 0
+
+    def count(self, right: bool) -> None:
+        self.right += right
+        self.n += 1
+
+    def percent(self) -> float | None:
+        return round(100 * self.right / self.n, 1) if self.n else None
+
+    def interval(self) -> dict[str, float] | None:
+        if not self.n:
+            return None
+        low, high = wilson_interval(self.right, self.n)
+        return {"low": round(low, 1), "high": round(high, 1)}
 
 
-def _percent(right: list[bool]) -> float | None:
-    return round(100 * sum(right) / len(right), 1) if right else None
+@dataclass(slots=True)
+class _Part:
+    """How often one component is right, of the predictions and of the golds that have it."""
 
+    predicted: _Tally = field(default_factory=_Tally)
+    gold: _Tally = field(default_factory=_Tally)
 
-def _interval(right: list[bool]) -> dict[str, float] | None:
-    if not right:
-        return None
-    low, high = wilson_interval(sum(right), len(right))
-    return {"low": round(low, 1), "high": round(high, 1)}
+    def count(self, part: PartCount) -> None:
+        right = part.gold == part.predicted == part.shared
+        if part.predicted:
+            self.predicted.count(right)
+        if part.gold:
+            self.gold.count(right)
+
+    def shares(self) -> dict[str, float]:
+        # max: where nothing was counted, nothing is right either, and the share is 0
+        accuracy = self.predicted.right / max(1, self.predicted.n)
+        recall = self.gold.right / max(1, self.gold.n)
+        f1 = 2 * accuracy * recall / (accuracy + recall) if accuracy + recall else 1.0
+        return {"accuracy": accuracy, "recall": recall, "f1": f1}

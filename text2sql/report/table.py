@@ -1,4 +1,4 @@
-"""The arms side by side: one table for people, one flat summary and one plot file for tools.
+"""The arms side by side: one page for people; a flat summary, pairs and a plot file for tools.
 
 What is read here was written by the evaluation; nothing is scored again. All arms must have been
 judged on the same test questions, because a paired test between different ones means nothing.
@@ -9,16 +9,33 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
-from text2sql.evaluation.scores import mcnemar
+from text2sql.evaluation.scores import mcnemar, paired_bootstrap
 from text2sql.records import UserError, read_json, read_jsonl, replacing
 
 LEVELS = ("easy", "medium", "hard", "extra", "all")
 REFERENCE = "baseline"
+OTHER_METRICS = {
+    "ex_plug": "execution accuracy, gold's values plugged in",
+    "ts": "test-suite accuracy",
+    "ts_plug": "test-suite accuracy, gold's values plugged in",
+    "em": "exact set match",
+}
+
+
+@dataclass(frozen=True)
+class Share:
+    """Percent of n questions, with the low and high ends of its 95 % interval."""
+
+    percent: float
+    low: float
+    high: float
+    n: int
 
 
 @dataclass(frozen=True)
@@ -26,19 +43,40 @@ class ArmScores:
     """One arm: execution accuracy in percent by hardness and by slice, and a verdict a question.
 
     `ex`, `n` (number of questions) and `ci95` (low and high ends in percent) are keyed by hardness,
-    `slices` by slice. `rows` are the judged questions in the order of `verdicts` (True: right),
-    `unjudged` those whose gold SQL fails, which are in no score. `evaluator` says what judged.
+    `slices` by slice, `others` (over all questions) by metric. `rows` are the judged questions in the
+    order of `verdicts` (True: right), `unjudged` those whose gold SQL fails, which are in no score,
+    `unclassed` those without a hardness. `evaluator` says what judged.
     """
 
     name: str
     ex: dict[str, float | None]
     n: dict[str, int]
     ci95: dict[str, Any]
-    slices: dict[str, float | None]
+    others: dict[str, Share]
+    slices: dict[str, float]
     rows: tuple[int, ...]
     verdicts: tuple[bool, ...]
     unjudged: tuple[int, ...]
+    unclassed: tuple[int, ...]
     evaluator: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two arms on the same questions: accuracy of `a` less that of `b`, in percentage points.
+
+    `ci95` is its 95 % interval (low and high ends), `mcnemar_p` the probability of a difference as
+    large if both were equally good.
+    """
+
+    a: str
+    b: str
+    difference: float
+    ci95: dict[str, float]
+    mcnemar_p: float
+
+
+Compared = Mapping[frozenset[str], Pair]  # by the names of the two arms
 
 
 @dataclass(frozen=True)
@@ -54,15 +92,15 @@ class LossHistory:
 def read_scores(arms: Sequence[str], metrics: Path, verdicts: Path) -> list[ArmScores]:
     """Read metrics/ARM.json and verdicts/ARM.jsonl of every arm, in the order given.
 
-    UserError: a file is missing or lacks a field, or two arms were judged on different questions
-    or by different evaluators.
+    UserError: a file is missing or lacks a field, no question was judged, or two arms were judged
+    on different questions or by different evaluators.
     """
     scores = [_read_arm(arm, metrics / f"{arm}.json", verdicts / f"{arm}.jsonl") for arm in arms]
     for other in scores[1:]:
         again = f"`dvc repro --force --single-item evaluate@{scores[0].name} evaluate@{other.name}`"
         if other.rows != scores[0].rows:
             path = verdicts / f"{other.name}.jsonl"
-            raise UserError(f"{path}: judges {_difference(other, scores[0])}; {again}")
+            raise UserError(f"{path}: judges {_disagreement(other, scores[0])}; {again}")
         if other.evaluator != scores[0].evaluator:
             path = metrics / f"{other.name}.json"
             raise UserError(f"{path}: another evaluator than {scores[0].name}'s; {again}")
@@ -83,6 +121,12 @@ def summary(scores: Sequence[ArmScores]) -> dict[str, float | None]:
     return {arm.name: arm.ex["all"] for arm in scores}
 
 
+def pairs(scores: Sequence[ArmScores]) -> list[Pair]:
+    """Every two arms once, the earlier one as `b`; the baseline counts as the first."""
+    ordered = sorted(scores, key=lambda arm: arm.name != REFERENCE)  # stable: the others keep their order
+    return [_pair(later, earlier) for earlier, later in combinations(ordered, 2)]
+
+
 def write_accuracy_by_hardness(path: Path, scores: Sequence[ArmScores]) -> None:
     """Write arm, hardness, ex (percent) and the bar's name for every level that has questions.
 
@@ -100,10 +144,13 @@ def write_accuracy_by_hardness(path: Path, scores: Sequence[ArmScores]) -> None:
 
 
 def page(scores: Sequence[ArmScores], losses: Sequence[LossHistory] = ()) -> str:
-    """The Markdown page: accuracy by hardness, McNemar's test, then slices and training if any."""
-    parts = ["# Execution accuracy", "", *_accuracy(scores), "", *_notes(scores)]
+    """The Markdown page: accuracy by hardness, other metrics if any, pairs, slices and training."""
+    compared = {frozenset((pair.a, pair.b)): pair for pair in pairs(scores)}
+    parts = ["# Execution accuracy", "", *_accuracy(scores, compared), "", *_notes(scores)]
+    if any(arm.others for arm in scores):
+        parts += ["", "## Other metrics", "", *_others(scores)]
     if len(scores) > 1:
-        parts += ["", "## McNemar p of every two arms", "", *_pairs(scores)]
+        parts += ["", "## McNemar p of every two arms", "", *_p_values(scores, compared)]
     if any(arm.slices for arm in scores):
         parts += ["", "## By slice of the test", "", *_slices(scores)]
     if losses:
@@ -118,27 +165,55 @@ def _read_arm(arm: str, metrics: Path, verdicts: Path) -> ArmScores:
             raise UserError(f"{path}: no such file; {again}")
     values, rows = read_json(metrics), list(read_jsonl(verdicts))
     try:
-        judged = [row for row in rows if row["ex"] is not None]
-        scores = ArmScores(
-            name=arm,
-            ex={level: values["ex"].get(level) for level in LEVELS},
-            n=values["n"],
-            ci95=values["ci95"],
-            slices=values.get("slices") or {},
-            rows=tuple(row["row"] for row in judged),
-            verdicts=tuple(row["ex"] for row in judged),
-            unjudged=tuple(row["row"] for row in rows if row["ex"] is None),
-            evaluator=values["evaluator"],
-        )
+        scores = _arm_scores(arm, values, rows)
     except (KeyError, TypeError, AttributeError) as error:
         raise UserError(f"{metrics} or {verdicts}: missing or malformed field {error}; {again}") from error
-    if len(judged) != scores.n.get("all"):
-        counts = f"{len(judged)} verdicts, but {metrics} counts {scores.n.get('all')}"
+    if len(scores.rows) != scores.n.get("all"):
+        counts = f"{len(scores.rows)} verdicts, but {metrics} counts {scores.n.get('all')}"
         raise UserError(f"{verdicts}: {counts}; {again}")
+    if not scores.rows:
+        raise UserError(f"{verdicts}: no question was judged; mend gold SQL or databases, then {again}")
     return scores
 
 
-def _difference(other: ArmScores, first: ArmScores) -> str:
+def _arm_scores(arm: str, values: dict[str, Any], rows: Sequence[dict[str, Any]]) -> ArmScores:
+    judged = [row for row in rows if row["ex"] is not None]
+    return ArmScores(
+        name=arm,
+        ex={level: values["ex"].get(level) for level in LEVELS},
+        n=values["n"],
+        ci95=values["ci95"],
+        others={metric: _share(metric, values) for metric in OTHER_METRICS if metric in values},
+        slices=values.get("slices") or {},
+        rows=tuple(row["row"] for row in judged),
+        verdicts=tuple(row["ex"] for row in judged),
+        unjudged=tuple(row["row"] for row in rows if row["ex"] is None),
+        unclassed=tuple(row["row"] for row in judged if row["hardness"] is None),
+        evaluator=values["evaluator"],
+    )
+
+
+def _share(metric: str, values: dict[str, Any]) -> Share:
+    n = values.get(f"{metric}_n", values["n"])["all"]
+    return Share(values[metric]["all"], **values[f"{metric}_ci95"]["all"], n=n)
+
+
+def _pair(a: ArmScores, b: ArmScores) -> Pair:
+    low, high = paired_bootstrap(a.verdicts, b.verdicts)
+    return Pair(
+        a=a.name,
+        b=b.name,
+        difference=_one_decimal(100 * (sum(a.verdicts) - sum(b.verdicts)) / len(a.verdicts)),
+        ci95={"low": _one_decimal(low), "high": _one_decimal(high)},
+        mcnemar_p=mcnemar(a.verdicts, b.verdicts),
+    )
+
+
+def _one_decimal(value: float) -> float:
+    return round(value, 1) + 0.0  # the sum makes 0.0 of -0.0
+
+
+def _disagreement(other: ArmScores, first: ArmScores) -> str:
     rows = sorted(set(other.rows) ^ set(first.rows))
     if not rows:
         return f"the test questions in another order than {first.name}'s"
@@ -158,32 +233,43 @@ def _read_loss(arm: str, path: Path) -> LossHistory:
         raise UserError(f"{path}, line 2 or {len(rows) + 1}: no number for step or loss; {again}") from error
 
 
-def _accuracy(scores: Sequence[ArmScores]) -> Iterator[str]:
-    counts = scores[0].n
-    heads = [f"{level} (n={counts.get(level, 0)})" for level in LEVELS]
-    yield from _header("arm", *heads, "95 % interval of all", f"p against {REFERENCE}")
-    reference = next((arm for arm in scores if arm.name == REFERENCE), None)
+def _accuracy(scores: Sequence[ArmScores], compared: Compared) -> Iterator[str]:
+    heads = [f"{level} (n={scores[0].n.get(level, 0)})" for level in LEVELS]
+    against = (f"difference to {REFERENCE}", f"p against {REFERENCE}")
+    yield from _header("arm", *heads, "95 % interval of all", *against)
     for arm in scores:
         cells = [_percent(arm.ex[level]) for level in LEVELS]
-        yield _row(arm.name, *cells, _interval(arm), _p_value(arm, reference))
+        pair = compared.get(frozenset((arm.name, REFERENCE)))
+        yield _row(arm.name, *cells, _interval(arm), _difference(pair), _p_value(pair))
 
 
 def _notes(scores: Sequence[ArmScores]) -> Iterator[str]:
     first = scores[0]
     yield f"Percent of {first.n['all']} questions whose predicted SQL returns what the gold does."
+    yield "Difference: percentage points and their 95 % bootstrap interval, over questions, paired."
     yield "p: McNemar's exact test, two-sided, paired by question; not corrected for many arms."
     if first.evaluator:
         settings = (f"{key} {json.dumps(value)}" for key, value in first.evaluator.items())
         yield f"Evaluator: {', '.join(settings)}."
+    if first.unclassed:
+        yield f"Of no known hardness, so under all only: test rows {_listed(first.unclassed)}."
     if first.unjudged:
-        rows = ", ".join(str(row) for row in first.unjudged)
-        yield f"Not scored, because the gold SQL itself fails: test rows {rows}."
+        yield f"Not scored, because the gold SQL itself fails: test rows {_listed(first.unjudged)}."
 
 
-def _pairs(scores: Sequence[ArmScores]) -> Iterator[str]:
+def _others(scores: Sequence[ArmScores]) -> Iterator[str]:
+    shown = [metric for metric in OTHER_METRICS if any(metric in arm.others for arm in scores)]
+    yield from _header("arm", *(OTHER_METRICS[metric] for metric in shown))
+    for arm in scores:
+        yield _row(arm.name, *(_with_interval(arm.others.get(metric), arm.n["all"]) for metric in shown))
+    yield ""
+    yield "Percent of all questions, with 95 % intervals."
+
+
+def _p_values(scores: Sequence[ArmScores], compared: Compared) -> Iterator[str]:
     yield from _header("", *(arm.name for arm in scores[:-1]))
     for index, arm in enumerate(scores[1:], 1):
-        cells = [_p_value(arm, other) for other in scores[:index]]
+        cells = [_p_value(compared[frozenset((arm.name, other.name))]) for other in scores[:index]]
         yield _row(arm.name, *cells, *[""] * (len(scores) - 1 - index))
 
 
@@ -217,8 +303,24 @@ def _interval(arm: ArmScores) -> str:
     return f"{ends['low']:.1f} to {ends['high']:.1f}" if ends else "–"
 
 
-def _p_value(arm: ArmScores, other: ArmScores | None) -> str:
-    if other is None or other is arm:
+def _with_interval(share: Share | None, n: int) -> str:
+    if share is None:
         return "–"
-    p = mcnemar(other.verdicts, arm.verdicts)
-    return "< 0.0001" if p < 0.0001 else f"{p:.4f}"
+    of = "" if share.n == n else f", n={share.n}"
+    return f"{share.percent:.1f} ({share.low:.1f} to {share.high:.1f}{of})"
+
+
+def _difference(pair: Pair | None) -> str:
+    if pair is None:
+        return "–"
+    return f"{pair.difference:+.1f} ({pair.ci95['low']:.1f} to {pair.ci95['high']:.1f})"
+
+
+def _p_value(pair: Pair | None) -> str:
+    if pair is None:
+        return "–"
+    return "< 0.0001" if pair.mcnemar_p < 0.0001 else f"{pair.mcnemar_p:.4f}"
+
+
+def _listed(rows: Sequence[int]) -> str:
+    return ", ".join(map(str, rows))

@@ -1,0 +1,182 @@
+"""Worker processes: what is slow or dies is replaced, and nothing else is lost."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from text2sql.evaluation.pool import ProcessPool
+from text2sql.evaluation.row import Judge, Loss, Phase
+from text2sql.evaluation.verdicts import Case, Rules, Verdict
+from text2sql.records import UserError
+
+TIMEOUT_S = 0.3
+
+
+class FakeJudge(Judge):
+    """Does what the predicted text says, so that faults come when the test wants them."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def judge(self, case: Case, begin: Callable[[Phase], None], loss: Loss | None = None) -> Verdict:
+        if loss and loss.in_gold:
+            return Verdict(case.row, case.db_id, "", None, error=f"gold: {loss.kind}")
+        begin("gold")
+        if case.gold == "sleep":
+            time.sleep(60)
+        begin("prediction")
+        if loss is None:
+            self._act(case.predicted)
+        error, seconds = (loss.kind, loss.seconds) if loss else (None, 0.0)
+        return Verdict(case.row, case.db_id, "", "easy", ex=loss is None, error=error, seconds=seconds)
+
+    def _act(self, text: str) -> None:
+        match text.split():
+            case ["sleep"]:
+                time.sleep(60)
+            case ["die"]:
+                os.kill(os.getpid(), signal.SIGKILL)
+            case ["die", "once"] if not (self._folder / "died").exists():
+                (self._folder / "died").touch()
+                os.kill(os.getpid(), signal.SIGKILL)
+            case ["complain"]:
+                raise UserError("the cache is damaged")
+            case ["break"]:
+                raise ZeroDivisionError
+
+
+def judged(folder: Path, *predictions: str, workers: int = 2, size: int = 3) -> list[Verdict]:
+    cases = [Case(row, "db", "gold", text) for row, text in enumerate(predictions)]
+    batches = [cases[at : at + size] for at in range(0, len(cases), size)]
+    return list(ProcessPool(partial(FakeJudge, folder), TIMEOUT_S, workers).judge(batches))
+
+
+def test_verdicts_come_in_the_order_of_the_cases(tmp_path: Path) -> None:
+    found = judged(tmp_path, *["fine"] * 50)
+    assert [verdict.row for verdict in found] == list(range(50))
+    assert all(verdict.ex for verdict in found)
+
+
+def test_a_case_that_outlasts_its_deadline_times_out_alone(tmp_path: Path) -> None:
+    found = judged(tmp_path, "fine", "sleep", "fine", "fine", "sleep")
+    assert [verdict.error for verdict in found] == [None, "timeout", None, None, "timeout"]
+    assert [verdict.row for verdict in found] == [0, 1, 2, 3, 4]
+
+
+def test_what_needs_no_execution_is_still_told_of_a_case_that_timed_out(tmp_path: Path) -> None:
+    (found,) = judged(tmp_path, "sleep")
+    assert (found.hardness, found.ex) == ("easy", False)
+    assert found.seconds > TIMEOUT_S
+
+
+def test_a_gold_query_that_outlasts_its_deadline_is_a_gold_failure(tmp_path: Path) -> None:
+    cases = [Case(0, "db", "sleep", "fine"), Case(1, "db", "gold", "fine")]
+    slow, fine = ProcessPool(partial(FakeJudge, tmp_path), TIMEOUT_S, 1).judge([cases])
+    assert (slow.error, slow.gold_failed, slow.ex) == ("gold: timeout", True, None)
+    assert fine.ex is True
+
+
+def test_a_worker_killed_from_outside_is_replaced_and_its_case_tried_again(tmp_path: Path) -> None:
+    found = judged(tmp_path, "fine", "die once", "fine")
+    assert [verdict.ex for verdict in found] == [True, True, True]
+
+
+def test_a_case_that_kills_its_worker_twice_is_given_up(tmp_path: Path) -> None:
+    found = judged(tmp_path, "fine", "die", "fine")
+    assert [verdict.error for verdict in found] == [None, "crashed", None]
+
+
+def test_an_error_of_our_own_in_one_case_does_not_end_the_run(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    found = judged(tmp_path, "break", "fine", workers=1)
+    assert [verdict.error for verdict in found] == ["crashed", None]
+    assert "ZeroDivisionError" in capfd.readouterr().err
+
+
+def test_what_the_user_must_mend_ends_the_run(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="the cache is damaged"):
+        judged(tmp_path, "fine", "complain", "fine")
+
+
+def test_no_cases_give_no_verdicts(tmp_path: Path) -> None:
+    assert judged(tmp_path) == []
+
+
+def test_cases_are_read_only_as_far_as_they_are_needed(tmp_path: Path) -> None:
+    read = []
+
+    def batches() -> Iterator[list[Case]]:
+        for row in range(1000):
+            read.append(row)
+            yield [Case(row, "db", "gold", "fine")]
+
+    verdicts = ProcessPool(partial(FakeJudge, tmp_path), TIMEOUT_S, 2).judge(batches())
+    assert next(verdicts).row == 0
+    assert len(read) < 50
+    verdicts.close()
+
+
+def test_closing_the_verdicts_ends_the_processes(tmp_path: Path) -> None:
+    pool = ProcessPool(partial(FakeJudge, tmp_path), TIMEOUT_S, 2)
+    verdicts = pool.judge([[Case(row, "db", "gold", "fine")] for row in range(100)])
+    next(verdicts)
+    processes = [worker._process for worker in pool._workers]
+    verdicts.close()
+    assert [process.is_alive() for process in processes] == [False, False]
+
+
+def test_workers_end_when_their_parent_is_killed(tmp_path: Path) -> None:
+    script = (
+        "import sys, time; from pathlib import Path; from functools import partial;"
+        "sys.path.insert(0, sys.argv[1]);"
+        "from text2sql.evaluation.pool import ProcessPool; from text2sql.evaluation.row import Judge;"
+        "from text2sql.evaluation.verdicts import Rules, Case;"
+        "pool = ProcessPool(partial(Judge, Path(sys.argv[2]), Rules()), 1.0, 1);"
+        "verdicts = pool.judge([[Case(0, 'none', '', '')], [Case(1, 'none', '', '')]]); next(verdicts);"
+        "print(pool._workers[0]._process.pid, flush=True); time.sleep(60)"
+    )
+    root = Path(__file__).resolve().parents[2]
+    with subprocess.Popen(
+        [sys.executable, "-c", script, str(root), str(tmp_path)], stdout=subprocess.PIPE, text=True
+    ) as parent:
+        assert parent.stdout is not None
+        worker = int(parent.stdout.readline())
+        parent.kill()
+    end = time.monotonic() + 30
+    while is_running(worker) and time.monotonic() < end:
+        time.sleep(0.1)
+    assert not is_running(worker)
+
+
+def is_running(pid: int) -> bool:
+    """Whether the process exists and is more than a zombie that nobody has collected."""
+    try:
+        status = Path(f"/proc/{pid}/stat").read_text()
+    except FileNotFoundError:
+        return False
+    return status.rpartition(")")[2].split()[0] != "Z"
+
+
+def test_memory_is_given_back_by_a_new_process_after_it_ran_out(tmp_path: Path) -> None:
+    folder = tmp_path / "db"
+    folder.mkdir()
+    with sqlite3.connect(folder / "db.sqlite") as connection:
+        connection.execute("CREATE TABLE t (a)")
+        connection.executemany("INSERT INTO t VALUES (?)", [(number,) for number in range(300)])
+    connection.close()
+    greedy = "SELECT hex(zeroblob(4000000)) || a FROM t ORDER BY 1"
+    cases = [Case(0, "db", "SELECT a FROM t", greedy), Case(1, "db", "SELECT a FROM t", "SELECT a FROM t x")]
+    first, second = ProcessPool(partial(Judge, tmp_path, Rules()), 10.0, 1).judge([cases])
+    assert (first.ex, first.error) == (False, "out_of_memory")
+    assert (second.ex, second.error) == (True, None)

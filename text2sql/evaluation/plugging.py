@@ -1,0 +1,185 @@
+"""A prediction with the gold's values in place of its own.
+
+Models that are not told how a database writes its values can only guess them. The official evaluator
+(https://github.com/taoyds/test-suite-sql-eval) therefore offers to fill every slot of a prediction
+with values of the gold, and counts the prediction as right if any way to do so makes it right.
+
+It finds values and slots by working on the text, and what comes out of that is executed, so each of
+its habits can turn a verdict and is kept:
+
+- A query is written anew, a blank between any two tokens, in lower case but for what is plugged in,
+  without semicolons and tabs, and ends with its first statement.
+- Values are texts, in single or double quotes, and numbers. So is a name of one character and digits
+  (an alias such as `a1`) unless the character is a t. Wherever such a text or number stands between
+  blanks there is a slot, in comments too.
+- `T1.*` becomes `*` and blanks behind `T1.` go, both only where they hit the wrong thing: in quotes.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from functools import cached_property, lru_cache
+from itertools import product
+from typing import NamedTuple
+
+import sqlparse
+from sqlparse.tokens import String, Whitespace
+
+from text2sql.evaluation.normalise import UnreadableStatement, first_statement
+
+# The official mark of a slot; a query that holds this very word has a slot there.
+_SLOT = "VALUERARE"
+
+# The look behind spares a number of thousands of digits a search from each of them.
+_DECIMAL = re.compile(r"[-+]?(?:(?<!\d)\d+)?\.\d+")
+_INTEGER = re.compile(r"[^tT]\d+")  # the character before may be a sign, a digit or a blank
+_TABLE_AND_DOT = re.compile(r"[Tt]\d+\.")
+_BLANK_BEHIND_TABLE = re.compile(r"(T\d+\.)\s")
+# Where the official writing of keywords in capitals does more than the lower case at the end undoes.
+_KEYWORD_CASE_COUNTS = re.compile(r"(?i:go|time\s+zone)|[\r\n]")
+
+_KINDS = {
+    "text": re.compile(r"'(?:[^']|'')*'"),
+    "name": re.compile(r'"(?:[^"]|"")*"'),
+    "number": re.compile(r"[0-9]+|[0-9]*\.[0-9]+"),
+    "minus": re.compile(r"-(?:[0-9]+|[0-9]*\.[0-9]+)"),
+}
+# Behind these stands an expression; elsewhere a text may be an alias and a number a column's place.
+_COMPARISONS = {"=", "==", "!=", "<>", "<", ">", "<=", ">="}
+_BEFORE_OPERAND = _COMPARISONS | {"like", "glob", "between", "and", "or", "limit", "offset"}
+
+# The values that may fill a slot: those that SQLite's grammar takes for the same, and among them those
+# that its compiler takes for the same.
+_Choice = dict[str, dict[str, list[str]]]
+
+
+class _Template(NamedTuple):
+    """The words of a query, its values (distinct, as they come in the text), indices of its slots."""
+
+    words: list[str]
+    values: list[str]
+    slots: list[int]
+
+
+class Candidates:
+    """The ways to plug the values of `gold` into `predicted`, both normalised; iterates over their SQL.
+
+    They are made as they are asked for; the first one has the gold's values in the gold's order.
+    Only one iteration may be under way at a time. There are no candidates where sqlparse cannot read
+    one of the two queries (see normalise.py): the official evaluator crashes there.
+    """
+
+    def __init__(self, gold: str, predicted: str) -> None:
+        self._gold = gold
+        self._predicted = predicted
+        self._refused_by = ""  # "compiler" or "grammar": the candidate that came last
+
+    @property
+    def count(self) -> int:
+        """The number of candidates, those included that `refuse` skips."""
+        values, template = self._parts
+        return len(values) ** len(template.slots) if template else 0
+
+    def __iter__(self) -> Iterator[str]:
+        values, template = self._parts
+        if template is None:
+            return
+        for choice in product(*(choice.values() for choice in _choices(values, template))):
+            for options in product(*(kind.values() for kind in choice)):
+                yield from self._fill(template, options)
+                if self._refused_by == "grammar":
+                    break
+
+    def refuse(self, syntax: bool = False) -> None:
+        """Skip what SQLite would refuse for the same reason as the candidate that came last.
+
+        To be called only if that failed to compile, not if it failed while it ran. For SQLite's compiler
+        one number is as good as another where an operand stands, one text in single quotes as another.
+        `syntax`: the error was one of syntax. For the grammar all values of a kind are alike, names in
+        double quotes included, wherever they stand.
+        """
+        self._refused_by = "grammar" if syntax else "compiler"
+
+    def _fill(self, template: _Template, options: Iterable[list[str]]) -> Iterator[str]:
+        words = list(template.words)
+        for values in product(*options):
+            for slot, value in zip(template.slots, values, strict=True):
+                words[slot] = value
+            self._refused_by = ""
+            yield " ".join(words)
+            if self._refused_by:
+                return
+
+    @cached_property
+    def _parts(self) -> tuple[list[str], _Template | None]:
+        """The gold's values and the prediction's template, null if either query cannot be read."""
+        try:
+            return _values_of(self._gold), _read(self._predicted)
+        except UnreadableStatement:
+            return [], None
+
+
+@lru_cache(maxsize=1024)
+def _values_of(gold: str) -> list[str]:
+    return _read(gold).values
+
+
+def _choices(values: list[str], template: _Template) -> Iterator[_Choice]:
+    """For each slot the values, the one first that comes at this place in the gold."""
+    for count, slot in enumerate(template.slots):
+        turn = count % max(len(values), 1)
+        is_operand = slot > 0 and template.words[slot - 1] in _BEFORE_OPERAND
+        choice: _Choice = {}
+        for value in values[turn:] + values[:turn]:
+            kind = _kind(value)
+            same = kind if is_operand and kind != "name" else value
+            choice.setdefault(kind, {}).setdefault(same, []).append(value)
+        yield choice
+
+
+def _kind(value: str) -> str:
+    """What the value is to SQLite; where sqlparse has its own idea of values, the value itself."""
+    return next((kind for kind, form in _KINDS.items() if form.fullmatch(value)), value)
+
+
+def _read(sql: str) -> _Template:
+    sql = _respaced(sql)
+    words, values = _split_off_values(sql)
+    in_order = sorted(dict.fromkeys(values), key=lambda value: f" {sql} ".find(f" {value} "))
+    return _Template(words, in_order, [index for index, word in enumerate(words) if word == _SLOT.lower()])
+
+
+def _respaced(sql: str) -> str:
+    tokens = first_statement(sql.strip().replace(";", "").replace("\t", ""))
+    sql = " ".join(text for kind, text in tokens if kind is not Whitespace)
+    for table in ("t1", "t2", "t3", "T1", "T2", "T3"):
+        sql = sql.replace(f"{table}.*", "*")
+    if not sql.isascii() or _KEYWORD_CASE_COUNTS.search(sql):
+        sql = sqlparse.format(sql, keyword_case="upper")
+    return _BLANK_BEHIND_TABLE.sub(r"\1", sql)
+
+
+def _split_off_values(sql: str) -> tuple[list[str], list[str]]:
+    """Return the words, in lower case, with slots for values, and the values, repeated ones too."""
+    values = _quoted(sql)
+    for text in values:
+        sql = sql.replace(text, _SLOT)
+    words = sql.split()
+    for form in (_DECIMAL, _INTEGER):
+        numbers = {number.strip() for number in form.findall(" ".join(words))}
+        values += [word for word in words if word in numbers]
+        words = [_SLOT if word in numbers else word for word in words]
+    return [part for word in words for part in _parts_of(word)], values
+
+
+def _quoted(sql: str) -> list[str]:
+    if "'" not in sql and '"' not in sql:
+        return []
+    return [text for kind, text in first_statement(sql) if kind in (String.Single, String.Symbol)]
+
+
+def _parts_of(word: str) -> list[str]:
+    """Usually the word itself, in lower case."""
+    word = word.lower()
+    return word.replace(".", " . ").split() if _TABLE_AND_DOT.search(word) else [word]

@@ -1,0 +1,48 @@
+"""The judge on a Ray cluster, through Ray's own pool of actors.
+
+Each actor runs the same guarded process that a single machine uses, so the verdicts and the limits
+are the same. Every node must see the databases under the same path. A node that is lost ends the
+run with Ray's own error.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
+from itertools import islice
+
+from text2sql.evaluation.pool import ProcessPool
+from text2sql.evaluation.row import Judge
+from text2sql.evaluation.verdicts import Case, Verdict
+from text2sql.records import UserError
+
+_BATCHES = 16  # in one task: starting a process costs as much as some hundred cases
+
+Batches = Iterable[Sequence[Case]]
+
+
+def judge_on_ray(
+    batches: Batches, make_judge: Callable[[], Judge], timeout_s: float, workers: int | None
+) -> Iterator[Verdict]:
+    """Yield a verdict for each case, in order, from `workers` actors (None: one for each CPU).
+
+    Uses the cluster that RAY_ADDRESS names, else starts one on this machine. UserError: no Ray.
+    """
+    try:
+        from ray.util.multiprocessing import Pool
+    except ImportError as error:
+        raise UserError("the executor is ray, but Ray is not installed; next: pip install ray") from error
+    with Pool(processes=workers) as pool:
+        for verdicts in pool.imap(partial(_judge, make_judge, timeout_s), _tasks(batches)):
+            yield from verdicts
+
+
+def _tasks(batches: Batches) -> Iterator[list[Sequence[Case]]]:
+    remaining = iter(batches)
+    while task := list(islice(remaining, _BATCHES)):
+        yield task
+
+
+def _judge(make_judge: Callable[[], Judge], timeout_s: float, batches: Batches) -> list[Verdict]:
+    # Ray's processes have threads, so they must not fork.
+    return list(ProcessPool(make_judge, timeout_s, workers=1, method="spawn").judge(batches))

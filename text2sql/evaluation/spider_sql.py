@@ -1,0 +1,600 @@
+"""SQL as Spider's official evaluation script reads it.
+
+Exact set match and the hardness classes are defined by that script, https://github.com/taoyds/spider
+(`process_sql.py`), so its reading is kept, habits included:
+
+- Single and double quotes are the same, and quoted text is a value, never a name.
+- `a=1`, `a-b` and `1,2` are one word each: the script cuts text as NLTK cuts English prose. NLTK's
+  rules for quotes within words and for contractions (cannot, gonna) are left out: no query has them.
+  Where its trained model would tell the end of a sentence from an abbreviation, here every period
+  before white space ends one.
+- A query is read as far as the grammar goes; what follows is ignored. Outside of it are, among
+  others, DISTINCT ON, CASE, functions but five aggregates, IS NULL, lists after IN, joins by comma,
+  aliases without AS, aliases of columns and of subqueries, arithmetic on aggregates and
+  parentheses around conditions.
+- Aliases hold in the whole text, whichever query they stand in.
+- After a comparison with a bare column (`ON a.x = b.x OR a.x = b.y`) everything up to the next AND,
+  comma or clause is lost, the OR included.
+- The AND or OR between two conditions may be missing; then conditions and connectives are no longer
+  told apart. Where the script itself would fail over that, the query counts as unreadable.
+"""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple, Union
+
+from text2sql.records import UserError, read_json
+
+MAX_CHARACTERS = 100_000
+"""Longer texts are not read, as the sandbox would not run them."""
+
+ForeignKeys = Mapping[str, str]
+"""Columns (`table.column`, in lower case) by the one that stands for all that foreign keys tie to it."""
+
+
+class UnreadableSQL(ValueError):
+    """SQL outside the grammar of the official script; the message says what was found where."""
+
+
+class Column(NamedTuple):
+    """A column, `table.column` or `*`, with its aggregate ("none" without) and its DISTINCT."""
+
+    aggregate: str
+    name: str
+    distinct: bool
+
+
+class Expression(NamedTuple):
+    """A column, or two with an arithmetic operator ("none" for one alone)."""
+
+    operator: str
+    left: Column
+    right: Column | None
+
+
+Value = Union["Query", Column, str, float, None]
+
+
+class Condition(NamedTuple):
+    """A comparison; `high` is the second value of BETWEEN."""
+
+    negated: bool
+    operator: str
+    tested: Expression
+    low: Value
+    high: Value
+
+
+Conditions = tuple[Condition | str, ...]
+"""Conditions and, as a rule, "and" or "or" between them."""
+
+
+class Query(NamedTuple):
+    """A SELECT; `direction` is null without ORDER BY, `other` is what `set_operator` combines it with.
+
+    `selected` holds pairs of an aggregate and an expression, `tables` names and subqueries.
+    """
+
+    distinct: bool
+    selected: tuple[tuple[str, Expression], ...]
+    tables: tuple[str | Query, ...]
+    joined_on: Conditions
+    where: Conditions
+    grouped: tuple[Column, ...]
+    having: Conditions
+    direction: str | None
+    ordered: tuple[Expression, ...]
+    limited: bool
+    set_operator: str | None
+    other: Query | None
+
+
+EMPTY_QUERY = Query(False, (), (), (), (), (), (), None, (), False, None, None)
+"""What the official script puts in place of a prediction that it cannot read."""
+
+
+def compared(conditions: Conditions) -> list[Condition]:
+    """The comparisons; one that no AND or OR parts from the comparison before is none of them."""
+    return [it for it in conditions[::2] if isinstance(it, Condition)]
+
+
+def connected(conditions: Conditions) -> tuple[Condition | str, ...]:
+    """What stands between the comparisons: AND, OR or, if they are missing, another comparison."""
+    return conditions[1::2]
+
+
+@dataclass(frozen=True, slots=True)
+class SpiderSchema:
+    """The columns of each table, all in lower case, and the columns that count as one."""
+
+    tables: Mapping[str, tuple[str, ...]]
+    foreign_keys: ForeignKeys
+    names: frozenset[str] = field(init=False, repr=False)
+    """What a name may stand for: each table, each `table.column`, and `*`."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "names", frozenset(["*", *self.tables, *_columns(self.tables)]))
+
+
+def schema_of(database: Path, tables: Mapping[str, ForeignKeys] | None = None) -> SpiderSchema:
+    """Return the schema of a SQLite file, which is only read.
+
+    The foreign keys are those that `tables` (see `read_tables`) has under the file's stem; with
+    null they come from the file itself. UserError: SQLite cannot read it, or `tables` lacks it.
+    """
+    if tables is not None and database.stem not in tables:
+        raise UserError(
+            f"{database}: no entry {database.stem!r} in the file of tables; add one, or give no file"
+        )
+    uri = f"{database.resolve().as_uri()}?mode=ro&immutable=1"
+    try:
+        with closing(sqlite3.connect(uri, uri=True)) as connection:
+            columns = _tables(connection)
+            own = _foreign_keys(connection, columns) if tables is None else tables[database.stem]
+    except sqlite3.Error as error:
+        raise UserError(f"{database}: SQLite cannot read its schema ({error})") from error
+    return SpiderSchema(columns, own)
+
+
+def read_tables(path: Path) -> dict[str, ForeignKeys]:
+    """Return the foreign keys of every database in Spider's tables.json, by its name.
+
+    UserError: the file is missing or no JSON, or an entry (counted from 1) is not as Spider has it.
+    """
+    entries = read_json(path)
+    if not isinstance(entries, list):
+        raise UserError(f"{path}: expected a list of databases, found {type(entries).__name__}")
+    found = {}
+    for number, entry in enumerate(entries, 1):
+        try:
+            found[entry["db_id"]] = _foreign_keys_of_entry(entry)
+        except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
+            place = f"{path}, entry {number}"
+            raise UserError(
+                f"{place}: not as in Spider's tables.json ({type(error).__name__}: {error})"
+            ) from error
+    return found
+
+
+def read_sql(sql: str, schema: SpiderSchema | None) -> Query:
+    """Return a query as the official script understands it; null as schema stands for any names.
+
+    Without a schema, names side by side (`SELECT a b FROM t u`) are refused: nothing says whether
+    the second is an alias. UnreadableSQL: outside the grammar, an unknown name, or nested too deeply.
+    """
+    words = _words(sql)
+    names = _AnyNames() if schema is None else _SchemaNames(schema, _aliases(words))
+    try:
+        return _Reader(words, names).query()
+    except RecursionError as error:
+        raise UnreadableSQL("nested too deeply") from error
+
+
+# --- schemas ---
+
+_COLUMNS_OF_TABLES = """
+    SELECT held.name, info.name FROM sqlite_master AS held, pragma_table_info(held.name) AS info
+    WHERE held.type = 'table' ORDER BY held.rowid, info.cid
+"""
+# SQLite lists a table's keys from the last to the first. A key may leave out the columns that it
+# points to: then they are the other table's primary key.
+_TIED_COLUMNS = """
+    SELECT held.name, key."from", key."table", coalesce(
+        key."to", (SELECT name FROM pragma_table_info(key."table") WHERE pk = key.seq + 1), '')
+    FROM sqlite_master AS held, pragma_foreign_key_list(held.name) AS key
+    WHERE held.type = 'table' ORDER BY held.rowid, key.id DESC, key.seq
+"""
+
+
+def _tables(connection: sqlite3.Connection) -> dict[str, tuple[str, ...]]:
+    tables: dict[str, tuple[str, ...]] = {}
+    for table, column in connection.execute(_COLUMNS_OF_TABLES):
+        tables[table.lower()] = (*tables.get(table.lower(), ()), column.lower())
+    return tables
+
+
+def _foreign_keys(connection: sqlite3.Connection, tables: Mapping[str, tuple[str, ...]]) -> ForeignKeys:
+    columns = _columns(tables)
+    place = {column: number for number, column in enumerate(columns)}
+    rows = connection.execute(_TIED_COLUMNS)
+    ties = [(f"{row[0]}.{row[1]}".lower(), f"{row[2]}.{row[3]}".lower()) for row in rows]
+    # SQLite lets a key point to what does not exist; such a key ties nothing.
+    return _merged(columns, [(place[a], place[b]) for a, b in ties if a in place and b in place])
+
+
+def _foreign_keys_of_entry(entry: Any) -> ForeignKeys:
+    tables = entry["table_names_original"]
+    columns = [
+        f"{tables[table]}.{column}".lower() if table >= 0 else "*"
+        for table, column in entry["column_names_original"]
+    ]
+    return _merged(columns, [(a, b) for a, b in entry["foreign_keys"]])
+
+
+def _columns(tables: Mapping[str, tuple[str, ...]]) -> list[str]:
+    return [f"{table}.{column}" for table, columns in tables.items() for column in columns]
+
+
+def _merged(columns: Sequence[str], ties: Iterable[tuple[int, int]]) -> ForeignKeys:
+    """The first column of each group that the ties make stands for the others.
+
+    As in the official script, a tie between two groups joins only the first of them.
+    """
+    groups: list[set[int]] = []
+    for tie in ties:
+        group = next((group for group in groups if not group.isdisjoint(tie)), None)
+        if group is None:
+            groups.append(group := set())
+        group.update(tie)
+    return {columns[column]: columns[min(group)] for group in groups for column in sorted(group)}
+
+
+# --- words ---
+
+# White space ends a sentence's last word before its period; brackets and quotes may close it first.
+_PERIOD = r"\.(?=[\])}>»”’ ]*(?:\s|\Z))"
+_WORDS = re.compile(
+    rf"""
+    (?: ["'][^"']*["']                                       # quoted text
+      | [^\s"'`.,:;@\#$%&?!*()\[\]{{}}<>«»“”„‘’\u2012-\u2015-]  # all that no rule below cuts off
+      | (?!{_PERIOD})\.(?!\.) | -(?!-) | [,:](?=\d)
+    )+
+    | \.{{2,}} | -- | `` | \S
+    """,
+    re.VERBOSE,
+)
+_QUOTED = re.compile(r"""["']([^"']*)["']""")
+_GLUED = "'"  # quoted text that touches other text; a quote is never a word by itself
+
+
+def _words(sql: str) -> list[str]:
+    """Cut text into words: in lower case, but quoted text as it is between double quotes."""
+    if len(sql) > MAX_CHARACTERS:
+        raise UnreadableSQL(f"more than {MAX_CHARACTERS} characters")
+    if (sql.count("'") + sql.count('"')) % 2:
+        raise UnreadableSQL("a quote without its partner")
+    words: list[str] = []
+    for found in _WORDS.findall(sql):
+        if found == "=" and words and words[-1] in ("!", ">", "<"):
+            words[-1] += "="
+        else:
+            words.append(_unquoted(found) if '"' in found or "'" in found else found.lower())
+    return words
+
+
+def _unquoted(word: str) -> str:
+    quoted = _QUOTED.fullmatch(word)
+    return f'"{quoted[1]}"' if quoted else _GLUED
+
+
+# --- names ---
+
+
+class _SchemaNames:
+    """Looks names up in a schema, with the aliases of one text."""
+
+    side_by_side = True
+
+    def __init__(self, schema: SpiderSchema, aliases: Mapping[str, str]) -> None:
+        if not aliases.keys().isdisjoint(schema.tables):
+            raise UnreadableSQL("an alias is the name of a table")
+        self._schema = schema
+        self._aliases = aliases
+
+    def table(self, word: str) -> str:
+        table = self._named(word)
+        if table not in self._schema.names:
+            raise UnreadableSQL(f"no table {word!r}")
+        return table
+
+    def column(self, word: str, tables: Sequence[str], following: str) -> str:
+        if "." not in word:
+            return self._bare_column(word, tables)
+        table, _, column = word.partition(".")
+        name = f"{self._named(table)}.{column}"
+        if "." in column or name not in self._schema.names:
+            raise UnreadableSQL(f"no column {word!r}")
+        return name
+
+    def _bare_column(self, word: str, tables: Sequence[str]) -> str:
+        for table in map(self._named, tables):
+            if table not in self._schema.tables:
+                raise UnreadableSQL(f"no table {table!r}")
+            if word in self._schema.tables[table]:
+                return f"{table}.{word}"
+        raise UnreadableSQL(f"no column {word!r}")
+
+    def _named(self, word: str) -> str:
+        if word in self._schema.tables:
+            return word
+        if word not in self._aliases:
+            raise UnreadableSQL(f"no table {word!r}")
+        return self._aliases[word]
+
+
+class _AnyNames:
+    """Takes whatever looks like a name."""
+
+    side_by_side = False
+
+    def table(self, word: str) -> str:
+        if word in _RESERVED or not _NAME.fullmatch(word):
+            raise UnreadableSQL(f"{word!r} is no name")
+        return word
+
+    def column(self, word: str, tables: Sequence[str], following: str) -> str:
+        if following == "(":
+            raise UnreadableSQL(f"{word!r} is a function")
+        return self.table(word)
+
+
+def _aliases(words: Sequence[str]) -> dict[str, str]:
+    places = [place for place, word in enumerate(words) if word == "as"]
+    if places and places[-1] == len(words) - 1:
+        raise UnreadableSQL("nothing after AS")
+    return {words[place + 1]: words[place - 1] for place in places}
+
+
+# --- grammar ---
+
+_CLAUSES = frozenset(["select", "from", "where", "group", "order", "limit", "intersect", "union", "except"])
+_JOINS = frozenset(["join", "on", "as"])
+_CONNECTIVES = ("and", "or")
+_SET_OPERATORS = ("intersect", "union", "except")
+_AGGREGATES = ("none", "max", "min", "count", "sum", "avg")
+_ARITHMETIC = ("none", "-", "+", "*", "/")
+_COMPARISONS = frozenset(["not", "between", "=", ">", "<", ">=", "<=", "!=", "in", "like", "is", "exists"])
+
+_END_OF_TABLES = _CLAUSES | {")", ";"}
+_END_OF_CONDITIONS = _END_OF_TABLES | _JOINS
+_END_OF_COLUMN = _CLAUSES | _JOINS | {",", ")", "and", ""}
+_AFTER_TABLE = _END_OF_TABLES | {"join", "on", ""}
+_RESERVED = (
+    _CLAUSES | _JOINS | _COMPARISONS | {"and", "or", "null", "distinct", "by", "asc", "desc", "having"}
+)
+_NAME = re.compile(r"(?:\w+\.)?\w*[^\W\d]\w*")
+
+
+class _Reader:
+    """Reads one text from left to right; every method takes what it names and moves past it."""
+
+    def __init__(self, words: Sequence[str], names: _SchemaNames | _AnyNames) -> None:
+        self._words = [*words, ""]  # no rule takes the empty word, so none runs past the end
+        self._at = 0
+        self._names = names
+        self._tables: Sequence[str] = ()  # of the query that is being read
+
+    def query(self) -> Query:
+        outer, start = self._tables, self._at
+        in_brackets = self._skip("(")
+        select = self._at
+        tables, joined_on = self._from(start)
+        after_from, self._at = self._at, select
+        self._tables = [table for table in tables if isinstance(table, str)]
+        distinct, selected = self._select()
+        self._at = after_from
+        clauses = (self._where(), self._group(), self._having(), *self._order(), self._limit())
+        self._close(in_brackets)
+        self._tables = outer
+        return Query(distinct, selected, tables, joined_on, *clauses, *self._compound())
+
+    def _close(self, in_brackets: bool) -> None:
+        self._skip_semicolons()
+        if in_brackets:
+            self._take(")")
+        self._skip_semicolons()
+
+    def _compound(self) -> tuple[str, Query] | tuple[None, None]:
+        operator = self._word
+        if operator not in _SET_OPERATORS:
+            return None, None
+        self._at += 1
+        return operator, self.query()
+
+    def _select(self) -> tuple[bool, tuple[tuple[str, Expression], ...]]:
+        self._take("select")
+        distinct = self._skip("distinct")
+        selected = []
+        while self._word and self._word not in _CLAUSES:
+            aggregate = self._skip_any(_AGGREGATES) or "none"
+            selected.append((aggregate, self._expression()))
+            if not self._skip(",") and not self._names.side_by_side and self._word not in _CLAUSES:
+                raise UnreadableSQL(f"{self._word!r} after a selected column")
+        return distinct, tuple(selected)
+
+    def _from(self, start: int) -> tuple[tuple[str | Query, ...], Conditions]:
+        try:
+            self._at = self._words.index("from", start) + 1
+        except ValueError as error:
+            raise UnreadableSQL("no FROM") from error
+        tables: list[str | Query] = []
+        conditions: list[Condition | str] = []
+        while self._word:
+            in_brackets = self._skip("(")
+            tables.append(self._table())
+            if self._skip("on"):
+                self._tables = [table for table in tables if isinstance(table, str)]
+                self._join_conditions(conditions)
+            if in_brackets:
+                self._take(")")
+            if self._word in _END_OF_TABLES:
+                break
+        return tuple(tables), tuple(conditions)
+
+    def _table(self) -> str | Query:
+        if self._word == "select":
+            return self.query()
+        self._skip("join")
+        table = self._names.table(self._next())
+        if self._skip("as"):
+            self._next()
+        if not self._names.side_by_side and self._word not in _AFTER_TABLE:
+            raise UnreadableSQL(f"{self._word!r} after a table")
+        return table
+
+    def _join_conditions(self, conditions: list[Condition | str]) -> None:
+        if conditions:
+            _connect(conditions, "and")
+        self._conditions(conditions)
+
+    def _where(self) -> Conditions:
+        return self._conditions([]) if self._skip("where") else ()
+
+    def _having(self) -> Conditions:
+        return self._conditions([]) if self._skip("having") else ()
+
+    def _conditions(self, conditions: list[Condition | str]) -> Conditions:
+        while self._word:
+            conditions.append(self._condition())
+            if self._word in _END_OF_CONDITIONS:
+                break
+            connective = self._skip_any(_CONNECTIVES)
+            if connective:
+                _connect(conditions, connective)
+        return tuple(conditions)
+
+    def _condition(self) -> Condition:
+        tested = self._expression()
+        negated = self._skip("not")
+        operator = self._next()
+        if operator not in _COMPARISONS:
+            raise UnreadableSQL(f"{operator!r} in the place of a comparison")
+        low = self._value()
+        high = None
+        if operator == "between":
+            self._take("and")
+            high = self._value()
+        return Condition(negated, operator, tested, low, high)
+
+    def _value(self) -> Value:
+        value: Value
+        in_brackets = self._skip("(")
+        if self._word == "select":
+            value = self.query()
+        elif '"' in self._word:
+            value = self._next()
+        elif (value := _number(self._word)) is not None:
+            self._at += 1
+        elif in_brackets:
+            raise UnreadableSQL(f"{self._word!r} in brackets in the place of a value")
+        else:
+            return self._compared_column()
+        if in_brackets:
+            self._take(")")
+        return value
+
+    def _compared_column(self) -> Column:
+        """A column on the right of a comparison, past all that is lost after it."""
+        if self._word in _AGGREGATES:
+            raise UnreadableSQL(f"{self._word!r} in the place of a value")
+        distinct = self._skip("distinct")
+        if self._word in _END_OF_COLUMN:
+            raise UnreadableSQL(f"{self._word!r} in the place of a value")
+        name = self._name()
+        while self._word not in _END_OF_COLUMN:
+            self._at += 1
+        return Column("none", name, distinct)
+
+    def _expression(self) -> Expression:
+        in_brackets = self._skip("(")
+        left = self._column()
+        operator = self._skip_any(_ARITHMETIC)
+        right = self._column() if operator else None
+        if in_brackets:
+            self._take(")")
+        return Expression(operator or "none", left, right)
+
+    def _column(self) -> Column:
+        in_brackets = self._skip("(")
+        aggregate = self._skip_any(_AGGREGATES)
+        if aggregate:
+            self._take("(")
+            in_brackets = True  # of the aggregate; a bracket before it is left to others
+        distinct = self._skip("distinct")
+        name = self._name()
+        if in_brackets:
+            self._take(")")
+        return Column(aggregate or "none", name, distinct)
+
+    def _name(self) -> str:
+        word = self._next()
+        return word if word == "*" else self._names.column(word, self._tables, self._word)
+
+    def _group(self) -> tuple[Column, ...]:
+        columns: list[Column] = []
+        if not self._skip("group"):
+            return ()
+        self._take("by")
+        while self._word and self._word not in _END_OF_TABLES:
+            columns.append(self._column())
+            if not self._skip(","):
+                break
+        return tuple(columns)
+
+    def _order(self) -> tuple[str | None, tuple[Expression, ...]]:
+        if not self._skip("order"):
+            return None, ()
+        self._take("by")
+        direction, expressions = "asc", []
+        while self._word and self._word not in _END_OF_TABLES:
+            expressions.append(self._expression())
+            direction = self._skip_any(("asc", "desc")) or direction
+            if not self._skip(","):
+                break
+        return direction, tuple(expressions)
+
+    def _limit(self) -> bool:
+        if not self._skip("limit"):
+            return False
+        if not self._next():
+            raise UnreadableSQL("nothing after LIMIT")
+        return True
+
+    @property
+    def _word(self) -> str:
+        return self._words[self._at]
+
+    def _next(self) -> str:
+        word = self._words[self._at]
+        if word:
+            self._at += 1
+        return word
+
+    def _skip(self, word: str) -> bool:
+        found = self._words[self._at] == word
+        self._at += found
+        return found
+
+    def _skip_any(self, words: Iterable[str]) -> str | None:
+        word = self._words[self._at]
+        if word not in words:
+            return None
+        self._at += 1
+        return word
+
+    def _skip_semicolons(self) -> None:
+        while self._skip(";"):
+            pass
+
+    def _take(self, word: str) -> None:
+        if not self._skip(word):
+            raise UnreadableSQL(f"{self._word!r} in the place of {word!r}")
+
+
+def _connect(conditions: list[Condition | str], connective: str) -> None:
+    if len(conditions) % 2 == 0:
+        raise UnreadableSQL(f"no AND or OR between two conditions before {connective!r}")
+    conditions.append(connective)
+
+
+def _number(word: str) -> float | None:
+    try:
+        return float(word)
+    except ValueError:
+        return None
