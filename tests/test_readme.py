@@ -1,13 +1,19 @@
-"""The README's tables are those that dvc.yaml and the metrics make."""
+"""The README's tables are those that dvc.yaml and the metrics make; its commands work."""
 
 from __future__ import annotations
 
 import importlib.util
+import json
 import re
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 from types import ModuleType
 
 import pytest
+from click.testing import CliRunner
+
+from text2sql import cli
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -32,6 +38,23 @@ def test_every_make_command_in_the_readme_is_a_target() -> None:
     named = set(re.findall(r"(?:^|`)make ([a-z]+)", readme, re.MULTILINE))
     assert {"reproduce", "test", "setup", "use"} <= named
     assert all(f"\n{target}:" in makefile for target in named)
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/evaluation.md"])
+def test_the_command_that_judges_works_as_it_is_written(
+    page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = (ROOT / page).read_text(encoding="utf-8")
+    (command,) = re.findall(r"^text2sql (evaluate .*--gold .*)$", text, re.MULTILINE)
+    (tmp_path / "database/concert").mkdir(parents=True)
+    with closing(sqlite3.connect(tmp_path / "database/concert/concert.sqlite")) as connection:
+        connection.execute("CREATE TABLE singer (name)")
+    (tmp_path / "gold.txt").write_text("SELECT name FROM singer\tconcert\n")
+    (tmp_path / "predictions.sql").write_text("SELECT name FROM singer\n")
+    monkeypatch.chdir(tmp_path)
+    result = CliRunner().invoke(cli.main, command.split())
+    assert result.exit_code == 0, result.output
+    assert json.loads((tmp_path / "summary.json").read_text())["ex"]["all"] == 100.0
 
 
 def test_a_stage_shows_its_description_and_its_data_but_not_its_code(tool: ModuleType) -> None:

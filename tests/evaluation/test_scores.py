@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from text2sql.evaluation.scores import Scores, mcnemar, paired_bootstrap, score_table, wilson_interval
+from text2sql.evaluation.scores import Scores, mcnemar, paired_bootstrap, wilson_interval
 from text2sql.evaluation.verdicts import PartCount, Verdict
 
 
@@ -22,11 +22,19 @@ def verdict(
     return Verdict(row, "concert", slice, hardness, ex, **told)
 
 
-def partial_table(verdicts: Iterable[Verdict]) -> dict[str, dict[str, dict[str, float | None]]]:
+def added_up(verdicts: Iterable[Verdict]) -> Scores:
     scores = Scores()
     for each in verdicts:
         scores.add(each)
-    return scores.partial()
+    return scores
+
+
+def score_table(verdicts: Iterable[Verdict]) -> dict[str, Any]:
+    return added_up(verdicts).table()
+
+
+def partial_table(verdicts: Iterable[Verdict]) -> dict[str, dict[str, dict[str, float | None]]]:
+    return added_up(verdicts).partial()
 
 
 def with_part(row: int, gold: int, predicted: int, shared: int, hardness: str | None = "easy") -> Verdict:
@@ -190,6 +198,13 @@ def test_a_row_without_hardness_counts_under_all_only_and_is_named() -> None:
     assert table["no_hardness"] == [5]
     assert table["n"] == {"all": 2, "easy": 1, "medium": 0, "hard": 0, "extra": 0}
     assert table["ex"]["all"] == 50.0
+
+
+def test_every_metric_is_told_by_slice_where_there_are_several() -> None:
+    told = [verdict(0, True, slice="seen", em=False), verdict(1, False, slice="unseen", em=True)]
+    table = score_table(told)
+    assert table["slices"] == {"seen": 100.0, "unseen": 0.0}
+    assert table["em_slices"] == {"seen": 0.0, "unseen": 100.0}
 
 
 def test_several_slices_are_scored_one_by_one_and_never_null() -> None:

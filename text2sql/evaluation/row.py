@@ -102,11 +102,13 @@ class Judge:
         return Verdict(case.row, case.db_id, case.slice, None, seconds=loss.seconds, **found)
 
     def _judge(self, case: Case, begin: Callable[[Phase], None], loss: Loss | None) -> Verdict:
+        begin("gold")
         gold = _normalise_gold(case.gold, self._rules.keep_distinct)
         try:
             files = self._run_gold(case, gold, begin)
         except QueryError as error:
             return _without_gold(case, f"gold: {error.kind}", error.message)
+        level = _hardness(case.gold)
         begin("prediction")
         started = time.monotonic()
         found = self._match(case) if self._rules.match else {}
@@ -114,11 +116,10 @@ class Judge:
             target = _Target(gold, files, started + self._rules.timeout_s)
             found |= self._execute(case.predicted, target, loss)
         seconds = round(time.monotonic() - started + (loss.seconds if loss else 0.0), 6)
-        return Verdict(case.row, case.db_id, case.slice, _hardness(case.gold), seconds=seconds, **found)
+        return Verdict(case.row, case.db_id, case.slice, level, seconds=seconds, **found)
 
     def _run_gold(self, case: Case, gold: str, begin: Callable[[Phase], None]) -> list[Path]:
         """Run the gold query on every database of the case, so that none fails later on."""
-        begin("gold")
         files = database_files(self._folder, case.db_id)
         self._databases.open(files[0])
         for file in files if self._rules.execute else ():

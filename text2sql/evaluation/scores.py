@@ -29,7 +29,7 @@ class Scores:
     def __init__(self) -> None:
         self._rows: Counter[str] = Counter()
         self._metrics: defaultdict[tuple[str, str], _Tally] = defaultdict(_Tally)
-        self._slices: defaultdict[str, _Tally] = defaultdict(_Tally)
+        self._slices: defaultdict[str, defaultdict[str, _Tally]] = defaultdict(lambda: defaultdict(_Tally))
         self._parts: defaultdict[tuple[str, str], _Part] = defaultdict(_Part)
         self._errors: Counter[str] = Counter()
         self._gold_failures: list[int] = []
@@ -47,8 +47,10 @@ class Scores:
             self._add_to_class(verdict.hardness, verdict)
         if verdict.error is not None:
             self._errors[verdict.error] += 1
-        if verdict.ex is not None:
-            self._slices[verdict.slice].count(verdict.ex)
+        for metric in METRICS:
+            right = getattr(verdict, metric)
+            if right is not None:
+                self._slices[metric][verdict.slice].count(right)
 
     def table(self) -> dict[str, Any]:
         """Return the scores of the arm, in percent to one decimal.
@@ -57,9 +59,9 @@ class Scores:
         not fail; of the metrics `ex`, `ex_plug`, `ts`, `ts_plug` and `em` (see `Verdict`) those that any
         verdict tells, or `ex` if none tells any; `ci95`, the Wilson 95 % interval of ex, and
         `ex_plug_ci95`, ... of the others; `em_n`, ... of a metric that fewer verdicts tell than `n`.
-        Besides: `errors` of predictions by kind; `slices`, execution accuracy by slice, if there are
-        several; `gold_failures`, the rows whose gold fails, which are in no other number;
-        `no_hardness`, if there are any, the rows that count under all only.
+        Besides: `errors` of predictions by kind; if there are several slices, `slices`, ex by slice, and
+        `ex_plug_slices`, ... of the others; `gold_failures`, the rows whose gold fails, which are in no
+        other number; `no_hardness`, if there are any, the rows that count under all only.
         """
         told = [metric for metric in METRICS if self._metrics[metric, "all"].n] or ["ex"]
         table: dict[str, Any] = {metric: self._percent(metric) for metric in told}
@@ -70,8 +72,11 @@ class Scores:
             if counts != table["n"]:
                 table[f"{metric}_n"] = counts
         table["errors"] = dict(sorted(self._errors.items()))
-        if len(self._slices) > 1:
-            table["slices"] = {name: self._slices[name].percent() for name in sorted(self._slices)}
+        for metric in told:
+            tallies = self._slices[metric]
+            if len(tallies) > 1:
+                shares = {name: tallies[name].percent() for name in sorted(tallies)}
+                table["slices" if metric == "ex" else f"{metric}_slices"] = shares
         table["gold_failures"] = list(self._gold_failures)
         if self._no_hardness:
             table["no_hardness"] = list(self._no_hardness)
@@ -114,14 +119,6 @@ class Scores:
     def _part(self, component: str, name: str, measure: str) -> float | None:
         part = self._parts.get((component, name))
         return None if part is None else round(100 * part.shares()[measure], 1)
-
-
-def score_table(verdicts: Iterable[Verdict]) -> dict[str, Any]:
-    """Return the scores of one arm; see `Scores.table`."""
-    scores = Scores()
-    for verdict in verdicts:
-        scores.add(verdict)
-    return scores.table()
 
 
 def wilson_interval(successes: int, n: int) -> tuple[float, float]:
