@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from text2sql.cli import as_official, main, read_cases
+from text2sql.cli import main
+from text2sql.commands.evaluate import as_official, read_cases
 from text2sql.evaluation.verdicts import Case, Rules, Verdict
 
 GOLD = "SELECT name FROM singer WHERE age > 30\tconcert\nSELECT count(*) FROM singer\tconcert\n"

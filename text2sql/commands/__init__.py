@@ -1,0 +1,1 @@
+"""The commands of `text2sql`, a module each."""
