@@ -15,7 +15,10 @@ _INFO = {"train": {"file_name": "sft.json", "columns": _COLUMNS}}
 
 
 def turn(schema: str, question: str, sql: str) -> dict[str, str]:
-    """One row: the prompt that prediction shows too, and the SQL as the answer."""
+    """One row: the prompt that prediction shows too, and the SQL as the answer.
+
+    Not covered: SQL that holds a <think> tag; LLaMA-Factory then leaves out the prompt's empty thought.
+    """
     return {"system": SYSTEM, "instruction": user_text(schema, question), "input": "", "output": sql}
 
 
