@@ -13,6 +13,7 @@ from text2sql.records import UserError
 Positive = Annotated[int, Field(gt=0)]
 Rate = Annotated[float, Field(gt=0, lt=1)]
 Fraction = Annotated[float, Field(ge=0, lt=1)]
+Similarity = Annotated[float, Field(gt=0, le=1)]
 Commit = Annotated[str, Field(pattern=r"^[0-9a-f]{40}$")]
 
 
@@ -29,6 +30,7 @@ class FetchData(Section):
     seed: int
     train_rows: Positive
     test_rows: Positive
+    train_files: Annotated[list[str], Field(min_length=1)] | None
     hub_dataset: str | None
     hub_revision: Commit | None
     sha256: dict[str, str]
@@ -59,23 +61,52 @@ class FetchModel(Section):
 
 
 class Prepare(Section):
-    """How much of the raw data is used; null means all of it."""
+    """How much of the raw data is used (null: all of it), and what a training row must pass."""
 
     train_limit: Positive | None
     test_limit: Positive | None
+    columns: Annotated[dict[Literal["question", "schema", "sql"], str], Field(min_length=3)] | None
+    sql_check: Literal["parse", "compile", "execute"]
+    executor: Literal["local", "ray"]
 
 
 class DedupeTest(Section):
-    """Which contamination rules remove a training row."""
+    """Which contamination rules remove a training row; see text2sql/contamination/leaks.py."""
 
     question: bool
-    same_sql: bool
+    near_question: Similarity | None
+    same_sql: Literal["exact", "masked"] | None
+    same_database: bool
+    embedding: Similarity | None
+    labelled: bool
+    executor: Literal["local", "ray"]
+
+
+class OpenAI(Section):
+    """An OpenAI-compatible endpoint that converts schemas; see text2sql/schema/endpoint.py."""
+
+    base_url: str
+    model: str
+    temperature: Annotated[float, Field(ge=0)] | None
+    max_tokens: Positive
+    max_tokens_name: Literal["max_tokens", "max_completion_tokens"]
+    max_repairs: Annotated[int, Field(ge=0)]
+    concurrency: Positive
+    requests_per_minute: Annotated[float, Field(gt=0)]
+    timeout_s: Annotated[float, Field(gt=0)]
+    max_retries: Annotated[int, Field(ge=0)]
+    usd_per_million_in: Annotated[float, Field(ge=0)]
+    usd_per_million_out: Annotated[float, Field(ge=0)]
+    cap_usd: Annotated[float, Field(gt=0)] | None
 
 
 class ConvertSchema(Section):
     """How test schemas become CREATE TABLE."""
 
-    backend: Literal["rules", "sqlite"]
+    backend: Literal["rules", "sqlite", "openai"]
+    values: Literal["none", "comment", "insert"]
+    examples: Positive
+    openai: OpenAI
 
 
 class IndexExamples(Section):

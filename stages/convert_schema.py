@@ -1,24 +1,22 @@
 """Turn the test's schemas into CREATE TABLE text that SQLite has executed.
 
-Each distinct schema is converted once: by rules from its prose, or read from the database itself
-(params.yaml, convert_schema.backend). The text is executed, read back and compared, and every gold
-query is compiled against it. What fails is listed in the row's `problems` and counted, never
-dropped.
+Each distinct schema is converted once: by rules from its prose, read from the database itself, or by
+a language model (params.yaml, convert_schema.backend). The text is executed, read back and compared,
+and every gold query is compiled against it. What fails is listed in the row's `problems` and
+counted, never dropped.
 """
 
 from __future__ import annotations
 
-import sqlite3
-from collections.abc import Callable, Sequence
-from contextlib import closing
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
+from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from stages._main import stage_main
-from stages._params import load_params
-from text2sql.contamination.folding import schema_signature
+from stages._params import ConvertSchema, load_params
 from text2sql.outputs import replacing_folder
 from text2sql.records import (
     ConvertedQuestion,
@@ -28,18 +26,21 @@ from text2sql.records import (
     write_json,
     write_jsonl,
 )
-from text2sql.schema.ddl import write_ddl
-from text2sql.schema.model import Schema
-from text2sql.schema.prose import read_prose
-from text2sql.schema.sqlite import read_sqlite
+from text2sql.schema.check import gold_problem
+from text2sql.schema.convert import (
+    Backend,
+    Conversion,
+    ProseError,
+    RulesBackend,
+    Source,
+    SqliteBackend,
+    convert,
+    count_backends,
+)
+from text2sql.workstore import WorkStore
 
-
-@dataclass(frozen=True, slots=True)
-class Conversion:
-    """CREATE TABLE text and what is wrong with it ("" when it says what the source says)."""
-
-    ddl: str
-    problem: str
+if TYPE_CHECKING:
+    from text2sql.schema.openai_backend import OpenAIBackend
 
 
 @click.command(help=__doc__)
@@ -49,40 +50,54 @@ class Conversion:
 @click.option("--metrics", type=click.Path(path_type=Path), required=True)
 @stage_main
 def main(prepared: Path, databases: Path, output: Path, metrics: Path) -> None:
-    backend = load_params().convert_schema.backend
+    backend = make_backend(load_params().convert_schema, databases)
     questions = read_records(prepared / "test.jsonl", TestQuestion)
     if not questions:
         raise UserError(f"{prepared}/test.jsonl: holds no question; make it again: dvc repro prepare")
-    key, read = schema_reader(backend, databases)
-    conversions = {key(question): read(question) for question in _first_of_each(questions, key)}
-    rows = [convert(question, conversions[key(question)], backend) for question in questions]
+    conversions = convert_all(prepared / "test.jsonl", questions, backend)
+    rows = [converted(question, conversions[backend.key(source_of(question))]) for question in questions]
     with replacing_folder(output) as folder:
         write_jsonl(folder / "test.jsonl", rows)
-    write_json(metrics, counts(list(conversions.values()), rows))
+    figures = counts(conversions.values(), rows)
+    if not isinstance(backend, RulesBackend | SqliteBackend):
+        figures["spending"] = asdict(backend.spending)
+    write_json(metrics, figures)
 
 
-def schema_reader(
-    backend: str, databases: Path
-) -> tuple[Callable[[TestQuestion], str], Callable[[TestQuestion], Conversion]]:
-    """What tells one schema from another, and how a question's schema is converted."""
-    if backend == "rules":
-        return lambda q: q.prose, lambda q: checked(_from_prose(q))
-    return lambda q: q.db_id, lambda q: checked(read_sqlite(databases / q.db_id / f"{q.db_id}.sqlite"))
+def make_backend(params: ConvertSchema, databases: Path) -> RulesBackend | SqliteBackend | OpenAIBackend:
+    """The back end that the parameters ask for; a language model's answers go to the work store."""
+    if params.backend == "rules":
+        return RulesBackend(params.values)
+    if params.backend == "sqlite":
+        return SqliteBackend(databases, params.values, params.examples)
+    from text2sql.schema.endpoint import Endpoint
+    from text2sql.schema.openai_backend import OpenAIBackend
+
+    settings = params.openai.model_dump()
+    repairs = settings.pop("max_repairs")
+    endpoint = Endpoint(**settings)  # refuses an address with a password before it is written anywhere
+    # limits and prices are no part of the key: changed, they must not cost what has been answered
+    key = {"base_url": params.openai.base_url, "model": params.openai.model}
+    work = WorkStore.from_environment().open("convert_schema", key)
+    return OpenAIBackend(endpoint, params.values, repairs, work)
 
 
-def checked(schema: Schema) -> Conversion:
-    """Write a schema as CREATE TABLE, execute that, and compare tables and columns."""
-    ddl = write_ddl(schema)
+def convert_all(path: Path, questions: Sequence[TestQuestion], backend: Backend) -> dict[str, Conversion]:
+    """Convert the schemas of all questions, which stand in the file `path`."""
     try:
-        same = schema_signature(ddl) == schema_signature(schema)
-    except UserError as error:
-        return Conversion(ddl, str(error))
-    return Conversion(ddl, "" if same else "schema: tables or columns differ from the source")
+        return convert(map(source_of, questions), backend)
+    except ProseError as error:
+        raise UserError(f"{path}, {error}; fetch the data again: dvc repro fetch_data") from error
 
 
-def convert(question: TestQuestion, conversion: Conversion, backend: str) -> ConvertedQuestion:
+def source_of(question: TestQuestion) -> Source:
+    """What of a question tells its schema."""
+    return Source(question.row, question.db_id, question.prose)
+
+
+def converted(question: TestQuestion, conversion: Conversion) -> ConvertedQuestion:
     """The question with its converted schema and the problems found on the way."""
-    found = conversion.problem or gold_problem(conversion.ddl, question.gold)
+    problem = gold_problem(conversion.ddl, question.gold)
     return ConvertedQuestion(
         row=question.row,
         db_id=question.db_id,
@@ -90,49 +105,21 @@ def convert(question: TestQuestion, conversion: Conversion, backend: str) -> Con
         gold=question.gold,
         ddl=conversion.ddl,
         slice=question.slice,
-        backend=backend,
-        problems=(found,) if found else (),
+        backend=conversion.backend,
+        problems=(*conversion.problems, problem) if problem else conversion.problems,
     )
 
 
-def gold_problem(ddl: str, gold: str) -> str:
-    """What SQLite says against the gold query on these tables, "" if it compiles.
-
-    Compiled only (EXPLAIN), never run. Not covered: a name in double quotes that no column
-    has, which SQLite takes for a string.
-    """
-    with closing(sqlite3.connect(":memory:")) as connection:
-        try:
-            connection.executescript(ddl)
-            connection.execute(f"EXPLAIN {gold}").fetchall()
-        except (sqlite3.Error, sqlite3.Warning) as error:
-            return f"gold does not compile: {error}"
-    return ""
-
-
-def counts(conversions: Sequence[Conversion], rows: Sequence[ConvertedQuestion]) -> dict[str, int]:
-    """The figures of metrics/convert_schema.json: distinct schemas, those valid, and rows."""
+def counts(conversions: Collection[Conversion], rows: Sequence[ConvertedQuestion]) -> dict[str, Any]:
+    """The figures of metrics/convert_schema.json: distinct schemas, those without problems, rows."""
     return {
         "schemas": len(conversions),
-        "valid": sum(not conversion.problem for conversion in conversions),
+        "valid": sum(not conversion.problems for conversion in conversions),
         "rows": len(rows),
         "rows_with_problems": sum(bool(row.problems) for row in rows),
+        "backends": count_backends(conversions),
+        "attempts": sum(conversion.attempts for conversion in conversions),
     }
-
-
-def _first_of_each(
-    questions: Sequence[TestQuestion], key: Callable[[TestQuestion], str]
-) -> Sequence[TestQuestion]:
-    return list({key(question): question for question in reversed(questions)}.values())[::-1]
-
-
-def _from_prose(question: TestQuestion) -> Schema:
-    try:
-        return read_prose(question.prose)[1]
-    except UserError as error:
-        raise UserError(
-            f"test row {question.row}: {error}; fetch the data again: dvc repro fetch_data"
-        ) from error
 
 
 if __name__ == "__main__":

@@ -8,8 +8,10 @@ dataset_info.json (LLaMA-Factory's alpaca form, data set "train") below --output
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,19 +19,57 @@ import click
 
 from stages._main import stage_main
 from stages._params import load_params
-from text2sql.contamination.leaks import RULES, Evidence, find_leaks
+from text2sql.contamination.labelled import label_report
+from text2sql.contamination.leaks import Embed, Evidence, Rules, find_leaks
 from text2sql.outputs import replacing_folder
+from text2sql.progress import Progress
 from text2sql.prompts import schema_text
 from text2sql.records import (
     TestQuestion,
     TrainingRow,
     UserError,
+    iterate_records,
     read_json,
     read_records,
+    replacing,
     write_json,
-    write_jsonl,
 )
 from text2sql.training.dataset import turn, write_dataset
+
+Found = tuple[TrainingRow, Evidence | None]
+_EMBEDDED_AT_ONCE = 64  # questions
+
+
+@dataclass
+class Tally:
+    """What became of the rows; the numbers of rows are noted only where leaks were planted."""
+
+    rules: Rules
+    planted: list[dict[str, Any]] | None
+    rows: int = 0
+    removed: Counter[str] = field(default_factory=Counter)
+    present: set[int] = field(default_factory=set)
+    found: set[int] = field(default_factory=set)
+
+    def note(self, row: TrainingRow, evidence: Evidence | None) -> None:
+        """Count one row."""
+        self.rows += 1
+        if evidence:
+            self.removed[evidence.rule] += 1
+        if self.planted is not None:
+            (self.found if evidence else self.present).add(_row_number(row.id))
+
+    def figures(self) -> dict[str, Any]:
+        """The figures of metrics/dedupe_test.json, in rows; `planted` only where leaks were planted."""
+        figures: dict[str, Any] = {
+            "rows": self.rows,
+            "kept": self.rows - self.removed.total(),
+            "removed": self.removed.total(),
+            "removed_by_rule": {rule: self.removed[rule] for rule in self.rules.names()},
+        }
+        if self.planted is not None:
+            figures["planted"] = planted_by_kind(self.present, self.found, self.planted)
+        return figures
 
 
 @click.command(help=__doc__)
@@ -39,38 +79,80 @@ from text2sql.training.dataset import turn, write_dataset
 @stage_main
 def main(prepared: Path, output: Path, metrics: Path) -> None:
     params = load_params()
-    rules = [rule for rule in RULES if getattr(params.dedupe_test, rule)]
-    train = read_records(prepared / "train.jsonl", TrainingRow)
+    rules = Rules(**params.dedupe_test.model_dump(exclude={"executor", "labelled"}))
     test = read_records(prepared / "test.jsonl", TestQuestion)
-    planted = read_planted(prepared / "planted.json")
-    kept, removed = split(train, test, rules)
-    if not kept:
-        raise UserError(f"{prepared}/train.jsonl: all {len(train)} rows leak the test; bring other rows")
+    tally = Tally(rules, read_planted(prepared / "planted.json"))
+    found = find(prepared / "train.jsonl", test, rules, params.dedupe_test.executor)
     with replacing_folder(output) as folder:
-        write_jsonl(folder / "rows.jsonl", kept)
-        write_jsonl(folder / "removed.jsonl", (_with_evidence(*pair) for pair in removed))
+        kept = part(watched(found, prepared / "train.jsonl"), folder, tally)
         write_dataset(turns(kept, params.prompt.schema_types), folder)
-    write_json(metrics, counts(train, removed, rules, planted))
+        if tally.rows == tally.removed.total():
+            raise UserError(
+                f"{prepared}/train.jsonl: all {tally.rows} rows leak the test; bring other rows, "
+                "then dvc repro"
+            )
+    figures = tally.figures()
+    if params.dedupe_test.labelled:
+        figures["labelled"] = measure(rules)
+    write_json(metrics, figures)
 
 
-def split(
-    train: Iterable[TrainingRow], test: Sequence[TestQuestion], rules: Sequence[str]
-) -> tuple[list[TrainingRow], list[tuple[TrainingRow, Evidence]]]:
-    """The rows that stay, and the rows that go with the evidence against each."""
-    kept: list[TrainingRow] = []
-    removed: list[tuple[TrainingRow, Evidence]] = []
-    for row, evidence in find_leaks(train, test, rules):
-        if evidence is None:
-            kept.append(row)
-        else:
-            removed.append((row, evidence))
-    return kept, removed
+def find(path: Path, test: Sequence[TestQuestion], rules: Rules, executor: str) -> Iterator[Found]:
+    """Yield the rows of train.jsonl with the evidence against each, found here or on Ray."""
+    if executor == "ray":
+        from text2sql.contamination.ray_leaks import find_leaks_on_ray
+
+        return find_leaks_on_ray(path, test, rules, load_embed if rules.embedding else None)
+    embed = load_embed() if rules.embedding else None
+    return find_leaks(iterate_records(path, TrainingRow), test, rules, embed)
+
+
+def watched(found: Iterable[Found], path: Path) -> Iterator[Found]:
+    """Pass on what was found in the rows of a file, and say on stderr how far it is."""
+    if not path.is_file():
+        raise UserError(f"{path}: no such file; next: dvc repro prepare")
+    with open(path, "rb") as file:
+        progress = Progress(sum(1 for line in file if line.strip()), "rows", "dedupe_test")
+    for row in found:
+        yield row
+        progress.advance()
+
+
+def part(found: Iterable[Found], folder: Path, tally: Tally) -> Iterator[TrainingRow]:
+    """Yield the rows that stay; write them to rows.jsonl, the others with the evidence to removed.jsonl."""
+    with replacing(folder / "rows.jsonl") as rows, replacing(folder / "removed.jsonl") as removed:
+        for row, evidence in found:
+            tally.note(row, evidence)
+            value = dataclasses.asdict(row)
+            if evidence:
+                value["evidence"] = dataclasses.asdict(evidence)
+            (removed if evidence else rows).write(json.dumps(value, ensure_ascii=False) + "\n")
+            if not evidence:
+                yield row
 
 
 def turns(rows: Iterable[TrainingRow], schema_types: bool) -> Iterator[dict[str, str]]:
     """The rows as LLaMA-Factory trains on them."""
     for row in rows:
         yield turn(schema_text(row.ddl, schema_types), row.question, row.sql)
+
+
+def measure(rules: Rules) -> dict[str, Any]:
+    """Precision and recall of the rules on the labelled set."""
+    embed = load_embed() if rules.embedding else None
+
+    def removed(train: list[TrainingRow], test: list[TestQuestion]) -> dict[str, Evidence]:
+        return {row.id: evidence for row, evidence in find_leaks(train, test, rules, embed) if evidence}
+
+    return label_report(removed)
+
+
+def load_embed() -> Embed:
+    """The packaged MiniLM. UserError: it is not installed."""
+    # imported here: it loads torch, which takes seconds, and few profiles ask for it
+    from text2sql.retrieval.embed import PACKAGED_MODEL, load_embedder
+
+    return load_embedder(PACKAGED_MODEL, _EMBEDDED_AT_ONCE).embed
 
 
 def read_planted(path: Path) -> list[dict[str, Any]] | None:
@@ -90,49 +172,24 @@ def read_planted(path: Path) -> list[dict[str, Any]] | None:
     return planted
 
 
-def counts(
-    train: Sequence[TrainingRow],
-    removed: Sequence[tuple[TrainingRow, Evidence]],
-    rules: Sequence[str],
-    planted: Sequence[Mapping[str, Any]] | None,
-) -> dict[str, Any]:
-    """The figures of metrics/dedupe_test.json, in rows; `planted` only where leaks were planted."""
-    by_rule = Counter(evidence.rule for _, evidence in removed)
-    figures: dict[str, Any] = {
-        "rows": len(train),
-        "kept": len(train) - len(removed),
-        "removed": len(removed),
-        "removed_by_rule": {rule: by_rule[rule] for rule in rules},
-    }
-    if planted is not None:
-        figures["planted"] = planted_by_kind(train, {row.id for row, _ in removed}, planted)
-    return figures
-
-
 def planted_by_kind(
-    train: Sequence[TrainingRow], removed: set[str], planted: Sequence[Mapping[str, Any]]
+    kept: set[int], removed: set[int], planted: Iterable[Mapping[str, Any]]
 ) -> dict[str, dict[str, int]]:
     """How many planted leaks of each kind were found (removed) and missed (kept).
 
     `absent` counts those that prepare had already left out. A planted row is known by its row in
     the one training file, which is the number at the end of its id.
     """
-    present = {_row_number(row.id) for row in train}
-    found = {_row_number(row_id) for row_id in removed}
     kinds: dict[str, dict[str, int]] = {}
     for entry in planted:
         figures = kinds.setdefault(entry["kind"], {"found": 0, "missed": 0, "absent": 0})
         number = entry["train_row"]
-        figures["found" if number in found else "missed" if number in present else "absent"] += 1
+        figures["found" if number in removed else "missed" if number in kept else "absent"] += 1
     return dict(sorted(kinds.items()))
 
 
 def _row_number(row_id: str) -> int:
     return int(row_id.rpartition(":")[2])
-
-
-def _with_evidence(row: TrainingRow, evidence: Evidence) -> dict[str, Any]:
-    return {**dataclasses.asdict(row), "evidence": dataclasses.asdict(evidence)}
 
 
 if __name__ == "__main__":

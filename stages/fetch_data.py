@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -102,7 +102,9 @@ def fetch_outside(folder: Path, config: FetchData) -> None:
     """Test files and training rows; what is near is checked before the long download."""
     outside = OutsideFolder.from_environment(config.sha256)
     fetch_test(outside, folder)
-    if config.source == "folder":
+    if config.source == "folder" and config.train_files:
+        fetch_files(outside, folder, config.train_files)
+    elif config.source == "folder":
         fetch_spider(outside, folder)
     outside.refuse_unread()
     if config.source == "hub":
@@ -122,6 +124,17 @@ def fetch_spider(outside: OutsideFolder, folder: Path) -> None:
     )
     context_rows = outside.file("sql_create_context/train.jsonl")
     copy_file(context_rows, folder / "train" / "sql_create_context.jsonl")
+
+
+def fetch_files(outside: OutsideFolder, folder: Path, names: Sequence[str]) -> None:
+    """Training rows in files of the user's own, as they are. UserError: two share a name."""
+    for name in names:
+        target = folder / "train" / Path(name).name
+        if target.exists():
+            raise UserError(
+                f"params.yaml, fetch_data.train_files: two files are called {target.name}; rename one"
+            )
+        copy_file(outside.file(name), target)
 
 
 def fetch_hub(folder: Path, config: FetchData) -> None:

@@ -57,6 +57,22 @@ def test_the_command_that_judges_works_as_it_is_written(
     assert json.loads((tmp_path / "summary.json").read_text())["ex"]["all"] == 100.0
 
 
+@pytest.mark.parametrize("command", ["dedupe", "convert-schema"])
+def test_the_commands_on_data_work_as_they_are_written(
+    command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    (options,) = re.findall(rf"^text2sql {command} (.*)$", text, re.MULTILINE)
+    prose = "zoo contains tables such as dog. Table dog has columns such as id, name. id is the primary key."
+    test = {"instruction": prose, "input": "Names of the dogs?", "output": "SELECT name FROM dog"}
+    train = {"question": "How many?", "context": "CREATE TABLE t (a)", "answer": "SELECT count(*) FROM t"}
+    (tmp_path / "test.json").write_text(json.dumps([test]))
+    (tmp_path / "train.jsonl").write_text(json.dumps(train) + "\n")
+    monkeypatch.chdir(tmp_path)
+    result = CliRunner().invoke(cli.main, [command, *options.split()])
+    assert result.exit_code == 0, result.output
+
+
 def test_a_stage_shows_its_description_and_its_data_but_not_its_code(tool: ModuleType) -> None:
     stage = {
         "desc": "Cleans",

@@ -6,6 +6,8 @@ from typing import Any
 
 import click
 
+from text2sql.commands.convert_schema import convert_schema
+from text2sql.commands.dedupe import dedupe
 from text2sql.commands.evaluate import evaluate
 from text2sql.records import UserError
 
@@ -31,6 +33,8 @@ def main() -> None:
     """Text to SQL, and how good it is."""
 
 
+main.add_command(convert_schema)
+main.add_command(dedupe)
 main.add_command(evaluate)
 
 if __name__ == "__main__":

@@ -137,14 +137,17 @@ def read_jsonl(path: str | os.PathLike[str]) -> Iterator[dict[str, Any]]:
 
 def read_records(path: str | os.PathLike[str], kind: type[Record]) -> list[Record]:
     """Read a JSON-lines file into `kind`. UserError: a line lacks a field or has one too many."""
+    return list(iterate_records(path, kind))
+
+
+def iterate_records(path: str | os.PathLike[str], kind: type[Record]) -> Iterator[Record]:
+    """Yield what `read_records` reads, one record at a time; for files that outgrow memory."""
     fields = {field.name for field in dataclasses.fields(kind)}
-    records = []
     for number, row in enumerate(read_jsonl(path), 1):
         wrong = sorted(fields ^ set(row))
         if wrong:
             raise UserError(f"{path}, record {number}: missing or unknown field {', '.join(wrong)}")
-        records.append(_build(kind, row))
-    return records
+        yield _build(kind, row)
 
 
 def _build(kind: type[Record], row: dict[str, Any]) -> Record:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from text2sql.contamination.leaks import find_leaks
+from text2sql.contamination.folding import fold_question
+from text2sql.contamination.leaks import Rules, find_leaks
+from text2sql.contamination.near import NearQuestions, jaccard, shingles
 from text2sql.records import TestQuestion, TrainingRow, read_jsonl
 from text2sql.schema.ddl import write_ddl
 from text2sql.schema.sqlite import read_sqlite
@@ -17,14 +19,14 @@ def test_all_47_rows_that_ask_a_dev_question_word_for_word_are_found(real_data: 
     asked = {question.question for question in test}
     verbatim = {row.id for row in rows if row.question in asked}
     assert len(verbatim) == 47
-    found = {row.id: evidence for row, evidence in find_leaks(rows, test) if evidence}
+    found = {row.id: evidence for row, evidence in find_leaks(rows, test, Rules()) if evidence}
     assert verbatim <= set(found)
     assert all(found[row_id].rule == "question" for row_id in verbatim)
 
 
 def test_what_the_question_rule_finds_asks_the_same_words(real_data: Path) -> None:
     test = {question.row: question for question in _spider_dev(real_data)}
-    for row, evidence in find_leaks(_context_rows(real_data), list(test.values()), ("question",)):
+    for row, evidence in find_leaks(_context_rows(real_data), list(test.values()), Rules(same_sql=None)):
         if evidence:
             assert _letters(row.question) == _letters(test[evidence.test_row].question)
 
@@ -37,8 +39,20 @@ def test_every_dev_answer_on_its_own_database_is_found_by_its_sql(real_data: Pat
         for db_id in {question.db_id for question in test}
     }
     rows = [TrainingRow(str(q.row), "dev", f"reworded {q.row}", ddls[q.db_id], f" {q.gold} ;") for q in test]
-    missed = [test[int(row.id)].db_id for row, evidence in find_leaks(rows, test) if not evidence]
+    missed = [test[int(row.id)].db_id for row, evidence in find_leaks(rows, test, Rules()) if not evidence]
     assert missed == []
+
+
+def test_near_questions_are_those_that_comparing_all_would_find(real_data: Path) -> None:
+    test = [fold_question(question.question) for question in _spider_dev(real_data)]
+    rows = [fold_question(row.question) for row in _context_rows(real_data)[::40]]
+    sets = [shingles(text) for text in test]
+    best = [max(jaccard(shingles(text), wanted) for wanted in sets) for text in rows]
+    for threshold in (0.3, 0.5, 0.7):
+        found = NearQuestions(test, threshold).nearest(rows)
+        assert [near[1] if near else None for near in found] == [
+            similarity if similarity >= threshold else None for similarity in best
+        ]
 
 
 def _spider_dev(real_data: Path) -> list[TestQuestion]:

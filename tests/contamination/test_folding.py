@@ -2,7 +2,13 @@
 
 import pytest
 
-from text2sql.contamination.folding import fold_question, fold_sql, parse_query, schema_signature
+from text2sql.contamination.folding import (
+    fold_question,
+    fold_sql,
+    parse_query,
+    query_names,
+    schema_signature,
+)
 from text2sql.records import UserError
 from text2sql.schema.prose import read_prose
 
@@ -78,6 +84,46 @@ def test_spelling_of_a_query_falls_away(other: str) -> None:
 )
 def test_queries_that_may_differ_in_result_stay_apart(one: str, other: str) -> None:
     assert fold_sql(one, COLUMNS) != fold_sql(other, COLUMNS)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        "select name from t where age > 5 and country = 'Spain' limit 3",
+        'select name from t where age > -1.5e3 and country = "" limit 1',
+    ],
+)
+def test_masked_queries_are_equal_whatever_their_values(other: str) -> None:
+    one = "select name from t where age > 40 and country = 'France' limit 1"
+    assert fold_sql(one, COLUMNS, mask=True) == fold_sql(other, COLUMNS, mask=True)
+    assert fold_sql(one, COLUMNS) != fold_sql(other, COLUMNS)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        "select name from t where age >= 40",
+        "select name from t where age > id",
+        "select name from t where age > null",
+        "select name from t where age > 40 limit 1",
+        "select name from t where age > 40 or age > 50",
+    ],
+)
+def test_masking_hides_values_only(other: str) -> None:
+    one = "select name from t where age > 40"
+    assert fold_sql(one, COLUMNS, mask=True) != fold_sql(other, COLUMNS, mask=True)
+
+
+def test_the_names_of_a_query_leave_aliases_values_and_its_own_tables_out() -> None:
+    sql = 'with q as (select 1) select T1.Name as n from Singer t1 join q where Country = "France"'
+    found = query_names(sql, COLUMNS)
+    assert found.tables == {"singer"}
+    assert found.words == {"singer", "name", "country"}
+
+
+def test_a_query_that_does_not_parse_has_all_its_words_for_names() -> None:
+    found = query_names("SELECT Name name FROM FROM")
+    assert (found.tables, found.words) == (frozenset(), {"select", "name", "from"})
 
 
 def test_an_ascending_order_may_be_spelt_out() -> None:

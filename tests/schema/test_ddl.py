@@ -3,7 +3,7 @@
 import pytest
 
 from text2sql.records import UserError
-from text2sql.schema.ddl import quote_name, read_ddl, write_ddl
+from text2sql.schema.ddl import Values, executed, quote_name, quote_value, read_ddl, write_ddl
 from text2sql.schema.model import Column, ForeignKey, Schema, Table
 
 OWNER = Table("owner", (Column("id", "INTEGER"), Column("name", "TEXT")), ("id",))
@@ -13,6 +13,19 @@ PET = Table(
     ("id",),
     (ForeignKey(("owner_id",), "owner", ("id",)),),
 )
+
+# https://www.sqlite.org/lang_keywords.html, and names that SQLite gives to every table
+KEYWORDS = """abort action add after all alter always analyze and as asc attach autoincrement before begin
+between by cascade case cast check collate column commit conflict constraint create cross current
+current_date current_time current_timestamp database default deferrable deferred delete desc detach
+distinct do drop each else end escape except exclude exclusive exists explain fail filter first following
+for foreign from full generated glob group groups having if ignore immediate in index indexed initially
+inner insert instead intersect into is isnull join key last left like limit match materialized natural no
+not nothing notnull null nulls of offset on or order others outer over partition plan pragma preceding
+primary query raise range recursive references regexp reindex release rename replace restrict returning
+right rollback row rows savepoint select set table temp temporary then ties to transaction trigger
+unbounded union unique update using vacuum values view virtual when where window with without true false
+rowid oid"""
 
 
 def test_a_schema_is_one_statement_a_line_with_keys_beside_their_columns() -> None:
@@ -64,3 +77,79 @@ def test_sqlites_own_tables_are_left_out() -> None:
 def test_text_that_makes_no_table_is_refused(text: str) -> None:
     with pytest.raises(UserError, match="CREATE TABLE text"):
         read_ddl(text)
+
+
+TEA = Table(
+    "tea", (Column("id", "INTEGER"), Column("kind", "TEXT", ("Assam", "7")), Column("sold", "", ("3",)))
+)
+
+
+def test_values_are_left_out_unless_asked_for() -> None:
+    assert write_ddl(Schema((TEA,))) == "CREATE TABLE tea (id INTEGER, kind TEXT, sold);"
+
+
+def test_values_stand_in_comments_behind_their_columns() -> None:
+    assert write_ddl(Schema((TEA,)), values="comment") == (
+        "CREATE TABLE tea (\n  id INTEGER,\n  kind TEXT, -- e.g. 'Assam', '7'\n  sold -- e.g. 3\n);"
+    )
+
+
+def test_keys_at_the_end_follow_the_comments() -> None:
+    table = Table("t", (Column("a", "", ("1",)), Column("b", "", ("2",))), ("a", "b"))
+    assert write_ddl(Schema((table,)), values="comment") == (
+        "CREATE TABLE t (\n  a, -- e.g. 1\n  b, -- e.g. 2\n  PRIMARY KEY (a, b)\n);"
+    )
+
+
+def test_values_become_rows_that_execute() -> None:
+    text = write_ddl(Schema((TEA,)), values="insert")
+    with executed(text) as connection:
+        rows = connection.execute("SELECT * FROM tea").fetchall()
+    assert rows == [(None, "Assam", 3), (None, "7", None)]
+
+
+def test_a_value_told_twice_is_written_once_for_a_key_admits_no_other() -> None:
+    table = Table("t", (Column("a", "", ("x", "x")), Column("b", "", ("1", "2", "3"))), ("a",))
+    assert write_ddl(Schema((table,)), values="insert").endswith("VALUES ('x', 1), (NULL, 2), (NULL, 3);")
+    assert "  a PRIMARY KEY, -- e.g. 'x'\n" in write_ddl(Schema((table,)), values="comment")
+
+
+@pytest.mark.parametrize("values", ["comment", "insert"])
+def test_a_table_without_values_is_written_as_ever(values: Values) -> None:
+    assert write_ddl(Schema((OWNER, PET)), values=values) == write_ddl(Schema((OWNER, PET)))
+
+
+@pytest.mark.parametrize("value", ["two\nlines", "it's", "*/ x", "-- x", "a\r\nb", "); DROP TABLE t;", "🫖"])
+@pytest.mark.parametrize("values", ["comment", "insert"])
+def test_no_value_breaks_out_of_its_place(value: str, values: Values) -> None:
+    plain = Table("t", (Column("a", "TEXT"), Column("b")))
+    table = Table("t", (Column("a", "TEXT", (value,)), Column("b")))
+    assert read_ddl(write_ddl(Schema((table,)), values=values)) == Schema((plain,))
+
+
+@pytest.mark.parametrize("number", ["0", "7", "-12", "3.5", "0.25", "-0.5", "2.0", "123456789012345678"])
+def test_a_number_is_written_bare_where_the_column_keeps_numbers(number: str) -> None:
+    assert quote_value(number, "CHARINT") == quote_value(number) == number
+    assert quote_value(number, "varchar(20)") == f"'{number}'"
+
+
+@pytest.mark.parametrize(
+    "text", ["007", "-0", "1e5", "7.", ".5", "1.50", "+1", "٣", "12345678901234567890", ""]
+)
+def test_what_a_number_would_not_give_back_is_text(text: str) -> None:
+    assert quote_value(text) == f"'{text}'"
+
+
+def test_text_that_would_never_end_is_refused() -> None:
+    endless = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i FROM n) SELECT count(*) FROM n"
+    with pytest.raises(UserError, match="does not execute in SQLite: interrupted"):
+        read_ddl(f"CREATE TABLE t AS {endless}")
+
+
+@pytest.mark.parametrize("word", KEYWORDS.split())
+def test_every_keyword_can_be_a_name_in_tables_and_in_queries(word: str) -> None:
+    name = quote_name(word)
+    text = f"CREATE TABLE {name} ({name} TEXT PRIMARY KEY REFERENCES {name} ({name}));"
+    with executed(f"{text} INSERT INTO {name} ({name}) VALUES ('x')") as connection:
+        query = f"SELECT {name} FROM {name} WHERE upper({name}) = 'X' GROUP BY {name} ORDER BY {name}"
+        assert connection.execute(query).fetchall() == [("x",)]

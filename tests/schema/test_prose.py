@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from text2sql.records import UserError
 from text2sql.schema.model import Column, ForeignKey, Schema, Table
-from text2sql.schema.prose import read_prose, write_prose
+from text2sql.schema.prose import read_prose, told_database, write_prose
 
 SHOP = (
     "shop contains tables such as item, sale. Table item has columns such as id, name. "
@@ -94,6 +94,16 @@ def test_what_does_not_fit_is_named(old: str, new: str, named: str) -> None:
 def test_other_text_is_refused(text: str) -> None:
     with pytest.raises(UserError, match="does not fit"):
         read_prose(text)
+
+
+def test_the_database_is_told_first() -> None:
+    assert told_database("\ufeff" + SHOP) == "shop"
+
+
+@pytest.mark.parametrize("text", ["", " contains tables such as t.", "CREATE TABLE t (a)"])
+def test_text_that_tells_no_database_is_refused(text: str) -> None:
+    with pytest.raises(UserError, match="does not fit"):
+        told_database(text)
 
 
 def test_writing_tells_what_was_read() -> None:

@@ -92,3 +92,45 @@ def test_an_empty_file_is_no_schema(tmp_path: Path) -> None:
 def test_a_folder_is_no_database(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no such database file"):
         read_sqlite(tmp_path)
+
+
+def examples(path: Path, count: int = 3) -> list[tuple[str, ...]]:
+    return [column.examples for table in read_sqlite(path, count).tables for column in table.columns]
+
+
+def test_no_example_is_read_unless_asked_for(tmp_path: Path) -> None:
+    path = database(tmp_path / "x.sqlite", "CREATE TABLE t (a); INSERT INTO t VALUES (1)")
+    assert read_sqlite(path).tables[0].columns[0].examples == ()
+
+
+def test_the_most_frequent_values_are_the_examples_and_then_the_smallest(tmp_path: Path) -> None:
+    script = "CREATE TABLE t (a); INSERT INTO t VALUES ('d'), ('c'), ('b'), ('c'), ('a'), (NULL), (NULL)"
+    assert examples(database(tmp_path / "x.sqlite", script)) == [("c", "a", "b")]
+
+
+def test_numbers_are_told_as_sqlite_keeps_them(tmp_path: Path) -> None:
+    script = "CREATE TABLE t (i INTEGER, r REAL, s TEXT); INSERT INTO t VALUES (7, 7, 7)"
+    assert examples(database(tmp_path / "x.sqlite", script)) == [("7",), ("7.0",), ("7",)]
+
+
+def test_what_makes_a_poor_example_is_passed_over(tmp_path: Path) -> None:
+    script = (
+        "CREATE TABLE t (a); INSERT INTO t VALUES (''), (' '), (x'00'), ('two' || char(10) || 'lines'),"
+        " (printf('%.61c', 'x')), (CAST(x'ff41' AS TEXT)), (printf('%.60c', 'x'))"
+    )
+    assert examples(database(tmp_path / "x.sqlite", script), 9) == [("x" * 60,)]
+
+
+def test_any_name_can_have_examples(tmp_path: Path) -> None:
+    script = 'CREATE TABLE "a ""b" ("order", "x""y"); INSERT INTO "a ""b" VALUES (1, 2)'
+    assert examples(database(tmp_path / "x.sqlite", script)) == [("1",), ("2",)]
+
+
+def test_rows_that_cannot_be_read_are_told_of_with_their_file(tmp_path: Path) -> None:
+    script = "CREATE TABLE t (a); INSERT INTO t VALUES (1)"
+    path = database(tmp_path / "x.sqlite", script)
+    content = path.read_bytes()
+    path.write_bytes(content[:4096] + b"\xff" * (len(content) - 4096))
+    assert read_sqlite(path).tables
+    with pytest.raises(UserError, match=r"x\.sqlite: SQLite cannot read it"):
+        read_sqlite(path, 1)

@@ -4,14 +4,26 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
 
 from stages import prepare
-from stages.convert_schema import checked, gold_problem, main
-from tests.small_raw import DDL, PROSE, QUESTIONS, failure, run_stage, write_params, write_raw
+from stages.convert_schema import main
+from tests.schema.openai_server import Reply, Server
+from tests.small_raw import (
+    DDL,
+    PROSE,
+    QUESTIONS,
+    ROOT,
+    failure,
+    run_stage,
+    write_database,
+    write_params,
+    write_raw,
+)
 from text2sql.records import ConvertedQuestion, read_records
-from text2sql.schema.model import Column, Schema, Table
 
 PATHS = {
     "prepared": "data/prepared",
@@ -30,10 +42,14 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run_stage(prepare.main, raw="data/raw", output="data/prepared", metrics="metrics/prepare.json")
 
 
-def convert(backend: str) -> list[ConvertedQuestion]:
-    write_params(Path(), convert_schema={"backend": backend})
+def convert(**params: object) -> list[ConvertedQuestion]:
+    write_params(Path(), convert_schema=params)
     run_stage(main, **PATHS)
     return read_records("data/test/test.jsonl", ConvertedQuestion)
+
+
+def figures() -> dict[str, Any]:
+    return json.loads(Path(PATHS["metrics"]).read_text())
 
 
 @pytest.mark.parametrize(
@@ -41,7 +57,7 @@ def convert(backend: str) -> list[ConvertedQuestion]:
     [("rules", "CREATE TABLE item (id PRIMARY KEY, name, price);"), ("sqlite", DDL)],
 )
 def test_each_backend_writes_the_schema_it_reads(backend: str, ddl: str) -> None:
-    first = convert(backend)[0]
+    first = convert(backend=backend)[0]
     assert first == ConvertedQuestion(
         0, "shop", QUESTIONS[0]["input"], QUESTIONS[0]["output"], ddl, "all", backend, ()
     )
@@ -49,49 +65,54 @@ def test_each_backend_writes_the_schema_it_reads(backend: str, ddl: str) -> None
 
 @pytest.mark.parametrize("backend", ["rules", "sqlite"])
 def test_a_gold_query_that_does_not_compile_is_listed_and_kept(backend: str) -> None:
-    rows = convert(backend)
+    rows = convert(backend=backend)
     assert [len(row.problems) for row in rows] == [0, 0, 0, 1]
     assert rows[3].problems == ("gold does not compile: no such column: weight",)
-    figures = json.loads(Path(PATHS["metrics"]).read_text())
-    assert figures == {"schemas": 1, "valid": 1, "rows": 4, "rows_with_problems": 1}
+    assert figures() == {
+        "schemas": 1,
+        "valid": 1,
+        "rows": 4,
+        "rows_with_problems": 1,
+        "backends": {backend: 1},
+        "attempts": 1,
+    }
+
+
+def test_example_values_are_written_as_the_profile_asks() -> None:
+    assert convert(values="comment")[0].ddl.splitlines()[2] == "  name, -- e.g. 'Tea'"
+    assert convert(values="insert")[0].ddl.endswith("INSERT INTO item (name) VALUES ('Tea');")
+
+
+def test_a_database_brings_as_many_values_as_the_profile_asks() -> None:
+    path = Path("data/raw/databases/shop/shop.sqlite")
+    path.unlink()
+    write_database(path, f"{DDL} INSERT INTO item VALUES (1, 'Tea', 2.5), (2, 'Milk', 1.5), (3, 'Jam', 4.0)")
+    first = convert(backend="sqlite", values="insert", examples=2)[0]
+    assert first.ddl.endswith("VALUES (1, 'Jam', 1.5), (2, 'Milk', 2.5);")
+
+
+def test_a_model_is_asked_once_a_schema_and_what_it_took_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "any")
+    with Server(lambda request: Reply(request.right)).running() as server:
+        section = yaml.safe_load((ROOT / "params.yaml").read_text())["convert_schema"]["openai"]
+        changed = {
+            **section,
+            "base_url": server.base_url,
+            "usd_per_million_in": 1.0,
+            "usd_per_million_out": 2.0,
+        }
+        rows = convert(backend="openai", openai=changed)
+        convert(backend="openai", openai={**changed, "cap_usd": 9.0})
+    assert len(server.requests) == 1
+    assert {row.backend for row in rows} == {"openai"}
+    assert figures()["spending"] == {"answers": 1, "tokens_in": 100, "tokens_out": 10, "usd": 0.00012}
 
 
 def test_distinct_prose_of_one_database_is_converted_apart() -> None:
     path = Path("data/prepared/test.jsonl")
     path.write_text(path.read_text().replace("such as Tea.", "such as Coffee.", 1))
-    convert("rules")
-    assert json.loads(Path(PATHS["metrics"]).read_text())["schemas"] == 2
-
-
-@pytest.mark.parametrize(
-    ("gold", "said"),
-    [
-        ("SELECT 1; SELECT 2", "one statement"),
-        ("SELECT \0", "gold does not compile"),
-        ("nonsense 🫖", "syntax error"),
-        ("SELECT name FROM shelf", "no such table: shelf"),
-        ('SELECT name FROM item WHERE name = "Tea"', ""),
-    ],
-)
-def test_what_is_wrong_with_a_gold_query_is_told(gold: str, said: str) -> None:
-    assert said in gold_problem(DDL, gold)
-    assert bool(said) == bool(gold_problem(DDL, gold))
-
-
-def test_a_gold_query_is_never_run() -> None:
-    assert gold_problem(DDL, "DELETE FROM item") == ""
-    endless = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i FROM n) SELECT count(*) FROM n"
-    assert gold_problem(DDL, endless) == ""
-
-
-def test_a_schema_that_sqlite_refuses_is_a_problem_of_its_rows() -> None:
-    twice = Schema((Table("t", (Column("a"), Column("A"))),))
-    assert "duplicate column name" in checked(twice).problem
-
-
-def test_a_schema_that_comes_back_different_is_a_problem() -> None:
-    reserved = Schema((Table("t", (Column("a"),)), Table("sqlite_stat", (Column("b"),))))
-    assert checked(reserved).problem == "schema: tables or columns differ from the source"
+    convert(backend="rules")
+    assert figures()["schemas"] == 2
 
 
 @pytest.mark.parametrize("content", [None, b"", b"not a database " * 99])
@@ -106,7 +127,9 @@ def test_a_database_that_does_not_open_is_named(content: bytes | None) -> None:
 def test_prose_that_does_not_fit_is_named_by_its_row() -> None:
     path = Path("data/prepared/test.jsonl")
     path.write_text(path.read_text().replace("Table item has", "Table thing has"))
-    assert "test row 0: schema prose does not fit" in failure(main, **PATHS)
+    error = failure(main, **PATHS)
+    assert "data/prepared/test.jsonl, row 0 (database shop): schema prose does not fit" in error
+    assert "dvc repro fetch_data" in error
     assert not Path("data/test").exists()
 
 

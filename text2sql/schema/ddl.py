@@ -4,23 +4,31 @@ from __future__ import annotations
 
 import re
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import closing, contextmanager
+from itertools import zip_longest
+from typing import Literal
 
 from text2sql.records import UserError
 from text2sql.schema.model import Column, ForeignKey, Schema, Table
 
 _PLAIN_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
-# Words that SQLite's grammar refuses as a bare name (https://www.sqlite.org/lang_keywords.html, less
-# those that its parser falls back to reading as an identifier).
+# Words that SQLite's parser refuses as a bare name, in CREATE TABLE or in a query: the list of
+# https://www.sqlite.org/lang_keywords.html, less those that it falls back to reading as an identifier.
 _RESERVED = frozenset(
-    """add all alter and as autoincrement between case check collate commit constraint create cross
+    """add all alter and as autoincrement between case cast check collate commit constraint create cross
     current_date current_time current_timestamp default deferrable delete distinct drop else escape
     except exists foreign from full group having if in index inner insert intersect into is isnull join
-    left limit natural not nothing notnull null on or order outer primary references returning right
+    left limit natural not nothing notnull null on or order outer primary raise references returning right
     select set table then to transaction union unique update using values when where""".split()  # noqa: SIM905
 )
 # SQLite keeps names that begin so for its own tables; a schema that holds one cannot be created.
 _INTERNAL = "sqlite_"
+# Numbers that SQLite gives back as they are written: no leading zero, few enough digits.
+_NUMBER = re.compile(r"0|-?[1-9][0-9]{0,17}|-?(?:0|[1-9][0-9]{0,8})\.(?:0|[0-9]{0,5}[1-9])")
+_STATEMENT_STEPS = 10_000_000  # of SQLite's virtual machine; half a second
+
+Values = Literal["none", "comment", "insert"]
 
 
 def quote_name(name: str) -> str:
@@ -30,13 +38,24 @@ def quote_name(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
 
 
-def write_ddl(schema: Schema, types: bool = True) -> str:
+def quote_value(value: str, declared: str = "") -> str:
+    """Write an example value as SQL: a number bare, unless the column's declared type keeps text."""
+    kind = declared.upper()  # the rules of https://www.sqlite.org/datatype3.html, 3.1
+    text = "INT" not in kind and any(word in kind for word in ("CHAR", "CLOB", "TEXT"))
+    return value if _NUMBER.fullmatch(value) and not text else _quoted(value)
+
+
+def write_ddl(schema: Schema, types: bool = True, values: Values = "none") -> str:
     """Write one CREATE TABLE statement a line; `types=False` leaves the column types out.
 
-    A table with a reserved sqlite_ name is left out: SQLite makes those itself and refuses them here.
+    `values` says what becomes of the columns' example values: "none" leaves them out; "comment" gives
+    each column of a table that has some a line of its own, ending in ``-- e.g. 1, 'b'`` (line breaks
+    in a value become blanks); "insert" writes an INSERT after the table, whose rows are made of the
+    columns' examples and NULLs: no row need be one of the database. A table with a reserved sqlite_
+    name is left out: SQLite makes those itself and refuses them here.
     """
     tables = (table for table in schema.tables if not table.name.lower().startswith(_INTERNAL))
-    return "\n".join(_write_table(table, types) for table in tables)
+    return "\n".join(_write_table(table, types, values) for table in tables)
 
 
 def read_ddl(text: str) -> Schema:
@@ -44,19 +63,34 @@ def read_ddl(text: str) -> Schema:
 
     UserError: SQLite rejects the text, or it creates no table.
     """
-    connection = sqlite3.connect(":memory:")
-    try:
-        connection.set_authorizer(_allow_schema_only)
-        connection.executescript(text)
-        connection.set_authorizer(None)
+    with executed(text) as connection:
         schema = read_connection(connection)
-    except (sqlite3.Error, ValueError) as error:
-        raise UserError(f"CREATE TABLE text does not execute in SQLite: {error}") from error
-    finally:
-        connection.close()
     if not schema.tables:
         raise UserError("CREATE TABLE text creates no table")
     return schema
+
+
+@contextmanager
+def executed(text: str) -> Iterator[sqlite3.Connection]:
+    """Yield an in-memory SQLite database in which `text` has been executed, rows and all.
+
+    UserError: SQLite rejects the text, or one of its statements takes more than 10 million steps.
+    Not covered: memory that the text asks for.
+    """
+    with closing(sqlite3.connect(":memory:")) as connection:
+        connection.set_authorizer(_allow_schema_only)
+        connection.set_progress_handler(lambda: 1, _STATEMENT_STEPS)
+        try:
+            connection.executescript(text)
+        except (sqlite3.Error, ValueError) as error:
+            raise UserError(f"CREATE TABLE text does not execute in SQLite: {error}") from error
+        connection.set_authorizer(None)
+        yield connection
+
+
+def one_line(value: str) -> str:
+    """An example value as a comment can hold it: line breaks become blanks."""
+    return " ".join(value.splitlines())
 
 
 def read_connection(connection: sqlite3.Connection) -> Schema:
@@ -76,14 +110,34 @@ def _allow_schema_only(action: int, first: str | None, *_: object) -> int:
 _DENIED = {sqlite3.SQLITE_ATTACH, sqlite3.SQLITE_DETACH, sqlite3.SQLITE_PRAGMA}
 
 
-def _write_table(table: Table, types: bool) -> str:
+def _write_table(table: Table, types: bool, values: Values) -> str:
     parts = [_write_column(column, table, types) for column in table.columns]
     if len(table.primary_key) > 1:
         parts.append(f"PRIMARY KEY ({_names(table.primary_key)})")
     for key in table.foreign_keys:
         if len(key.columns) > 1:
             parts.append(f"FOREIGN KEY ({_names(key.columns)}) {_references(key)}")
-    return f"CREATE TABLE {quote_name(table.name)} ({', '.join(parts)});"
+    if values == "none" or not any(column.examples for column in table.columns):
+        return f"CREATE TABLE {quote_name(table.name)} ({', '.join(parts)});"
+    if values == "insert":
+        return f"CREATE TABLE {quote_name(table.name)} ({', '.join(parts)});\n{_write_rows(table)}"
+    lines = [*(f"{part}," for part in parts[:-1]), parts[-1]]
+    notes = [_write_comment(column) for column in table.columns]
+    body = "\n".join(f"  {line}{note}" for line, note in zip_longest(lines, notes, fillvalue=""))
+    return f"CREATE TABLE {quote_name(table.name)} (\n{body}\n);"
+
+
+def _write_comment(column: Column) -> str:
+    values = (quote_value(one_line(value), column.type) for value in dict.fromkeys(column.examples))
+    return f" -- e.g. {', '.join(values)}" if column.examples else ""
+
+
+def _write_rows(table: Table) -> str:
+    columns = [column for column in table.columns if column.examples]
+    # each value once, for a key admits no other; NULLs come last, and are no equals of one another
+    values = [[quote_value(v, c.type) for v in dict.fromkeys(c.examples)] for c in columns]
+    rows = ", ".join(f"({', '.join(row)})" for row in zip_longest(*values, fillvalue="NULL"))
+    return f"INSERT INTO {quote_name(table.name)} ({_names(c.name for c in columns)}) VALUES {rows};"
 
 
 def _write_column(column: Column, table: Table, types: bool) -> str:
@@ -110,7 +164,7 @@ def _names(names: Iterable[str]) -> str:
 
 
 def _read_table(connection: sqlite3.Connection, name: str) -> Table:
-    info = connection.execute(f"PRAGMA table_info({_literal(name)})").fetchall()
+    info = connection.execute(f"PRAGMA table_info({_quoted(name)})").fetchall()
     columns = tuple(Column(column, kind) for _, column, kind, *_ in info)
     keyed = sorted((position, column) for _, column, _, _, _, position in info if position)
     return Table(name, columns, tuple(c for _, c in keyed), _read_foreign_keys(connection, name))
@@ -119,7 +173,7 @@ def _read_table(connection: sqlite3.Connection, name: str) -> Table:
 def _read_foreign_keys(connection: sqlite3.Connection, name: str) -> tuple[ForeignKey, ...]:
     groups: dict[int, list[tuple[str, str, str | None]]] = {}
     # SQLite lists the newest key first and numbers from it; the source's order is the reverse.
-    rows = connection.execute(f"PRAGMA foreign_key_list({_literal(name)})").fetchall()
+    rows = connection.execute(f"PRAGMA foreign_key_list({_quoted(name)})").fetchall()
     for key, _, table, column, target, *_ in sorted(rows, key=lambda row: (-row[0], row[1])):
         groups.setdefault(key, []).append((table, column, target))
     return tuple(_foreign_key(connection, group) for group in groups.values())
@@ -129,11 +183,11 @@ def _foreign_key(connection: sqlite3.Connection, group: list[tuple[str, str, str
     table = group[0][0]
     references = tuple(target for _, _, target in group if target is not None)
     if not references:  # REFERENCES without columns points at the primary key
-        info = connection.execute(f"PRAGMA table_info({_literal(table)})").fetchall()
+        info = connection.execute(f"PRAGMA table_info({_quoted(table)})").fetchall()
         keyed = sorted((position, column) for _, column, _, _, _, position in info if position)
         references = tuple(column for _, column in keyed)
     return ForeignKey(tuple(column for _, column, _ in group), table, references)
 
 
-def _literal(name: str) -> str:
-    return "'" + name.replace("'", "''") + "'"
+def _quoted(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"

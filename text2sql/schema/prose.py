@@ -25,6 +25,7 @@ _COLUMNS = " has columns such as "
 _PRIMARY = " is the primary key"
 _VALUES = " contains values such as "
 _FOREIGN = " is the foreign key of "
+_BEGINNING = "it should read 'ID contains tables such as A, B. Table A has ...'"
 _PHRASES = (_TABLES, _COLUMNS, _PRIMARY, _VALUES, _FOREIGN)
 
 
@@ -45,6 +46,14 @@ def read_prose(text: str) -> tuple[str, Schema]:
             keys = (*tables[child].foreign_keys, key)
             tables[child] = replace(tables[child], foreign_keys=keys)
     return db_id, Schema(tuple(t for t in tables.values() if not _is_internal(t.name)))
+
+
+def told_database(text: str) -> str:
+    """The database id with which prose begins. UserError: it does not begin as such prose does."""
+    db_id, found, _ = text.removeprefix("\ufeff").strip().partition(_TABLES)
+    if not found:
+        raise _misfit(text, _BEGINNING)
+    return db_id
 
 
 def write_prose(db_id: str, schema: Schema) -> str:
@@ -70,7 +79,7 @@ def _sections(text: str) -> tuple[str, list[str], list[str]]:
     text = text.removeprefix("\ufeff").strip()
     db_id, found, rest = text.removesuffix(".").partition(_TABLES)
     if not found or not db_id or not text.endswith("."):
-        raise _misfit(text, "it should read 'ID contains tables such as A, B. Table A has ...'")
+        raise _misfit(text, _BEGINNING)
     listed = rest.partition(". Table ")[0]
     names, rest, bodies = _split_names(listed), rest[len(listed) :], []
     _refuse_doubles(names, "table", text)

@@ -1,0 +1,191 @@
+"""Which rows are usable, and what is said of those that are not."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from text2sql.preparation import checks
+from text2sql.preparation.checks import Checker, SqlCheck, Unusable
+from text2sql.preparation.sources import Chunk, read_chunks
+from text2sql.records import TrainingRow
+
+DDL = "CREATE TABLE item (id INTEGER PRIMARY KEY, name TEXT);"
+ROWS = f"{DDL} INSERT INTO item VALUES (1, '5');"
+ENDLESS = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n"
+
+
+def checked(sql: str, sql_check: SqlCheck, schema: str = DDL) -> tuple[str, str]:
+    """Reason and detail of what is wrong with a row of this SQL; ("", "") where nothing is."""
+    with Checker(sql_check) as checker:
+        try:
+            checker.training_row("made", 0, {"question": "q", "context": schema, "answer": sql})
+        except Unusable as fault:
+            return fault.reason, fault.detail
+    return "", ""
+
+
+@pytest.mark.parametrize(
+    ("sql", "reason", "detail"),
+    [
+        ("SELECT name FROM items", "SQL names an unknown table", "no such table: items"),
+        ("SELECT naem FROM item", "SQL names an unknown column", "no such column: naem"),
+        ("SELECT i.x FROM item AS i", "SQL names an unknown column", "no such column: i.x"),
+        ("SELECT year(name) FROM item", "SQL calls an unknown function", "no such function: year"),
+        (
+            "SELECT id FROM item AS a JOIN item AS b",
+            "SQL names an ambiguous column",
+            "ambiguous column name: id",
+        ),
+        ("SELECT name FROM item OFFSET 2", "SQL does not compile", 'near "2": syntax error'),
+    ],
+)
+def test_a_query_whose_names_are_not_in_the_schema_is_told_by_sqlite(
+    sql: str, reason: str, detail: str
+) -> None:
+    assert checked(sql, "compile") == (reason, detail)
+    assert checked(sql, "parse") == ("", "")
+
+
+@pytest.mark.parametrize("sql_check", ["parse", "compile", "execute"])
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "SELECT FROM WHERE (",
+        "SELECT 'unbalanced FROM item",
+        "SELECT 1; SELECT 2",
+        "SELECT 1; DROP TABLE item",
+        "SELECT 1 FROM item; SELECT (",
+        "DROP TABLE item",
+        "INSERT INTO item VALUES (2, 'x')",
+        "WITH x AS (SELECT 1) DELETE FROM item",
+        "PRAGMA user_version",
+        "VACUUM",
+        "QUERY PLAN SELECT 1",
+        "name",
+    ],
+)
+def test_what_is_not_one_query_is_rejected_at_every_level(sql: str, sql_check: SqlCheck) -> None:
+    assert checked(sql, sql_check)[0] == "SQL does not parse as one query"
+
+
+@pytest.mark.parametrize("sql", ["SELECT naem FROM item; DROP TABLE item", "SELECT naem FROM item; SELECT ("])
+def test_after_an_unknown_name_too_only_one_query_is_taken(sql: str) -> None:
+    assert checked(sql, "parse")[0] == "SQL does not parse as one query"
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "select NAME from ITEM;",
+        "SELECT `name` FROM [item] WHERE \"name\" = '5' ;;",
+        "WITH x AS (SELECT 1 AS a) SELECT a FROM x",
+        "/* all */ SELECT * FROM item -- of them",
+        'SELECT name FROM item WHERE name = "5"',
+        "SELECT '🫖'",
+    ],
+)
+def test_a_query_passes_every_level(sql: str) -> None:
+    assert checked(sql, "execute") == ("", "")
+
+
+def test_an_answer_runs_on_the_rows_of_its_source() -> None:
+    failing = "SELECT abs(-9223372036854775807 - name) FROM item WHERE name = '5'"
+    assert checked(failing, "execute", DDL) == ("", "")
+    assert checked(failing.replace("name)", "1)"), "execute", ROWS)[0] == "SQL fails when run"
+
+
+def test_answers_on_different_schemas_run_each_on_their_own() -> None:
+    with Checker("execute") as checker:
+        for name in ("a", "b", "a"):
+            value = {
+                "question": "q",
+                "context": f"CREATE TABLE {name} (x)",
+                "answer": f"SELECT x FROM {name}",
+            }
+            assert checker.training_row("made", 0, value).sql == f"SELECT x FROM {name}"
+
+
+def test_an_answer_that_does_not_end_is_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(checks, "RUN_SECONDS", 0.05)
+    assert checked(ENDLESS, "execute") == ("SQL fails when run", "timeout: interrupted")
+
+
+def test_an_answer_is_not_run_where_that_is_not_asked_for() -> None:
+    assert checked(ENDLESS, "compile") == ("", "")
+
+
+@pytest.mark.parametrize(
+    ("row", "reason"),
+    [
+        ({"question": {"text": "q"}, "context": DDL, "answer": "SELECT 1"}, "question is not text"),
+        ({"question": "q", "context": [DDL], "answer": "SELECT 1"}, "schema is not text"),
+        ({"question": "q", "context": DDL, "answer": ["SELECT 1", "SELECT 2"]}, "SQL is not text"),
+        ({"question": "q", "context": DDL, "answer": " ; "}, "missing SQL"),
+        ({"question": "x" * 1_000_000, "context": DDL, "answer": "SELECT 1"}, "question is too long"),
+        ({"question": "q", "context": DDL, "answer": f"SELECT '{'x' * 100_000}'"}, "SQL is too long"),
+        ({"question": "q", "context": DDL, "answer": "SELECT 1", None: ["x"]}, "more cells than columns"),
+        ({"question": "q", "context": f"{DDL}\0", "answer": "SELECT 1"}, "NUL or broken Unicode"),
+        ({"question": "\ud83e", "context": DDL, "answer": "SELECT 1"}, "NUL or broken Unicode"),
+    ],
+)
+def test_a_row_that_has_no_three_texts_is_rejected_by_name(row: dict[Any, Any], reason: str) -> None:
+    with Checker("compile") as checker, pytest.raises(Unusable) as caught:
+        checker.training_row("made", 0, row)
+    assert caught.value.reason == reason
+
+
+@pytest.mark.parametrize("answer", [f"SELECT {'(' * 5000}1{')' * 5000}", "SELECT " + "-" * 50_000 + "1"])
+def test_sql_nested_beyond_any_parser_is_rejected(answer: str) -> None:
+    assert checked(answer, "compile")[0].startswith("SQL does not")
+
+
+def test_mysql_tables_are_taken_and_a_query_on_them_checked() -> None:
+    mysql = (
+        "CREATE TABLE `item` (`id` int(11) unsigned NOT NULL AUTO_INCREMENT, KEY `k` (`id`)) ENGINE=InnoDB"
+    )
+    assert checked("SELECT id FROM item", "execute", mysql) == ("", "")
+    assert checked("SELECT name FROM item", "compile", mysql)[0] == "SQL names an unknown column"
+
+
+def test_columns_are_called_as_the_mapping_says() -> None:
+    value = {"nl": " q ", "tables": DDL, "query": "SELECT 1;", "question": "other"}
+    with Checker("compile", {"question": "nl", "schema": "tables", "sql": "query"}) as checker:
+        assert checker.training_row("made", 7, value) == TrainingRow("made:7", "made", "q", DDL, "SELECT 1")
+
+
+def test_a_checked_chunk_holds_json_lines_and_counts_by_reason() -> None:
+    good = {"id": 1, "question": "q", "context": DDL, "answer": "SELECT 1"}
+    chunk = Chunk("made", 10, [("kept", good), ("left out", [1]), ("kept too", good)], 99)
+    with Checker("compile") as checker:
+        result = checker.check_chunk(chunk)
+    assert [json.loads(line)["id"] for line in result.kept] == ["made:10", "made:12"]
+    assert [json.loads(line) for line in result.rejected] == [
+        {"source": "made", "row": 11, "reason": "not an object", "detail": "", "text": "left out"}
+    ]
+    assert (result.source, result.position, result.reasons) == ("made", 99, {"not an object": 1})
+
+
+@pytest.fixture(scope="module")
+def outside(real_data: Path) -> Iterator[dict[str, int]]:
+    """What is rejected of sql-create-context, in rows by reason."""
+    with Checker("compile") as checker:
+        path = real_data / "sql_create_context" / "train.jsonl"
+        results = [checker.check_chunk(chunk) for chunk in read_chunks(path)]
+    reasons = sum((result.reasons for result in results), results[0].reasons.__class__())
+    yield {**reasons, "kept": sum(len(result.kept) for result in results)}
+
+
+def test_of_sql_create_context_two_rows_in_a_hundred_are_unusable(outside: dict[str, int]) -> None:
+    assert outside == {
+        "kept": 7819,
+        "DDL does not execute": 17,
+        "SQL calls an unknown function": 9,
+        "SQL does not compile": 112,
+        "SQL does not parse as one query": 30,
+        "SQL names an unknown column": 13,
+    }

@@ -1,0 +1,182 @@
+"""An HTTP server on this machine that speaks the chat completions protocol, and misbehaves on demand."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any, Literal
+
+from text2sql.schema.ddl import write_ddl
+from text2sql.schema.prose import read_prose
+
+LONG_S = 60.0  # longer than any test waits
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What comes back: `text` in a chat completion, unless `body` or a fault stands in its place.
+
+    `hang` and `drip` never end, `cut` breaks the connection amid the body, `truncated` ends the JSON
+    early. The reply begins when `after` is set.
+    """
+
+    text: str = ""
+    status: int = 200
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: str | None = None
+    fault: Literal["hang", "drip", "cut", "truncated"] | None = None
+    finish: str = "stop"
+    usage: tuple[int, int] | None = (100, 10)
+    after: threading.Event | None = None
+
+
+@dataclass(frozen=True)
+class Request:
+    """A request as it came in; `nth` counts from 0 the requests with the same messages."""
+
+    messages: list[dict[str, str]]
+    body: dict[str, Any]
+    key: str
+    nth: int
+
+    @property
+    def name(self) -> str:
+        """What tells this conversation from another."""
+        return json.dumps(self.messages)
+
+    @property
+    def prose(self) -> str:
+        """The prose in the first question."""
+        return next(line for line in self.messages[1]["content"].splitlines() if " contains tables " in line)
+
+    @property
+    def right(self) -> str:
+        """An answer without fault, if no value hints are asked for."""
+        return write_ddl(read_prose(self.prose)[1])
+
+
+def refusal(status: int, message: str, code: str | None = None, **headers: str) -> Reply:
+    """An error in OpenAI's form."""
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    return Reply(status=status, headers=named, body=json.dumps({"error": {"message": message, "code": code}}))
+
+
+class Server:
+    """Asks `script` what to reply, and keeps what came in and which conversations were answered in whole."""
+
+    def __init__(self, script: Callable[[Request], Reply]) -> None:
+        self.script = script
+        self.requests: list[Request] = []
+        self.answered: Counter[str] = Counter()
+        self.most_at_once = 0
+        self.base_url = ""
+        self._at_once = 0
+        self._seen: Counter[str] = Counter()
+        self._lock = threading.Lock()
+        self._closing = threading.Event()
+
+    @contextmanager
+    def running(self) -> Iterator[Server]:
+        """Serve on a free port until the block ends."""
+        http = _HTTP(("127.0.0.1", 0), _Handler)
+        http.owner = self
+        self.base_url = f"http://127.0.0.1:{http.server_port}/v1"
+        thread = threading.Thread(target=http.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
+        thread.start()
+        try:
+            yield self
+        finally:
+            self._closing.set()
+            http.shutdown()
+            http.server_close()
+            thread.join()
+
+    def handle(self, handler: _Handler) -> None:
+        """Answer one request."""
+        request = self._note(handler)
+        try:
+            reply = self.script(request)
+            if reply.after:
+                reply.after.wait(LONG_S)
+            if self._sent(handler, reply):
+                with self._lock:
+                    self.answered[request.name] += 1
+        finally:
+            with self._lock:
+                self._at_once -= 1
+
+    def _note(self, handler: _Handler) -> Request:
+        body = json.loads(handler.rfile.read(int(handler.headers["Content-Length"])))
+        name = json.dumps(body["messages"])
+        with self._lock:
+            key = handler.headers["Authorization"].removeprefix("Bearer ")
+            request = Request(body["messages"], body, key, self._seen[name])
+            self._seen[name] += 1
+            self.requests.append(request)
+            self._at_once += 1
+            self.most_at_once = max(self.most_at_once, self._at_once)
+        return request
+
+    def _sent(self, handler: _Handler, reply: Reply) -> bool:
+        """Send the reply; whether it was a chat completion, and whole."""
+        if reply.fault == "hang":
+            handler.close_connection = True
+            self._closing.wait(LONG_S)
+            return False
+        content = (reply.body if reply.body is not None else _completion(reply)).encode()
+        whole = content[: len(content) // 2] if reply.fault == "truncated" else content
+        handler.send_response(reply.status)
+        for name, value in reply.headers.items():
+            handler.send_header(name, value)
+        handler.send_header("Content-Type", "application/json")
+        handler.send_header("Content-Length", str(len(whole)))
+        handler.end_headers()
+        if reply.fault == "drip":
+            self._drip(handler, whole)
+        elif reply.fault == "cut":
+            handler.wfile.write(whole[: len(whole) // 2])
+            handler.close_connection = True
+        else:
+            handler.wfile.write(whole)
+        return reply.fault is None and reply.body is None
+
+    def _drip(self, handler: _Handler, content: bytes) -> None:
+        """A byte now and then: no single wait is long, the whole of it is."""
+        handler.close_connection = True
+        for at in range(len(content)):
+            if self._closing.wait(0.1):
+                return
+            handler.wfile.write(content[at : at + 1])
+
+
+class _HTTP(ThreadingHTTPServer):
+    daemon_threads = True
+    owner: Server
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    server: _HTTP
+
+    def do_POST(self) -> None:
+        try:
+            self.server.owner.handle(self)
+        except (BrokenPipeError, ConnectionResetError):
+            self.close_connection = True  # the client gave up, or was killed
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Say nothing: the tests look at `Server.requests`."""
+
+
+def _completion(reply: Reply) -> str:
+    message = {"role": "assistant", "content": reply.text}
+    value: dict[str, Any] = {"object": "chat.completion", "id": "x", "model": "fake"}
+    value["choices"] = [{"index": 0, "message": message, "finish_reason": reply.finish}]
+    if reply.usage:
+        value["usage"] = {"prompt_tokens": reply.usage[0], "completion_tokens": reply.usage[1]}
+    return json.dumps(value)

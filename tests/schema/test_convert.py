@@ -1,0 +1,142 @@
+"""Each distinct schema is converted once, by the back end that is asked."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from text2sql.records import UserError
+from text2sql.schema.convert import (
+    Backend,
+    Conversion,
+    ProseError,
+    RulesBackend,
+    Source,
+    SqliteBackend,
+    convert,
+    count_backends,
+    told_schema,
+    written,
+)
+from text2sql.schema.ddl import Values
+from text2sql.schema.model import Column, Schema, Table
+
+PROSE = (
+    "shop contains tables such as item. Table item has columns such as id, name. "
+    "id is the primary key. The name contains values such as Tea."
+)
+COFFEE = PROSE.replace("Tea", "Coffee")
+SOURCES = [Source(0, "shop", PROSE), Source(1, "shop", COFFEE), Source(2, "shop", PROSE)]
+
+
+class Backwards:
+    """Converts by prose, the last source first, and keeps what it was given."""
+
+    def __init__(self) -> None:
+        self.given: list[Source] = []
+
+    def key(self, source: Source) -> str:
+        return source.prose
+
+    def convert_all(self, sources: Sequence[Source]) -> Iterator[tuple[Source, Conversion]]:
+        self.given += sources
+        for source in reversed(sources):
+            yield source, Conversion(f"-- {source.row}", "backwards", 1, ())
+
+
+@pytest.fixture
+def databases(tmp_path: Path) -> Path:
+    (tmp_path / "shop").mkdir()
+    with closing(sqlite3.connect(tmp_path / "shop" / "shop.sqlite")) as connection:
+        connection.executescript(
+            "CREATE TABLE Item (ID INTEGER PRIMARY KEY, Name TEXT);"
+            "INSERT INTO Item (Name) VALUES ('Tea'), ('Milk'), ('Tea'), (NULL)"
+        )
+    return tmp_path
+
+
+def test_each_distinct_schema_is_converted_once_from_the_row_where_it_stands_first() -> None:
+    backend = Backwards()
+    convert(SOURCES, backend)
+    assert [source.row for source in backend.given] == [0, 1]
+
+
+def test_conversions_come_in_the_order_of_the_sources_however_the_back_end_works() -> None:
+    assert [done.ddl for done in convert(SOURCES, Backwards()).values()] == ["-- 0", "-- 1"]
+
+
+def test_progress_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    convert(SOURCES, Backwards())
+    assert "convert_schema: 2/2 schemas (100 %)" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("values", "ddl"),
+    [
+        ("none", "CREATE TABLE item (id PRIMARY KEY, name);"),
+        ("comment", "CREATE TABLE item (\n  id PRIMARY KEY,\n  name -- e.g. 'Tea'\n);"),
+        ("insert", "CREATE TABLE item (id PRIMARY KEY, name);\nINSERT INTO item (name) VALUES ('Tea');"),
+    ],
+)
+def test_the_rules_write_what_the_prose_tells_and_its_values_as_asked(values: Values, ddl: str) -> None:
+    (done,) = convert(SOURCES[:1], RulesBackend(values)).values()
+    assert done == Conversion(ddl, "rules", 1, ())
+
+
+def test_the_rules_tell_proses_of_one_database_apart() -> None:
+    assert list(convert(SOURCES, RulesBackend("comment"))) == [PROSE, COFFEE]
+
+
+def test_a_database_is_converted_once_whatever_is_told_of_it(databases: Path) -> None:
+    (done,) = convert(SOURCES, SqliteBackend(databases, "none", 2)).values()
+    assert done == Conversion("CREATE TABLE Item (ID INTEGER PRIMARY KEY, Name TEXT);", "sqlite", 1, ())
+
+
+def test_a_database_brings_its_most_frequent_values(databases: Path) -> None:
+    (done,) = convert(SOURCES, SqliteBackend(databases, "insert", 2)).values()
+    assert done.ddl.endswith("INSERT INTO Item (ID, Name) VALUES (1, 'Tea'), (2, 'Milk');")
+    assert done.problems == ()
+
+
+def test_no_row_of_a_database_is_read_unless_values_are_asked_for(databases: Path) -> None:
+    path = databases / "shop" / "shop.sqlite"
+    content = path.read_bytes()
+    path.write_bytes(content[:4096] + b"\xff" * (len(content) - 4096))
+    assert convert(SOURCES, SqliteBackend(databases, "none", 2))["shop"].problems == ()
+    with pytest.raises(UserError, match=r"shop.sqlite: SQLite cannot read it"):
+        convert(SOURCES, SqliteBackend(databases, "comment", 2))
+
+
+def test_a_missing_database_is_named(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"shop.sqlite: no such database file"):
+        convert(SOURCES, SqliteBackend(tmp_path, "none", 1))
+
+
+@pytest.mark.parametrize("backend", [RulesBackend("none"), RulesBackend("insert")])
+def test_prose_that_does_not_fit_is_named_by_its_row(backend: Backend) -> None:
+    with pytest.raises(ProseError, match=r"^row 7 \(database shop\): schema prose does not fit"):
+        convert([*SOURCES, Source(7, "shop", PROSE[:-20])], backend)
+
+
+def test_a_told_schema_has_its_value_hints() -> None:
+    columns = (Column("id"), Column("name", "", ("Tea",)))
+    assert told_schema(SOURCES[0]) == Schema((Table("item", columns, ("id",)),))
+
+
+def test_what_sqlite_refuses_is_a_problem_and_not_a_crash() -> None:
+    twice = Schema((Table("t", (Column("a"), Column("A"))),))
+    assert "duplicate column name" in written(twice, "rules", "none").problems[0]
+
+
+def test_a_table_that_cannot_be_written_is_a_problem() -> None:
+    reserved = Schema((Table("t", (Column("a"),)), Table("sqlite_stat", (Column("b"),))))
+    assert written(reserved, "rules", "none").problems == ("table sqlite_stat is missing: add it",)
+
+
+def test_back_ends_are_counted_by_name() -> None:
+    made = [Conversion("", name, 1, ()) for name in ("rules", "openai", "rules")]
+    assert count_backends(made) == {"openai": 1, "rules": 2}

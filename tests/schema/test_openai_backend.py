@@ -1,0 +1,696 @@
+"""A language model converts schemas, over a server that misbehaves; nothing is paid twice or lost."""
+
+from __future__ import annotations
+
+import errno
+import json
+import logging
+import os
+import random
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import asdict, replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from tests.conftest import ROOT
+from tests.schema.openai_server import LONG_S, Reply, Request, Server, refusal
+from text2sql.records import UserError
+from text2sql.schema import endpoint as endpoint_module
+from text2sql.schema.answers import AnswerJournal
+from text2sql.schema.convert import Conversion, RulesBackend, Source
+from text2sql.schema.ddl import Values
+from text2sql.schema.endpoint import Client, Endpoint
+from text2sql.schema.openai_backend import JOURNAL, OpenAIBackend, extract_ddl
+
+KEY = "sk-a-secret-of-4711"
+ENDPOINT = Endpoint(
+    base_url="http://127.0.0.1:9/v1",
+    model="writer",
+    temperature=0.0,
+    max_tokens=1000,
+    max_tokens_name="max_tokens",
+    concurrency=4,
+    requests_per_minute=60_000,
+    timeout_s=30.0,
+    max_retries=3,
+    usd_per_million_in=1.0,
+    usd_per_million_out=10.0,
+    cap_usd=None,
+)
+
+
+def source(number: int) -> Source:
+    """A schema of two tables like no other number's."""
+    prose = (
+        f"shop{number} contains tables such as item, sale. Table item has columns such as id, name_{number}. "
+        f"id is the primary key. The name_{number} contains values such as Tea. Table sale has columns such "
+        "as item_id, order.  is the primary key. The item_id of sale is the foreign key of id of item."
+    )
+    return Source(number, f"shop{number}", prose)
+
+
+def ddl(number: int) -> str:
+    """The text that the rules write, and the obedient server."""
+    return (
+        f"CREATE TABLE item (id PRIMARY KEY, name_{number});\n"
+        'CREATE TABLE sale (item_id REFERENCES item (id), "order");'
+    )
+
+
+def right(request: Request) -> Reply:
+    return Reply(request.right)
+
+
+@pytest.fixture(autouse=True)
+def surroundings(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    monkeypatch.setattr(endpoint_module, "_FIRST_PAUSE_S", 0.01)
+
+
+Serve = Callable[[Callable[[Request], Reply]], Server]
+
+
+@pytest.fixture
+def serve() -> Iterator[Serve]:
+    """Start a server that replies as a script says."""
+    with ExitStack() as stack:
+        yield lambda script: stack.enter_context(Server(script).running())
+
+
+@pytest.fixture
+def work(tmp_path: Path) -> Path:
+    return tmp_path / "work"
+
+
+def backend(
+    server: Server, work: Path, values: Values = "none", repairs: int = 2, **changes: object
+) -> OpenAIBackend:
+    endpoint = replace(ENDPOINT, base_url=server.base_url, **changes)  # type: ignore[arg-type]
+    return OpenAIBackend(endpoint, values, repairs, work)
+
+
+def convert(backend: OpenAIBackend, *numbers: int) -> dict[int, Conversion]:
+    found = backend.convert_all([source(number) for number in numbers])
+    return dict(sorted((source.row, conversion) for source, conversion in found))
+
+
+# -- answers --
+
+
+def test_a_right_answer_is_taken_as_it_is(serve: Serve, work: Path) -> None:
+    server = serve(right)
+    assert convert(backend(server, work), 0, 1, 2) == {
+        number: Conversion(ddl(number), "openai", 1, ()) for number in range(3)
+    }
+    assert len(server.requests) == 3
+
+
+def test_a_request_holds_the_prose_the_model_and_the_limits(serve: Serve, work: Path) -> None:
+    server = serve(right)
+    convert(backend(server, work, max_tokens_name="max_completion_tokens", temperature=None), 5)
+    (request,) = server.requests
+    assert source(5).prose in request.body["messages"][1]["content"]
+    assert {**request.body, "messages": []} == {
+        "model": "writer",
+        "messages": [],
+        "max_completion_tokens": 1000,
+    }
+    assert request.key == KEY
+
+
+@pytest.mark.parametrize("values", ["comment", "insert"])
+def test_value_hints_are_asked_for_and_missed(serve: Serve, work: Path, values: Values) -> None:
+    server = serve(right)  # which forgets them
+    made = convert(backend(server, work, values, repairs=0), 1)[1]
+    assert made.backend == "rules" and "'Tea'" in made.ddl
+    assert "values" in server.requests[0].messages[1]["content"].rpartition("\n- ")[2]
+    assert "lost its example value 'Tea'" in made.problems[0]
+
+
+@pytest.mark.parametrize(
+    ("raw", "expected"),
+    [
+        ("CREATE TABLE a (x);", "CREATE TABLE a (x);"),
+        ("create table a (x)", "create table a (x);"),
+        ("```sql\nCREATE TABLE a (x);\nCREATE TABLE b (y);\n```", "CREATE TABLE a (x);\nCREATE TABLE b (y);"),
+        ("CREATE TABLE a (x);CREATE TABLE b (y);", "CREATE TABLE a (x);\nCREATE TABLE b (y);"),
+        ("Here's it:\n```\nCREATE TABLE a (x)\n```\nThat's all; enjoy!", "CREATE TABLE a (x);"),
+        ("```sql CREATE TABLE a (x)```", "CREATE TABLE a (x);"),
+        ("The CREATE TABLE statements (SQLite):\n\nCREATE TABLE a (x);", "CREATE TABLE a (x);"),
+        ("<think>CREATE TABLE z (q);</think>CREATE TABLE a (x);", "CREATE TABLE a (x);"),
+        ("<think>\nCREATE TABLE z (q);", ""),
+        (
+            "CREATE TABLE a (\n  x, -- it's; e.g. ';'\n  y\n);",
+            "CREATE TABLE a (\n  x, -- it's; e.g. ';'\n  y\n);",
+        ),
+        ("CREATE TABLE a (x) -- done", "CREATE TABLE a (x) -- done\n;"),
+        ('CREATE TABLE "a;b" (`c``;d`, [e;f]);', 'CREATE TABLE "a;b" (`c``;d`, [e;f]);'),
+        (
+            "CREATE TABLE a (x);\nINSERT INTO a VALUES ('it''s; 1');",
+            "CREATE TABLE a (x);\nINSERT INTO a VALUES ('it''s; 1');",
+        ),
+        ("CREATE TABLE a (x);\nDROP TABLE a;\nPRAGMA x;\nCREATE VIEW v AS SELECT 1;", "CREATE TABLE a (x);"),
+        ("CREATE TABLE a AS SELECT 1;", ""),
+        ("CREATE TABLE a (x, 'open", "CREATE TABLE a (x, 'open;"),
+        ("CREATE TABLE a (x\0, y);", "CREATE TABLE a (x\0, y);"),
+        ("I cannot.\0", ""),
+        ("", ""),
+    ],
+)
+def test_statements_are_taken_out_of_what_a_model_says(raw: str, expected: str) -> None:
+    assert extract_ddl(raw) == expected
+
+
+@pytest.mark.parametrize(
+    "raw", ["\n" * 200_000, "'" * 99_999, "CREATE TABLE a (" + '"x' * 50_000, "```" * 50_000]
+)
+def test_a_model_that_repeats_itself_does_no_harm(raw: str) -> None:
+    assert len(extract_ddl(raw)) <= len(raw) + 2
+
+
+@pytest.mark.parametrize("values", ["none", "comment", "insert"])
+def test_every_schema_of_spider_comes_out_of_an_answer_as_it_went_in(real_data: Path, values: Values) -> None:
+    rows = json.loads((real_data / "spider" / "dev_sql.json").read_text())
+    sources = [Source(0, "", prose) for prose in {row["instruction"] for row in rows}]
+    texts = [made.ddl for _, made in RulesBackend(values).convert_all(sources)]
+    assert len(texts) == 145
+    assert [extract_ddl(f"Here it is:\n```sql\n{text}\n```\nThat's it.") for text in texts] == texts
+
+
+def test_what_falls_short_goes_back_with_the_exact_complaints(serve: Serve, work: Path) -> None:
+    wrong = "CREATE TABLE item (id PRIMARY KEY, colour);"
+    server = serve(lambda request: right(request) if len(request.messages) > 2 else Reply(wrong))
+    assert convert(backend(server, work), 1)[1] == Conversion(ddl(1), "openai", 2, ())
+    first, second = server.requests
+    assert second.messages[:2] == first.messages
+    assert second.messages[2] == {"role": "assistant", "content": wrong}
+    assert second.messages[3]["content"].splitlines()[1:-1] == [
+        "- column name_1 of table item is missing: add it",
+        "- column colour of table item is not in the source: leave it out",
+        "- table sale is missing: add it",
+    ]
+
+
+def test_sqlites_own_words_go_back(serve: Serve, work: Path) -> None:
+    broken = "CREATE TABLE sale (order);"
+    server = serve(lambda request: right(request) if len(request.messages) > 2 else Reply(broken))
+    convert(backend(server, work), 1)
+    assert 'near "order": syntax error' in server.requests[1].messages[3]["content"]
+
+
+@pytest.mark.parametrize("repairs", [0, 1, 3])
+def test_after_the_last_repair_the_rules_take_over_and_say_so(serve: Serve, work: Path, repairs: int) -> None:
+    server = serve(lambda request: Reply("I cannot."))
+    made = convert(backend(server, work, repairs=repairs), 1)[1]
+    assert (made.ddl, made.backend, made.attempts) == (ddl(1), "rules", repairs + 2)
+    assert made.problems == (
+        f"converted by rules, not by writer: answer {repairs + 1} falls short: "
+        "table item is missing: add it (and 1 more)",
+    )
+    assert len(server.requests) == repairs + 1
+
+
+def test_an_answer_that_was_cut_off_is_told(serve: Serve, work: Path) -> None:
+    server = serve(lambda request: Reply(request.right[:40], finish="length", usage=(9, 1000)))
+    (problem,) = convert(backend(server, work, repairs=0), 1)[1].problems
+    assert problem.endswith("it was cut off after 1000 tokens")
+
+
+def test_prose_that_does_not_fit_is_named_before_anything_is_paid(serve: Serve, work: Path) -> None:
+    server = serve(right)
+    broken = replace(source(7), prose="shop has no tables")
+    with pytest.raises(UserError, match=r"row 7 .*does not fit"):
+        list(backend(server, work).convert_all([source(0), broken]))
+    assert server.requests == []
+
+
+# -- a server that misbehaves --
+
+
+FAULTS = {
+    "too many requests": refusal(429, "slow down", Retry_After="0.05"),
+    "too many requests, by date": refusal(429, "slow down", Retry_After="Wed, 21 Oct 2015 07:28:00 GMT"),
+    "too many requests, at once": refusal(429, "slow down", Retry_After="0"),
+    "too many requests, no word when": refusal(429, "slow down", Retry_After="soon"),
+    "internal error": refusal(500, "sorry"),
+    "bad gateway": Reply(status=502, body="<html>Bad gateway</html>"),
+    "overloaded, and cut": Reply(status=503, body="x" * 99, fault="cut"),
+    "hang": Reply(fault="hang"),
+    "a byte now and then": Reply("x", fault="drip"),
+    "cut": Reply("x", fault="cut"),
+    "truncated": Reply("x", fault="truncated"),
+    "empty body": Reply(body=""),
+    "a page in place of JSON": Reply(body="<html>Sign in</html>"),
+    "an error with status 200": Reply(body='{"error": {"message": "overloaded"}}'),
+    "no choices": Reply(body='{"choices": []}'),
+    "half a character": Reply(body='{"choices": [{"message": {"content": "\\ud800"}}]}'),
+    "another type": Reply(body='{"choices": [{"message": {"content": 7}}]}'),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS.keys())
+def test_a_fault_is_told_tried_again_and_costs_nothing(
+    serve: Serve, work: Path, fault: Reply, capfd: pytest.CaptureFixture[str]
+) -> None:
+    server = serve(lambda request: fault if request.nth < 2 else right(request))
+    made = backend(server, work, timeout_s=0.3)
+    assert convert(made, 1) == {1: Conversion(ddl(1), "openai", 1, ())}
+    assert len(server.requests) == 3
+    assert capfd.readouterr().err.count("trying again") == 2
+    assert (made.spending.answers, made.spending.tokens_in, made.spending.tokens_out) == (1, 100, 10)
+
+
+@pytest.mark.parametrize("fault", ["internal error", "cut", "truncated"])
+def test_a_server_that_stays_silent_ends_the_run_with_what_is_kept(
+    serve: Serve, work: Path, fault: str
+) -> None:
+    server = serve(lambda request: FAULTS[fault] if "shop1 " in request.prose else right(request))
+    with pytest.raises(UserError, match=r"no answer in 3 tries, .*answers kept in .*: 1; run the same"):
+        convert(backend(server, work, max_retries=2, concurrency=1), 0, 1)
+    assert sum("shop1 " in request.prose for request in server.requests) == 3
+    server.script = right
+    assert convert(backend(server, work), 0, 1) == {n: Conversion(ddl(n), "openai", 1, ()) for n in (0, 1)}
+    assert sum("shop0 " in request.prose for request in server.requests) == 1
+
+
+def test_a_server_that_is_not_there_is_named(work: Path) -> None:
+    with pytest.raises(UserError, match=r"^http://127.0.0.1:9/v1: no answer in 2 tries, .*Connection"):
+        convert(OpenAIBackend(replace(ENDPOINT, max_retries=1), "none", 2, work), 1)
+
+
+def test_no_request_comes_before_the_time_that_the_server_named(
+    serve: Serve, work: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held, until, early = threading.Event(), [0.0], []
+    wait_after = Client._wait_after
+
+    async def noted(self: Client, *fault: Any) -> None:
+        held.set()
+        await wait_after(self, *fault)
+
+    def script(request: Request) -> Reply:
+        if "shop0 " in request.prose and request.nth == 0:
+            until[0] = time.monotonic() + 0.4
+            return refusal(429, "slow down", Retry_After="0.5")
+        if "shop1 " in request.prose:  # on its way since before; then its place is free for others
+            return replace(right(request), after=held)
+        if time.monotonic() < until[0]:
+            early.append(request)
+        return right(request)
+
+    monkeypatch.setattr(Client, "_wait_after", noted)
+    assert len(convert(backend(serve(script), work, concurrency=2), *range(6))) == 6
+    assert held.is_set() and early == []
+
+
+def test_a_wait_of_hours_ends_the_run(serve: Serve, work: Path) -> None:
+    server = serve(lambda request: refusal(429, "tomorrow", Retry_After="7200"))
+    with pytest.raises(UserError, match=r"asks to wait 7200 s .*answers kept in .*: 0"):
+        convert(backend(server, work), 1)
+    assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize(
+    ("reply", "said"),
+    [
+        (refusal(401, f"Incorrect API key provided: {KEY}"), r"refuses the key .*`export OPENAI_API_KEY="),
+        (refusal(403, "not in your country"), r"refuses the key .*not in your country"),
+        (refusal(402, "pay first"), "no credit left"),
+        (refusal(429, "You exceeded your quota", "insufficient_quota"), "no credit left"),
+        (refusal(404, "The model `writer` does not exist"), r"mend the model \('writer'\) or base_url"),
+        (Reply(status=405, body="<html>"), "HTTP 405: <html>"),
+    ],
+)
+def test_what_another_try_cannot_mend_ends_the_run_at_once(
+    serve: Serve, work: Path, reply: Reply, said: str
+) -> None:
+    server = serve(lambda request: reply)
+    with pytest.raises(UserError, match=said):
+        convert(backend(server, work, concurrency=1), *range(5))
+    assert len(server.requests) == 1
+
+
+def test_a_request_that_is_refused_leaves_its_schema_to_the_rules(serve: Serve, work: Path) -> None:
+    too_long = refusal(400, "maximum context length exceeded")
+    server = serve(lambda request: too_long if "shop1 " in request.prose else right(request))
+    made = convert(backend(server, work), 0, 1)
+    assert made[0].backend == "openai"
+    assert (made[1].ddl, made[1].backend, made[1].attempts) == (ddl(1), "rules", 1)
+    assert made[1].problems[0].endswith("the endpoint refuses: HTTP 400: maximum context length exceeded")
+
+
+def test_a_server_that_refuses_every_request_ends_the_run(serve: Serve, work: Path) -> None:
+    server = serve(lambda request: refusal(400, "max_tokens is not supported"))
+    with pytest.raises(UserError, match=r"refuses every request .*max_tokens is not supported.*mend"):
+        convert(backend(server, work), 0, 1)
+
+
+def test_answers_on_their_way_are_kept_when_another_request_ends_the_run(serve: Serve, work: Path) -> None:
+    refused = threading.Event()
+
+    def script(request: Request) -> Reply:
+        if "shop0 " in request.prose:
+            return replace(right(request), after=refused)
+        threading.Timer(0.3, refused.set).start()
+        return refusal(401, "who are you?")
+
+    server = serve(script)
+    with pytest.raises(UserError, match="refuses the key"):
+        convert(backend(server, work, concurrency=2), 0, 1, 2, 3)
+    assert len(AnswerJournal(work / JOURNAL).answers) == 1
+    assert len(server.requests) == 2
+
+
+# -- limits --
+
+
+def test_no_more_requests_are_on_their_way_than_allowed(serve: Serve, work: Path) -> None:
+    gate, both = threading.Event(), threading.Barrier(3, action=lambda: gate.set())
+
+    def script(request: Request) -> Reply:
+        if not gate.is_set():
+            both.wait(LONG_S)  # the first three are here together
+        return right(request)
+
+    server = serve(script)
+    assert len(convert(backend(server, work, concurrency=3), *range(12))) == 12
+    assert server.most_at_once == 3
+
+
+def test_requests_start_as_far_apart_as_the_rate_says(
+    serve: Serve, work: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock, starts = [1000.0], []
+
+    async def pause(self: Client, seconds: float) -> None:
+        clock[0] += seconds
+
+    def script(request: Request) -> Reply:
+        starts.append(clock[0])
+        return right(request)
+
+    monkeypatch.setattr(endpoint_module, "time", SimpleNamespace(monotonic=lambda: clock[0]))
+    monkeypatch.setattr(Client, "_pause", pause)
+    convert(backend(serve(script), work, concurrency=1, requests_per_minute=20), *range(4))
+    assert starts == [1000.0, 1003.0, 1006.0, 1009.0]
+
+
+def test_tokens_and_cost_are_counted_over_all_runs(serve: Serve, work: Path) -> None:
+    server = serve(right)
+    convert(backend(server, work), 0)
+    made = backend(server, work)
+    convert(made, 0, 1)
+    assert asdict(made.spending) == {"answers": 2, "tokens_in": 200, "tokens_out": 20, "usd": 0.0004}
+
+
+def test_an_answer_without_a_count_is_charged_as_the_longest(serve: Serve, work: Path) -> None:
+    server = serve(lambda request: replace(right(request), usage=None))
+    made = backend(server, work)
+    convert(made, 0)
+    text = "".join(message["content"] for message in server.requests[0].messages)
+    assert made.spending.tokens_out == 1000
+    assert made.spending.tokens_in >= len(text.encode())
+
+
+@pytest.mark.parametrize("concurrency", [1, 8])
+def test_the_cap_is_never_passed_and_a_higher_one_goes_on(serve: Serve, work: Path, concurrency: int) -> None:
+    server = serve(lambda request: replace(right(request), usage=(1000, 1000)))  # 0.011 dollars
+    capped = backend(server, work, concurrency=concurrency, cap_usd=0.06)
+    with pytest.raises(UserError, match=r"cap: 0.0\d+ of 0.06 US dollars .*answers kept .*raise"):
+        convert(capped, *range(9))
+    paid = len(server.requests)
+    assert 4 <= paid <= 5
+    assert capped.spending.answers == paid and capped.spending.usd <= 0.06
+    assert len(convert(backend(server, work, cap_usd=1.0), *range(9))) == 9
+    assert len(server.requests) == 9
+
+
+def test_a_cap_that_does_not_cover_one_request_sends_none(serve: Serve, work: Path) -> None:
+    server = serve(right)
+    with pytest.raises(UserError, match=r"0.0000 of 0.001 US dollars"):
+        convert(backend(server, work, cap_usd=0.001), 0)
+    assert server.requests == []
+
+
+# -- the key --
+
+
+def test_the_key_is_in_no_file_message_log_or_conversion(
+    serve: Serve, work: Path, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    server = serve(lambda request: Reply(f"your key is {KEY}"))
+    made = convert(backend(server, work, repairs=1), 0)
+    server.script = lambda request: refusal(401, f"Incorrect API key provided: {KEY}")
+    with pytest.raises(UserError) as error:
+        convert(backend(server, work), 1)
+    files = b"".join(path.read_bytes() for path in work.rglob("*") if path.is_file())
+    assert b"your key is (OPENAI_API_KEY)" in files
+    assert "HTTP Request: POST" in caplog.text
+    assert KEY not in f"{files!r} {made} {error.value} {capfd.readouterr()} {caplog.text}"
+
+
+def test_a_word_in_place_of_a_key_may_stand_in_an_answer(
+    serve: Serve, work: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "item")
+    assert convert(backend(serve(right), work), 0)[0].backend == "openai"
+
+
+def test_without_a_key_nothing_is_sent(serve: Serve, work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("OPENAI_API_KEY")
+    server = serve(right)
+    with pytest.raises(UserError, match=r"OPENAI_API_KEY: not set; `export OPENAI_API_KEY="):
+        convert(backend(server, work), 0)
+    assert server.requests == []
+
+
+@pytest.mark.parametrize("key", ["sk-1\n", "sk 1", "sk-ä1", "\t"])
+def test_a_key_that_no_header_can_hold_is_refused_unseen(
+    work: Path, monkeypatch: pytest.MonkeyPatch, key: str
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", key)
+    with pytest.raises(UserError, match="OPENAI_API_KEY: holds a blank") as error:
+        convert(OpenAIBackend(ENDPOINT, "none", 2, work), 0)
+    assert key not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("address", "said"),
+    [
+        ("http://user:sk-1@host/v1", "holds a user, a password or a query"),
+        ("https://host/v1?key=sk-1", "holds a user, a password or a query"),
+        ("http://user:sk-1@[host/v1", "holds a user, a password or a query"),
+        ("host/v1", "not an address"),
+        ("http://[host/v1", "not an address"),
+        ("http://host:99999/v1", "not an address"),
+        ("", "not an address"),
+    ],
+)
+def test_an_address_is_an_address_and_nothing_more(address: str, said: str) -> None:
+    with pytest.raises(UserError, match=said) as error:
+        replace(ENDPOINT, base_url=address)
+    assert "sk-1" not in str(error.value)
+
+
+# -- the journal --
+
+
+def test_what_was_answered_is_never_asked_again(serve: Serve, work: Path) -> None:
+    server = serve(lambda request: right(request) if len(request.messages) > 2 else Reply("Hm."))
+    first = convert(backend(server, work), *range(5))
+    assert convert(backend(server, work), *range(5)) == first
+    assert set(server.answered.values()) == {1} and len(server.answered) == 10
+
+
+def test_another_question_to_the_model_is_another_request(serve: Serve, work: Path) -> None:
+    server = serve(right)
+    convert(backend(server, work), 0)
+    convert(backend(server, work, temperature=1.0), 0)
+    convert(backend(server, work, model="reader"), 0)
+    assert [request.body["model"] for request in server.requests] == ["writer", "writer", "reader"]
+
+
+def test_an_answer_is_synced_before_the_next_request_of_its_schema(
+    serve: Serve, work: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced, unsynced = [], []
+    fsync = os.fsync
+    monkeypatch.setattr(os, "fsync", lambda number: (fsync(number), synced.append(number)))
+
+    def script(request: Request) -> Reply:
+        if len(synced) < len(request.messages) // 2 - 1:
+            unsynced.append(request)
+        return Reply("Hm.")
+
+    convert(backend(serve(script), work, repairs=3), 0)
+    assert unsynced == [] and len(synced) == 4
+
+
+def test_a_journal_cut_at_any_byte_costs_one_answer_at_most(serve: Serve, work: Path) -> None:
+    server = serve(right)
+    first = convert(backend(server, work, concurrency=1), 0, 1)
+    whole = (work / JOURNAL).read_bytes()
+    for size in range(0, len(whole), 23):
+        (work / JOURNAL).write_bytes(whole[:size])
+        server.requests.clear()
+        assert convert(backend(server, work, concurrency=1), 0, 1) == first
+        assert len(server.requests) == 2 - whole[:size].count(b"\n")
+        assert sorted((work / JOURNAL).read_bytes().splitlines()) == sorted(whole.splitlines())
+
+
+ENTRY = '{"request":"a","answer":{"text":"t","finish":null,"tokens_in":1,"tokens_out":1}}'
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("nonsense", "not an answer"),
+        ("[]", "not an answer"),
+        ("\udcff", "not an answer"),
+        (ENTRY.replace("1", '"1"'), "not an answer"),
+        (ENTRY.replace('"text":"t",', ""), "not an answer"),
+        (ENTRY, "answered before"),
+    ],
+)
+def test_a_line_that_is_no_answer_is_refused_by_number(work: Path, line: str, said: str) -> None:
+    work.mkdir()
+    (work / JOURNAL).write_bytes(f"{ENTRY}\n{line}\n".encode(errors="surrogateescape"))
+    with pytest.raises(UserError, match=rf"answers.jsonl, line 2: .*{said}; `rm "):
+        AnswerJournal(work / JOURNAL)
+
+
+def test_a_full_disk_ends_the_run_and_leaves_whole_lines(
+    serve: Serve, work: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = serve(right)
+    convert(backend(server, work), 0)
+    before = (work / JOURNAL).read_bytes()
+
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "fsync", full)
+        with pytest.raises(UserError, match="No space left on device; answers kept: 1"):
+            convert(backend(server, work), 0, 1, 2)
+    assert (work / JOURNAL).read_bytes() == before
+    assert len(convert(backend(server, work), 0, 1, 2)) == 3
+
+
+def test_two_runs_do_not_share_a_journal(serve: Serve, work: Path) -> None:
+    running = backend(serve(right), work).convert_all([source(0), source(1)])
+    next(running)
+    with pytest.raises(UserError, match="another run works here"):
+        convert(backend(serve(right), work), 2)
+    running.close()
+
+
+def test_a_run_that_is_given_up_sends_nothing_more(
+    serve: Serve, work: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    server = serve(lambda request: right(request) if "shop0 " in request.prose else Reply(fault="hang"))
+    running = backend(server, work, concurrency=2).convert_all([source(number) for number in range(9)])
+    assert next(running)[0].row == 0
+    running.close()
+    assert len(server.requests) <= 3
+    assert capfd.readouterr().err == ""
+
+
+# -- kills --
+
+SCHEMAS, KILLS, AT_ONCE = 200, 6, 16
+DRIVER = """
+import json, sys
+from dataclasses import asdict
+from pathlib import Path
+from tests.schema.test_openai_backend import AT_ONCE, ENDPOINT, SCHEMAS, endpoint_module, replace, source
+from text2sql.schema.openai_backend import OpenAIBackend
+
+endpoint_module._FIRST_PAUSE_S = 0.02
+endpoint = replace(ENDPOINT, base_url=sys.argv[1], concurrency=AT_ONCE, timeout_s=1.0, max_retries=6)
+backend = OpenAIBackend(endpoint, "none", 3, Path(sys.argv[2]))
+found = backend.convert_all(list(map(source, range(SCHEMAS))))
+made = {one.row: asdict(conversion) for one, conversion in found}
+print(json.dumps([made, asdict(backend.spending)]))
+"""
+
+
+def misbehaving(request: Request) -> Reply:
+    """What a schema meets depends on its number, on the round of the conversation and on the try."""
+    number = int(request.prose.split()[0].removeprefix("shop"))
+    first_round = len(request.messages) == 2
+    faults = [
+        refusal(429, "slow down", Retry_After="0.01"),
+        refusal(500, "sorry"),
+        Reply("x", fault="cut"),
+        Reply("x", fault="truncated"),
+        Reply(fault="hang") if number % 40 == 4 else refusal(503, "overloaded"),
+    ]
+    if request.nth == 0 and first_round and number % 10 < 5:
+        return faults[number % 5]
+    if first_round and number % 4 == 1:
+        return Reply("CREATE TABLE item (id PRIMARY KEY,")
+    if first_round and number % 4 == 2:
+        return Reply(request.right.replace(f", name_{number}", ""))
+    if first_round and number % 4 == 3:
+        return Reply(f"Here's the schema:\n```sql\n{request.right}\n```\nThat's it; enjoy!")
+    return right(request)
+
+
+def start(server: Server, work: Path) -> subprocess.Popen[str]:
+    command = [sys.executable, "-c", DRIVER, server.base_url, str(work)]
+    return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
+
+
+def kill_after(process: subprocess.Popen[str], server: Server, requests: int, seconds: float) -> None:
+    """Kill the process once it has sent so many requests, and a moment later than that."""
+    goal = len(server.requests) + requests
+    while len(server.requests) < goal:
+        assert process.poll() is None, "the run ended before it was killed"
+        time.sleep(0.001)
+    time.sleep(seconds)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+
+
+def test_kills_at_random_moments_lose_nothing_and_pay_nothing_twice(serve: Serve, work: Path) -> None:
+    journal, asked_again, chance = work / JOURNAL, [], random.Random(4)
+
+    def script(request: Request) -> Reply:
+        name = endpoint_module._fingerprint(server.base_url, request.body)
+        if journal.exists() and name.encode() in journal.read_bytes():
+            asked_again.append(name)  # its answer was on disk when it came in
+        return misbehaving(request)
+
+    server = serve(script)
+    for _ in range(KILLS):
+        kill_after(start(server, work), server, chance.randint(1, 40), chance.uniform(0, 0.05))
+        lines = journal.read_bytes().split(b"\n") if journal.exists() else [b""]
+        assert all(json.loads(line)["answer"] for line in lines[:-1])
+    out, _ = (last := start(server, work)).communicate(timeout=LONG_S)
+    assert last.returncode == 0
+    made, spending = json.loads(out)
+    assert {int(row): (one["ddl"], one["backend"]) for row, one in made.items()} == {
+        number: (ddl(number), "openai") for number in range(SCHEMAS)
+    }
+    assert asked_again == []
+    # what was paid and is not on disk was still on its way when the process died
+    assert server.answered.total() - spending["answers"] <= KILLS * AT_ONCE
+
+
+def test_without_kills_every_conversation_is_answered_once(serve: Serve, work: Path) -> None:
+    server = serve(misbehaving)
+    out, _ = start(server, work).communicate(timeout=LONG_S)
+    made, spending = json.loads(out)
+    assert set(server.answered.values()) == {1}
+    assert spending["answers"] == len(server.answered) == sum(one["attempts"] for one in made.values())

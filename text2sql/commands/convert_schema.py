@@ -1,0 +1,237 @@
+"""`text2sql convert-schema`: DB-GPT's rows in, CREATE TABLE text for each of them out."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from text2sql.records import UserError, read_json, read_jsonl, write_jsonl
+
+if TYPE_CHECKING:
+    from text2sql.schema.convert import Conversion, RulesBackend, Source, SqliteBackend
+    from text2sql.schema.openai_backend import OpenAIBackend
+
+_FORM = 'write rows like {"instruction": the schema in prose, "output": the gold SQL}'
+_FILE = click.Path(path_type=Path)
+_COUNT, _NUMBER = click.IntRange(min=1), click.FloatRange(min=0, min_open=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A row of the input: its schema, and its gold query (None where the row has none)."""
+
+    source: Source
+    gold: str | None
+
+
+@click.command("convert-schema")
+@click.option("--input", "questions", required=True, type=_FILE, help="DB-GPT's JSON list, or .jsonl of it.")
+@click.option("--output", required=True, type=_FILE, help="A JSON object a row, in input order.")
+@click.option("--backend", required=True, type=click.Choice(["rules", "sqlite", "openai"]))
+@click.option("--database-dir", type=_FILE, help="sqlite: folder of ID/ID.sqlite.")
+@click.option(
+    "--values",
+    default="none",
+    show_default=True,
+    type=click.Choice(["none", "comment", "insert"]),
+    help="How example values are written.",
+)
+@click.option(
+    "--examples", default=3, show_default=True, type=_COUNT, help="sqlite: example values of a column."
+)
+@click.option("--base-url", help="openai: where `/chat/completions` begins; the key is in OPENAI_API_KEY.")
+@click.option("--model", help="openai: the model's name there.")
+@click.option("--work", type=_FILE, help="openai: folder of the answers; default: OUTPUT.answers.")
+@click.option("--temperature", type=click.FloatRange(min=0), help="openai: default: the server's own.")
+@click.option(
+    "--max-tokens", default=4096, show_default=True, type=_COUNT, help="openai: length of an answer."
+)
+@click.option(
+    "--max-tokens-name",
+    default="max_tokens",
+    show_default=True,
+    type=click.Choice(["max_tokens", "max_completion_tokens"]),
+    help="openai: what the server calls that.",
+)
+@click.option(
+    "--max-repairs",
+    default=2,
+    show_default=True,
+    type=click.IntRange(min=0),
+    help="openai: times that an answer goes back with what is wrong in it.",
+)
+@click.option("--concurrency", default=8, show_default=True, type=_COUNT, help="openai: requests at a time.")
+@click.option("--requests-per-minute", default=120.0, show_default=True, type=_NUMBER)
+@click.option("--timeout", "timeout_s", default=120.0, show_default=True, type=_NUMBER, help="Seconds.")
+@click.option("--max-retries", default=6, show_default=True, type=click.IntRange(min=0))
+@click.option(
+    "--usd-per-million-in",
+    default=0.0,
+    show_default=True,
+    type=click.FloatRange(min=0),
+    help="openai: price of tokens read.",
+)
+@click.option(
+    "--usd-per-million-out",
+    default=0.0,
+    show_default=True,
+    type=click.FloatRange(min=0),
+    help="openai: price of tokens written.",
+)
+@click.option(
+    "--cap-usd", type=_NUMBER, help="openai: the most that all answers may cost; default: no limit."
+)
+def convert_schema(questions: Path, output: Path, **options: Any) -> None:
+    """Turn schemas told in prose into CREATE TABLE text that SQLite has executed."""
+    from text2sql.schema.check import gold_problem
+    from text2sql.schema.convert import ProseError, RulesBackend, SqliteBackend, convert
+
+    backend = make_backend(output, options)
+    rows = read_rows(questions)
+    if not rows:
+        raise UserError(f"{questions}: holds no rows; {_FORM}")
+    try:
+        conversions = convert((row.source for row in rows), backend)
+    except ProseError as error:
+        raise UserError(f"{questions}, {error}; mend the row") from error
+    made = [conversions[backend.key(row.source)] for row in rows]
+    golds = [gold_problem(one.ddl, row.gold) if row.gold else "" for row, one in zip(rows, made, strict=True)]
+    results = [result(*parts) for parts in zip(rows, made, golds, strict=True)]
+    write_jsonl(output, results)
+    click.echo("\n".join(report(conversions.values(), rows, results, golds)))
+    if not isinstance(backend, RulesBackend | SqliteBackend):
+        click.echo(spending(backend))
+
+
+# -- what is asked --
+
+
+def make_backend(output: Path, options: dict[str, Any]) -> RulesBackend | SqliteBackend | OpenAIBackend:
+    """The back end that the options ask for. UserError: it needs an option that is not there."""
+    from text2sql.schema.convert import RulesBackend, SqliteBackend
+
+    if options["backend"] == "rules":
+        return RulesBackend(options["values"])
+    if options["backend"] == "sqlite":
+        _require(options, "database_dir")
+        return SqliteBackend(options["database_dir"], options["values"], options["examples"])
+    return _openai_backend(output, options)
+
+
+def _openai_backend(output: Path, options: dict[str, Any]) -> OpenAIBackend:
+    from text2sql.schema.endpoint import Endpoint
+    from text2sql.schema.openai_backend import OpenAIBackend
+
+    _require(options, "base_url", "model")
+    if options["cap_usd"] and not (options["usd_per_million_in"] or options["usd_per_million_out"]):
+        raise UserError("--cap-usd holds nothing back without prices; add --usd-per-million-in and -out")
+    names = [field.name for field in fields(Endpoint)]
+    endpoint = Endpoint(**{name: options[name] for name in names})
+    work = options["work"] or output.with_name(f"{output.name}.answers")
+    work.mkdir(parents=True, exist_ok=True)
+    return OpenAIBackend(endpoint, options["values"], options["max_repairs"], work)
+
+
+def _require(options: dict[str, Any], *names: str) -> None:
+    for name in names:
+        if not options[name]:
+            flag = f"--{name.replace('_', '-')}"
+            raise UserError(f"--backend {options['backend']} needs {flag}; add it")
+
+
+# -- what is read --
+
+
+def read_rows(path: Path) -> list[Row]:
+    """Read DB-GPT's rows, counted from 0: `instruction` is the prose, `output` the gold query.
+
+    A row may lack `output`; then nothing is compiled against its schema. `db_id` names the database,
+    without it the prose's first word does. UserError: the file is missing or not JSON, or a row (it
+    is named) lacks its prose.
+    """
+    if not path.is_file():
+        raise UserError(f"{path}: no such file; mend --input")
+    try:
+        rows = list(read_jsonl(path)) if path.suffix == ".jsonl" else read_json(path)
+    except RecursionError as error:
+        raise UserError(f"{path}: lists or objects nested too deep; {_FORM}") from error
+    if not isinstance(rows, list):
+        raise UserError(f"{path}: expected a JSON list; {_FORM}")
+    return [_row(f"{path}, row {number}", number, row) for number, row in enumerate(rows)]
+
+
+def _row(place: str, number: int, row: object) -> Row:
+    from text2sql.schema.convert import Source
+
+    if not isinstance(row, dict):
+        raise UserError(f"{place}: expected an object; {_FORM}")
+    prose = _text(place, row, "instruction")
+    gold = _text(place, row, "output") if "output" in row else None
+    db_id = _text(place, row, "db_id") if "db_id" in row else _told_database(place, prose)
+    return Row(Source(number, db_id, prose), gold)
+
+
+def _text(place: str, row: dict[str, object], field: str) -> str:
+    value = row.get(field)
+    if not isinstance(value, str) or not value.strip():
+        raise UserError(f"{place}: no text under `{field}`; {_FORM}")
+    try:
+        value.encode()
+    except UnicodeEncodeError as error:
+        raise UserError(f"{place}: `{field}` holds half a character ({error.reason}); mend it") from error
+    return value
+
+
+def _told_database(place: str, prose: str) -> str:
+    from text2sql.schema.prose import told_database
+
+    try:
+        return told_database(prose)
+    except UserError as error:
+        raise UserError(f"{place}: {error}; mend the row") from error
+
+
+# -- what came of it --
+
+
+def result(row: Row, conversion: Conversion, gold: str) -> dict[str, Any]:
+    """A line of the output; `gold` is what SQLite says against the gold query, "" if nothing."""
+    return {
+        "row": row.source.row,
+        "db_id": row.source.db_id,
+        "ddl": conversion.ddl,
+        "backend": conversion.backend,
+        "attempts": conversion.attempts,
+        "problems": [*conversion.problems, *([gold] if gold else [])],
+    }
+
+
+def report(
+    conversions: Collection[Conversion],
+    rows: Sequence[Row],
+    results: Sequence[dict[str, Any]],
+    golds: Sequence[str],
+) -> Iterator[str]:
+    """Yield the lines that stdout shows: counts, then every row with a problem."""
+    from text2sql.schema.convert import count_backends
+
+    by = ", ".join(f"{count} by {name}" for name, count in count_backends(conversions).items())
+    wrong = sum(bool(conversion.problems) for conversion in conversions)
+    asked = sum(row.gold is not None for row in rows)
+    yield f"schemas: {len(conversions)} ({by}), {wrong} with problems"
+    yield f"rows: {len(rows)}"
+    yield f"gold queries that compile: {asked - sum(map(bool, golds))} of {asked}"
+    for line in results:
+        if line["problems"]:
+            yield f"row {line['row']} ({line['db_id']}): {'; '.join(line['problems'])}"
+
+
+def spending(backend: OpenAIBackend) -> str:
+    """What the language model's answers took, those of earlier runs included."""
+    took = backend.spending
+    tokens = f"{took.tokens_in} tokens read, {took.tokens_out} written"
+    return f"answers: {took.answers}, {tokens}, {took.usd:.4f} US dollars"

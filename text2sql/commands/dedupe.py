@@ -1,0 +1,229 @@
+"""`text2sql dedupe`: training rows in, those that give no test question away out."""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+import click
+
+from text2sql.preparation.sources import read_chunks
+from text2sql.progress import Progress
+from text2sql.records import TestQuestion, TrainingRow, UserError, replacing
+from text2sql.schema.ddl import write_ddl
+from text2sql.schema.prose import read_prose
+
+if TYPE_CHECKING:
+    from text2sql.contamination.leaks import Embed, Evidence, LeakFinder, Rules
+
+# Under which key rows keep their question, SQL and schema: the first of these that is there.
+_QUESTION = ("question", "prompt", "input")
+_SQL = ("answer", "query", "output", "sql", "gold")
+_SCHEMA = ("context", "schema", "ddl", "prose", "instruction")
+_KINDS = (".json", ".jsonl")
+_EMBEDDED_AT_ONCE = 64  # questions
+
+_path = functools.partial(click.Path, path_type=Path)
+_share = click.FloatRange(0, 1)
+
+
+@dataclass(frozen=True, slots=True)
+class _Judged:
+    """A training row: its number (from 0), its text and value in the file, what is told against it."""
+
+    number: int
+    text: str
+    value: dict[str, Any]
+    evidence: Evidence | None
+
+
+@dataclass
+class _Unreadable:
+    """How many rows have a schema that cannot be read, though a rule asked for it; why the first."""
+
+    rows: int = 0
+    first: str = ""
+
+    def note(self, row: TrainingRow, error: UserError) -> None:
+        """Count one such row."""
+        self.first = self.first or f"row {row.id}: {error}"
+        self.rows += 1
+
+
+@click.command()
+@click.option("--train", required=True, type=_path(), help="Training rows: a JSON list, or JSON lines.")
+@click.option("--test", required=True, type=_path(), help="Test rows, in the same forms.")
+@click.option("--output", required=True, type=_path(), help="The training rows that stay, as they were.")
+@click.option("--removed", required=True, type=_path(), help="Those that go, JSON lines with evidence.")
+@click.option("--question/--no-question", default=True, show_default=True, help="Equal folded questions.")
+@click.option(
+    "--near-question",
+    default=0.8,
+    show_default=True,
+    type=_share,
+    help="Least Jaccard similarity of the questions' letter triples; 0: off.",
+)
+@click.option(
+    "--same-sql",
+    default="masked",
+    show_default=True,
+    type=click.Choice(["off", "exact", "masked"]),
+    help="Equal queries on an equal schema; masked: but for values, on tables that fit.",
+)
+@click.option("--same-database", is_flag=True, help="Equal schemas, and those that one another hold.")
+@click.option(
+    "--embedding",
+    default=0.0,
+    show_default=True,
+    type=_share,
+    help="Least cosine of the questions' MiniLM vectors, on such a schema; 0: off.",
+)
+def dedupe(train: Path, test: Path, output: Path, removed: Path, **options: Any) -> None:
+    """Remove training rows that give a test question away, and say on what evidence.
+
+    A row keeps its question under question, prompt or input; its SQL under answer, query, output, sql
+    or gold; its schema (CREATE TABLE, or DB-GPT's prose) under context, schema, ddl, prose or
+    instruction.
+    """
+    for path in (train, test):
+        _check_kind(path)
+    if output.absolute() == removed.absolute():
+        raise UserError(f"{output}: named by --output and by --removed; name another for one of them")
+    rules = _rules(options)
+    unreadable = _Unreadable()
+    questions = read_test(test)
+    finder = _finder(test, questions, rules, unreadable)
+    counts: Counter[str] = Counter()
+    with replacing(output) as kept, replacing(removed) as gone:
+        judged = _judged(train, finder, counts)
+        _write(kept, _kept(judged, gone, questions), as_list=output.suffix == ".json")
+    click.echo("\n".join(_report(rules, counts, unreadable)))
+
+
+# -- what is asked --
+
+
+def _check_kind(path: Path) -> None:
+    if not path.is_file():
+        raise UserError(f"{path}: no such file; name another")
+    if path.suffix not in _KINDS:
+        raise UserError(f"{path}: unknown kind of file; write a JSON list (.json) or JSON lines (.jsonl)")
+
+
+def _rules(options: Mapping[str, Any]) -> Rules:
+    from text2sql.contamination.leaks import Rules
+
+    return Rules(
+        question=options["question"],
+        near_question=options["near_question"] or None,
+        same_sql=None if options["same_sql"] == "off" else options["same_sql"],
+        same_database=options["same_database"],
+        embedding=options["embedding"] or None,
+    )
+
+
+def _embed() -> Embed:
+    from text2sql.retrieval.embed import PACKAGED_MODEL, load_embedder
+
+    return load_embedder(PACKAGED_MODEL, _EMBEDDED_AT_ONCE).embed
+
+
+def _finder(path: Path, test: Sequence[TestQuestion], rules: Rules, unreadable: _Unreadable) -> LeakFinder:
+    from text2sql.contamination.leaks import LeakFinder
+
+    try:
+        return LeakFinder(test, rules, _embed() if rules.embedding else None, unreadable.note)
+    except UserError as error:
+        cure = f"mend its schema (under {', '.join(_SCHEMA)}), or compare none: --same-sql off"
+        raise UserError(f"{path}: {error}; {cure}") from error
+
+
+# -- the two files --
+
+
+def read_test(path: Path) -> list[TestQuestion]:
+    """Read the test questions, rows counted from 0. UserError: there is none, or one lacks a text."""
+    questions = []
+    for chunk in read_chunks(path):
+        for row, (_, value) in enumerate(chunk.rows, chunk.first):
+            question, sql, schema = _fields(path, row, value)
+            questions.append(TestQuestion(row, "", question, sql, schema, "all"))
+    if not questions:
+        raise UserError(f"{path}: holds no test rows; name another file")
+    return questions
+
+
+def _judged(path: Path, finder: LeakFinder, counts: Counter[str]) -> Iterator[_Judged]:
+    """Count and yield every training row with the evidence against it; say on stderr how far it is."""
+    progress = Progress(path.stat().st_size >> 10, "KiB", "dedupe")
+    for chunk in read_chunks(path):
+        block = [_training_row(path, row, value) for row, (_, value) in enumerate(chunk.rows, chunk.first)]
+        for at, evidence in enumerate(finder.evidence(block)):
+            counts[evidence.rule if evidence else "kept"] += 1
+            yield _Judged(chunk.first + at, *chunk.rows[at], evidence)
+        progress.advance((chunk.position >> 10) - progress.done)
+
+
+def _training_row(path: Path, row: int, value: object) -> TrainingRow:
+    question, sql, schema = _fields(path, row, value)
+    return TrainingRow(str(row), path.stem, question, _as_ddl(schema), sql)
+
+
+def _fields(path: Path, row: int, value: object) -> tuple[str, str, str]:
+    """Question, SQL and schema of a row; the schema may be missing, and is then empty."""
+    if not isinstance(value, dict):
+        raise UserError(f"{path}, row {row}: not a JSON object; mend it or take it out")
+    question, sql, schema = (_text(value, keys) for keys in (_QUESTION, _SQL, _SCHEMA))
+    for text, keys in ((question, _QUESTION), (sql, _SQL)):
+        if not text:
+            raise UserError(f"{path}, row {row}: no text under {', '.join(keys)}; mend it or take it out")
+    return question, sql, schema
+
+
+def _text(value: Mapping[str, Any], keys: Sequence[str]) -> str:
+    found = next((value[key] for key in keys if key in value), "")
+    return found.strip() if isinstance(found, str) else ""
+
+
+@functools.lru_cache(maxsize=65_536)
+def _as_ddl(schema: str) -> str:
+    """CREATE TABLE text of a schema told in prose; what is none stays as it is, to be refused as such."""
+    try:
+        return write_ddl(read_prose(schema)[1])
+    except UserError:
+        return schema
+
+
+def _kept(judged: Iterable[_Judged], removed: IO[str], test: Sequence[TestQuestion]) -> Iterator[str]:
+    """Yield the text of the rows that stay, and write the others with the evidence to `removed`."""
+    for row in judged:
+        if row.evidence is None:
+            yield row.text
+            continue
+        asked = test[row.evidence.test_row].question
+        evidence = {"row": row.number, **asdict(row.evidence), "test_question": asked}
+        removed.write(json.dumps({**row.value, "evidence": evidence}) + "\n")
+
+
+def _write(file: IO[str], texts: Iterable[str], as_list: bool) -> None:
+    """Write JSON values a line each; `as_list` makes one JSON list of them."""
+    before = "[\n" if as_list else ""
+    for text in texts:
+        file.write(f"{before}{text}")
+        before = ",\n" if as_list else "\n"
+    file.write(("\n]\n" if before != "[\n" else "[]\n") if as_list else before)
+
+
+def _report(rules: Rules, counts: Counter[str], unreadable: _Unreadable) -> Iterator[str]:
+    """Yield the lines that stdout shows."""
+    yield f"{'rows':<15}{counts.total():>9}"
+    yield f"{'kept':<15}{counts['kept']:>9}"
+    for rule in rules.names():
+        yield f"{rule:<15}{counts[rule]:>9}"
+    if unreadable.rows:
+        yield f"{unreadable.rows} rows could not be compared by their schema; the first, {unreadable.first}"

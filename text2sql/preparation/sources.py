@@ -1,0 +1,229 @@
+"""Rows of a file, a chunk at a time, so that no file is ever in memory whole.
+
+The suffix tells the kind: .jsonl (one JSON value a line), .json (one list), .csv (with a header) or
+.parquet. Not covered: a single row that is itself larger than memory.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import IO, Any, Literal
+
+from text2sql.records import UserError
+
+# A row as its source has it: the text that a reject shows, and its value.
+RawRow = tuple[str, Any]
+Columns = Mapping[Literal["question", "schema", "sql"], str]
+
+_AGAIN = "mend it, or fetch the data again: dvc repro fetch_data"
+_BYTES = 1 << 20  # read at a time
+_ROWS = 1000  # of a table, read at a time
+_LITERAL = 20  # characters of a word or an escape in JSON, at most
+_CELL = 10_000_000  # characters in a cell of a CSV file
+# (question, schema, SQL) in each known shape of a training row
+SHAPES = (
+    ("question", "context", "answer"),
+    ("prompt", "context", "answer"),
+    ("input", "instruction", "output"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """Neighbouring rows: their file's name without suffix, the number of the first, from 0.
+
+    `position` is how far the file has been read with them, in bytes.
+    """
+
+    source: str
+    first: int
+    rows: list[RawRow]
+    position: int
+
+
+def find_files(folder: Path) -> list[Path]:
+    """The training files of a folder, sorted; hidden ones are passed over.
+
+    UserError: there is none, one is of an unknown kind, or two share a name, and so their rows' ids.
+    """
+    files = sorted(path for path in folder.glob("*") if path.is_file() and not path.name.startswith("."))
+    if not files:
+        raise UserError(f"{folder}: holds no training file; fetch the data: dvc repro fetch_data")
+    named: dict[str, Path] = {}
+    for path in files:
+        if path.suffix not in _READERS:
+            raise UserError(f"{path}: unknown kind of file, known: {', '.join(_READERS)}; take it out")
+        if path.stem in named:
+            raise UserError(f"{named[path.stem]} and {path} are both called {path.stem}; rename one")
+        named[path.stem] = path
+    return files
+
+
+def read_chunks(path: Path, columns: Columns | None = None) -> Iterator[Chunk]:
+    """Yield the rows of a file in order; `columns` names those of question, schema and sql.
+
+    UserError: the file is damaged (with the line where there are lines) or lacks such a column.
+    """
+    first = 0
+    for rows, position in _READERS[path.suffix](path, columns):
+        yield Chunk(path.stem, first, rows, position)
+        first += len(rows)
+
+
+def _read_jsonl(path: Path, columns: Columns | None) -> Iterator[tuple[list[RawRow], int]]:
+    number = 1
+    with open(path, "rb") as file:
+        while lines := file.readlines(_BYTES):
+            rows = (_json_line(path, at, line) for at, line in enumerate(lines, number))
+            yield [row for row in rows if row], file.tell()
+            number += len(lines)
+
+
+def _json_line(path: Path, number: int, line: bytes) -> RawRow | None:
+    """Text and value of a line (numbered from 1); None for a blank one."""
+    try:
+        text = line.decode("utf-8-sig" if number == 1 else "utf-8").strip()
+        return (text, json.loads(text)) if text else None
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path}, line {number}: not UTF-8 ({error.reason}); {_AGAIN}") from error
+    except json.JSONDecodeError as error:
+        raise UserError(f"{path}, line {number}: not JSON ({error.msg}); {_AGAIN}") from error
+    except RecursionError as error:
+        raise UserError(f"{path}, line {number}: JSON nested too deeply; {_AGAIN}") from error
+
+
+def _read_json(path: Path, columns: Columns | None) -> Iterator[tuple[list[RawRow], int]]:
+    with open(path, "rb") as file, io.TextIOWrapper(file, "utf-8-sig") as text:
+        values = _JsonList(text).values()
+        try:
+            while chunk := list(islice(values, _ROWS)):
+                yield [(json.dumps(value), value) for value in chunk], file.tell()
+        except UnicodeDecodeError as error:
+            raise UserError(f"{path}: not UTF-8 ({error.reason}); {_AGAIN}") from error
+        except (json.JSONDecodeError, RecursionError) as error:
+            raise UserError(f"{path}: not a whole JSON list ({error}); {_AGAIN}") from error
+
+
+class _JsonList:
+    """The values of one JSON list, decoded as the text comes in."""
+
+    def __init__(self, file: IO[str]) -> None:
+        self._file, self._text, self._at = file, "", 0
+        self._decode = json.JSONDecoder().raw_decode
+
+    def values(self) -> Iterator[Any]:
+        """Yield each value. JSONDecodeError: the text is no list, or is cut off."""
+        self._expect("[")
+        following = self._look()
+        while following != "]":
+            yield self._value()
+            following = self._expect(",]")
+            if following == "," and self._look() == "]":
+                raise self._error("a value is missing")
+        self._at += self._look() == "]"
+        if self._look():
+            raise self._error("text after the list")
+
+    def _value(self) -> Any:
+        while True:
+            try:
+                value, end = self._decode(self._text, self._at)
+            except json.JSONDecodeError as error:
+                if not (self._is_cut(error) and self._more()):
+                    raise
+                continue
+            # a number that is cut off is a shorter number, and a sign or two that follow it: 4 of 4.5
+            if len(self._text) - end > 2 or not self._more():
+                self._at = end
+                return value
+
+    def _is_cut(self, error: json.JSONDecodeError) -> bool:
+        """Whether a value may be whole with more text, so that nobody reads on after a real fault."""
+        return error.msg.startswith("Unterminated") or error.pos > len(self._text) - _LITERAL
+
+    def _expect(self, signs: str) -> str:
+        """Take one of the signs; a closing bracket is only looked at."""
+        found = self._look()
+        if not found or found not in signs:
+            raise self._error(f"expected {' or '.join(signs)}")
+        self._at += found != "]"
+        return found
+
+    def _look(self) -> str:
+        """The next sign that is no blank, not taken; "" at the end."""
+        while True:
+            rest = self._text[self._at : self._at + 1]
+            if rest and not rest.isspace():
+                return rest
+            self._at += len(rest)
+            if not rest and not self._more():
+                return ""
+
+    def _more(self) -> bool:
+        piece = self._file.read(_BYTES)
+        if piece:
+            self._text, self._at = self._text[self._at :] + piece, 0
+        return bool(piece)
+
+    def _error(self, what: str) -> json.JSONDecodeError:
+        return json.JSONDecodeError(what, self._text, self._at)
+
+
+def _read_csv(path: Path, columns: Columns | None) -> Iterator[tuple[list[RawRow], int]]:
+    csv.field_size_limit(_CELL)
+    with open(path, "rb") as file, io.TextIOWrapper(file, "utf-8-sig", newline="") as text:
+        rows = csv.DictReader(text, strict=True)
+        try:
+            _check_columns(path, list(rows.fieldnames or ()), columns)
+            while chunk := list(islice(rows, _ROWS)):
+                yield [(json.dumps(row), row) for row in chunk], file.tell()
+        except UnicodeDecodeError as error:
+            raise UserError(f"{path}: not UTF-8 ({error.reason}); {_AGAIN}") from error
+        except csv.Error as error:
+            raise UserError(f"{path}, after line {rows.line_num}: not CSV ({error}); {_AGAIN}") from error
+
+
+def _read_parquet(path: Path, columns: Columns | None) -> Iterator[tuple[list[RawRow], int]]:
+    import pyarrow  # type: ignore[import-untyped]
+    import pyarrow.parquet  # type: ignore[import-untyped]
+
+    size, done = path.stat().st_size, 0
+    try:
+        with pyarrow.parquet.ParquetFile(path) as file:
+            names = file.schema_arrow.names
+            _check_columns(path, names, columns)
+            for batch in file.iter_batches(_ROWS, columns=_wanted(names, columns)):
+                done += batch.num_rows
+                # a date or a number of another kind has no JSON; what it says will do for a reject
+                rows = [(json.dumps(row, default=str), row) for row in batch.to_pylist()]
+                yield rows, size * done // file.metadata.num_rows
+    except (pyarrow.ArrowException, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: not a Parquet file that can be read ({error}); {_AGAIN}") from error
+
+
+def _check_columns(path: Path, found: list[str], columns: Columns | None) -> None:
+    missing = sorted(set(columns.values()) - set(found)) if columns and found else []
+    if missing:
+        raise UserError(
+            f"{path}: has no column {', '.join(missing)}, it has {', '.join(found)}; "
+            "mend prepare.columns in params.yaml"
+        )
+
+
+def _wanted(found: list[str], columns: Columns | None) -> list[str]:
+    names = set(columns.values()) if columns else {name for shape in SHAPES for name in shape}
+    return [name for name in found if name in names]
+
+
+_READERS: dict[str, Callable[[Path, Columns | None], Iterator[tuple[list[RawRow], int]]]] = {
+    ".jsonl": _read_jsonl,
+    ".json": _read_json,
+    ".csv": _read_csv,
+    ".parquet": _read_parquet,
+}

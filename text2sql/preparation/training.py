@@ -1,0 +1,127 @@
+"""All files of a folder, checked and written as one file of training rows and one of rejects."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import chain, repeat
+from pathlib import Path
+from typing import Literal, TypeVar
+
+from text2sql.preparation.checks import Checked, Checker, SqlCheck
+from text2sql.preparation.sources import Columns, find_files, read_chunks
+from text2sql.progress import Progress
+
+Item = TypeVar("Item")
+Executor = Literal["local", "ray"]
+"""Where rows are checked: in this process, or on a Ray cluster."""
+
+_KIB = 1024
+
+
+@dataclass(slots=True)
+class Counts:
+    """Rows by what became of them; usable rows beyond the limit are not kept."""
+
+    usable_by_source: Counter[str] = field(default_factory=Counter)
+    kept_by_source: Counter[str] = field(default_factory=Counter)
+    rejected_by_source: Counter[str] = field(default_factory=Counter)
+    rejected_by_reason: Counter[str] = field(default_factory=Counter)
+
+
+def prepare_training(
+    raw: Path,
+    output: Path,
+    limit: int | None,
+    sql_check: SqlCheck,
+    columns: Columns | None = None,
+    executor: Executor = "local",
+) -> Counts:
+    """Write train.jsonl (TrainingRow) and rejected.jsonl into the folder `output`, in the order of `raw`.
+
+    At most `limit` usable rows stay, evenly spaced. Memory does not grow with the number of rows; the
+    disk holds the usable rows twice for a while. A run that is killed starts anew: two million rows take
+    a minute or two. UserError: a file of `raw` cannot be read.
+    """
+    files = find_files(raw)
+    counts, usable = Counts(), output / "usable.jsonl"
+    with (
+        open(usable, "w", encoding="utf-8", newline="\n") as good,
+        open(output / "rejected.jsonl", "w", encoding="utf-8", newline="\n") as bad,
+    ):
+        for checked in _watched(_check(files, sql_check, columns, executor), files):
+            good.writelines(f"{line}\n" for line in checked.kept)
+            bad.writelines(f"{line}\n" for line in checked.rejected)
+            _count(counts, checked)
+    _thin(usable, output / "train.jsonl", limit, counts)
+    return counts
+
+
+def evenly_spaced(items: Iterable[Item], count: int, limit: int | None) -> Iterator[Item]:
+    """At most `limit` of `count` items, evenly spread, in order; None keeps all.
+
+    A source's share stays its share; one with fewer than count/limit rows may lose all.
+    """
+    if limit is None or limit >= count:
+        yield from items
+        return
+    wanted = (number * count // limit for number in range(limit))
+    following = next(wanted, None)
+    for at, item in enumerate(items):
+        if at == following:
+            yield item
+            following = next(wanted, None)
+            if following is None:
+                return
+
+
+def _check(
+    files: Sequence[Path], sql_check: SqlCheck, columns: Columns | None, executor: Executor
+) -> Iterator[Checked]:
+    if executor == "ray":
+        from text2sql.preparation.ray_checks import check_on_ray
+
+        yield from check_on_ray(files, sql_check, columns)
+        return
+    with Checker(sql_check, columns) as checker:
+        for path in files:
+            yield from map(checker.check_chunk, read_chunks(path, columns))
+
+
+def _watched(chunks: Iterable[Checked], files: Sequence[Path]) -> Iterator[Checked]:
+    """Say on stderr how much of the files is done."""
+    sizes = {path.stem: path.stat().st_size for path in files}
+    before = dict(zip(sizes, _sums_before(sizes.values()), strict=True))
+    progress = Progress(sum(sizes.values()) // _KIB, "KiB", "prepare")
+    for checked in chunks:
+        yield checked
+        progress.advance((before[checked.source] + checked.position) // _KIB - progress.done)
+
+
+def _sums_before(sizes: Iterable[int]) -> Iterator[int]:
+    total = 0
+    for size in sizes:
+        yield total
+        total += size
+
+
+def _count(counts: Counts, checked: Checked) -> None:
+    counts.usable_by_source[checked.source] += len(checked.kept)
+    counts.rejected_by_source[checked.source] += len(checked.rejected)
+    counts.rejected_by_reason += checked.reasons
+
+
+def _thin(usable: Path, train: Path, limit: int | None, counts: Counts) -> None:
+    """Move the rows that stay from the file `usable`, which goes, to the file `train`."""
+    by_source = counts.usable_by_source
+    sources = chain.from_iterable(repeat(source, rows) for source, rows in by_source.items())
+    with (
+        open(usable, encoding="utf-8", newline="\n") as good,
+        open(train, "w", encoding="utf-8", newline="\n") as kept,
+    ):
+        lines = zip(good, sources, strict=True)
+        for line, source in evenly_spaced(lines, by_source.total(), limit):
+            kept.write(line)
+            counts.kept_by_source[source] += 1
+    usable.unlink()

@@ -1,0 +1,183 @@
+"""The back end `openai`: a language model writes the CREATE TABLE text, SQLite and the prose judge it.
+
+Each answer is executed and compared with the prose. What falls short goes back with the very
+complaints, `max_repairs` times at most; then the rules take over, and the conversion says so. Faults
+of the endpoint never lead to the rules: they end the run, which goes on where it stopped.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+from text2sql.schema.answers import Answer, AnswerJournal
+from text2sql.schema.check import complaints
+from text2sql.schema.convert import Conversion, Source, told_schema, written
+from text2sql.schema.ddl import Values
+from text2sql.schema.endpoint import Client, Endpoint, Message, Refused, Spending, Stopped
+from text2sql.schema.model import Schema
+from text2sql.workstore import locked
+
+JOURNAL = "answers.jsonl"
+
+_SYSTEM = (
+    "You turn descriptions of databases into SQLite schemas. "
+    "You answer with CREATE TABLE statements in one ```sql block and with nothing else."
+)
+_TASK = """Write a CREATE TABLE statement for each table of this database.
+
+{prose}
+
+- Every table and every column that is named above, spelled as above, in the same order; no others.
+- Double quotes around a name only where SQLite needs them: reserved words, digits first, blanks, signs.
+- A fitting SQLite type for each column.
+- The primary and foreign keys that are told above, and no others.
+- No table whose name begins with sqlite_: SQLite makes those itself.
+- {values}"""
+_VALUES: dict[Values, str] = {
+    "none": "No INSERT statements and no example values.",
+    "comment": "Each column on a line of its own; the values that it is said to contain stand behind it in a "
+    "comment, after the comma: -- e.g. 1, 'b'",
+    "insert": "After each table an INSERT with the values that its columns are said to contain, else NULL.",
+}
+_REPAIR = "SQLite and the description say otherwise:\n{complaints}\nWrite all statements again, mended."
+
+_STATEMENT = re.compile(  # where one begins: on a line of its own, or behind another or a fence
+    r"""(?: ^ | (?<=;) | ```\w* ) [ \t]*
+        ( CREATE \s+ (?:TEMP(?:ORARY)?\s+)? TABLE \s+ (?:IF\s+NOT\s+EXISTS\s+)?
+          (?: "(?:[^"]|"")+" | `(?:[^`]|``)+` | \[[^\]]+\] | [\w$.]+ ) \s* \(
+        | INSERT \s+ INTO \b )""",
+    re.VERBOSE | re.IGNORECASE | re.MULTILINE,
+)
+_TOKEN = re.compile(
+    r"""(?P<end> ; | ``` )
+      | '(?:[^']|'')*' | "(?:[^"]|"")*" | `(?:[^`]|``)*` | \[[^\]\n]*\]
+      | --[^\n]* | /\*.*?(?:\*/|\Z) | [^;'"`\[/-]+ | .""",
+    re.VERBOSE | re.DOTALL,
+)
+
+
+class OpenAIBackend:
+    """Asks the model of `endpoint`; its answers are kept in the folder `work`, which it locks.
+
+    `values` says how value hints are to be written (see `write_ddl`). After a run `spending` is what
+    all answers in `work` took, those of earlier runs included.
+    """
+
+    def __init__(self, endpoint: Endpoint, values: Values, max_repairs: int, work: Path) -> None:
+        self._endpoint, self._values, self._max_repairs, self._work = endpoint, values, max_repairs, work
+        self.spending = Spending(0, 0, 0, 0.0)
+
+    def key(self, source: Source) -> str:
+        """The prose: two databases never share it, for it begins with the database id."""
+        return source.prose
+
+    def convert_all(self, sources: Sequence[Source]) -> Iterator[tuple[Source, Conversion]]:
+        """Yield each source with its conversion as it is done.
+
+        At an error nothing more is sent, and the answers on their way are waited for and kept.
+        UserError: prose does not fit (before anything is sent), the endpoint or the disk fails, the
+        spending cap is reached, or every request was refused.
+        """
+        schemas = [(source, told_schema(source)) for source in sources]
+        with self._client() as (runner, client):
+            tasks = {runner.get_loop().create_task(self._convert(client, *told)) for told in schemas}
+            try:
+                waiting = tasks
+                while waiting:
+                    done, waiting = runner.run(asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED))
+                    for task in done:
+                        if not isinstance(task.exception(), Stopped):  # the error behind it comes as well
+                            yield task.result()
+                client.check_taken()
+            except Exception:
+                client.stop()
+                raise
+            except BaseException:  # Ctrl-C, or nobody wants the rest: what is on its way is given up
+                for task in tasks:
+                    task.cancel()
+                raise
+            finally:
+                runner.run(_settled(tasks))
+
+    @contextmanager
+    def _client(self) -> Iterator[tuple[asyncio.Runner, Client]]:
+        self._work.mkdir(parents=True, exist_ok=True)
+        with locked(self._work), asyncio.Runner() as runner:
+            client = Client(self._endpoint, AnswerJournal(self._work / JOURNAL))
+            try:
+                yield runner, client
+            finally:
+                self.spending = client.spending()
+                runner.run(client.close())
+
+    async def _convert(self, client: Client, source: Source, schema: Schema) -> tuple[Source, Conversion]:
+        messages, why = self._first_messages(source), ""
+        for attempt in range(1, self._max_repairs + 2):
+            try:
+                answer = await client.ask(messages)
+            except Refused as refusal:
+                return source, self._by_rules(schema, attempt, f"the endpoint refuses: {refusal}")
+            ddl = extract_ddl(answer.text)
+            found = complaints(ddl, schema, self._values != "none")
+            if not found:
+                return source, Conversion(ddl, "openai", attempt, ())
+            messages = [*messages, *_repair_messages(answer, found)]
+            why = _summary(answer, found)
+        return source, self._by_rules(schema, attempt + 1, f"answer {attempt} falls short: {why}")
+
+    def _by_rules(self, schema: Schema, attempts: int, why: str) -> Conversion:
+        conversion = written(schema, "rules", self._values, attempts)
+        taken = f"converted by rules, not by {self._endpoint.model}: {why}"
+        return replace(conversion, problems=(taken, *conversion.problems))
+
+    def _first_messages(self, source: Source) -> list[Message]:
+        task = _TASK.format(prose=source.prose, values=_VALUES[self._values])
+        return [{"role": "system", "content": _SYSTEM}, {"role": "user", "content": task}]
+
+
+def extract_ddl(raw: str) -> str:
+    """The CREATE TABLE and INSERT statements in what a model said, one after another; "" if there are none.
+
+    Thoughts, fences, prose and all other statements are left out; the statements stay as they were
+    written. Not covered: prose that goes on in the line where a statement without semicolon ends.
+    """
+    text = raw.rpartition("</think>")[2].partition("<think>")[0]
+    statements, at = [], 0
+    while begin := _STATEMENT.search(text, at):
+        at = _end(text, begin.start(1))
+        statements.append(_closed(text[begin.start(1) : at].strip()))
+    return "\n".join(statements)
+
+
+def _end(text: str, start: int) -> int:
+    """Where the statement that begins at `start` ends: before its semicolon, a fence or the end."""
+    tokens = _TOKEN.finditer(text, start)
+    return next((token.start() for token in tokens if token["end"]), len(text))
+
+
+def _closed(statement: str) -> str:
+    """The statement with its semicolon, on a new line where a comment would swallow it."""
+    return f"{statement}\n;" if "--" in statement.rpartition("\n")[2] else f"{statement};"
+
+
+def _repair_messages(answer: Answer, found: Sequence[str]) -> tuple[Message, Message]:
+    listed = "\n".join(f"- {complaint}" for complaint in found)
+    return (
+        {"role": "assistant", "content": answer.text},
+        {"role": "user", "content": _REPAIR.format(complaints=listed)},
+    )
+
+
+def _summary(answer: Answer, found: Sequence[str]) -> str:
+    more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
+    cut = f"; it was cut off after {answer.tokens_out} tokens" if answer.finish == "length" else ""
+    return f"{found[0]}{more}{cut}"
+
+
+async def _settled(tasks: Iterable[asyncio.Task[tuple[Source, Conversion]]]) -> None:
+    await asyncio.gather(*tasks, return_exceptions=True)
