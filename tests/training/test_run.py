@@ -175,11 +175,11 @@ def test_a_trainer_that_fails_shows_the_end_of_its_log(place: Path) -> None:
 
 
 def _install_trainer(place: Path, monkeypatch: pytest.MonkeyPatch, script: str) -> None:
-    program = place / "bin" / "llamafactory-cli"
+    program = place / "bin" / "python"
     program.parent.mkdir()
     program.write_text(f"#!/bin/sh\n{script}\n")
     program.chmod(0o755)
-    monkeypatch.setattr(sys, "executable", str(program.parent / "python"))
+    monkeypatch.setattr(sys, "executable", str(program))
 
 
 def test_a_trainer_that_ends_well_without_weights_has_failed(
@@ -200,7 +200,7 @@ def test_a_trainer_killed_from_outside_is_an_error(place: Path, monkeypatch: pyt
 def test_a_missing_trainer_is_an_error_with_the_command_that_installs_it(
     place: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sys, "executable", str(place / "nowhere" / "python"))
+    monkeypatch.setattr(launching.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(UserError, match="make setup"):
         _train_here(RECIPE)
 
