@@ -1,4 +1,4 @@
-"""Training on several ranks for real: DeepSpeed and torchrun on two CPU processes, and what kills do to them."""
+"""Training on several ranks for real: DeepSpeed and torchrun on two CPU processes, and kills of them."""
 
 from __future__ import annotations
 

@@ -197,6 +197,45 @@ def test_a_trainer_killed_from_outside_is_an_error(place: Path, monkeypatch: pyt
         _train_here(RECIPE)
 
 
+def test_a_loss_that_is_no_number_stops_the_run_and_tells_step_and_batch(place: Path) -> None:
+    wild = replace(RECIPE, learning_rate=1.0e30, scheduler="constant", warmup_ratio=0.0)
+    sentence = r"test: the loss is nan at step 2, batch 1 of rank 0, whose first row begins '.*CREATE TABLE"
+    with pytest.raises(UserError, match=sentence + r"[\s\S]*dvc repro"):
+        _train_here(wild)
+    assert not Path("output").exists()
+
+
+def test_checkpoints_come_by_the_clock_too_but_only_at_log_lines(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(running, "_collect", lambda *_: sys.exit("stopped"))
+    with pytest.raises(SystemExit):
+        _train_here(replace(RECIPE, max_steps=7, save_steps=60, save_minutes=1.0e-6))
+    kept = sorted(folder.name for folder in place.glob("work/train/*/run/checkpoint-*"))
+    assert kept == ["checkpoint-6", "checkpoint-7"]  # 2 and 4 have made room, 7 is the end
+
+
+def test_tokens_a_second_are_written_at_every_log_line(place: Path) -> None:
+    _train_here(replace(RECIPE, max_steps=4))
+    (file,) = place.glob("work/train/*/throughput.jsonl")
+    lines = [json.loads(line) for line in file.read_text().splitlines()]
+    assert [line["step"] for line in lines] == [2, 4]
+    assert all(line["tokens_per_s"] > 0 and "mfu" not in line for line in lines)  # no peak of a CPU is known
+
+
+def test_a_row_longer_than_the_cutoff_is_left_out_and_named(
+    place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = [_turn(number) for number in range(12)]
+    rows[5]["instruction"] *= 20
+    Path("dataset").unlink()
+    write_dataset(rows, Path("dataset"))
+    _train_here(replace(RECIPE, max_steps=2))
+    assert "test: 1 of 12 rows are longer than cutoff_len 256" in capsys.readouterr().err
+    (trained_on,) = place.glob("work/train/*/dataset/sft.json")
+    assert json.loads(trained_on.read_text()) == [*rows[:5], *rows[6:]]
+
+
 def test_a_missing_trainer_is_an_error_with_the_command_that_installs_it(
     place: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

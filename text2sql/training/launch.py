@@ -46,7 +46,7 @@ def run_ranks(recipe: Recipe, folder: Path, nodes: Nodes, label: str) -> int:
     with open(folder / f"train{nodes.rank or ''}.log", "ab") as log:
         process = subprocess.Popen(
             command(recipe, folder / "config.yaml", nodes),
-            env=os.environ | _environment(recipe),
+            env=os.environ | environment(recipe),
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
@@ -81,7 +81,8 @@ def _torchrun(recipe: Recipe, nodes: Nodes) -> list[str]:
     return ["-m", "torch.distributed.run", f"--nproc-per-node={recipe.ranks}", *place]
 
 
-def _environment(recipe: Recipe) -> dict[str, str]:
+def environment(recipe: Recipe) -> dict[str, str]:
+    """What the ranks' environment has beside this process's."""
     paths = [str(_CHECKOUT), os.environ.get("PYTHONPATH", "")]
     settings = {
         "PYTHONPATH": os.pathsep.join(filter(None, paths)),  # the worker is this checkout's

@@ -49,8 +49,8 @@ def train(recipe: Recipe, base: Path, dataset: Path, output: Path, loss: Path, l
     the outputs. UserError: the machine cannot do it, the trainer fails, or ends well without weights.
     """
     nodes = Nodes.from_environment()
-    lengths = measure(base, dataset, recipe.cutoff_len)
     base_hash = hash_path(base)
+    lengths = measure(base, dataset, recipe.cutoff_len)
     work = WorkStore.from_environment().open("train", _key(recipe, base_hash, dataset, lengths, nodes))
     if nodes.rank > 0:
         _join(recipe, base, lengths, work, nodes, label)
