@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from text2sql.commands.evaluate import evaluate
+from text2sql.commands.merge import merge
 from text2sql.records import UserError
 
 
@@ -32,6 +33,7 @@ def main() -> None:
 
 
 main.add_command(evaluate)
+main.add_command(merge)
 
 if __name__ == "__main__":
     main()
