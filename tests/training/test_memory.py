@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from stages._params import load_params
+from stages._train import recipe_from
 from tests.tiny import tiny_qwen3
 from text2sql.records import UserError
 from text2sql.training.memory import Model, estimate, read_model, trainable
@@ -29,6 +31,17 @@ RECIPE = Recipe(
     logging_steps=1,
     save_steps=1,
     threads=1,
+)
+# Qwen3-1.7B's config.json: 28 layers of width 2048, 16 query and 8 key heads of 128, tied embeddings.
+WIDTHS = {"q_proj": (2048, 2048), "k_proj": (2048, 1024), "v_proj": (2048, 1024), "o_proj": (2048, 2048)}
+WIDTHS |= {"gate_proj": (2048, 6144), "up_proj": (2048, 6144), "down_proj": (6144, 2048)}
+QWEN3 = Model(
+    parameters=151_936 * 2048 + 2048 + 28 * (sum(a * b for a, b in WIDTHS.values()) + 2 * 2048 + 2 * 128),
+    layers=28,
+    hidden=2048,
+    intermediate=6144,
+    vocabulary=151_936,
+    linear=tuple((name, sum(sides)) for name, sides in WIDTHS.items()) * 28,
 )
 LORA = Lora(2, 4, ("q_proj", "v_proj"))  # trains 2 * (20 + 15) = 70 weights
 Z2, Z3, Z3_OFFLOAD = (ROOT / "configs" / "deepspeed" / f"{n}.json" for n in ("z2", "z3", "z3_offload"))
@@ -76,6 +89,19 @@ def test_checkpointing_keeps_layer_inputs_and_fused_loss_no_logits() -> None:
     need = estimate(replace(RECIPE, gradient_checkpointing=True, fused_loss=True), MODEL, 10, 1)
     assert need.activations == (2 * 2 * 10 + 330) * 20
     assert need.logits == 0
+
+
+@pytest.mark.parametrize("section", ["train_lora32", "train_lora128", "train_full"])
+def test_the_references_arms_fit_the_gpus_of_24_gb_on_which_they_were_trained(section: str) -> None:
+    params = load_params(ROOT / "profiles" / "qwen3-1.7b-reference.yaml")
+    recipe = recipe_from(params.training, getattr(params, section))
+    need = estimate(recipe, QWEN3, recipe.cutoff_len, 1)
+    assert 0.4 * 24e9 < need.total < 0.95 * 24e9
+
+
+def test_full_training_without_zero_or_megatron_does_not_fit_them() -> None:
+    need = estimate(RECIPE, QWEN3, 100, 1)
+    assert need.weights + need.gradients + need.optimizer == 16 * QWEN3.parameters > 24e9
 
 
 def test_all_means_every_linear_layer() -> None:
