@@ -3,10 +3,13 @@
 import json
 import os
 import random
+import resource
+import shutil
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -83,12 +86,16 @@ def _train_here(recipe: Recipe) -> None:
     train(recipe, Path("base"), Path("dataset"), Path("output"), Path("loss.csv"), "test")
 
 
-def _start(place: Path, recipe: Recipe) -> subprocess.Popen[bytes]:
+def _start(
+    place: Path, recipe: Recipe, preexec_fn: Callable[[], None] | None = None
+) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, "-c", _TRAIN, json.dumps(asdict(recipe))],
         cwd=place,
         env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])},
-        stderr=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=preexec_fn,
     )
 
 
@@ -203,6 +210,26 @@ def test_a_loss_that_is_no_number_stops_the_run_and_tells_step_and_batch(place: 
     with pytest.raises(UserError, match=sentence + r"[\s\S]*dvc repro"):
         _train_here(wild)
     assert not Path("output").exists()
+
+
+def _small_files_only() -> None:
+    resource.setrlimit(resource.RLIMIT_FSIZE, (80_000, 80_000))  # the weights take more, the logs less
+
+
+def test_a_disk_that_cannot_take_a_checkpoint_ends_the_run_and_the_next_one_resumes_or_begins_again(
+    place: Path,
+) -> None:
+    recipe = replace(RECIPE, max_steps=8, lora=None)
+    failed = _start(place, recipe, preexec_fn=_small_files_only)
+    _, error = failed.communicate()
+    assert failed.returncode != 0
+    assert "test: the trainer ended with status 1" in error and "File too large" in error
+    assert not (place / "output").exists()
+    _train_here(recipe)
+    resumed = Path("loss.csv").read_text(), hash_path("output")
+    shutil.rmtree(place / "work")
+    _train_here(recipe)
+    assert (Path("loss.csv").read_text(), hash_path("output")) == resumed
 
 
 def test_checkpoints_come_by_the_clock_too_but_only_at_log_lines(
