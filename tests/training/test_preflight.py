@@ -118,6 +118,19 @@ def test_eight_bit_moments_cannot_be_offloaded(base: Path, monkeypatch: pytest.M
         refuse_impossible(replace(RECIPE, optimizer="adamw_8bit", deepspeed=offload), base, 100, Nodes())
 
 
+def test_the_lock_of_a_killed_compilation_is_named(
+    base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lock = tmp_path / "cpu_adam" / "lock"
+    lock.parent.mkdir()
+    lock.touch()
+    monkeypatch.setenv("TORCH_EXTENSIONS_DIR", str(tmp_path))
+    _gpus(monkeypatch)
+    zero = replace(ON_CPU, deepspeed=ROOT / "configs" / "deepspeed" / "z2.json")
+    refuse_impossible(zero, base, 100, Nodes())
+    assert f"{lock}: the run waits for this" in capsys.readouterr().err
+
+
 def test_too_little_memory_is_refused_with_the_estimate_and_what_would_help(
     base: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

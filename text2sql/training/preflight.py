@@ -6,6 +6,7 @@ import importlib.metadata
 import importlib.util
 import os
 import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,6 +33,8 @@ def refuse_impossible(recipe: Recipe, base: Path, longest: int, nodes: Nodes) ->
 
     `longest` is the number of tokens of the longest row. Memory is an estimate, see `memory.estimate`.
     """
+    if recipe.deepspeed is not None:
+        _tell_of_locks()
     gpus = visible_gpus()
     for fault in (*_missing_gpus(recipe, gpus), *_missing_packages(recipe)):
         raise UserError(fault)
@@ -123,6 +126,14 @@ def _wrong_mcore_adapter() -> Iterator[str]:
             f"the mcore_adapter installed here ({spec.origin}) is not ROLL's but the package index's, "
             f"which is somebody else's: `pip uninstall mcore-adapter`, then {_INSTALL}"
         )
+
+
+def _tell_of_locks() -> None:
+    """Name the locks of DeepSpeed's compiler: a killed run leaves one, and later runs wait in silence."""
+    cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    root = Path(os.environ.get("TORCH_EXTENSIONS_DIR") or Path(cache) / "torch_extensions")
+    for lock in sorted([*root.glob("*/lock"), *root.glob("*/*/lock")]):
+        print(f"{lock}: the run waits for this; if no other run is compiling, rm it", file=sys.stderr)
 
 
 def _offloads(recipe: Recipe) -> bool:
