@@ -48,6 +48,8 @@ class TinyModel(Section):
     kv_heads: Positive
     learning_rate: Rate
     max_steps: Positive
+    global_batch: Positive
+    device_batch: Positive
 
 
 class FetchModel(Section):
@@ -141,37 +143,67 @@ class Training(Section):
 
     template: str
     cutoff_len: Positive
-    global_batch: Positive
-    device_batch: Positive
-    optimizer: Literal["adamw", "muon"]
+    optimizer: Literal["adamw", "adamw_8bit", "muon"]
     scheduler: Literal["cosine", "cosine_with_min_lr", "linear", "constant"]
+    min_learning_rate: Rate | None
     warmup_ratio: Fraction
     weight_decay: Annotated[float, Field(ge=0)]
     precision: Literal["fp32", "bf16"]
+    attention: Literal["auto", "sdpa", "fa2"]
+    packing: bool
+    fused_loss: bool
+    gradient_checkpointing: bool
     seed: int
     logging_steps: Positive
     save_steps: Positive
+    save_minutes: Annotated[float, Field(gt=0)] | None
     threads: Positive
 
     @model_validator(mode="after")
-    def _sizes_divide(self) -> Training:
-        if self.global_batch % self.device_batch:
-            raise ValueError(f"global_batch must be a multiple of device_batch ({self.device_batch})")
+    def _saves_when_it_logs(self) -> Training:
         if self.save_steps % self.logging_steps:
             # a checkpoint between two log lines would lose the running mean of the loss
             raise ValueError(f"save_steps must be a multiple of logging_steps ({self.logging_steps})")
         return self
 
 
-class FullArm(Section):
-    """Full fine-tuning."""
+class TrainedArm(Section):
+    """What every trained arm has of its own: how far it trains, and on what ranks."""
 
     enabled: bool
     learning_rate: Rate
-    max_steps: Positive
+    max_steps: Positive | None
+    epochs: Annotated[float, Field(gt=0)] | None
+    global_batch: Positive
+    device_batch: Positive
+    ranks: Positive
+    deepspeed: Literal["z2", "z2_offload", "z3", "z3_offload"] | None
+
+    @model_validator(mode="after")
+    def _one_end_and_batches_that_divide(self) -> TrainedArm:
+        if (self.max_steps is None) == (self.epochs is None):
+            raise ValueError("give either max_steps or epochs, and null for the other")
+        if self.global_batch % self.device_batch:
+            raise ValueError(f"global_batch must be a multiple of device_batch ({self.device_batch})")
+        return self
 
 
-class LoraArm(FullArm):
+class MegatronSwitch(Section):
+    """Megatron in place of DeepSpeed, for full fine-tuning."""
+
+    enabled: bool
+    tensor_parallel: Positive
+    sequence_parallel: bool
+    distributed_optimizer: bool
+
+
+class FullArm(TrainedArm):
+    """Full fine-tuning; `deepspeed` counts where Megatron is off."""
+
+    megatron: MegatronSwitch
+
+
+class LoraArm(TrainedArm):
     """Fine-tuning of low-rank adapters."""
 
     rank: Positive

@@ -7,20 +7,33 @@ from pathlib import Path
 import click
 
 from stages._main import stage_main
-from stages._params import FullArm, LoraArm, Training, load_params
-from text2sql.training.recipe import Lora, Recipe
+from stages._params import FullArm, LoraArm, MegatronSwitch, TrainedArm, Training, load_params
+from text2sql.training.recipe import Lora, Megatron, Recipe
 from text2sql.training.run import train, write_loss
 
+DEEPSPEED = Path(__file__).resolve().parents[1] / "configs" / "deepspeed"
 
-def recipe_from(training: Training, arm: FullArm) -> Recipe:
-    """The recipe of one arm: what all arms share, and what is its own."""
+
+def recipe_from(training: Training, arm: TrainedArm) -> Recipe:
+    """The recipe of one arm: what all arms share, and what is its own. UserError: they exclude each other."""
     lora = Lora(arm.rank, arm.alpha, tuple(arm.targets)) if isinstance(arm, LoraArm) else None
+    megatron = _megatron(arm.megatron) if isinstance(arm, FullArm) else None
     return Recipe(
         **training.model_dump(),
         learning_rate=arm.learning_rate,
         max_steps=arm.max_steps,
+        epochs=arm.epochs,
+        global_batch=arm.global_batch,
+        device_batch=arm.device_batch,
+        ranks=arm.ranks,
+        deepspeed=DEEPSPEED / f"{arm.deepspeed}.json" if arm.deepspeed and not megatron else None,
+        megatron=megatron,
         lora=lora,
     )
+
+
+def _megatron(switch: MegatronSwitch) -> Megatron | None:
+    return Megatron(**switch.model_dump(exclude={"enabled"})) if switch.enabled else None
 
 
 def training_command(stage: str, section: str) -> click.Command:
@@ -34,7 +47,7 @@ def training_command(stage: str, section: str) -> click.Command:
     @stage_main
     def command(base: Path, dataset: Path, output: Path, loss: Path) -> None:
         params = load_params()
-        arm: FullArm = getattr(params, section)
+        arm: TrainedArm = getattr(params, section)
         if arm.enabled:
             train(recipe_from(params.training, arm), base, dataset, output, loss, stage)
         else:

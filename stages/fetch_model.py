@@ -34,10 +34,21 @@ def _embedded(params: Params, raw: Path, output: Path) -> None:
     tiny = params.fetch_model.tiny
     asked = [question["input"] for question in read_json(raw / "test.json")]
     shape = Shape(tiny.vocab_size, tiny.hidden_size, tiny.layers, tiny.heads, tiny.kv_heads)
-    shared = params.training.model_dump() | {"seed": tiny.seed}
-    recipe = Recipe(**shared, learning_rate=tiny.learning_rate, max_steps=tiny.max_steps)
     rows = base_rows(tiny.seed, tiny.rows, asked)
-    build_base_model(rows, shape, recipe, params.prompt.schema_types, output)
+    build_base_model(rows, shape, tiny_recipe(params), params.prompt.schema_types, output)
+
+
+def tiny_recipe(params: Params) -> Recipe:
+    """How the tiny model is trained: as all arms are, but for its own seed, rate, steps and batch."""
+    tiny = params.fetch_model.tiny
+    shared = params.training.model_dump() | {"seed": tiny.seed}
+    return Recipe(
+        **shared,
+        learning_rate=tiny.learning_rate,
+        max_steps=tiny.max_steps,
+        global_batch=tiny.global_batch,
+        device_batch=tiny.device_batch,
+    )
 
 
 def _from_package(params: Params, raw: Path, output: Path) -> None:

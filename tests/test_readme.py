@@ -73,6 +73,13 @@ def test_the_commands_on_data_work_as_they_are_written(
     assert result.exit_code == 0, result.output
 
 
+def test_the_command_that_merges_names_options_that_exist() -> None:
+    text = (ROOT / "docs" / "training.md").read_text(encoding="utf-8")
+    (command,) = re.findall(r"^text2sql (merge .*)$", text, re.MULTILINE)
+    options = cli.main.commands["merge"].params
+    assert set(re.findall(r"--\w+", command)) == {option.opts[0] for option in options}
+
+
 def test_a_stage_shows_its_description_and_its_data_but_not_its_code(tool: ModuleType) -> None:
     stage = {
         "desc": "Cleans",

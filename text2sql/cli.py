@@ -9,6 +9,7 @@ import click
 from text2sql.commands.convert_schema import convert_schema
 from text2sql.commands.dedupe import dedupe
 from text2sql.commands.evaluate import evaluate
+from text2sql.commands.merge import merge
 from text2sql.records import UserError
 
 
@@ -36,6 +37,7 @@ def main() -> None:
 main.add_command(convert_schema)
 main.add_command(dedupe)
 main.add_command(evaluate)
+main.add_command(merge)
 
 if __name__ == "__main__":
     main()

@@ -17,14 +17,15 @@ class Progress:
         self._start = time.monotonic()
         self._shown = float("-inf")
 
-    def advance(self, n: int = 1) -> None:
-        """Note that `n` more are done; prints seldom, but always at the end."""
+    def advance(self, n: int = 1, note: str = "") -> None:
+        """Count `n` more as done; prints seldom, but always at the end, with `note` behind the line."""
         self.done += n
         now = time.monotonic()
         pause = _TERMINAL_S if sys.stderr.isatty() else _LOG_S
         if self.done >= self.total or now - self._shown >= pause:
             self._shown = now
-            print(self._line(now - self._start), file=sys.stderr, flush=True)
+            line = self._line(now - self._start)
+            print(f"{line}; {note}" if note else line, file=sys.stderr, flush=True)
 
     def _line(self, elapsed: float) -> str:
         rate = (self.done - self._before) / max(elapsed, 1e-9)

@@ -1,5 +1,6 @@
 """The four training stages: what they hand to the library, and arms that are switched off."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,7 @@ from click.testing import CliRunner
 
 from stages import _train, train_full, train_lora, train_lora32, train_lora128
 from stages._params import load_params
-from text2sql.training.recipe import Lora
+from text2sql.training.recipe import Lora, Megatron
 
 ROOT = Path(__file__).parents[2]
 
@@ -47,6 +48,27 @@ def test_full_training_has_no_adapter_and_lora_has_its_own(place: Path) -> None:
     assert _train.recipe_from(params.training, params.train_lora32).lora == Lora(
         32, params.train_lora32.alpha, ("q_proj", "v_proj")
     )
+
+
+def test_deepspeed_is_a_file_of_this_checkout_wherever_the_stage_runs(place: Path) -> None:
+    _set(place, "lora", deepspeed="z3_offload")
+    params = load_params()
+    file = _train.recipe_from(params.training, params.lora).deepspeed
+    assert file == ROOT / "configs" / "deepspeed" / "z3_offload.json"
+    assert json.loads(file.read_text())["zero_optimization"]["stage"] == 3
+
+
+def test_deepspeed_counts_where_megatron_is_off(place: Path) -> None:
+    megatron = {"tensor_parallel": 2, "sequence_parallel": True, "distributed_optimizer": True}
+    _set(place, "train_full", deepspeed="z2", ranks=2, megatron={"enabled": True, **megatron})
+    params = load_params()
+    with_megatron = _train.recipe_from(params.training, params.train_full)
+    assert (with_megatron.deepspeed, with_megatron.megatron) == (None, Megatron(**megatron))
+    _set(place, "train_full", megatron={"enabled": False, **megatron})
+    params = load_params()
+    without = _train.recipe_from(params.training, params.train_full)
+    assert without.megatron is None
+    assert without.deepspeed is not None and without.deepspeed.name == "z2.json"
 
 
 @pytest.mark.parametrize(

@@ -38,5 +38,12 @@ def test_a_checkpoint_that_tells_another_step_is_torn(tmp_path: Path) -> None:
     assert newest_checkpoint(tmp_path) is None
 
 
+def test_a_checkpoint_of_two_ranks_needs_what_both_leave(tmp_path: Path) -> None:
+    whole, torn = _checkpoint(tmp_path, 10), _checkpoint(tmp_path, 20)
+    for file in (whole / "rng_state_0.pth", whole / "rng_state_1.pth", torn / "rng_state_0.pth"):
+        file.touch()
+    assert newest_checkpoint(tmp_path, ranks=2) == whole
+
+
 def test_a_run_that_never_began_has_no_checkpoint(tmp_path: Path) -> None:
     assert newest_checkpoint(tmp_path / "run") is None

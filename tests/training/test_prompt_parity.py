@@ -15,6 +15,7 @@ from text2sql.inference.transformers_engine import TransformersEngine
 from text2sql.inference.weights import Weights
 from text2sql.prompts import messages, schema_text
 from text2sql.training.dataset import turn, write_dataset
+from text2sql.training.lengths import row_lengths
 from text2sql.training.recipe import Lora, Recipe, llamafactory_config
 
 RECIPE = Recipe(
@@ -97,6 +98,12 @@ def test_the_loss_falls_on_the_answer_and_the_end_of_the_turn_only(base: Path, t
         assert row["labels"][masked:] == row["input_ids"][masked:]
         answer = tokenizer.decode(row["labels"][masked:], skip_special_tokens=False)
         assert answer == f"{sql}<|im_end|>\n"
+
+
+def test_a_row_has_the_length_that_decides_whether_it_is_too_long(base: Path, tmp_path: Path) -> None:
+    rows, _ = trained_on(base, tmp_path / "data", RECIPE)
+    written = json.loads((tmp_path / "data" / "sft.json").read_text(encoding="utf-8"))
+    assert row_lengths(base, written, enough=0) == [len(row["input_ids"]) for row in rows]
 
 
 def test_the_prompt_ends_in_an_empty_thought(base: Path, tmp_path: Path) -> None:

@@ -3,10 +3,13 @@
 import json
 import os
 import random
+import resource
+import shutil
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -83,12 +86,16 @@ def _train_here(recipe: Recipe) -> None:
     train(recipe, Path("base"), Path("dataset"), Path("output"), Path("loss.csv"), "test")
 
 
-def _start(place: Path, recipe: Recipe) -> subprocess.Popen[bytes]:
+def _start(
+    place: Path, recipe: Recipe, preexec_fn: Callable[[], None] | None = None
+) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, "-c", _TRAIN, json.dumps(asdict(recipe))],
         cwd=place,
         env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])},
-        stderr=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=preexec_fn,
     )
 
 
@@ -175,11 +182,11 @@ def test_a_trainer_that_fails_shows_the_end_of_its_log(place: Path) -> None:
 
 
 def _install_trainer(place: Path, monkeypatch: pytest.MonkeyPatch, script: str) -> None:
-    program = place / "bin" / "llamafactory-cli"
+    program = place / "bin" / "python"
     program.parent.mkdir()
     program.write_text(f"#!/bin/sh\n{script}\n")
     program.chmod(0o755)
-    monkeypatch.setattr(sys, "executable", str(program.parent / "python"))
+    monkeypatch.setattr(sys, "executable", str(program))
 
 
 def test_a_trainer_that_ends_well_without_weights_has_failed(
@@ -197,10 +204,69 @@ def test_a_trainer_killed_from_outside_is_an_error(place: Path, monkeypatch: pyt
         _train_here(RECIPE)
 
 
+def test_a_loss_that_is_no_number_stops_the_run_and_tells_step_and_batch(place: Path) -> None:
+    wild = replace(RECIPE, learning_rate=1.0e30, scheduler="constant", warmup_ratio=0.0)
+    sentence = r"test: the loss is nan at step 2, batch 1 of rank 0, whose first row begins '.*CREATE TABLE"
+    with pytest.raises(UserError, match=sentence + r"[\s\S]*dvc repro"):
+        _train_here(wild)
+    assert not Path("output").exists()
+
+
+def _small_files_only() -> None:
+    resource.setrlimit(resource.RLIMIT_FSIZE, (80_000, 80_000))  # the weights take more, the logs less
+
+
+def test_a_disk_that_cannot_take_a_checkpoint_ends_the_run_and_the_next_one_resumes_or_begins_again(
+    place: Path,
+) -> None:
+    recipe = replace(RECIPE, max_steps=8, lora=None)
+    failed = _start(place, recipe, preexec_fn=_small_files_only)
+    _, error = failed.communicate()
+    assert failed.returncode != 0
+    assert "test: the trainer ended with status 1" in error and "File too large" in error
+    assert not (place / "output").exists()
+    _train_here(recipe)
+    resumed = Path("loss.csv").read_text(), hash_path("output")
+    shutil.rmtree(place / "work")
+    _train_here(recipe)
+    assert (Path("loss.csv").read_text(), hash_path("output")) == resumed
+
+
+def test_checkpoints_come_by_the_clock_too_but_only_at_log_lines(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(running, "_collect", lambda *_: sys.exit("stopped"))
+    with pytest.raises(SystemExit):
+        _train_here(replace(RECIPE, max_steps=7, save_steps=60, save_minutes=1.0e-6))
+    kept = sorted(folder.name for folder in place.glob("work/train/*/run/checkpoint-*"))
+    assert kept == ["checkpoint-6", "checkpoint-7"]  # 2 and 4 have made room, 7 is the end
+
+
+def test_tokens_a_second_are_written_at_every_log_line(place: Path) -> None:
+    _train_here(replace(RECIPE, max_steps=4))
+    (file,) = place.glob("work/train/*/throughput.jsonl")
+    lines = [json.loads(line) for line in file.read_text().splitlines()]
+    assert [line["step"] for line in lines] == [2, 4]
+    assert all(line["tokens_per_s"] > 0 and "mfu" not in line for line in lines)  # no peak of a CPU is known
+
+
+def test_a_row_longer_than_the_cutoff_is_left_out_and_named(
+    place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = [_turn(number) for number in range(12)]
+    rows[5]["instruction"] *= 20
+    Path("dataset").unlink()
+    write_dataset(rows, Path("dataset"))
+    _train_here(replace(RECIPE, max_steps=2))
+    assert "test: 1 of 12 rows are longer than cutoff_len 256" in capsys.readouterr().err
+    (trained_on,) = place.glob("work/train/*/dataset/sft.json")
+    assert json.loads(trained_on.read_text()) == [*rows[:5], *rows[6:]]
+
+
 def test_a_missing_trainer_is_an_error_with_the_command_that_installs_it(
     place: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sys, "executable", str(place / "nowhere" / "python"))
+    monkeypatch.setattr(launching.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(UserError, match="make setup"):
         _train_here(RECIPE)
 

@@ -11,15 +11,16 @@ from pathlib import Path
 _NAME = re.compile(r"checkpoint-(\d+)\Z")
 
 
-def newest_checkpoint(run: Path) -> Path | None:
+def newest_checkpoint(run: Path, ranks: int = 1) -> Path | None:
     """The whole checkpoint with the highest step in `run`, or None; torn ones are removed and named.
 
     transformers writes trainer_state.json last, so a checkpoint is whole when that file reads as JSON
-    and tells the folder's own step. Not covered: files damaged after they were written.
+    and tells the folder's own step; of several ranks each must have left its random state, which comes
+    after its share of the optimizer. Not covered: files damaged after they were written.
     """
     found = [folder for folder in run.glob("checkpoint-*") if _NAME.match(folder.name)]
     for folder in sorted(found, key=_step, reverse=True):
-        if _is_whole(folder):
+        if _is_whole(folder, ranks):
             return folder
         print(f"{folder}: torn checkpoint removed", file=sys.stderr)
         shutil.rmtree(folder)
@@ -32,9 +33,10 @@ def _step(folder: Path) -> int:
     return int(match.group(1))
 
 
-def _is_whole(folder: Path) -> bool:
+def _is_whole(folder: Path, ranks: int) -> bool:
     try:
         state = json.loads((folder / "trainer_state.json").read_text(encoding="utf-8"))
     except (FileNotFoundError, json.JSONDecodeError):
         return False
-    return bool(state.get("global_step") == _step(folder))
+    shares = ranks == 1 or all((folder / f"rng_state_{rank}.pth").is_file() for rank in range(ranks))
+    return shares and bool(state.get("global_step") == _step(folder))

@@ -5,10 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from text2sql.records import UserError
+
 
 @dataclass(frozen=True)
 class Lora:
-    """Low-rank adapters (Hu et al. 2021): the update of `targets` is scaled by alpha / rank."""
+    """Low-rank adapters (Hu et al. 2021): the update of `targets` is scaled by alpha / rank.
+
+    `targets` are names of linear layers, or the one name "all" for every linear layer.
+    """
 
     rank: int
     alpha: int
@@ -16,10 +21,28 @@ class Lora:
 
 
 @dataclass(frozen=True)
+class Megatron:
+    """Megatron-LM through mcore_adapter (Shoeybi et al. 2019), in place of DeepSpeed.
+
+    `tensor_parallel` ranks share one copy of the model. Sequence parallelism (Korthikanti et al. 2022)
+    splits what these ranks would otherwise hold twice; the distributed optimizer splits its states
+    over the copies.
+    """
+
+    tensor_parallel: int
+    sequence_parallel: bool
+    distributed_optimizer: bool
+
+
+@dataclass(frozen=True)
 class Recipe:
     """One training run. Batches are in rows, lengths in tokens; `lora` None trains all weights.
 
-    `optimizer` is "adamw" or "muon".
+    Either `max_steps` (optimizer steps) or `epochs` (passes over the data) is given. `optimizer` is
+    "adamw", "adamw_8bit" (moments in 8 bits, Dettmers et al. 2022, GPU only) or "muon". `ranks` are
+    processes on each node; `deepspeed` is a DeepSpeed JSON file. `packing` puts whole rows one after
+    another up to `cutoff_len`, without attention between them; `fused_loss` is Liger's (Hsu et al. 2024).
+    UserError: fields that exclude each other.
     """
 
     template: str
@@ -29,7 +52,7 @@ class Recipe:
     optimizer: str
     learning_rate: float
     scheduler: str
-    max_steps: int
+    max_steps: int | None
     warmup_ratio: float
     weight_decay: float
     precision: str
@@ -38,13 +61,77 @@ class Recipe:
     save_steps: int
     threads: int
     lora: Lora | None = None
+    epochs: float | None = None
+    min_learning_rate: float | None = None
+    attention: str = "auto"
+    packing: bool = False
+    fused_loss: bool = False
+    gradient_checkpointing: bool = False
+    save_minutes: float | None = None
+    ranks: int = 1
+    deepspeed: Path | None = None
+    megatron: Megatron | None = None
+
+    def __post_init__(self) -> None:
+        for wrong, sentence in _conflicts(self):
+            if wrong:
+                raise UserError(f"recipe: {sentence}; mend params.yaml")
 
 
-def llamafactory_config(recipe: Recipe, base: Path, dataset: Path, output: Path) -> dict[str, object]:
-    """The arguments of `llamafactory-cli train` for `recipe`.
+def _conflicts(recipe: Recipe) -> list[tuple[bool, str]]:
+    ends = (recipe.max_steps, recipe.epochs)
+    has_floor = recipe.scheduler == "cosine_with_min_lr"
+    megatron = recipe.megatron is not None
+    return [
+        (ends.count(None) != 1, "give either max_steps or epochs, and null for the other"),
+        (
+            has_floor != (recipe.min_learning_rate is not None),
+            "min_learning_rate belongs to scheduler cosine_with_min_lr, and that scheduler needs it",
+        ),
+        (megatron and recipe.lora is not None, "Megatron trains all weights only, not LoRA"),
+        (megatron and recipe.deepspeed is not None, "either Megatron or DeepSpeed, not both"),
+        (megatron and recipe.fused_loss, "Megatron has a loss of its own: fused_loss must be false"),
+        (megatron and recipe.packing, "LLaMA-Factory's Megatron path cannot pack: packing must be false"),
+    ]
+
+
+def accumulation(recipe: Recipe, nodes: int) -> int:
+    """Backward passes of each rank between two optimizer steps, so that a step sees `global_batch` rows.
+
+    UserError: the global batch does not divide by device batch and data-parallel ranks.
+    """
+    tensor = recipe.megatron.tensor_parallel if recipe.megatron else 1
+    world = nodes * recipe.ranks
+    if world % tensor:
+        raise UserError(f"recipe: {world} ranks do not divide into groups of tensor_parallel {tensor}")
+    copies = world // tensor
+    if recipe.global_batch % (recipe.device_batch * copies):
+        raise UserError(
+            f"recipe: global_batch {recipe.global_batch} is no multiple of device_batch "
+            f"{recipe.device_batch} times {copies} data-parallel ranks; it is never changed silently: "
+            f"{_advice(recipe, copies)}"
+        )
+    return recipe.global_batch // (recipe.device_batch * copies)
+
+
+def _advice(recipe: Recipe, copies: int) -> str:
+    if recipe.global_batch % copies:
+        return f"give it a multiple of {copies}, or train on other ranks"
+    share = recipe.global_batch // copies
+    fitting = [n for n in range(1, share + 1) if share % n == 0 and n <= recipe.device_batch]
+    return f"set device_batch to one of {', '.join(map(str, fitting))}"
+
+
+def llamafactory_config(
+    recipe: Recipe, base: Path, dataset: Path, output: Path, nodes: int = 1
+) -> dict[str, object]:
+    """The arguments of `llamafactory-cli train` for `recipe` on `nodes` machines.
 
     `dataset` is a folder with LLaMA-Factory's dataset_info.json and the data set called "train".
-    Names follow https://github.com/hiyouga/LLaMA-Factory, version 0.9.5.
+    Names follow https://github.com/hiyouga/LLaMA-Factory, version 0.9.5; for Megatron also
+    mcore_adapter's training_args.py, https://github.com/alibaba/ROLL. What a recipe does not use is
+    left out, so that a new option does not change the configuration (and the work key) of old recipes.
+    UserError: the global batch does not divide.
     """
     return {
         "model_name_or_path": str(base),
@@ -59,14 +146,8 @@ def llamafactory_config(recipe: Recipe, base: Path, dataset: Path, output: Path)
         "enable_thinking": False,
         "cutoff_len": recipe.cutoff_len,
         "per_device_train_batch_size": recipe.device_batch,
-        "gradient_accumulation_steps": recipe.global_batch // recipe.device_batch,
-        # "muon" orthogonalises the update of every matrix but the embedding (Jordan et al. 2024,
-        # https://kellerjordan.github.io/posts/muon/); the rest is left to AdamW at the same rate.
-        "use_muon": recipe.optimizer == "muon",
-        "learning_rate": recipe.learning_rate,
-        "lr_scheduler_type": recipe.scheduler,
-        "max_steps": recipe.max_steps,
-        "warmup_steps": round(recipe.warmup_ratio * recipe.max_steps),
+        "gradient_accumulation_steps": accumulation(recipe, nodes),
+        **_optimizer(recipe),
         "weight_decay": recipe.weight_decay,
         "bf16": recipe.precision == "bf16",
         "seed": recipe.seed,
@@ -78,8 +159,10 @@ def llamafactory_config(recipe: Recipe, base: Path, dataset: Path, output: Path)
         "overwrite_cache": True,
         "plot_loss": False,
         "report_to": "none",
-        "disable_gradient_checkpointing": True,
+        "disable_gradient_checkpointing": not recipe.gradient_checkpointing,
         "trust_remote_code": False,
+        **_speed(recipe),
+        **_parallelism(recipe),
     }
 
 
@@ -92,4 +175,53 @@ def _method(lora: Lora | None) -> dict[str, object]:
         "lora_alpha": lora.alpha,
         "lora_dropout": 0.0,
         "lora_target": ",".join(lora.targets),
+    }
+
+
+def _optimizer(recipe: Recipe) -> dict[str, object]:
+    # "muon" orthogonalises the update of every matrix but the embedding (Jordan et al. 2024,
+    # https://kellerjordan.github.io/posts/muon/); the rest is left to AdamW at the same rate.
+    config: dict[str, object] = {"use_muon": recipe.optimizer == "muon"}
+    if recipe.optimizer == "adamw_8bit":
+        config["optim"] = "adamw_8bit"
+    config |= {"learning_rate": recipe.learning_rate, "lr_scheduler_type": recipe.scheduler}
+    if recipe.min_learning_rate is not None:
+        config["lr_scheduler_kwargs"] = {"min_lr": recipe.min_learning_rate}
+    return config | _length(recipe)
+
+
+def _length(recipe: Recipe) -> dict[str, object]:
+    """When training ends; transformers reads warmup_steps below 1 as a share of all steps."""
+    if recipe.max_steps is None:
+        return {"num_train_epochs": recipe.epochs, "warmup_steps": recipe.warmup_ratio}
+    return {
+        "max_steps": recipe.max_steps,
+        "warmup_steps": round(recipe.warmup_ratio * recipe.max_steps),
+    }
+
+
+def _speed(recipe: Recipe) -> dict[str, object]:
+    config: dict[str, object] = {}
+    if recipe.attention != "auto":
+        config["flash_attn"] = recipe.attention
+    if recipe.packing:
+        config["neat_packing"] = True
+    if recipe.fused_loss:
+        config["enable_liger_kernel"] = True
+    return config
+
+
+def _parallelism(recipe: Recipe) -> dict[str, object]:
+    if recipe.deepspeed is not None:
+        return {"deepspeed": str(recipe.deepspeed)}
+    if recipe.megatron is None:
+        return {}
+    return {
+        "tensor_model_parallel_size": recipe.megatron.tensor_parallel,
+        "pipeline_model_parallel_size": 1,
+        "sequence_parallel": recipe.megatron.sequence_parallel,
+        "use_distributed_optimizer": recipe.megatron.distributed_optimizer,
+        # Both hide communication behind computation and change no number; they need that optimizer.
+        "overlap_grad_reduce": recipe.megatron.distributed_optimizer,
+        "overlap_param_gather": recipe.megatron.distributed_optimizer,
     }

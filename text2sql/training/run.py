@@ -6,13 +6,18 @@ import csv
 import importlib.metadata
 import json
 import shutil
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from text2sql.outputs import publish
 from text2sql.records import UserError, read_json, replacing, write_json
 from text2sql.training.checkpoints import newest_checkpoint
-from text2sql.training.launch import launch
+from text2sql.training.launch import launch, run_ranks
+from text2sql.training.lengths import Lengths, measure, without_long_rows
+from text2sql.training.megatron import convert_to_hugging_face
+from text2sql.training.nodes import Nodes
+from text2sql.training.preflight import refuse_impossible
 from text2sql.training.recipe import Recipe, llamafactory_config
 from text2sql.workstore import WorkStore, hash_path, locked
 
@@ -39,43 +44,85 @@ def train(recipe: Recipe, base: Path, dataset: Path, output: Path, loss: Path, l
     """Train `base` on the data set "train" in `dataset`; weights to `output`, loss by step to `loss`.
 
     The work is kept under a key of recipe, package versions and the contents of base and dataset: a
-    killed run resumes from its newest whole checkpoint, a finished one is copied out again.
-    UserError: the trainer fails, or ends well without weights.
+    killed run resumes from its newest whole checkpoint, a finished one is copied out again. On several
+    machines (see `Nodes`) each calls this, with a work store that all of them see; only node 0 writes
+    the outputs. UserError: the machine cannot do it, the trainer fails, or ends well without weights.
     """
+    nodes = Nodes.from_environment()
     base_hash = hash_path(base)
-    work = WorkStore.from_environment().open("train", _key(recipe, base_hash, dataset))
+    lengths = measure(base, dataset, recipe.cutoff_len)
+    work = WorkStore.from_environment().open("train", _key(recipe, base_hash, dataset, lengths, nodes))
+    if nodes.rank > 0:
+        _join(recipe, base, lengths, work, nodes, label)
+        return
     with locked(work):
         result = work / "result"
         if not result.is_dir():
-            run = _run(recipe, base, dataset, work, label)
+            refuse_impossible(recipe, base, lengths.longest, nodes)
+            rows = without_long_rows(dataset, lengths, recipe.cutoff_len, work, label)
+            run = _run(recipe, base, rows, work, nodes, label)
             _collect(run, result, base, base_hash, recipe)
         publish(result / "weights", output)
         publish(result / "loss.csv", loss)
 
 
-def _key(recipe: Recipe, base_hash: str, dataset: Path) -> dict[str, object]:
-    """All that decides the weights; folders count by their contents, not by their names."""
+def _key(recipe: Recipe, base_hash: str, dataset: Path, lengths: Lengths, nodes: Nodes) -> dict[str, object]:
+    """All that decides the weights; folders and files count by their contents, not by their names.
+
+    What one process on all rows does not have is left out, so that its keys stay what they were.
+    """
     here = Path()
-    return {
-        "configuration": llamafactory_config(recipe, here, here, here),
+    configuration = llamafactory_config(recipe, here, here, here, nodes.count)
+    packages: tuple[str, ...] = _PACKAGES
+    more: dict[str, object] = {}
+    if recipe.deepspeed is not None:
+        configuration["deepspeed"] = read_json(recipe.deepspeed)
+        packages += ("deepspeed",)
+    if recipe.megatron is not None:
+        packages += ("megatron-core", "mcore_adapter")
+    if nodes.count * recipe.ranks > 1:
+        more["ranks"] = nodes.count * recipe.ranks
+    if lengths.long:
+        more["rows_left_out"] = list(lengths.long)
+    return more | {
+        "configuration": configuration,
         "threads": recipe.threads,
         "base": base_hash,
         "dataset": hash_path(dataset / "sft.json"),
-        "packages": {name: importlib.metadata.version(name) for name in _PACKAGES},
+        "packages": {name: _version(name) for name in packages},
     }
 
 
-def _run(recipe: Recipe, base: Path, dataset: Path, work: Path, label: str) -> Path:
+def _version(package: str) -> str:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return "none"  # refused before training, with the command that installs it
+
+
+def _join(recipe: Recipe, base: Path, lengths: Lengths, work: Path, nodes: Nodes, label: str) -> None:
+    """Run this machine's ranks of a training that node 0 leads; its torchrun waits for node 0's."""
+    refuse_impossible(recipe, base, lengths.longest, nodes)
+    status = run_ranks(recipe, work, nodes, label)
+    if status != 0:
+        log = work / f"train{nodes.rank}.log"
+        raise UserError(f"{label}: node {nodes.rank} ended with status {status}; read {log} and node 0's")
+    print(f"{label}: node {nodes.rank} is done; the weights are on node 0", file=sys.stderr)
+
+
+def _run(recipe: Recipe, base: Path, dataset: Path, work: Path, nodes: Nodes, label: str) -> Path:
     """Train until the end, from the newest whole checkpoint if there is one; returns the run's folder."""
     run = work / "run"
-    config = llamafactory_config(recipe, base, dataset, run)
-    checkpoint = newest_checkpoint(run)
+    config = llamafactory_config(recipe, base, dataset, run, nodes.count)
+    checkpoint = newest_checkpoint(run, nodes.count * recipe.ranks)
     if checkpoint is not None:
         config["resume_from_checkpoint"] = str(checkpoint)
     elif run.exists():
         shutil.rmtree(run)
     (run / "trainer_log.jsonl").unlink(missing_ok=True)
-    launch(config, work, recipe.threads, label)
+    launch(recipe, config, work, nodes, label)
+    if recipe.megatron is not None:
+        run = convert_to_hugging_face(run, work / "converted", label)
     if not any((run / name).is_file() for name in _WEIGHTS):
         raise UserError(
             f"{label}: the trainer ended with status 0 and wrote no weights to {run}; "
@@ -97,7 +144,8 @@ def _collect(run: Path, result: Path, base: Path, base_hash: str, recipe: Recipe
         _settle_adapter(weights, base, base_hash)
     write_loss(read_json(run / "trainer_state.json")["log_history"], scratch / "loss.csv")
     scratch.rename(result)
-    shutil.rmtree(run)  # the checkpoints have served
+    for served in {run, result.with_name("run")}:  # the checkpoints, and what Megatron's were made into
+        shutil.rmtree(served)
 
 
 def _settle_adapter(weights: Path, base: Path, base_hash: str) -> None:

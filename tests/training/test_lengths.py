@@ -1,0 +1,59 @@
+"""Rows longer than the cutoff are counted, listed and left out; nothing is cut."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.tiny import tiny_qwen3, tiny_tokenizer
+from text2sql.records import UserError
+from text2sql.training.dataset import turn, write_dataset
+from text2sql.training.lengths import measure, without_long_rows
+
+SCHEMA = "CREATE TABLE singer (name, age);"
+ROWS = [
+    turn(SCHEMA * repeats, "How many singers?", "SELECT count(*) FROM singer") for repeats in (1, 30, 2, 60)
+]
+
+
+@pytest.fixture
+def base(tmp_path: Path) -> Path:
+    return tiny_tokenizer(tiny_qwen3(tmp_path / "base"))
+
+
+@pytest.fixture
+def dataset(tmp_path: Path) -> Path:
+    write_dataset(ROWS, tmp_path / "data")
+    return tmp_path / "data"
+
+
+def test_long_rows_are_listed_and_the_others_kept_whole(
+    base: Path, dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lengths = measure(base, dataset, 256)
+    assert list(lengths.long) == [1, 3] and min(lengths.long.values()) > 256 >= lengths.longest
+    kept = without_long_rows(dataset, lengths, 256, tmp_path / "work", "train_full")
+    assert json.loads((kept / "sft.json").read_text()) == [ROWS[0], ROWS[2]]
+    listed = json.loads((tmp_path / "work" / "too_long.json").read_text())
+    assert listed == [{"row": row, "tokens": tokens} for row, tokens in lengths.long.items()]
+    assert "train_full: 2 of 4 rows are longer than cutoff_len 256 and left out" in capsys.readouterr().err
+
+
+def test_rows_that_all_fit_are_trained_on_where_they_lie(base: Path, dataset: Path, tmp_path: Path) -> None:
+    lengths = measure(base, dataset, 4096)
+    assert lengths.long == {}
+    assert without_long_rows(dataset, lengths, 4096, tmp_path / "work", "t") == dataset
+    assert not (tmp_path / "work").exists()
+
+
+def test_a_row_of_just_the_cutoff_is_kept_and_one_token_more_is_not(base: Path, dataset: Path) -> None:
+    (tokens, _) = measure(base, dataset, 256).long.values()
+    assert 1 not in measure(base, dataset, tokens).long
+    assert 1 in measure(base, dataset, tokens - 1).long
+
+
+def test_a_data_set_without_a_row_that_fits_is_refused(base: Path, dataset: Path) -> None:
+    with pytest.raises(UserError, match="no row of at most cutoff_len 8 tokens; raise it"):
+        measure(base, dataset, 8)

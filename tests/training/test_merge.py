@@ -1,0 +1,77 @@
+"""A merged adapter answers as adapter and base do, or is not written."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from click.testing import CliRunner
+from transformers import AutoConfig, AutoModelForCausalLM
+
+from tests.tiny import tiny_adapter, tiny_qwen3, tiny_tokenizer
+from text2sql.cli import main
+from text2sql.inference.transformers_engine import TransformersEngine
+from text2sql.inference.weights import resolve_weights
+from text2sql.prompts import messages
+from text2sql.records import UserError
+from text2sql.training import merge as merging
+from text2sql.training.merge import merge_adapter
+
+DDL = "CREATE TABLE singer (name, age);"
+CHATS = [messages(DDL, f"Which singers are {age}?") for age in range(20)]
+
+
+@pytest.fixture
+def adapter(tmp_path: Path) -> Path:
+    tiny_tokenizer(tiny_qwen3(tmp_path / "base"))
+    return tiny_adapter(tmp_path / "adapter", tmp_path / "base")
+
+
+def test_a_merged_adapter_answers_twenty_prompts_as_the_adapter_does(adapter: Path, tmp_path: Path) -> None:
+    assert merge_adapter(adapter, tmp_path / "merged", CHATS) < 1.0e-5
+    answers = []
+    for folder in (adapter, tmp_path / "merged"):
+        engine = TransformersEngine(resolve_weights(folder), max_new_tokens=12, threads=1)
+        answers.append([engine.generate([engine.encode(chat)])[0] for chat in CHATS])
+    assert answers[0] == answers[1]
+
+
+def test_a_merged_model_has_the_number_type_of_its_base(tmp_path: Path) -> None:
+    base = tiny_tokenizer(tiny_qwen3(tmp_path / "base"))
+    AutoModelForCausalLM.from_pretrained(base, dtype=torch.bfloat16).save_pretrained(base)
+    difference = merge_adapter(tiny_adapter(tmp_path / "adapter", base), tmp_path / "merged", CHATS)
+    assert AutoConfig.from_pretrained(tmp_path / "merged").dtype == torch.bfloat16
+    assert 0 < difference < 5.0e-2
+
+
+def test_a_merge_that_changes_the_answers_is_refused_and_leaves_nothing(
+    adapter: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(merging.PeftModel, "merge_and_unload", lambda model: model.unload(), raising=False)
+    with pytest.raises(UserError, match=r"logits differ by .* use it unmerged"):
+        merge_adapter(adapter, tmp_path / "merged", CHATS)
+    assert not (tmp_path / "merged").exists()
+
+
+def test_a_whole_model_is_no_adapter(adapter: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="holds a whole model, not an adapter"):
+        merge_adapter(tmp_path / "base", tmp_path / "merged", CHATS)
+
+
+def test_an_adapter_for_another_base_is_refused(adapter: Path, tmp_path: Path) -> None:
+    tiny_qwen3(tmp_path / "base", seed=9)
+    with pytest.raises(UserError, match="another base"):
+        merge_adapter(adapter, tmp_path / "merged", CHATS)
+
+
+def test_the_command_merges_and_tells_the_difference(adapter: Path, tmp_path: Path) -> None:
+    question = {"row": 0, "question": "How many singers?", "ddl": DDL}
+    (tmp_path / "test.jsonl").write_text(json.dumps(question) + "\n")
+    options = {"adapter": adapter, "output": tmp_path / "merged", "questions": tmp_path / "test.jsonl"}
+    words = [word for name, path in options.items() for word in (f"--{name}", str(path))]
+    result = CliRunner().invoke(main, ["merge", *words])
+    assert result.exit_code == 0, result.output
+    assert "logits on 1 prompts differ by" in result.output
+    assert (tmp_path / "merged" / "model.safetensors").is_file()

@@ -1,0 +1,175 @@
+"""Trainings that this machine cannot do are refused in one sentence, before anything starts."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import subprocess
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from tests.tiny import tiny_qwen3
+from tests.training.test_memory import MEGATRON, RECIPE
+from text2sql.records import UserError
+from text2sql.training import preflight
+from text2sql.training.memory import estimate, read_model
+from text2sql.training.nodes import Nodes
+from text2sql.training.preflight import Gpu, refuse_impossible, visible_gpus
+
+ROOT = Path(__file__).parents[2]
+ON_CPU = replace(RECIPE, precision="fp32")
+GIB = 1 << 30
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny_qwen3(tmp_path_factory.mktemp("base"))
+
+
+def _gpus(monkeypatch: pytest.MonkeyPatch, *gibibytes: float) -> None:
+    gpus = [Gpu("NVIDIA H200", int(size * GIB)) for size in gibibytes]
+    monkeypatch.setattr(preflight, "visible_gpus", lambda: gpus)
+
+
+def _packages(monkeypatch: pytest.MonkeyPatch, *names: str) -> None:
+    monkeypatch.setattr(preflight, "_installed", lambda package: package in names)
+
+
+def test_what_fits_is_not_refused(base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _gpus(monkeypatch)
+    refuse_impossible(ON_CPU, base, 100, Nodes())
+    _gpus(monkeypatch, 8)
+    refuse_impossible(RECIPE, base, 100, Nodes())
+
+
+@pytest.mark.parametrize(
+    ("changes", "name"),
+    [
+        ({"precision": "bf16"}, "precision: bf16"),
+        ({"optimizer": "adamw_8bit"}, "optimizer: adamw_8bit"),
+        ({"attention": "fa2"}, "attention: fa2"),
+        ({"fused_loss": True}, "fused_loss: true"),
+        ({"megatron": MEGATRON, "ranks": 2}, "megatron"),
+    ],
+)
+def test_what_needs_a_gpu_is_refused_without_one(
+    base: Path, monkeypatch: pytest.MonkeyPatch, changes: dict[str, object], name: str
+) -> None:
+    _gpus(monkeypatch)
+    with pytest.raises(UserError, match=f"{name} needs a GPU, .*make use PROFILE=embedded"):
+        refuse_impossible(replace(ON_CPU, **changes), base, 100, Nodes())  # type: ignore[arg-type]
+
+
+def test_more_ranks_than_gpus_are_refused_with_the_number_that_fits(
+    base: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _gpus(monkeypatch, 24, 24)
+    with pytest.raises(UserError, match=r"ranks is 4, .*shows 2; set ranks to 2: the global batch of 8"):
+        refuse_impossible(replace(RECIPE, ranks=4), base, 100, Nodes())
+
+
+@pytest.mark.parametrize(
+    ("changes", "package"),
+    [
+        ({"optimizer": "adamw_8bit"}, "bitsandbytes"),
+        ({"attention": "fa2"}, "flash-attn"),
+        ({"fused_loss": True}, "liger-kernel"),
+        ({"deepspeed": ROOT / "configs" / "deepspeed" / "z2.json"}, "deepspeed"),
+        ({"megatron": MEGATRON, "ranks": 2}, "megatron-core"),
+    ],
+)
+def test_a_missing_package_is_named_with_the_file_that_lists_it(
+    base: Path, monkeypatch: pytest.MonkeyPatch, changes: dict[str, object], package: str
+) -> None:
+    _gpus(monkeypatch, 80, 80)
+    _packages(monkeypatch)
+    with pytest.raises(UserError, match=f"package {package}, .*configs/requirements-gpu.txt"):
+        refuse_impossible(replace(RECIPE, **changes), base, 100, Nodes())  # type: ignore[arg-type]
+
+
+def test_megatron_without_mcore_adapter_is_refused(base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _gpus(monkeypatch, 80, 80)
+    _packages(monkeypatch, "megatron-core")
+    with pytest.raises(UserError, match=r"needs ROLL's mcore_adapter, which is not installed"):
+        refuse_impossible(replace(RECIPE, megatron=MEGATRON, ranks=2), base, 100, Nodes())
+
+
+def test_the_index_package_of_the_same_name_is_told_apart_without_being_imported(
+    base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "mcore_adapter").mkdir()
+    (tmp_path / "mcore_adapter" / "__init__.py").write_text("raise SystemExit('imported')\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    _gpus(monkeypatch, 80, 80)
+    _packages(monkeypatch, "megatron-core")
+    recipe = replace(RECIPE, megatron=MEGATRON, ranks=2)
+    with pytest.raises(UserError, match=r"is not ROLL's .*pip uninstall mcore-adapter"):
+        refuse_impossible(recipe, base, 100, Nodes())
+    (tmp_path / "mcore_adapter" / "training_args.py").touch()
+    refuse_impossible(recipe, base, 100, Nodes())
+
+
+def test_eight_bit_moments_cannot_be_offloaded(base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _gpus(monkeypatch, 80)
+    _packages(monkeypatch, "bitsandbytes", "deepspeed")
+    offload = ROOT / "configs" / "deepspeed" / "z2_offload.json"
+    with pytest.raises(UserError, match="adamw_8bit runs on the GPU only"):
+        refuse_impossible(replace(RECIPE, optimizer="adamw_8bit", deepspeed=offload), base, 100, Nodes())
+
+
+def test_the_lock_of_a_killed_compilation_is_named(
+    base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lock = tmp_path / "cpu_adam" / "lock"
+    lock.parent.mkdir()
+    lock.touch()
+    monkeypatch.setenv("TORCH_EXTENSIONS_DIR", str(tmp_path))
+    _gpus(monkeypatch)
+    zero = replace(ON_CPU, deepspeed=ROOT / "configs" / "deepspeed" / "z2.json")
+    refuse_impossible(zero, base, 100, Nodes())
+    assert f"{lock}: the run waits for this" in capsys.readouterr().err
+
+
+def test_too_little_memory_is_refused_with_the_estimate_and_what_would_help(
+    base: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _gpus(monkeypatch, 80, 0.001)
+    with pytest.raises(
+        UserError, match=r"need about .* GiB \(weights .*logits .*a GPU here has 0\.0 GiB.*z3"
+    ):
+        refuse_impossible(RECIPE, base, 100, Nodes())
+
+
+def test_on_a_cpu_all_ranks_share_the_machines_memory(base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _gpus(monkeypatch)
+    room = 2 * estimate(ON_CPU, read_model(base), 10, 1).total
+    monkeypatch.setattr(preflight, "_physical_memory", lambda: room)
+    refuse_impossible(ON_CPU, base, 10, Nodes())
+    with pytest.raises(UserError, match=r"this machine has 0\.0 GiB for 4"):
+        refuse_impossible(replace(ON_CPU, ranks=4), base, 10, Nodes())
+
+
+def _nvidia_smi(monkeypatch: pytest.MonkeyPatch, answer: str) -> None:
+    def run(command: list[str], **_: object) -> subprocess.CompletedProcess[str]:
+        return subprocess.CompletedProcess(command, 0, stdout=answer)
+
+    monkeypatch.setattr(preflight.subprocess, "run", run)
+    monkeypatch.setattr(importlib.metadata, "version", lambda package: "2.13.0")
+
+
+def test_gpus_are_those_that_cuda_may_see(monkeypatch: pytest.MonkeyPatch) -> None:
+    _nvidia_smi(monkeypatch, "NVIDIA H200, 143771\nNVIDIA L40S, 46068\n")
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    both = [Gpu("NVIDIA H200", 143771 << 20), Gpu("NVIDIA L40S", 46068 << 20)]
+    assert visible_gpus() == both
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1")
+    assert visible_gpus() == both[1:]
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    assert visible_gpus() == []
+
+
+def test_a_cpu_build_of_torch_sees_no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    _nvidia_smi(monkeypatch, "NVIDIA H200, 143771\n")
+    monkeypatch.setattr(importlib.metadata, "version", lambda package: "2.13.0+cpu")
+    assert visible_gpus() == []

@@ -1,0 +1,227 @@
+"""Training on several ranks for real: DeepSpeed and torchrun on two CPU processes, and kills of them."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import random
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.tiny import tiny_qwen3, tiny_tokenizer
+from text2sql.training.dataset import write_dataset
+from text2sql.training.recipe import Lora, Recipe
+from text2sql.training.run import train
+
+ROOT = Path(__file__).parents[2]
+DEEPSPEED = ROOT / "configs" / "deepspeed"
+FULL = Recipe(
+    template="qwen3",
+    cutoff_len=256,
+    global_batch=4,
+    device_batch=1,
+    optimizer="adamw",
+    learning_rate=1.0e-3,
+    scheduler="cosine",
+    max_steps=40,
+    warmup_ratio=0.1,
+    weight_decay=0.01,
+    precision="fp32",
+    seed=3,
+    logging_steps=2,
+    save_steps=4,
+    threads=1,
+)
+METHODS = {
+    "zero2-full": (FULL, DEEPSPEED / "z2.json"),
+    "zero3-lora": (replace(FULL, lora=Lora(4, 8, ("q_proj", "v_proj"))), DEEPSPEED / "z3.json"),
+}
+_TRAIN = """
+import json, sys
+from pathlib import Path
+from text2sql.training.recipe import Lora, Recipe
+from text2sql.training.run import train
+values = json.loads(sys.argv[1])
+lora, deepspeed = values.pop("lora"), values.pop("deepspeed")
+lora = lora and Lora(lora["rank"], lora["alpha"], tuple(lora["targets"]))
+recipe = Recipe(**values, lora=lora, deepspeed=deepspeed and Path(deepspeed))
+train(recipe, Path("base"), Path("dataset"), Path("output"), Path("loss.csv"), "test")
+"""
+
+
+@pytest.fixture(scope="module")
+def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the tiny model and a data set."""
+    folder = tmp_path_factory.mktemp("inputs")
+    tiny_tokenizer(tiny_qwen3(folder / "base"))
+    write_dataset((_turn(number) for number in range(160)), folder / "dataset")
+    return folder
+
+
+def _turn(number: int) -> dict[str, str]:
+    table, column = random.Random(number).sample(["singer", "country", "age", "name", "year"], 2)
+    user = f"CREATE TABLE {table} ({column});\nWhat is the {column} of every {table}?"
+    return {"system": "Answer.", "instruction": user, "input": "", "output": f"SELECT {column} FROM {table}"}
+
+
+def _place(folder: Path, inputs: Path) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in ("base", "dataset"):
+        (folder / name).symlink_to(inputs / name)
+    return folder
+
+
+def _start(place: Path, recipe: Recipe, **environment: str) -> subprocess.Popen[str]:
+    """The library's `train` in a process of its own, as a stage calls it."""
+    settings = os.environ | {"PYTHONPATH": str(ROOT), "TEXT2SQL_WORK": str(place / "work")} | environment
+    values = json.dumps(asdict(recipe), default=str)
+    return subprocess.Popen(
+        [sys.executable, "-c", _TRAIN, values], cwd=place, env=settings, stderr=subprocess.PIPE, text=True
+    )
+
+
+def _losses(file: Path) -> list[float]:
+    with open(file) as rows:
+        return [float(row["loss"]) for row in csv.DictReader(rows)]
+
+
+@pytest.fixture(scope="module")
+def single(inputs: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[float]]:
+    """The loss history of each method in one process."""
+    found = {}
+    for name, (recipe, _) in METHODS.items():
+        place = _place(tmp_path_factory.mktemp("single"), inputs)
+        process = _start(place, recipe)
+        assert process.wait() == 0, process.stderr and process.stderr.read()
+        found[name] = _losses(place / "loss.csv")
+    return found
+
+
+def _rank_processes(place: Path) -> list[int]:
+    """Process ids of the ranks that train in `place`, of whichever parent."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            words = (folder / "cmdline").read_bytes().decode().split("\0")
+        except OSError:
+            continue  # it has just ended
+        ours = any(word.startswith(str(place / "work")) for word in words)
+        if ours and "text2sql.training.worker" in words and "torch.distributed.run" not in words:
+            found.append(int(folder.name))
+    return sorted(found)
+
+
+def _wait_for_step(place: Path, process: subprocess.Popen[str], step: int) -> None:
+    while process.poll() is None and _newest(place) < step:
+        time.sleep(0.02)
+    assert process.poll() is None, process.stderr and process.stderr.read()
+
+
+def _newest(place: Path) -> int:
+    states = place.glob("work/train/*/run/checkpoint-*/trainer_state.json")
+    return max((int(file.parent.name.split("-")[1]) for file in states), default=0)
+
+
+def _gone(pids: list[int]) -> bool:
+    """Whether all processes end within some seconds."""
+    for _ in range(200):
+        if not any(_alive(pid) for pid in pids):
+            return True
+        time.sleep(0.05)
+    return False
+
+
+def _alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_two_ranks_have_the_loss_of_one_process_at_the_same_global_batch(
+    inputs: Path, tmp_path: Path, single: dict[str, list[float]], name: str
+) -> None:
+    recipe, deepspeed = METHODS[name]
+    place = _place(tmp_path / "two", inputs)
+    process = _start(place, replace(recipe, ranks=2, deepspeed=deepspeed))
+    assert process.wait() == 0, process.stderr and process.stderr.read()
+    assert _losses(place / "loss.csv") == pytest.approx(single[name], rel=1.0e-4)
+    assert len(single[name]) == 20 and single[name][-1] < 0.99 * single[name][0]
+
+
+def test_a_killed_rank_ends_the_run_with_a_sentence_and_the_next_run_resumes(
+    inputs: Path, tmp_path: Path, single: dict[str, list[float]]
+) -> None:
+    recipe, deepspeed = METHODS["zero2-full"]
+    two = replace(recipe, ranks=2, deepspeed=deepspeed)
+    place = _place(tmp_path / "killed", inputs)
+    process = _start(place, two)
+    _wait_for_step(place, process, 8)
+    ranks = _rank_processes(place)
+    assert len(ranks) == 2
+    os.kill(ranks[1], signal.SIGKILL)
+    _, error = process.communicate()
+    assert process.returncode != 0 and "test: the trainer ended with status" in error
+    assert _gone(ranks)
+    assert not (place / "output").exists()
+    assert _start(place, two).wait() == 0
+    assert "resume_from_checkpoint" in next(place.glob("work/train/*/config.yaml")).read_text()
+    assert _losses(place / "loss.csv") == pytest.approx(single["zero2-full"], rel=1.0e-4)
+
+
+def test_a_killed_launcher_takes_its_ranks_along_and_the_next_run_resumes(
+    inputs: Path, tmp_path: Path, single: dict[str, list[float]]
+) -> None:
+    recipe, deepspeed = METHODS["zero3-lora"]
+    two = replace(recipe, ranks=2, deepspeed=deepspeed)
+    place = _place(tmp_path / "killed", inputs)
+    process = _start(place, two)
+    _wait_for_step(place, process, 8)
+    ranks = _rank_processes(place)
+    assert len(ranks) == 2
+    process.kill()
+    assert _gone(ranks)
+    assert _start(place, two).wait() == 0
+    assert "resume_from_checkpoint" in next(place.glob("work/train/*/config.yaml")).read_text()
+    assert _losses(place / "loss.csv") == pytest.approx(single["zero3-lora"], rel=1.0e-4)
+
+
+@pytest.fixture
+def port() -> Iterator[str]:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        number = free.getsockname()[1]
+    yield str(number)
+
+
+def test_two_nodes_train_one_model_and_only_node_0_writes_it(
+    inputs: Path, tmp_path: Path, single: dict[str, list[float]], port: str
+) -> None:
+    store = {"TEXT2SQL_WORK": str(tmp_path / "work")}
+    master = {"NNODES": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port} | store
+    places = [_place(tmp_path / f"node{rank}", inputs) for rank in range(2)]
+    nodes: list[Any] = [_start(place, FULL, NODE_RANK=str(n), **master) for n, place in enumerate(places)]
+    errors = [node.communicate()[1] for node in nodes]
+    assert [node.returncode for node in nodes] == [0, 0], errors
+    assert _losses(places[0] / "loss.csv") == pytest.approx(single["zero2-full"], rel=1.0e-4)
+    assert not (places[1] / "output").exists()
+    assert "node 1 is done; the weights are on node 0" in errors[1]
+
+
+def test_ranks_that_the_global_batch_does_not_divide_by_are_refused_before_anything_starts(
+    inputs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(_place(tmp_path / "here", inputs))
+    with pytest.raises(Exception, match="global_batch 4 is no multiple of device_batch 1 times 3"):
+        train(replace(FULL, ranks=3), Path("base"), Path("dataset"), Path("o"), Path("l"), "test")

@@ -1,0 +1,149 @@
+"""A recipe and its configuration: what excludes what, and how the global batch is divided."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import yaml
+
+from stages._params import load_params
+from stages._train import recipe_from
+from stages.fetch_model import tiny_recipe
+from text2sql.records import UserError
+from text2sql.training.recipe import Lora, Megatron, Recipe, accumulation, llamafactory_config
+
+ROOT = Path(__file__).parents[2]
+RECIPE = Recipe(
+    template="qwen3",
+    cutoff_len=1024,
+    global_batch=24,
+    device_batch=3,
+    optimizer="adamw",
+    learning_rate=1.0e-3,
+    scheduler="cosine",
+    max_steps=100,
+    warmup_ratio=0.1,
+    weight_decay=0.0,
+    precision="bf16",
+    seed=1,
+    logging_steps=1,
+    save_steps=1,
+    threads=1,
+)
+MEGATRON = Megatron(tensor_parallel=2, sequence_parallel=True, distributed_optimizer=True)
+# SHA-256, first 12 digits, of the configuration that belongs to the committed numbers.
+COMMITTED = {
+    "embedded": {
+        "train_lora32": "59860a21872b",
+        "train_lora128": "e66723cd7472",
+        "train_full": "100b31a7f7f5",
+        "lora": "59860a21872b",
+        "tiny": "e41db300261b",
+    },
+    "spider-cpu": {
+        "train_lora32": "600364f3bfb5",
+        "train_lora128": "72644d3d45cc",
+        "train_full": "b504d99f64eb",
+        "lora": "600364f3bfb5",
+        "tiny": "53f535c9cd1a",
+    },
+}
+
+
+def _config(recipe: Recipe, nodes: int = 1) -> dict[str, object]:
+    return llamafactory_config(recipe, Path("b"), Path("d"), Path("o"), nodes)
+
+
+@pytest.mark.parametrize("profile", COMMITTED)
+def test_profiles_with_committed_numbers_keep_their_configuration_byte_by_byte(profile: str) -> None:
+    params = load_params(ROOT / "profiles" / f"{profile}.yaml")
+    arms = ("train_lora32", "train_lora128", "train_full", "lora")
+    recipes = {arm: recipe_from(params.training, getattr(params, arm)) for arm in arms}
+    recipes["tiny"] = tiny_recipe(params)
+    texts = {name: yaml.safe_dump(_config(recipe), sort_keys=False) for name, recipe in recipes.items()}
+    found = {name: hashlib.sha256(text.encode()).hexdigest()[:12] for name, text in texts.items()}
+    assert found == COMMITTED[profile]
+
+
+@pytest.mark.parametrize(
+    ("ranks", "nodes", "tensor_parallel", "expected"),
+    [(1, 1, 1, 8), (4, 1, 1, 2), (2, 2, 1, 2), (8, 1, 2, 2), (4, 2, 4, 4)],
+)
+def test_the_global_batch_is_divided_by_device_batch_and_data_parallel_ranks(
+    ranks: int, nodes: int, tensor_parallel: int, expected: int
+) -> None:
+    megatron = replace(MEGATRON, tensor_parallel=tensor_parallel) if tensor_parallel > 1 else None
+    recipe = replace(RECIPE, ranks=ranks, megatron=megatron)
+    assert accumulation(recipe, nodes) == expected
+    assert _config(recipe, nodes)["gradient_accumulation_steps"] == expected
+
+
+def test_a_global_batch_that_does_not_divide_is_refused_with_device_batches_that_do() -> None:
+    with pytest.raises(UserError, match=r"24 is no multiple of device_batch 3 times 3 .*one of 1, 2"):
+        accumulation(replace(RECIPE, ranks=3, global_batch=24), 1)
+
+
+def test_ranks_that_divide_no_batch_are_refused_with_a_batch_that_fits() -> None:
+    with pytest.raises(UserError, match="give it a multiple of 5"):
+        accumulation(replace(RECIPE, ranks=5), 1)
+
+
+def test_ranks_that_make_no_whole_tensor_parallel_groups_are_refused() -> None:
+    with pytest.raises(UserError, match="3 ranks do not divide into groups of tensor_parallel 2"):
+        accumulation(replace(RECIPE, ranks=3, megatron=MEGATRON), 1)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"epochs": 3.0}, "either max_steps or epochs"),
+        ({"max_steps": None}, "either max_steps or epochs"),
+        ({"min_learning_rate": 1.0e-6}, "belongs to scheduler cosine_with_min_lr"),
+        ({"scheduler": "cosine_with_min_lr"}, "that scheduler needs it"),
+        ({"megatron": MEGATRON, "lora": Lora(4, 8, ("q_proj",))}, "not LoRA"),
+        ({"megatron": MEGATRON, "deepspeed": Path("z2.json")}, "either Megatron or DeepSpeed"),
+        ({"megatron": MEGATRON, "fused_loss": True}, "fused_loss must be false"),
+        ({"megatron": MEGATRON, "packing": True}, "packing must be false"),
+    ],
+)
+def test_fields_that_exclude_each_other_are_refused(changes: dict[str, object], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        replace(RECIPE, **changes)  # type: ignore[arg-type]
+
+
+def test_epochs_warm_up_over_a_share_of_steps_not_known_yet() -> None:
+    config = _config(replace(RECIPE, max_steps=None, epochs=3.0))
+    assert (config["num_train_epochs"], config["warmup_steps"]) == (3.0, 0.1)
+    assert "max_steps" not in config
+
+
+def test_what_makes_training_fast_reaches_the_configuration_only_where_it_is_on() -> None:
+    fast = replace(
+        RECIPE,
+        attention="fa2",
+        packing=True,
+        fused_loss=True,
+        gradient_checkpointing=True,
+        optimizer="adamw_8bit",
+    )
+    added = {key: value for key, value in _config(fast).items() if _config(RECIPE).get(key) != value}
+    assert added == {
+        "flash_attn": "fa2",
+        "neat_packing": True,
+        "enable_liger_kernel": True,
+        "disable_gradient_checkpointing": False,
+        "optim": "adamw_8bit",
+    }
+
+
+@pytest.mark.parametrize("name", ["z2", "z2_offload", "z3", "z3_offload"])
+def test_a_deepspeed_file_does_what_its_name_says(name: str) -> None:
+    config = json.loads((ROOT / "configs" / "deepspeed" / f"{name}.json").read_text())
+    zero = config["zero_optimization"]
+    assert zero["stage"] == int(name[1])
+    assert ("offload_optimizer" in zero) == name.endswith("offload")
+    assert config["gradient_accumulation_steps"] == config["train_batch_size"] == "auto"

@@ -1,0 +1,150 @@
+"""The reference's arms, as LLaMA-Factory's own parser reads them: its hyperparameters, key by key."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from stages._params import Params, load_params
+from stages._train import recipe_from
+from text2sql.training.recipe import llamafactory_config
+
+ROOT = Path(__file__).parents[2]
+STANDINS = Path(__file__).parent / "standins"  # a package of its own, for lack of Megatron
+# What the arguments come to after parsing.
+PARSE = """
+import json, sys
+from llamafactory.hparams import get_train_args
+parsed = {}
+model, data, training, finetuning, _ = get_train_args()
+for part in (finetuning, data, model, training):
+    parsed |= {key: value for key, value in vars(part).items() if not key.startswith("_")}
+print("PARSED" + json.dumps(parsed, default=str))
+"""
+EVERY_ARM = {
+    "stage": "sft",
+    "template": "qwen3",
+    "cutoff_len": 1024,
+    "learning_rate": 2.0e-5,
+    "lr_scheduler_type": "cosine_with_min_lr",
+    "lr_scheduler_kwargs": {"min_lr": 1.0e-6},
+    "num_train_epochs": 3.0,
+    "max_steps": -1,
+    "warmup_steps": 0.01,  # below 1: a share of all steps
+    "weight_decay": 0.01,
+    "optim": "adamw_8bit",
+    "bf16": True,
+    "seed": 42,
+    "packing": False,
+    "enable_liger_kernel": False,
+}
+LORA = {"finetuning_type": "lora", "lora_target": ["q_proj", "v_proj"]}
+ARMS = {
+    "train_lora32": LORA
+    | {
+        "lora_rank": 32,
+        "lora_alpha": 64,
+        "per_device_train_batch_size": 8,
+        "gradient_accumulation_steps": 2,
+    },
+    "train_lora128": LORA
+    | {
+        "lora_rank": 128,
+        "lora_alpha": 256,
+        "per_device_train_batch_size": 6,
+        "gradient_accumulation_steps": 2,
+    },
+    "train_full": {
+        "finetuning_type": "full",
+        "per_device_train_batch_size": 6,
+        "gradient_accumulation_steps": 5,
+        "tensor_model_parallel_size": 2,
+        "pipeline_model_parallel_size": 1,
+        "sequence_parallel": True,
+        "use_distributed_optimizer": True,
+        "deepspeed": None,
+    },
+}
+
+
+@pytest.fixture(scope="module")
+def params() -> Params:
+    return load_params(ROOT / "profiles" / "qwen3-1.7b-reference.yaml")
+
+
+def _parsed(config: dict[str, object], folder: Path, megatron: bool) -> dict[str, Any]:
+    """`config` written as YAML and read by LLaMA-Factory in the environment that a rank has.
+
+    `use_cpu` is the one key added: without a GPU, transformers takes bf16 only with it.
+    """
+    file = folder / "config.yaml"
+    file.write_text(yaml.safe_dump(config | {"use_cpu": True}, sort_keys=False))
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    rank = {"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "1", "MASTER_ADDR": "127.0.0.1"}
+    environment = os.environ | rank | {"MASTER_PORT": str(port), "USE_MCA": str(int(megatron))}
+    environment |= {"PYTHONPATH": str(STANDINS)} if megatron else {}
+    done = subprocess.run(
+        [sys.executable, "-c", PARSE, str(file)], env=environment, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    (line,) = [line for line in done.stdout.splitlines() if line.startswith("PARSED")]
+    parsed: dict[str, Any] = json.loads(line.removeprefix("PARSED"))
+    return parsed
+
+
+@pytest.mark.parametrize("section", ARMS)
+def test_llamafactory_reads_the_references_hyperparameters(
+    params: Params, tmp_path: Path, section: str
+) -> None:
+    recipe = recipe_from(params.training, getattr(params, section))
+    config = llamafactory_config(recipe, tmp_path / "base", tmp_path / "data", tmp_path / "run")
+    parsed = _parsed(config, tmp_path, megatron=recipe.megatron is not None)
+    expected = EVERY_ARM | ARMS[section]
+    assert {key: parsed[key] for key in expected} == expected
+    copies = recipe.ranks // (recipe.megatron.tensor_parallel if recipe.megatron else 1)
+    rows = parsed["per_device_train_batch_size"] * parsed["gradient_accumulation_steps"] * copies
+    assert rows == recipe.global_batch
+
+
+@pytest.mark.parametrize(("section", "stage"), [("train_lora32", 3), ("train_lora128", 3), ("train_full", 2)])
+def test_the_arms_train_with_the_references_zero_stage_where_megatron_is_off(
+    params: Params, section: str, stage: int
+) -> None:
+    arm = getattr(params, section)
+    file = ROOT / "configs" / "deepspeed" / f"{arm.deepspeed}.json"
+    assert json.loads(file.read_text())["zero_optimization"]["stage"] == stage
+    assert arm.ranks == 4
+
+
+def test_the_base_model_is_pinned(params: Params) -> None:
+    ours = load_params(ROOT / "profiles" / "qwen3-1.7b.yaml")
+    assert params.fetch_model.hub_model == "Qwen/Qwen3-1.7B"
+    assert ours.fetch_model == params.fetch_model
+
+
+def test_llamafactory_reads_our_recipe(tmp_path: Path) -> None:
+    params = load_params(ROOT / "profiles" / "qwen3-1.7b.yaml")
+    recipe = recipe_from(params.training, params.train_lora32)
+    config = llamafactory_config(recipe, tmp_path / "base", tmp_path / "data", tmp_path / "run")
+    del config["enable_liger_kernel"]  # its package installs on GPU machines only, and the parser asks for it
+    expected = {"neat_packing": True, "packing": True, "flash_attn": "fa2", "lora_target": ["all"]}
+    expected |= {"learning_rate": 2.0e-4, "lora_rank": 32, "lora_alpha": 32, "optim": "adamw_torch_fused"}
+    parsed = _parsed(config, tmp_path, megatron=False)
+    assert {key: parsed[key] for key in expected} == expected
+
+
+def test_our_lora_learns_at_ten_times_the_rate_of_full_training_and_its_update_is_scaled_by_one() -> None:
+    params = load_params(ROOT / "profiles" / "qwen3-1.7b.yaml")
+    for arm in (params.train_lora32, params.train_lora128, params.lora):
+        assert arm.learning_rate == pytest.approx(10 * params.train_full.learning_rate)
+        assert arm.alpha == arm.rank

@@ -1,0 +1,142 @@
+"""How much memory a training needs, estimated before it starts."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from text2sql.records import UserError, read_json
+from text2sql.training.recipe import Lora, Recipe
+
+_GIB = 1 << 30
+
+
+@dataclass(frozen=True)
+class Model:
+    """What memory depends on: numbers of weights, layers and vocabulary, widths, and linear layers by name.
+
+    `linear` holds (name, inputs + outputs) of every weight matrix within the layers.
+    """
+
+    parameters: int
+    layers: int
+    hidden: int
+    intermediate: int
+    vocabulary: int
+    linear: tuple[tuple[str, int], ...]
+
+
+@dataclass(frozen=True)
+class Memory:
+    """Bytes on one rank's device."""
+
+    weights: float
+    gradients: float
+    optimizer: float
+    activations: float
+    logits: float
+
+    @property
+    def total(self) -> float:
+        """Bytes in all."""
+        return sum(asdict(self).values())
+
+    def __str__(self) -> str:
+        parts = ", ".join(f"{name} {size / _GIB:.1f}" for name, size in asdict(self).items())
+        return f"{self.total / _GIB:.1f} GiB ({parts})"
+
+
+def read_model(folder: Path) -> Model:
+    """Read the shape of the model in `folder`. UserError: no weights, or a size missing in config.json."""
+    shapes = dict(_shapes(folder))
+    if not shapes:
+        raise UserError(f"{folder}: no .safetensors file; bring the base model: `dvc repro fetch_model`")
+    config = read_json(folder / "config.json")
+    keys = ("num_hidden_layers", "hidden_size", "intermediate_size", "vocab_size")
+    missing = [key for key in keys if key not in config]
+    if missing:
+        raise UserError(f"{folder}/config.json: has no {missing[0]}; bring another base model")
+    matrices = {name: shape for name, shape in shapes.items() if ".layers." in name and len(shape) == 2}
+    linear = tuple((name.split(".")[-2], sum(shape)) for name, shape in matrices.items())
+    parameters = sum(map(math.prod, shapes.values()))
+    layers, hidden, intermediate, vocabulary = (int(config[key]) for key in keys)
+    return Model(parameters, layers, hidden, intermediate, vocabulary, linear)
+
+
+def estimate(recipe: Recipe, model: Model, longest: int, nodes: int) -> Memory:
+    """Memory of one rank when its batch is full of rows of `longest` tokens.
+
+    Bytes a weight, W frozen weights and T trained ones (Rajbhandari et al. 2020, "ZeRO", section 3):
+
+        fp32, one copy      W: 4            T: weight 4, gradient 4, moments 8
+        bf16, one copy      W: 2            T: weight 4, gradient 4, moments 8 (2 in 8 bits)
+        bf16, ZeRO          W: 2            T: weight 2, gradient 2, moments and fp32 copy 12 (6 in 8 bits)
+        ZeRO-2 divides gradients and moments by the copies of the model, ZeRO-3 weights too
+        Megatron            T: weight 2, gradient 4, moments and fp32 copy 12, all divided by
+                            tensor_parallel; the distributed optimizer divides the 12 by the copies
+
+    Activations in bf16, a layer and token (Korthikanti et al. 2022, section 4.1, with attention that keeps
+    no scores): 17 hidden + 8 intermediate bytes, with gradient checkpointing 2 hidden and one layer whole.
+    Logits: 12 bytes a token and word of the vocabulary, none with fused loss. Not covered: the CUDA context,
+    fragments, buffers of communication and of generation.
+    """
+    tensor = recipe.megatron.tensor_parallel if recipe.megatron else 1
+    copies = nodes * recipe.ranks // tensor
+    trained = trainable(recipe.lora, model)
+    frozen = model.parameters if recipe.lora else 0
+    weights, gradients, optimizer = _state(recipe, frozen, trained, copies)
+    tokens = recipe.device_batch * (recipe.cutoff_len if recipe.packing else longest)
+    logits = 0 if recipe.fused_loss else 12 * tokens * model.vocabulary
+    return Memory(
+        weights / tensor,
+        gradients / tensor,
+        optimizer / tensor,
+        _activations(recipe, model, tokens) / tensor,
+        logits / tensor,
+    )
+
+
+def trainable(lora: Lora | None, model: Model) -> int:
+    """How many weights are trained: all, or rank times inputs and outputs of each target."""
+    if lora is None:
+        return model.parameters
+    return lora.rank * sum(n for name, n in model.linear if "all" in lora.targets or name in lora.targets)
+
+
+def _state(recipe: Recipe, frozen: int, trained: int, copies: int) -> tuple[float, float, float]:
+    """Bytes of weights, gradients and optimizer on one rank, before tensor parallelism."""
+    half = recipe.precision == "bf16"
+    moments = 2 if recipe.optimizer == "adamw_8bit" else 8
+    if recipe.megatron is not None:
+        share = copies if recipe.megatron.distributed_optimizer else 1
+        return 2 * trained, 4 * trained, 12 * trained / share
+    if recipe.deepspeed is None:
+        return (2 if half else 4) * frozen + 4 * trained, 4 * trained, moments * trained
+    zero = read_json(recipe.deepspeed)["zero_optimization"]
+    width, master = (2, 4) if half else (4, 0)
+    weights = width * (frozen + trained) / (copies if zero["stage"] == 3 else 1)
+    optimizer = (master + moments) * trained / copies
+    return (
+        0 if "offload_param" in zero else weights,
+        width * trained / copies,
+        0 if "offload_optimizer" in zero else optimizer,
+    )
+
+
+def _activations(recipe: Recipe, model: Model, tokens: int) -> float:
+    width = 1 if recipe.precision == "bf16" else 2
+    layer = (17 * model.hidden + 8 * model.intermediate) * tokens * width
+    if recipe.gradient_checkpointing:
+        return model.layers * 2 * model.hidden * tokens * width + layer
+    return model.layers * layer
+
+
+def _shapes(folder: Path) -> Iterator[tuple[str, list[int]]]:
+    """Names and shapes of all weights, from the headers of the files alone."""
+    for file in sorted(folder.glob("*.safetensors")):
+        with open(file, "rb") as stream:
+            header = json.loads(stream.read(int.from_bytes(stream.read(8), "little")))
+        yield from ((name, entry["shape"]) for name, entry in header.items() if name != "__metadata__")

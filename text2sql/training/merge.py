@@ -1,0 +1,63 @@
+"""An adapter and its base made one model, believed only when it answers as the two did."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from peft import PeftModel
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
+
+from text2sql.inference.weights import resolve_weights
+from text2sql.outputs import replacing_folder
+from text2sql.records import UserError
+
+# Largest difference of two logits, as a share of the largest logit: rounding in the weights' own type.
+_TOLERANCE = {torch.float32: 1.0e-4, torch.float16: 1.0e-2, torch.bfloat16: 5.0e-2}
+
+
+def merge_adapter(adapter: Path, output: Path, chats: Sequence[Sequence[Mapping[str, str]]]) -> float:
+    """Write base and LoRA adapter as one model, in the base's number type, into `output`.
+
+    The next-token logits after each of `chats` are compared: base with adapter beside it, in fp32, against
+    what was written, read again. Returns their largest difference as a share of the largest logit.
+    UserError: `adapter` is none or is for another base, or the difference is more than rounding; then
+    nothing is written.
+    """
+    weights = resolve_weights(adapter)
+    if weights.base is None:
+        raise UserError(f"{adapter}: holds a whole model, not an adapter; name the folder of a LoRA arm")
+    tokenizer = AutoTokenizer.from_pretrained(str(weights.base))
+    model = PeftModel.from_pretrained(_load(weights.base), str(adapter)).eval()
+    before = _logits(model, tokenizer, chats)
+    kind = AutoConfig.from_pretrained(str(weights.base)).dtype or torch.float32
+    merged = model.merge_and_unload().to(kind)
+    with replacing_folder(output) as folder:
+        merged.save_pretrained(str(folder))
+        tokenizer.save_pretrained(str(folder))
+        after = _logits(_load(folder), tokenizer, chats)
+        difference = float((after - before).abs().max() / before.abs().max())
+        if not difference <= _TOLERANCE.get(kind, 0.0):
+            raise UserError(
+                f"{adapter}: merged in {kind} its logits differ by {difference:.2g} of the largest; "
+                "use it unmerged, as the pipeline does"
+            )
+    return difference
+
+
+def _load(folder: Path) -> Any:
+    return AutoModelForCausalLM.from_pretrained(str(folder), dtype=torch.float32).eval()
+
+
+def _logits(model: Any, tokenizer: Any, chats: Sequence[Sequence[Mapping[str, str]]]) -> torch.Tensor:
+    """[chats, vocabulary], one prompt at a time, so that no padding plays a part."""
+    rows = []
+    for chat in chats:
+        ids = tokenizer.apply_chat_template(
+            list(chat), add_generation_prompt=True, enable_thinking=False, return_dict=False
+        )
+        with torch.inference_mode():
+            rows.append(model(input_ids=torch.tensor([ids])).logits[0, -1].float())
+    return torch.stack(rows)
