@@ -6,17 +6,19 @@ import hashlib
 import json
 import sys
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 import click
+import numpy as np
 
 from stages._main import stage_main
 from stages._params import Params, load_params
-from text2sql.inference.engine import plan_batches
+from text2sql.inference.engine import Answer, Decoding, Engine, Request
 from text2sql.inference.extract import extract_sql
 from text2sql.inference.journal import generate_all
 from text2sql.inference.questions import Chat, read_chats
-from text2sql.inference.weights import Weights, resolve_weights
+from text2sql.inference.weights import resolve_weights
 from text2sql.records import Prediction, UserError, write_jsonl
 from text2sql.workstore import WorkStore, hash_path, locked
 
@@ -33,55 +35,70 @@ def main(arm: str, questions: Path, weights: Path, output: Path) -> None:
     params = load_params()
     _check_arm(arm, params)
     chats = read_chats(questions, params.prompt.schema_types)
-    model = resolve_weights(weights)
-    raw = _answers(f"predict {arm}", chats, questions, model, params)
+    engine = _engine(arm, weights, params)
+    requests = [Request(chat.messages, _seed(params.predict.seed, chat.row)) for chat in chats]
+    answers = _answers(f"predict {arm}", engine, requests, questions, params)
+    _note_long(arm, engine, chats, answers)
+    raw = [answer.text if answer else "" for answer in answers]
     predictions = [
         Prediction(chat.row, extract_sql(text), text) for chat, text in zip(chats, raw, strict=True)
     ]
     _write(output, predictions)
 
 
-def _answers(
-    label: str, chats: Sequence[Chat], questions: Path, weights: Weights, params: Params
-) -> list[str]:
-    """What the model said to every chat, kept in the work store as it is generated."""
-    # imported here: it takes seconds, and refusals above should not wait for it
-    from text2sql.inference.transformers_engine import TransformersEngine, fingerprint
-
+def _engine(arm: str, weights: Path, params: Params) -> Engine:
     settings = params.predict
-    engine = TransformersEngine(weights, settings.max_new_tokens, settings.threads)
-    prompts = [engine.encode(chat.messages) for chat in chats]
-    lengths = _fitting(label, chats, prompts, engine.context, settings.max_new_tokens)
-    batches = plan_batches(lengths, settings.max_new_tokens, settings.batch_tokens, settings.max_batch)
+    decoding = Decoding(
+        settings.max_new_tokens, settings.temperature, settings.top_p, settings.repetition_penalty
+    )
+    # imported here: it takes seconds, and refusals should not wait for it
+    if settings.engine == "openai":
+        from text2sql.inference.openai_engine import Endpoint, OpenAIEngine
+
+        served = settings.endpoint.model_dump(exclude={"models"})
+        return OpenAIEngine(
+            Endpoint(**served, model=settings.endpoint.models[params.arms[arm].weights]), decoding
+        )
+    model = resolve_weights(weights)
+    from text2sql.inference.transformers_engine import Batching, TransformersEngine
+
+    return TransformersEngine(
+        model, decoding, Batching(settings.batch_tokens, settings.max_batch), settings.threads
+    )
+
+
+def _seed(seed: int, *place: int) -> int:
+    """A number for one answer, from 0 to 2**32 - 1; different places share no random numbers."""
+    return int(np.random.SeedSequence((seed, *place)).generate_state(1)[0])
+
+
+def _answers(
+    label: str, engine: Engine, requests: Sequence[Request], questions: Path, params: Params
+) -> list[Answer | None]:
+    """What the model said to every request, kept in the work store as it comes; None: it is too long."""
     key = {
         "version": CODE_VERSION,
-        "predict": settings.model_dump(),
+        "predict": params.predict.model_dump(exclude={"endpoint"}),
         "prompt": params.prompt.model_dump(),
         "questions": hash_path(questions),
-        "prompts": hashlib.sha256(json.dumps(prompts).encode()).hexdigest(),
-        "weights": weights.sha256,
-        "base": weights.base_sha256,
-        "machine": fingerprint(),
+        "requests": hashlib.sha256(json.dumps([asdict(r) for r in requests]).encode()).hexdigest(),
+        "engine": dict(engine.identity),
     }
     work = WorkStore.from_environment().open("predict", key)
     with locked(work):
-        return generate_all(engine, prompts, batches, work / "journal.jsonl", label)
+        return generate_all(engine, requests, work / "journal.jsonl", label)
 
 
-def _fitting(
-    label: str, chats: Sequence[Chat], prompts: Sequence[list[int]], context: int, answer: int
-) -> dict[int, int]:
-    """Tokens of each prompt that leaves room for an answer; the others are listed on stderr."""
-    room = context - answer
-    long = [chat.row for chat, prompt in zip(chats, prompts, strict=True) if len(prompt) > room]
+def _note_long(arm: str, engine: Engine, chats: Sequence[Chat], answers: Sequence[Answer | None]) -> None:
+    """List on stderr the rows whose prompt leaves no room for an answer."""
+    long = [chat.row for chat, answer in zip(chats, answers, strict=True) if answer is None]
     if long:
         rows = ", ".join(map(str, long))
         print(
-            f"{label}: {len(long)} of {len(chats)} prompts exceed {room} tokens (the model's "
-            f"{context} less {answer} for the answer); their prediction is empty: rows {rows}",
+            f"predict {arm}: {len(long)} of {len(chats)} prompts exceed {engine.room} tokens (the model's "
+            f"context less the answer); their prediction is empty: rows {rows}",
             file=sys.stderr,
         )
-    return {n: len(prompt) for n, prompt in enumerate(prompts) if len(prompt) <= room}
 
 
 def _write(output: Path, predictions: Sequence[Prediction]) -> None:

@@ -12,8 +12,11 @@ ROOT = Path(__file__).parents[2]
 PROFILES = sorted((ROOT / "profiles").glob("*.yaml"))
 
 
+FREE_KEYS = (".arms", ".fetch_data.sha256", ".predict.endpoint.models", ".predict.endpoint.extra_body")
+
+
 def _keys(value: object, prefix: str = "") -> set[str]:
-    if not isinstance(value, dict) or prefix in (".arms", ".fetch_data.sha256"):
+    if not isinstance(value, dict) or prefix in FREE_KEYS:
         return {prefix}
     return set().union(*(_keys(item, f"{prefix}.{key}") for key, item in value.items()))
 
@@ -63,6 +66,12 @@ def test_the_committed_params_are_the_embedded_profile() -> None:
         ("fetch_model.source", "hub", "fetch_model.hub_model is needed"),
         ("fetch_data.source", "hub", "fetch_data.hub_dataset is needed"),
         ("fetch_model.hub_revision", "main", "fetch_model.hub_revision"),
+        ("predict.engine", "openai", "predict.endpoint.base_url is needed"),
+        ("predict.endpoint.base_url", "http://me:secret@host/v1", "predict.endpoint.base_url"),
+        ("predict.endpoint.models", {"models/none": "qwen3"}, "predict.endpoint.models"),
+        ("predict.endpoint.key", "secret", "predict.endpoint.key: unknown key; .*base_url, models"),
+        ("predict.temperature", -0.5, "predict.temperature"),
+        ("predict.top_p", 0.0, "predict.top_p"),
         ("arms.full", {"weights": "models/none", "questions": "data/test"}, "arms.full.weights"),
         ("arms.full.wights", "models/base", "arms.full.wights: unknown key; .*weights"),
     ],

@@ -19,14 +19,29 @@ from click.testing import CliRunner, Result
 
 from stages.predict import main
 from tests.conftest import ROOT
+from tests.inference.openai_server import Reply, Server, completion, failure, serving
 from tests.tiny import tiny_adapter, tiny_qwen3, tiny_tokenizer
+from text2sql.inference.engine import Answer, Request
 
+ENDPOINT = {
+    "base_url": None,
+    "models": {},
+    "concurrency": 2,
+    "timeout_s": 10.0,
+    "retries": 0,
+    "extra_body": {},
+}
 SETTINGS = {
     "engine": "transformers",
+    "temperature": 0.0,
+    "top_p": 1.0,
+    "repetition_penalty": 1.0,
+    "seed": 42,
     "max_new_tokens": 60,
     "batch_tokens": 2000,
     "max_batch": 3,
     "threads": 1,
+    "endpoint": ENDPOINT,
 }
 OUTPUT = Path("data/predictions/baseline.jsonl")
 
@@ -127,10 +142,10 @@ def test_the_prediction_is_what_extraction_finds_in_the_answer(
 ) -> None:
     from text2sql.inference.transformers_engine import TransformersEngine
 
-    def answer(_: object, prompts: list[list[int]]) -> list[str]:
-        return ["```sql\nSELECT 1;\n```"] * len(prompts)
+    def answer(_: object, requests: list[Request]) -> list[Answer]:
+        return [Answer("```sql\nSELECT 1;\n```")] * len(requests)
 
-    monkeypatch.setattr(TransformersEngine, "generate", answer)
+    monkeypatch.setattr(TransformersEngine, "_answer", answer)
     assert predict().exit_code == 0
     expected = {"row": 100, "sql": "SELECT 1", "raw": "```sql\nSELECT 1;\n```"}
     assert predictions()[0] == expected
@@ -238,6 +253,71 @@ def kill_after(lines: int, seconds: float) -> bytes:
 def whole_lines() -> bytes:
     data = b"".join(path.read_bytes() for path in Path("work/predict").glob("*/journal.jsonl"))
     return data[: data.rfind(b"\n") + 1]
+
+
+def write_endpoint_params(server: Server) -> None:
+    """The openai engine; each arm's weights are served by the name of their folder."""
+    names = ("base", "lora32", "lora128", "full", "lora")
+    served = {f"models/{name}": name for name in names}
+    write_params(engine="openai", endpoint=ENDPOINT | {"base_url": server.url, "models": served})
+
+
+def age(body: dict[str, Any]) -> str:
+    """The number in the question of a request."""
+    return "".join(c for c in body["messages"][-1]["content"].splitlines()[-1] if c.isdigit())
+
+
+def select_age(body: dict[str, Any]) -> Reply:
+    return completion(f"SELECT {age(body)};")
+
+
+def test_an_endpoint_is_asked_for_the_model_that_serves_the_arms_weights(workplace: Path) -> None:
+    with serving(Server(select_age)) as server:
+        write_endpoint_params(server)
+        result = predict("models/lora32", "lora32")
+    assert result.exit_code == 0, result.output
+    assert {body["model"] for body in server.bodies} == {"lora32"}
+    assert [p["sql"] for p in predictions()] == [f"SELECT {n}" for n in range(10)]
+
+
+def test_an_endpoint_that_dies_midway_loses_and_repeats_nothing(workplace: Path) -> None:
+    broken = True
+
+    def dies(body: dict[str, Any]) -> Reply:
+        return failure(503, "gone") if broken and len(server.bodies) > 5 else select_age(body)
+
+    with serving(Server(dies)) as server:
+        write_endpoint_params(server)
+        said = refusal(predict())
+        assert "gone" in said and "then run the same command again" in said
+        kept = whole_lines()
+        broken = False
+        server.bodies.clear()
+        assert predict().exit_code == 0
+    assert whole_lines().startswith(kept)
+    assert len(server.bodies) == 10 - kept.count(b"\n")
+    assert [p["sql"] for p in predictions()] == [f"SELECT {n}" for n in range(10)]
+
+
+def test_a_run_killed_while_it_waits_for_an_endpoint_asks_only_for_what_it_lacks(workplace: Path) -> None:
+    with serving(Server(select_age, delay_s=0.1)) as server:
+        write_endpoint_params(server)
+        kept = kill_after(3, 0.05)
+        time.sleep(0.3)  # what the dead process had asked for
+        server.bodies.clear()
+        assert predict().exit_code == 0
+    answered = {json.loads(line)["prompts"][0] for line in kept.splitlines()}
+    assert sorted(int(age(body)) for body in server.bodies) == sorted(set(range(10)) - answered)
+    assert [p["sql"] for p in predictions()] == [f"SELECT {n}" for n in range(10)]
+
+
+def test_what_is_drawn_depends_on_the_seed(workplace: Path) -> None:
+    drawn = []
+    for seed in (1, 1, 2):
+        write_params(temperature=1.5, seed=seed)
+        assert predict().exit_code == 0
+        drawn.append([p["raw"] for p in predictions()])
+    assert drawn[0] == drawn[1] != drawn[2]
 
 
 def test_an_unknown_arm_is_refused_with_the_arms_there_are(workplace: Path) -> None:
