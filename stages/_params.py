@@ -170,10 +170,18 @@ class Predict(Section):
     repetition_penalty: Annotated[float, Field(gt=0)]
     seed: Annotated[int, Field(ge=0)]
     max_new_tokens: Positive
+    samples: Positive
+    repair: Annotated[int, Field(ge=0)]
     batch_tokens: Positive
     max_batch: Positive
     threads: Positive
     endpoint: Endpoint
+
+    @model_validator(mode="after")
+    def _samples_differ(self) -> Predict:
+        if self.samples > 1 and self.temperature == 0:
+            raise ValueError("samples above 1 need a temperature above 0: else all are the same answer")
+        return self
 
 
 class Evaluate(Section):
