@@ -164,7 +164,7 @@ class Endpoint(Section):
 class Predict(Section):
     """Who answers, how answers are drawn, and what is done with them."""
 
-    engine: Literal["transformers", "openai"]
+    engine: Literal["transformers", "vllm", "openai"]
     temperature: Annotated[float, Field(ge=0, le=2)]
     top_p: Annotated[float, Field(gt=0, le=1)]
     repetition_penalty: Annotated[float, Field(gt=0)]

@@ -81,6 +81,10 @@ def _engine(arm: str, weights: Path, params: Params) -> Engine:
             Endpoint(**served, model=settings.endpoint.models[params.arms[arm].weights]), decoding
         )
     model = resolve_weights(weights)
+    if settings.engine == "vllm":
+        from text2sql.inference.vllm_engine import VllmEngine
+
+        return VllmEngine(model, decoding)
     from text2sql.inference.transformers_engine import Batching, TransformersEngine
 
     return TransformersEngine(

@@ -405,6 +405,16 @@ def test_an_unknown_arm_is_refused_with_the_arms_there_are(workplace: Path) -> N
     assert "baseline, rag_embedding, rag_rerank, lora32" in text
 
 
+def test_an_engine_that_is_not_installed_is_refused_with_what_installs_it(
+    workplace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "vllm", None)
+    write_params(engine="vllm")
+    text = refusal(predict())
+    assert "predict.engine is vllm, which is not installed here" in text
+    assert "configs/requirements-gpu.txt" in text and "make test-vllm" in text
+
+
 def test_missing_weights_are_refused(workplace: Path) -> None:
     assert "models/full: no such folder; `dvc repro`" in refusal(predict("models/full", "full"))
 

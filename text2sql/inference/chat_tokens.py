@@ -51,6 +51,10 @@ class ChatTokens:
             )
         )
 
+    def decode(self, tokens: Any) -> list[str]:
+        """The texts of answers, a row of `tokens` each, without the tokens that are no text."""
+        return list(self.tokenizer.batch_decode(tokens, skip_special_tokens=True))
+
     def fitting(self, requests: Sequence[Request], room: int) -> dict[int, int]:
         """Tokens of each request's prompt, by its number, without those of more than `room`."""
         lengths = {number: len(self.encode(request.messages)) for number, request in enumerate(requests)}

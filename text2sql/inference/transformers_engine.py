@@ -75,11 +75,11 @@ class TransformersEngine:
     def _answer(self, requests: Sequence[Request]) -> list[Answer]:
         ids, mask = self._pad([self.encode(request.messages) for request in requests])
         if self._decoding.plain:
-            return [Answer(text) for text in self._texts(self._run(ids, mask, []))]
+            return [Answer(text) for text in self._tokens.decode(self._run(ids, mask, []))]
         sampler = RowSampler(self._decoding, [request.seed for request in requests], mask)
         answers = self._run(ids, mask, [sampler])
         logprobs = sampler.mean_logprobs(answers, self._tokens.ends)
-        return [Answer(*pair) for pair in zip(self._texts(answers), logprobs, strict=True)]
+        return [Answer(*pair) for pair in zip(self._tokens.decode(answers), logprobs, strict=True)]
 
     def _run(self, ids: torch.Tensor, mask: torch.Tensor, processors: list[Any]) -> torch.Tensor:
         """The tokens of the answers, [prompts, longest answer]."""
@@ -95,9 +95,6 @@ class TransformersEngine:
             cure = "lower predict.batch_tokens in params.yaml"
             raise UserError(f"out of memory with {len(ids)} prompts at a time; {cure}") from error
         return output[:, ids.shape[1] :]
-
-    def _texts(self, answers: torch.Tensor) -> list[str]:
-        return list(self._tokens.tokenizer.batch_decode(answers, skip_special_tokens=True))
 
     def _pad(self, prompts: Sequence[Sequence[int]]) -> tuple[torch.Tensor, torch.Tensor]:
         """Token ids and attention mask, [prompts, longest prompt], padded on the left."""
