@@ -58,9 +58,9 @@ def test_every_question_gets_its_own_answer(journal: Path) -> None:
 
 
 def test_no_more_requests_are_open_than_allowed(journal: Path) -> None:
-    with serving(Server(echo, delay_s=0.02)) as server:
+    with serving(Server(echo, delay_s=0.05)) as server:
         answers(engine(server, concurrency=3), journal)
-    assert server.most_open == 3
+    assert 1 < server.most_open <= 3
 
 
 def test_a_greedy_request_says_so_and_no_more(journal: Path) -> None:
@@ -128,7 +128,6 @@ def test_answers_under_way_when_another_request_fails_are_kept(journal: Path) ->
 
     with serving(Server(slow_but_one, delay_s=0.05)) as server, pytest.raises(UserError):
         answers(engine(server, concurrency=3), journal)
-    assert len(server.bodies) < len(REQUESTS)
     assert journal.read_bytes().count(b"\n") == len(server.bodies) - 1
 
 
@@ -157,7 +156,9 @@ def test_a_prompt_too_long_for_the_server_gets_an_empty_answer_and_is_listed(
     with serving(Server(short)) as server:
         found = answers(engine(server), journal)
     assert found == [*EXPECTED[:2], Answer(""), *EXPECTED[3:]]
-    assert "too long for the server, so its prediction is empty: Q2" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "too long for the server, so its prediction is empty: Q2" in said
+    assert "maximum context length is 100 tokens" in said
 
 
 @pytest.mark.parametrize(
@@ -193,3 +194,18 @@ def test_the_key_comes_from_the_environment_and_is_part_of_nothing_that_is_kept(
 def test_an_answer_without_content_is_an_empty_one(journal: Path) -> None:
     with serving(Server(lambda _: completion(None))) as server:
         assert answers(engine(server), journal) == [Answer("")] * len(REQUESTS)
+
+
+def test_nothing_more_is_asked_for_when_the_answers_cannot_be_kept(
+    journal: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise UserError("No space left on device")
+
+    monkeypatch.setattr("text2sql.inference.journal.Journal.append", full)
+    with (
+        serving(Server(echo, delay_s=0.2)) as server,
+        pytest.raises(UserError, match="No space left"),
+    ):
+        answers(engine(server, concurrency=1), journal)
+    assert len(server.bodies) < len(REQUESTS)

@@ -103,7 +103,7 @@ def test_a_missing_file_and_broken_yaml_tell_how_to_get_a_good_one(tmp_path: Pat
 
 def _endpoint_of_the_docs(folder: Path, arms: list[str]) -> Path:
     page = (ROOT / "docs" / "prediction.md").read_text()
-    ((example,),) = [re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)]
+    (example,) = re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)
     endpoint = yaml.safe_load(example)["predict"]["endpoint"]
     changes = {f"predict.endpoint.{key}": value for key, value in endpoint.items()}
     known = yaml.safe_load((ROOT / "profiles" / "embedded.yaml").read_text())["arms"]

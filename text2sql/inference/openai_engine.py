@@ -107,8 +107,7 @@ class OpenAIEngine:
         except openai.BadRequestError as error:
             if not _TOO_LONG.search(str(error)):
                 raise self._failure(error, "mend predict.endpoint in params.yaml") from error
-            _note_too_long(request)
-            return Answer("")
+            return self._too_long(request, error)
         except (openai.AuthenticationError, openai.PermissionDeniedError) as error:
             raise self._failure(error, f"set {_KEY} to a key that it takes; {_RESUME}") from error
         except openai.NotFoundError as error:
@@ -147,16 +146,18 @@ class OpenAIEngine:
             body["logprobs"] = True
         return body
 
+    def _too_long(self, request: Request, error: openai.BadRequestError) -> Answer:
+        asked = request.messages[-1]["content"].rpartition("\n")[2]
+        note = f"too long for the server, so its prediction is empty: {asked} ({self._said(error)})"
+        print(note, file=sys.stderr)
+        return Answer("")
+
     def _failure(self, error: object, cure: str) -> UserError:
+        return UserError(f"{self._endpoint.base_url}: {self._said(error)}; {cure}")
+
+    def _said(self, error: object) -> str:
         said = str(error).strip()
-        if self._key != _NO_KEY:
-            said = said.replace(self._key, "***")
-        return UserError(f"{self._endpoint.base_url}: {said}; {cure}")
-
-
-def _note_too_long(request: Request) -> None:
-    asked = request.messages[-1]["content"].rpartition("\n")[2]
-    print(f"too long for the server, so its prediction is empty: {asked}", file=sys.stderr)
+        return said if self._key == _NO_KEY else said.replace(self._key, "***")
 
 
 def _cancel(futures: Mapping[Future[list[Answer]], int]) -> None:
