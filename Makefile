@@ -7,10 +7,10 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 ENVIRONMENT := .venv/.complete
 PROFILES = $(sort $(basename $(notdir $(wildcard profiles/*.yaml))))
 
-.PHONY: help setup reproduce test lint use metrics plots readme clean distclean
+.PHONY: help setup reproduce test test-vllm lint use metrics plots readme clean distclean
 
 help: ## List what `make` can do
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' Makefile
 
 setup: $(ENVIRONMENT) ## Build .venv, if it is not there or not up to date (TORCH_INDEX=, PYTHON=: see configs/setup.sh)
 
@@ -25,6 +25,9 @@ reproduce: setup ## Run the pipeline, as far as anything changed, and show the t
 
 test: setup ## Run the tests
 	@pytest
+
+test-vllm: setup ## Run the vLLM engine on the CPU, in an environment of its own (.venv-vllm: 3 GB, minutes)
+	@configs/test_vllm.sh
 
 lint: setup ## Check style, formatting and types
 	@ruff check .
@@ -51,5 +54,5 @@ readme: setup ## Write the README's tables from dvc.yaml and metrics/table.md
 clean: ## Remove data/ and models/; .work and DVC's cache stay, so `make reproduce` trains nothing again
 	rm -rf data models dvc_plots
 
-distclean: clean ## Also remove .work, DVC's cache and .venv: `make reproduce` then starts from nothing
-	rm -rf .dvc/cache .dvc/tmp .work .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis
+distclean: clean ## Also remove .work, DVC's cache and .venv*: `make reproduce` then starts from nothing
+	rm -rf .dvc/cache .dvc/tmp .work .venv .venv-vllm .mypy_cache .pytest_cache .ruff_cache .hypothesis

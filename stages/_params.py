@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -15,6 +15,8 @@ Rate = Annotated[float, Field(gt=0, lt=1)]
 Fraction = Annotated[float, Field(ge=0, lt=1)]
 Similarity = Annotated[float, Field(gt=0, le=1)]
 Commit = Annotated[str, Field(pattern=r"^[0-9a-f]{40}$")]
+Url = Annotated[str, Field(pattern=r"^https?://[^@\s]+$")]  # no user or password in it
+WeightsFolder = Literal["models/base", "models/lora32", "models/lora128", "models/full", "models/lora"]
 
 
 class Section(BaseModel):
@@ -211,14 +213,38 @@ class LoraArm(TrainedArm):
     targets: Annotated[list[str], Field(min_length=1)]
 
 
-class Predict(Section):
-    """How SQL is generated; decoding is greedy."""
+class Endpoint(Section):
+    """An OpenAI-compatible server. Its key comes from OPENAI_API_KEY, never from here."""
 
-    engine: Literal["transformers"]
+    base_url: Url | None
+    models: dict[WeightsFolder, str]
+    concurrency: Positive
+    timeout_s: Annotated[float, Field(gt=0)]
+    retries: Annotated[int, Field(ge=0)]
+    extra_body: dict[str, Any]
+
+
+class Predict(Section):
+    """Who answers, how answers are drawn, and what is done with them."""
+
+    engine: Literal["transformers", "vllm", "openai"]
+    temperature: Annotated[float, Field(ge=0, le=2)]
+    top_p: Annotated[float, Field(gt=0, le=1)]
+    repetition_penalty: Annotated[float, Field(gt=0)]
+    seed: Annotated[int, Field(ge=0)]
     max_new_tokens: Positive
+    samples: Positive
+    repair: Annotated[int, Field(ge=0)]
     batch_tokens: Positive
     max_batch: Positive
     threads: Positive
+    endpoint: Endpoint
+
+    @model_validator(mode="after")
+    def _samples_differ(self) -> Predict:
+        if self.samples > 1 and self.temperature == 0:
+            raise ValueError("samples above 1 need a temperature above 0: else all are the same answer")
+        return self
 
 
 class Evaluate(Section):
@@ -233,7 +259,7 @@ class Evaluate(Section):
 class Arm(Section):
     """What is compared: weights, and questions with or without retrieved examples."""
 
-    weights: Literal["models/base", "models/lora32", "models/lora128", "models/full", "models/lora"]
+    weights: WeightsFolder
     questions: Literal["data/test", "data/examples/embedding", "data/examples/rerank"]
 
 
@@ -295,6 +321,20 @@ class Params(Section):
         for name, arm in self.arms.items():
             if arm.weights in trained and not trained[arm.weights].enabled:
                 raise ValueError(f"arms.{name} uses {arm.weights}, whose training has enabled: false")
+        return self
+
+    @model_validator(mode="after")
+    def _endpoint_serves_the_arms(self) -> Params:
+        endpoint = self.predict.endpoint
+        if self.predict.engine != "openai":
+            return self
+        if endpoint.base_url is None:
+            raise ValueError("predict.endpoint.base_url is needed with predict.engine: openai")
+        for name, arm in self.arms.items():
+            if arm.weights not in endpoint.models:
+                raise ValueError(
+                    f"predict.endpoint.models lacks {arm.weights} (arms.{name}): name what serves it"
+                )
         return self
 
 

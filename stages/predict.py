@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import hashlib
 import json
-import sys
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 import click
 
 from stages._main import stage_main
 from stages._params import Params, load_params
-from text2sql.inference.engine import plan_batches
-from text2sql.inference.extract import extract_sql
-from text2sql.inference.journal import generate_all
+from text2sql.evaluation.judge import describe
+from text2sql.inference.engine import Decoding, Engine
 from text2sql.inference.questions import Chat, read_chats
-from text2sql.inference.weights import Weights, resolve_weights
+from text2sql.inference.rounds import Tries, database_hashes, predict_all
+from text2sql.inference.voting import Limits
+from text2sql.inference.weights import resolve_weights
 from text2sql.records import Prediction, UserError, write_jsonl
-from text2sql.workstore import WorkStore, hash_path, locked
+from text2sql.workstore import WorkStore, locked
 
 CODE_VERSION = 1  # raise it when the answers change although no parameter or input does
 
@@ -27,66 +28,74 @@ CODE_VERSION = 1  # raise it when the answers change although no parameter or in
 @click.option("--arm", required=True, help="Name of the arm in params.yaml.")
 @click.option("--questions", required=True, type=click.Path(path_type=Path), help="JSON lines.")
 @click.option("--weights", required=True, type=click.Path(path_type=Path), help="Model or adapter.")
+@click.option("--databases", required=True, type=click.Path(path_type=Path), help="ID/ID.sqlite.")
 @click.option("--output", required=True, type=click.Path(path_type=Path), help="JSON lines.")
 @stage_main
-def main(arm: str, questions: Path, weights: Path, output: Path) -> None:
+def main(arm: str, questions: Path, weights: Path, databases: Path, output: Path) -> None:
     params = load_params()
     _check_arm(arm, params)
     chats = read_chats(questions, params.prompt.schema_types)
-    model = resolve_weights(weights)
-    raw = _answers(f"predict {arm}", chats, questions, model, params)
-    predictions = [
-        Prediction(chat.row, extract_sql(text), text) for chat, text in zip(chats, raw, strict=True)
-    ]
+    engine = _engine(arm, weights, params)
+    tries = _tries(databases, params)
+    work = WorkStore.from_environment().open("predict", _key(engine, chats, tries, params))
+    with locked(work):
+        predictions = predict_all(engine, chats, tries, work, f"predict {arm}")
     _write(output, predictions)
 
 
-def _answers(
-    label: str, chats: Sequence[Chat], questions: Path, weights: Weights, params: Params
-) -> list[str]:
-    """What the model said to every chat, kept in the work store as it is generated."""
-    # imported here: it takes seconds, and refusals above should not wait for it
-    from text2sql.inference.transformers_engine import TransformersEngine, fingerprint
-
+def _tries(databases: Path, params: Params) -> Tries:
+    limits = Limits(params.evaluate.timeout_s, params.evaluate.max_rows)
     settings = params.predict
-    engine = TransformersEngine(weights, settings.max_new_tokens, settings.threads)
-    prompts = [engine.encode(chat.messages) for chat in chats]
-    lengths = _fitting(label, chats, prompts, engine.context, settings.max_new_tokens)
-    batches = plan_batches(lengths, settings.max_new_tokens, settings.batch_tokens, settings.max_batch)
-    key = {
+    return Tries(settings.samples, settings.repair, settings.seed, databases, limits)
+
+
+def _key(engine: Engine, chats: Sequence[Chat], tries: Tries, params: Params) -> dict[str, object]:
+    """All that decides the predictions; answers are executed only where the parameters ask for it."""
+    key: dict[str, object] = {
         "version": CODE_VERSION,
-        "predict": settings.model_dump(),
-        "prompt": params.prompt.model_dump(),
-        "questions": hash_path(questions),
-        "prompts": hashlib.sha256(json.dumps(prompts).encode()).hexdigest(),
-        "weights": weights.sha256,
-        "base": weights.base_sha256,
-        "machine": fingerprint(),
+        "predict": params.predict.model_dump(exclude={"endpoint"}),
+        "chats": hashlib.sha256(json.dumps([asdict(chat) for chat in chats]).encode()).hexdigest(),
+        "engine": dict(engine.identity),
     }
-    work = WorkStore.from_environment().open("predict", key)
-    with locked(work):
-        return generate_all(engine, prompts, batches, work / "journal.jsonl", label)
+    if tries.execute:
+        key["execution"] = describe(tries.limits.rules)
+        key["databases"] = database_hashes(chats, tries.databases)
+    return key
 
 
-def _fitting(
-    label: str, chats: Sequence[Chat], prompts: Sequence[list[int]], context: int, answer: int
-) -> dict[int, int]:
-    """Tokens of each prompt that leaves room for an answer; the others are listed on stderr."""
-    room = context - answer
-    long = [chat.row for chat, prompt in zip(chats, prompts, strict=True) if len(prompt) > room]
-    if long:
-        rows = ", ".join(map(str, long))
-        print(
-            f"{label}: {len(long)} of {len(chats)} prompts exceed {room} tokens (the model's "
-            f"{context} less {answer} for the answer); their prediction is empty: rows {rows}",
-            file=sys.stderr,
+def _engine(arm: str, weights: Path, params: Params) -> Engine:
+    settings = params.predict
+    decoding = Decoding(
+        settings.max_new_tokens,
+        settings.temperature,
+        settings.top_p,
+        settings.repetition_penalty,
+        likelihood=settings.samples > 1,
+    )
+    # imported here: it takes seconds, and refusals should not wait for it
+    if settings.engine == "openai":
+        from text2sql.inference.openai_engine import Endpoint, OpenAIEngine
+
+        served = settings.endpoint.model_dump(exclude={"models"})
+        return OpenAIEngine(
+            Endpoint(**served, model=settings.endpoint.models[params.arms[arm].weights]), decoding
         )
-    return {n: len(prompt) for n, prompt in enumerate(prompts) if len(prompt) <= room}
+    model = resolve_weights(weights)
+    if settings.engine == "vllm":
+        from text2sql.inference.vllm_engine import VllmEngine
+
+        return VllmEngine(model, decoding)
+    from text2sql.inference.transformers_engine import Batching, TransformersEngine
+
+    return TransformersEngine(
+        model, decoding, Batching(settings.batch_tokens, settings.max_batch), settings.threads
+    )
 
 
 def _write(output: Path, predictions: Sequence[Prediction]) -> None:
+    rows = ({k: v for k, v in asdict(p).items() if v is not None} for p in predictions)
     try:
-        write_jsonl(output, predictions)
+        write_jsonl(output, rows)
     except OSError as error:
         kept = "the answers are kept in the work store; mend it and run the same command again"
         raise UserError(f"{output}: {error.strerror}; {kept}") from error

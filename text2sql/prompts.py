@@ -42,5 +42,13 @@ def messages(ddl: str, question: str, examples: Sequence[Example] = ()) -> list[
     ]
 
 
+def repair_turns(answer: str, failure: str) -> list[dict[str, str]]:
+    """What follows a chat whose `answer` failed in the database: the answer, and what SQLite said."""
+    return [
+        {"role": "assistant", "content": answer},
+        {"role": "user", "content": f"SQLite says: {failure}\nCorrect the query."},
+    ]
+
+
 def _task(ddl: str, question: str) -> str:
     return f"{ddl.strip()}\n{question.strip()}"

@@ -61,11 +61,18 @@ class ConvertedQuestion:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Prediction:
-    """The SQL read out of what the model said (`raw`) about the test question `row`."""
+    """The SQL read out of what the model said (`raw`) about the test question `row`.
+
+    `agreement`: the share (0 to 1) of the answers drawn whose result is this one's, None where one
+    was drawn only. `tries`: how often the model was asked until this answer, None where its errors
+    are not shown to it. What is None is left out of the file.
+    """
 
     row: int
     sql: str
     raw: str
+    agreement: float | None = None
+    tries: int | None = None
 
 
 Record = TypeVar("Record", TrainingRow, TestQuestion, ConvertedQuestion, Prediction)
@@ -136,15 +143,19 @@ def read_jsonl(path: str | os.PathLike[str]) -> Iterator[dict[str, Any]]:
 
 
 def read_records(path: str | os.PathLike[str], kind: type[Record]) -> list[Record]:
-    """Read a JSON-lines file into `kind`. UserError: a line lacks a field or has one too many."""
+    """Read a JSON-lines file into `kind`; fields with a default may be left out.
+
+    UserError: a line lacks a field or has one too many.
+    """
     return list(iterate_records(path, kind))
 
 
 def iterate_records(path: str | os.PathLike[str], kind: type[Record]) -> Iterator[Record]:
     """Yield what `read_records` reads, one record at a time; for files that outgrow memory."""
     fields = {field.name for field in dataclasses.fields(kind)}
+    needed = {f.name for f in dataclasses.fields(kind) if f.default is dataclasses.MISSING}
     for number, row in enumerate(read_jsonl(path), 1):
-        wrong = sorted(fields ^ set(row))
+        wrong = sorted((needed - set(row)) | (set(row) - fields))
         if wrong:
             raise UserError(f"{path}, record {number}: missing or unknown field {', '.join(wrong)}")
         yield _build(kind, row)

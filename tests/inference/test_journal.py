@@ -5,41 +5,49 @@ from __future__ import annotations
 import errno
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import pytest
 
+from text2sql.inference.engine import Answer, Request
 from text2sql.inference.journal import Journal, generate_all
 from text2sql.records import UserError
 
-PROMPTS = [[n] for n in range(7)]
-BATCHES = [[6, 2], [0, 1, 3], [5]]  # prompt 4 is in none
-ANSWERS = ["say 0", "say 1", "say 2 é\u2028", "say 3", "", "say 5", "say 6"]
+REQUESTS = [Request([{"role": "user", "content": str(n)}], n) for n in range(7)]
+BATCHES = [[6, 2], [0, 1, 3], [5]]  # request 4 is in none
+TEXTS = ["say 0", "say 1", "say 2 é\u2028", "say 3", "", "say 5", "say 6"]
+ANSWERS = [None if n == 4 else Answer(text) for n, text in enumerate(TEXTS)]
 
 
 class Parrot:
     """Answers at once, and keeps what it was asked; dies at the batch that holds `dies_at`."""
 
-    context = 10
+    identity: Mapping[str, object] = {}
+    room = 10
 
-    def __init__(self, dies_at: int | None = None) -> None:
+    def __init__(self, dies_at: int | None = None, likely: float | None = None) -> None:
         self.asked: list[list[int]] = []
         self._dies_at = dies_at
+        self._likely = likely
 
-    def encode(self, messages: Sequence[Mapping[str, str]]) -> list[int]:
-        raise AssertionError("not part of generation")
+    def plan(self, requests: Sequence[Request]) -> list[list[int]]:
+        assert list(requests) == REQUESTS
+        return BATCHES
 
-    def generate(self, prompts: Sequence[Sequence[int]]) -> list[str]:
-        numbers = [prompt[0] for prompt in prompts]
-        if self._dies_at in numbers:
-            raise KeyboardInterrupt
-        self.asked.append(numbers)
-        return [ANSWERS[number] for number in numbers]
+    def generate(
+        self, batches: Sequence[tuple[int, Sequence[Request]]]
+    ) -> Iterator[tuple[int, list[Answer]]]:
+        for number, requests in batches:
+            seeds = [request.seed for request in requests]
+            if self._dies_at in seeds:
+                raise KeyboardInterrupt
+            self.asked.append(seeds)
+            yield number, [Answer(TEXTS[seed], self._likely) for seed in seeds]
 
 
-def run(journal: Path, engine: Parrot) -> list[str]:
-    return generate_all(engine, PROMPTS, BATCHES, journal, "test")
+def run(journal: Path, engine: Parrot) -> list[Answer | None]:
+    return generate_all(engine, REQUESTS, journal, "test")
 
 
 @pytest.fixture
@@ -47,7 +55,7 @@ def journal(tmp_path: Path) -> Path:
     return tmp_path / "journal.jsonl"
 
 
-def test_answers_come_in_the_order_of_the_prompts(journal: Path) -> None:
+def test_answers_come_in_the_order_of_the_requests(journal: Path) -> None:
     assert run(journal, Parrot()) == ANSWERS
 
 
@@ -94,6 +102,8 @@ def test_a_line_cut_short_is_noted(journal: Path, capsys: pytest.CaptureFixture[
         '{"batch": 0, "prompts": [6, 2], "raw": ["a", null]}',
         '{"batch": 9, "prompts": [6, 2], "raw": ["a", "b"]}',
         '{"batch": true, "prompts": [0, 1, 3], "raw": ["a", "b", "c"]}',
+        '{"batch": 0, "prompts": [6, 2], "raw": ["a", "b"], "logprob": [-0.1]}',
+        '{"batch": 0, "prompts": [6, 2], "raw": ["a", "b"], "logprob": ["-1", null]}',
         '{"batch": 2, "prompts": [5], "raw": ["say 5"]}',  # comes a second time
     ],
 )
@@ -105,17 +115,37 @@ def test_a_line_of_another_run_is_refused_by_number(journal: Path, line: str) ->
 
 def test_a_full_disk_is_reported_with_what_is_kept(journal: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     log = Journal(journal, BATCHES)
-    log.append(0, ["say 6", "say 2"])
+    log.append(0, [Answer("say 6"), Answer("say 2")])
 
     def full(_: int) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(UserError, match=r"No space left on device; 1 of 3 batches are kept"):
-        log.append(1, ["say 0", "say 1", "say 3"])
+        log.append(1, [Answer("say 0"), Answer("say 1"), Answer("say 3")])
 
 
 def test_each_batch_is_one_line_that_names_its_prompts(journal: Path) -> None:
     run(journal, Parrot())
     entries = [json.loads(line) for line in journal.read_text().splitlines()]
     assert [entry["prompts"] for entry in entries] == BATCHES
+
+
+def test_answers_without_likelihood_leave_the_three_fields_only(journal: Path) -> None:
+    run(journal, Parrot())
+    assert all(set(json.loads(line)) == {"batch", "prompts", "raw"} for line in journal.open())
+
+
+def test_likelihoods_are_kept_to_the_last_digit(journal: Path) -> None:
+    first = run(journal, Parrot(likely=-0.1234567890123))
+    assert first[0] == Answer("say 0", -0.1234567890123)
+    assert run(journal, Parrot(dies_at=0)) == first
+
+
+def test_batches_that_finish_out_of_order_are_taken_up_again(journal: Path) -> None:
+    run(journal, Parrot())
+    lines = journal.read_text().splitlines(keepends=True)
+    journal.write_text(lines[2] + lines[0])
+    second = Parrot()
+    assert run(journal, second) == ANSWERS
+    assert second.asked == [BATCHES[1]]

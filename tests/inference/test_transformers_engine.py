@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,8 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from tests.tiny import tiny_adapter, tiny_qwen3, tiny_tokenizer
-from text2sql.inference.transformers_engine import TransformersEngine
+from text2sql.inference.engine import Answer, Decoding, Messages, Request
+from text2sql.inference.transformers_engine import Batching, TransformersEngine
 from text2sql.inference.weights import Weights, resolve_weights
 from text2sql.prompts import messages
 from text2sql.records import UserError
@@ -44,13 +46,21 @@ def copy(base: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(base, tmp_path / "copy"))
 
 
-def engine(folder: Path) -> TransformersEngine:
-    return TransformersEngine(resolve_weights(folder), NEW_TOKENS, threads=1)
+def engine(folder: Path, **decoding: float) -> TransformersEngine:
+    return TransformersEngine(
+        resolve_weights(folder), Decoding(NEW_TOKENS, **decoding), Batching(4096, 8), threads=1
+    )
+
+
+def ask(one: TransformersEngine, chats: Sequence[Messages], seed: int = 0) -> list[Answer]:
+    """The answers to `chats` in one batch, with the seeds `seed`, `seed` + 1, ..."""
+    requests = [Request(chat, seed + n) for n, chat in enumerate(chats)]
+    ((_, found),) = one.generate([(0, requests)])
+    return found
 
 
 def answers(folder: Path) -> list[str]:
-    one = engine(folder)
-    return one.generate([one.encode(chat) for chat in CHATS])
+    return [answer.text for answer in ask(engine(folder), CHATS)]
 
 
 def test_a_prompt_ends_where_the_answer_without_thinking_begins(base: Path) -> None:
@@ -60,9 +70,8 @@ def test_a_prompt_ends_where_the_answer_without_thinking_begins(base: Path) -> N
 
 def test_a_batch_answers_as_each_prompt_alone(base: Path) -> None:
     one = engine(base)
-    prompts = [one.encode(chat) for chat in CHATS]
-    assert len({len(prompt) for prompt in prompts}) == len(CHATS)  # padding is at work
-    assert one.generate(prompts) == [one.generate([prompt])[0] for prompt in prompts]
+    assert len({len(one.encode(chat)) for chat in CHATS}) == len(CHATS)  # padding is at work
+    assert ask(one, CHATS) == [ask(one, [chat])[0] for chat in CHATS]
 
 
 def test_an_answer_is_the_likeliest_token_at_every_step(base: Path) -> None:
@@ -74,7 +83,7 @@ def test_an_answer_is_the_likeliest_token_at_every_step(base: Path) -> None:
         with torch.inference_mode():
             ids.append(int(model(torch.tensor([ids])).logits[0, -1].argmax()))
     expected = AutoTokenizer.from_pretrained(str(base)).decode(ids[start:], skip_special_tokens=True)
-    assert one.generate([ids[:start]]) == [expected]
+    assert ask(one, CHATS[:1]) == [Answer(expected)]
 
 
 def test_two_runs_answer_alike(base: Path) -> None:
@@ -90,11 +99,10 @@ def test_sampling_that_the_model_recommends_is_not_used(base: Path, copy: Path) 
 
 def test_an_answer_ends_at_every_end_that_the_model_names(base: Path, copy: Path) -> None:
     one = engine(base)
-    prompt = one.encode(CHATS[0])
-    (text,) = one.generate([prompt])
+    text = ask(one, CHATS[:1])[0].text
     first = AutoTokenizer.from_pretrained(str(base)).encode(text, add_special_tokens=False)[0]
     (copy / "generation_config.json").write_text(f'{{"eos_token_id": [{first}, 2]}}')
-    assert len(engine(copy).generate([prompt])[0]) < len(text)
+    assert len(ask(engine(copy), CHATS[:1])[0].text) < len(text)
 
 
 def test_an_adapter_answers_as_when_it_is_not_merged(base: Path, adapter: Path) -> None:
@@ -109,7 +117,7 @@ def test_an_adapter_answers_as_when_it_is_not_merged(base: Path, adapter: Path) 
         do_sample=False,
     )[0, len(ids) :]
     expected = AutoTokenizer.from_pretrained(str(base)).decode(output, skip_special_tokens=True)
-    assert one.generate([ids]) == [expected]
+    assert ask(one, CHATS[:1]) == [Answer(expected)]
 
 
 def test_an_adapter_changes_the_answers_of_its_base(base: Path, adapter: Path) -> None:
@@ -121,13 +129,18 @@ def test_half_precision_leaves_the_positions_in_full_precision(
 ) -> None:
     monkeypatch.setattr("text2sql.inference.transformers_engine._dtype", lambda: torch.bfloat16)
     one = engine(base)
-    assert len(one.generate([one.encode(CHATS[0])])) == 1
+    assert len(ask(one, CHATS[:1])) == 1
     assert {parameter.dtype for parameter in one._model.parameters()} == {torch.bfloat16}
     assert {buffer.dtype for buffer in one._model.buffers()} == {torch.float32}
 
 
-def test_the_context_is_the_models_own(base: Path) -> None:
-    assert engine(base).context == 512
+def test_a_prompt_has_the_room_that_the_answer_leaves_of_the_models_context(base: Path) -> None:
+    assert engine(base).room == 512 - NEW_TOKENS
+
+
+def test_a_prompt_without_room_is_in_no_batch(base: Path) -> None:
+    long = messages("CREATE TABLE singer (name);", "Names? " * 300)
+    assert engine(base).plan([Request(CHATS[0], 0), Request(long, 0), Request(CHATS[1], 0)]) == [[0, 2]]
 
 
 def test_weights_that_lack_a_layer_are_refused(copy: Path) -> None:
@@ -163,11 +176,44 @@ def test_a_tokenizer_without_a_chat_template_is_refused(copy: Path) -> None:
 def test_too_little_memory_is_reported_with_the_parameter_to_lower(
     base: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    one = TransformersEngine(Weights(base, "unread"), NEW_TOKENS, threads=1)
+    one = TransformersEngine(Weights(base, "unread"), Decoding(NEW_TOKENS), Batching(4096, 8), 1)
 
     def exhausted(*_: object, **__: object) -> None:
         raise torch.OutOfMemoryError
 
     monkeypatch.setattr(one._model, "generate", exhausted)
     with pytest.raises(UserError, match=r"lower predict\.batch_tokens"):
-        one.generate([[1, 2]])
+        ask(one, CHATS)
+
+
+def test_a_drawn_answer_does_not_depend_on_its_batch(base: Path) -> None:
+    one = engine(base, temperature=0.9, top_p=0.95, repetition_penalty=1.2)
+    together = ask(one, CHATS, seed=5)
+    alone = [ask(one, [chat], seed=5 + n)[0] for n, chat in enumerate(CHATS)]
+    assert [a.text for a in together] == [a.text for a in alone]
+    assert [a.logprob for a in together] == pytest.approx([a.logprob for a in alone], abs=1e-4)
+
+
+def test_another_seed_draws_another_answer_and_the_same_seed_the_same(base: Path) -> None:
+    one = engine(base, temperature=2.0)
+    first, again, other = (ask(one, CHATS[:1], seed)[0].text for seed in (1, 1, 2))
+    assert first == again != other
+
+
+def test_a_drawn_answer_with_almost_no_top_p_is_the_likeliest(base: Path) -> None:
+    drawn = ask(engine(base, temperature=1.0, top_p=1e-9), CHATS)
+    assert [answer.text for answer in drawn] == answers(base)
+
+
+def test_the_likelihood_is_the_mean_over_the_answers_tokens(base: Path) -> None:
+    (answer,) = ask(engine(base, likelihood=True), CHATS[:1])
+    assert answer.text == answers(base)[0]
+    ids, said = engine(base).encode(CHATS[0]), []
+    model = AutoModelForCausalLM.from_pretrained(str(base), dtype=torch.float32).eval()
+    while len(said) < NEW_TOKENS:
+        with torch.inference_mode():
+            logprobs = model(torch.tensor([ids])).logits[0, -1].log_softmax(-1)
+        ids.append(int(logprobs.argmax()))
+        said.append(float(logprobs.max()))
+    assert 2 not in ids[-NEW_TOKENS:]  # no end of the answer before its last token
+    assert answer.logprob == pytest.approx(sum(said) / len(said), abs=1e-4)

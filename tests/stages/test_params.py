@@ -1,5 +1,6 @@
 """params.yaml and the profiles: one typed model, every fault named with its cure."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -12,8 +13,11 @@ ROOT = Path(__file__).parents[2]
 PROFILES = sorted((ROOT / "profiles").glob("*.yaml"))
 
 
+FREE_KEYS = (".arms", ".fetch_data.sha256", ".predict.endpoint.models", ".predict.endpoint.extra_body")
+
+
 def _keys(value: object, prefix: str = "") -> set[str]:
-    if not isinstance(value, dict) or prefix in (".arms", ".fetch_data.sha256"):
+    if not isinstance(value, dict) or prefix in FREE_KEYS:
         return {prefix}
     return set().union(*(_keys(item, f"{prefix}.{key}") for key, item in value.items()))
 
@@ -74,6 +78,12 @@ def test_the_committed_params_are_the_embedded_profile() -> None:
         ("fetch_model.source", "hub", "fetch_model.hub_model is needed"),
         ("fetch_data.source", "hub", "fetch_data.hub_dataset is needed"),
         ("fetch_model.hub_revision", "main", "fetch_model.hub_revision"),
+        ("predict.engine", "openai", "predict.endpoint.base_url is needed"),
+        ("predict.endpoint.base_url", "http://me:secret@host/v1", "predict.endpoint.base_url"),
+        ("predict.endpoint.models", {"models/none": "qwen3"}, "predict.endpoint.models"),
+        ("predict.endpoint.key", "secret", "predict.endpoint.key: unknown key; .*base_url, models"),
+        ("predict.temperature", -0.5, "predict.temperature"),
+        ("predict.top_p", 0.0, "predict.top_p"),
         ("arms.full", {"weights": "models/none", "questions": "data/test"}, "arms.full.weights"),
         ("arms.full.wights", "models/base", "arms.full.wights: unknown key; .*weights"),
     ],
@@ -100,3 +110,28 @@ def test_a_missing_file_and_broken_yaml_tell_how_to_get_a_good_one(tmp_path: Pat
     (tmp_path / "params.yaml").write_text("a: [1")
     with pytest.raises(UserError, match="not YAML"):
         load_params(tmp_path / "params.yaml")
+
+
+def _endpoint_of_the_docs(folder: Path, arms: list[str]) -> Path:
+    page = (ROOT / "docs" / "prediction.md").read_text()
+    (example,) = re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)
+    endpoint = yaml.safe_load(example)["predict"]["endpoint"]
+    changes = {f"predict.endpoint.{key}": value for key, value in endpoint.items()}
+    known = yaml.safe_load((ROOT / "profiles" / "embedded.yaml").read_text())["arms"]
+    asked = {name: known[name] for name in arms}
+    return _write(folder, {**changes, "predict.engine": "openai", "arms": asked})
+
+
+def test_the_endpoint_of_the_docs_is_valid(tmp_path: Path) -> None:
+    params = load_params(_endpoint_of_the_docs(tmp_path, ["baseline", "lora32"]))
+    assert params.predict.endpoint.models["models/lora32"] == "lora32"
+
+
+def test_an_arm_that_no_endpoint_serves_is_named(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"predict\.endpoint\.models lacks models/full \(arms\.full\)"):
+        load_params(_endpoint_of_the_docs(tmp_path, ["baseline", "full"]))
+
+
+def test_samples_without_a_temperature_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="samples above 1 need a temperature above 0"):
+        load_params(_write(tmp_path, {"predict.samples": 8}))

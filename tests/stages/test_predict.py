@@ -7,9 +7,12 @@ import json
 import os
 import random
 import shutil
+import sqlite3
 import subprocess
 import sys
 import time
+from collections import Counter
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -19,14 +22,31 @@ from click.testing import CliRunner, Result
 
 from stages.predict import main
 from tests.conftest import ROOT
+from tests.inference.openai_server import Reply, Server, completion, failure, serving
 from tests.tiny import tiny_adapter, tiny_qwen3, tiny_tokenizer
+from text2sql.inference.engine import Answer, Request
 
+ENDPOINT = {
+    "base_url": None,
+    "models": {},
+    "concurrency": 2,
+    "timeout_s": 10.0,
+    "retries": 0,
+    "extra_body": {},
+}
 SETTINGS = {
     "engine": "transformers",
+    "temperature": 0.0,
+    "top_p": 1.0,
+    "repetition_penalty": 1.0,
+    "seed": 42,
     "max_new_tokens": 60,
+    "samples": 1,
+    "repair": 0,
     "batch_tokens": 2000,
     "max_batch": 3,
     "threads": 1,
+    "endpoint": ENDPOINT,
 }
 OUTPUT = Path("data/predictions/baseline.jsonl")
 
@@ -90,7 +110,8 @@ def write_questions(rows: list[dict[str, Any]]) -> Path:
 def arguments(weights: str = "models/base", arm: str = "baseline") -> list[str]:
     return [
         *("--arm", arm, "--weights", weights),
-        *("--questions", "data/test/test.jsonl", "--output", str(OUTPUT)),
+        *("--questions", "data/test/test.jsonl", "--databases", "data/raw/databases"),
+        *("--output", str(OUTPUT)),
     ]
 
 
@@ -127,10 +148,10 @@ def test_the_prediction_is_what_extraction_finds_in_the_answer(
 ) -> None:
     from text2sql.inference.transformers_engine import TransformersEngine
 
-    def answer(_: object, prompts: list[list[int]]) -> list[str]:
-        return ["```sql\nSELECT 1;\n```"] * len(prompts)
+    def answer(_: object, requests: list[Request]) -> list[Answer]:
+        return [Answer("```sql\nSELECT 1;\n```")] * len(requests)
 
-    monkeypatch.setattr(TransformersEngine, "generate", answer)
+    monkeypatch.setattr(TransformersEngine, "_answer", answer)
     assert predict().exit_code == 0
     expected = {"row": 100, "sql": "SELECT 1", "raw": "```sql\nSELECT 1;\n```"}
     assert predictions()[0] == expected
@@ -236,14 +257,162 @@ def kill_after(lines: int, seconds: float) -> bytes:
 
 
 def whole_lines() -> bytes:
-    data = b"".join(path.read_bytes() for path in Path("work/predict").glob("*/journal.jsonl"))
+    data = b"".join(path.read_bytes() for path in Path("work/predict").glob("*/journal*.jsonl"))
     return data[: data.rfind(b"\n") + 1]
+
+
+def write_endpoint_params(server: Server, **changes: Any) -> None:
+    """The openai engine; each arm's weights are served by the name of their folder."""
+    names = ("base", "lora32", "lora128", "full", "lora")
+    served = {f"models/{name}": name for name in names}
+    endpoint = ENDPOINT | {"base_url": server.url, "models": served}
+    write_params(engine="openai", endpoint=endpoint, **changes)
+
+
+def age(body: dict[str, Any]) -> str:
+    """The number in the question of a request."""
+    return "".join(c for c in body["messages"][-1]["content"].splitlines()[-1] if c.isdigit())
+
+
+def select_age(body: dict[str, Any]) -> Reply:
+    return completion(f"SELECT {age(body)};")
+
+
+def test_an_endpoint_is_asked_for_the_model_that_serves_the_arms_weights(workplace: Path) -> None:
+    with serving(Server(select_age)) as server:
+        write_endpoint_params(server)
+        result = predict("models/lora32", "lora32")
+    assert result.exit_code == 0, result.output
+    assert {body["model"] for body in server.bodies} == {"lora32"}
+    assert [p["sql"] for p in predictions()] == [f"SELECT {n}" for n in range(10)]
+
+
+def test_an_endpoint_that_dies_midway_loses_and_repeats_nothing(workplace: Path) -> None:
+    broken = True
+
+    def dies(body: dict[str, Any]) -> Reply:
+        return failure(503, "gone") if broken and len(server.bodies) > 5 else select_age(body)
+
+    with serving(Server(dies)) as server:
+        write_endpoint_params(server)
+        said = refusal(predict())
+        assert "gone" in said and "then run the same command again" in said
+        kept = whole_lines()
+        broken = False
+        server.bodies.clear()
+        assert predict().exit_code == 0
+    assert whole_lines().startswith(kept)
+    assert len(server.bodies) == 10 - kept.count(b"\n")
+    assert [p["sql"] for p in predictions()] == [f"SELECT {n}" for n in range(10)]
+
+
+def test_a_run_killed_while_it_waits_for_an_endpoint_asks_only_for_what_it_lacks(workplace: Path) -> None:
+    with serving(Server(select_age, delay_s=0.1)) as server:
+        write_endpoint_params(server)
+        kept = kill_after(3, 0.05)
+        time.sleep(0.3)  # what the dead process had asked for
+        server.bodies.clear()
+        assert predict().exit_code == 0
+    answered = {json.loads(line)["prompts"][0] for line in kept.splitlines()}
+    assert sorted(int(age(body)) for body in server.bodies) == sorted(set(range(10)) - answered)
+    assert [p["sql"] for p in predictions()] == [f"SELECT {n}" for n in range(10)]
+
+
+def test_what_is_drawn_depends_on_the_seed(workplace: Path) -> None:
+    drawn = []
+    for seed in (1, 1, 2):
+        write_params(temperature=1.5, seed=seed)
+        assert predict().exit_code == 0
+        drawn.append([p["raw"] for p in predictions()])
+    assert drawn[0] == drawn[1] != drawn[2]
+
+
+def write_database() -> None:
+    """The database "concert" with three singers."""
+    path = Path("data/raw/databases/concert/concert.sqlite")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with closing(sqlite3.connect(path)) as connection:
+        connection.executescript(
+            "CREATE TABLE singer (name TEXT, age INTEGER);"
+            "INSERT INTO singer VALUES ('Ann', 30), ('Bo', 40), ('Cy', 50);"
+        )
+
+
+def test_the_result_that_most_samples_agree_on_is_predicted(workplace: Path) -> None:
+    write_database()
+    write_questions(questions(3))
+    count = "SELECT count(*) FROM singer"
+    texts = ["SELECT nme FROM singer", count, "SELECT name FROM singer", count]
+    drawn: Counter[str] = Counter()
+
+    def next_text(body: dict[str, Any]) -> Reply:
+        drawn[age(body)] += 1
+        return completion(texts[drawn[age(body)] - 1])
+
+    with serving(Server(next_text)) as server:
+        write_endpoint_params(server, samples=4, temperature=0.8)
+        result = predict()
+    assert result.exit_code == 0, result.output
+    assert [p["sql"] for p in predictions()] == [count] * 3
+    assert [p["agreement"] for p in predictions()] == [0.5] * 3
+
+
+def test_a_failed_query_is_shown_its_error_and_tried_again(workplace: Path) -> None:
+    write_database()
+    write_questions(questions(2))
+
+    def mends_its_query(body: dict[str, Any]) -> Reply:
+        told = body["messages"][-1]["content"]
+        return completion(
+            "SELECT name FROM singer" if "no such column: nme" in told else "SELECT nme FROM singer"
+        )
+
+    with serving(Server(mends_its_query)) as server:
+        write_endpoint_params(server, repair=2)
+        assert predict().exit_code == 0
+    assert [p["sql"] for p in predictions()] == ["SELECT name FROM singer"] * 2
+    assert [p["tries"] for p in predictions()] == [2, 2]
+    assert [len(body["messages"]) for body in server.bodies] == [2, 2, 4, 4]
+
+
+def test_a_missing_database_is_refused_before_the_model_is_asked(workplace: Path) -> None:
+    with serving(Server(select_age)) as server:
+        write_endpoint_params(server, repair=1)
+        said = refusal(predict())
+    assert "concert.sqlite: no such file" in said
+    assert server.bodies == []
+
+
+def test_a_run_with_samples_and_repair_ends_alike_wherever_it_is_killed(
+    workplace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_database()
+    write_params(samples=3, repair=1, temperature=0.7, max_new_tokens=100)
+    write_questions(questions(8))
+    for lines in (2, 9, 12):
+        kill_after(lines, 0.05)
+    assert predict().exit_code == 0
+    resumed = OUTPUT.read_bytes()
+    monkeypatch.setenv("TEXT2SQL_WORK", str(workplace / "elsewhere"))
+    assert predict().exit_code == 0
+    assert OUTPUT.read_bytes() == resumed
+    assert {p["tries"] for p in predictions()} == {2}  # a random model writes no query that runs
 
 
 def test_an_unknown_arm_is_refused_with_the_arms_there_are(workplace: Path) -> None:
     text = refusal(predict(arm="lora31"))
     assert "no arm 'lora31'" in text
     assert "baseline, rag_embedding, rag_rerank, lora32" in text
+
+
+def test_an_engine_that_is_not_installed_is_refused_with_what_installs_it(
+    workplace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "vllm", None)
+    write_params(engine="vllm")
+    text = refusal(predict())
+    assert "predict.engine is vllm, which is not installed here" in text
+    assert "configs/requirements-gpu.txt" in text and "make test-vllm" in text
 
 
 def test_missing_weights_are_refused(workplace: Path) -> None:
@@ -265,9 +434,10 @@ def test_an_adapter_of_another_base_is_refused(workplace: Path) -> None:
         ("[]", "line 2: expected a JSON object"),
         ('{"row": 7, "question": "Who?"}', "record 2: 'ddl' is missing"),
         ('{"row": "7", "question": "Who?", "ddl": ""}', "record 2: 'row' is missing or not of"),
+        ('{"row": 7, "question": "Who?", "ddl": ""}', "record 2: 'db_id' is missing"),
         ('{"row": true, "question": "Who?", "ddl": ""}', "record 2: 'row' is missing or not of"),
         ('{"row": 7, "question": null, "ddl": ""}', "record 2: 'question' is missing or not of"),
-        ('{"row": 100, "question": "Who?", "ddl": ""}', "record 2: row 100 comes twice"),
+        ('{"row": 100, "question": "", "ddl": "", "db_id": ""}', "record 2: row 100 comes twice"),
         ('{"row": 7, "question": "", "ddl": "", "examples": {}}', "record 2: 'examples' is"),
         ('{"row": 7, "question": "", "ddl": "", "examples": [1]}', "record 2, example 1: expected"),
         (

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from tests.tiny import tiny_qwen3, tiny_tokenizer
-from text2sql.inference.transformers_engine import TransformersEngine
+from text2sql.inference.chat_tokens import ChatTokens
 from text2sql.inference.weights import Weights
 from text2sql.prompts import messages, schema_text
 from text2sql.training.dataset import turn, write_dataset
@@ -84,8 +84,8 @@ def test_a_prompt_has_the_same_ids_in_training_and_in_prediction(
     base: Path, tmp_path: Path, lora: Lora | None
 ) -> None:
     rows, _ = trained_on(base, tmp_path / "data", replace(RECIPE, lora=lora))
-    engine = TransformersEngine(Weights(base, ""), max_new_tokens=8, threads=1)
-    asked = [engine.encode(messages(schema_text(ddl, True), question)) for ddl, question, _ in ROWS]
+    tokens = ChatTokens(Weights(base, ""))
+    asked = [tokens.encode(messages(schema_text(ddl, True), question)) for ddl, question, _ in ROWS]
     prompts = [row["input_ids"][: row["labels"].count(-100)] for row in rows]
     assert prompts == asked
 

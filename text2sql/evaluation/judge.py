@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from text2sql.evaluation import EVALUATOR_VERSION
-from text2sql.evaluation.pool import ProcessPool
+from text2sql.evaluation.pool import QUICKEST, ProcessPool
 from text2sql.evaluation.row import Judge
 from text2sql.evaluation.sandbox import SQL_LENGTH
 from text2sql.evaluation.spider_sql import read_tables
@@ -31,6 +31,7 @@ def judge(
     gold_cache: Path | None = None,
     workers: int | None = None,
     executor: Executor = "processes",
+    method: Literal["fork", "spawn"] | None = None,
 ) -> Iterator[Verdict]:
     """Yield a verdict for each case, in the order of the cases, as they come.
 
@@ -38,6 +39,8 @@ def judge(
     Spider's tables.json, whose foreign keys exact set match needs (None: those of the SQLite files).
     `gold_cache` is a file that keeps the results of gold queries for the next arm. `workers` are
     processes (None: one a core), or with `executor` "ray" Ray's actors (None: all of the cluster).
+    `method` is how processes are started (None: the quickest here); a program that holds a GPU or
+    runs threads should spawn.
     UserError: tables or gold_cache cannot be read, or Ray is not installed. What is wrong with a
     database or a query is in the verdicts.
     """
@@ -47,7 +50,8 @@ def judge(
         from text2sql.evaluation.ray_pool import judge_on_ray
 
         return judge_on_ray(batches, make_judge, rules.timeout_s, workers)
-    return ProcessPool(make_judge, rules.timeout_s, workers or len(os.sched_getaffinity(0))).judge(batches)
+    count = workers or len(os.sched_getaffinity(0))
+    return ProcessPool(make_judge, rules.timeout_s, count, method or QUICKEST).judge(batches)
 
 
 def describe(rules: Rules) -> dict[str, Any]:

@@ -24,7 +24,7 @@ from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from text2sql.evaluation.row import PHASES, Judge, Loss, Phase
 from text2sql.evaluation.verdicts import Case, Verdict
@@ -32,6 +32,9 @@ from text2sql.records import UserError
 
 GRACE_S = 0.5
 """Seconds after a prediction's deadline at which its process is killed."""
+
+QUICKEST: Literal["fork", "spawn"] = "fork" if sys.platform == "linux" else "spawn"
+"""How processes start soonest on this system."""
 
 _LOOK_S = 0.05  # between two looks at the clocks of the workers
 _SEND_S = 0.05  # between two sendings of verdicts; what a killed worker has not sent is judged again
@@ -127,7 +130,7 @@ class ProcessPool:
         make_judge: Callable[[], Judge],
         timeout_s: float,
         workers: int,
-        method: str = "fork" if sys.platform == "linux" else "spawn",
+        method: str = QUICKEST,
     ) -> None:
         self._make_judge, self._timeout_s, self._method = make_judge, timeout_s, method
         self._count = workers

@@ -1,23 +1,73 @@
-"""What turns prompts into text: the interface of every engine, and the planning of batches."""
+"""What turns chats into answers: the interface of every engine, and the planning of batches."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Protocol
+
+Messages = Sequence[Mapping[str, str]]
+
+
+@dataclass(frozen=True, slots=True)
+class Decoding:
+    """How an answer of at most `max_new_tokens` is drawn, token by token.
+
+    `temperature` 0 takes the likeliest token at every step; else it divides the logits. `top_p`: the
+    draw is among the likeliest tokens that together have this probability (nucleus sampling,
+    https://arxiv.org/abs/1904.09751). `repetition_penalty` weakens the tokens of prompt and answer so
+    far (https://arxiv.org/abs/1909.05858); 1 does nothing. `likelihood` asks for log-probabilities.
+    """
+
+    max_new_tokens: int
+    temperature: float = 0.0
+    top_p: float = 1.0
+    repetition_penalty: float = 1.0
+    likelihood: bool = False
+
+    @property
+    def plain(self) -> bool:
+        """Whether the likeliest token is taken as the model gives it, and nothing is kept of it."""
+        return self.temperature == 0 and self.repetition_penalty == 1 and not self.likelihood
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One answer to be drawn to a chat; what is random in it comes from `seed` (0 to 2**32 - 1)."""
+
+    messages: Messages
+    seed: int
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What the model said; `logprob` is the mean over its tokens (nats), None where it is not known."""
+
+    text: str
+    logprob: float | None = None
 
 
 class Engine(Protocol):
-    """A language model that answers chats; greedy, so one prompt has one answer."""
+    """A language model that answers chats."""
 
     @property
-    def context(self) -> int:
-        """Tokens that prompt and answer may have together."""
+    def identity(self) -> Mapping[str, object]:
+        """What decides the answers beside requests and decoding: weights, device, libraries."""
 
-    def encode(self, messages: Sequence[Mapping[str, str]]) -> list[int]:
-        """The token ids of a chat, up to where the model's answer begins."""
+    @property
+    def room(self) -> int | None:
+        """Tokens that a prompt may have; None: only the endpoint knows."""
 
-    def generate(self, prompts: Sequence[Sequence[int]]) -> list[str]:
-        """One answer for each prompt, in order; the prompts share one batch."""
+    def plan(self, requests: Sequence[Request]) -> list[list[int]]:
+        """The numbers of the requests in batches; a prompt that is too long is in none.
+
+        The same requests always give the same batches.
+        """
+
+    def generate(
+        self, batches: Sequence[tuple[int, Sequence[Request]]]
+    ) -> Iterator[tuple[int, list[Answer]]]:
+        """Yield each batch's number with its answers, as soon as they are there, in any order."""
 
 
 def plan_batches(

@@ -1,8 +1,9 @@
-"""Generation that survives a kill: every finished batch is on disk before the next one starts.
+"""Generation that survives a kill: every finished batch is on disk before the next one is waited for.
 
-The batches are planned from the whole list of prompts, so a resumed run forms the same ones, and
-with greedy decoding it ends with the same answers as a run that was never stopped.
-Not covered: another machine or thread count, whose rounding may turn a near tie the other way.
+The batches are planned from the whole list of requests, so a resumed run forms the same ones, and
+it ends with the same answers as a run that was never stopped.
+Not covered: another machine or thread count, whose rounding may turn a near tie the other way; an
+endpoint whose answers do not follow the seed.
 """
 
 from __future__ import annotations
@@ -15,28 +16,34 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from text2sql.inference.engine import Engine
+from text2sql.inference.engine import Answer, Engine, Request
 from text2sql.progress import Progress
 from text2sql.records import UserError
+
+_FIELDS = {"batch", "prompts", "raw"}
 
 
 class Journal:
     """The answers of finished batches, one JSON line each: {"batch", "prompts", "raw"}.
 
-    `finished` maps a batch's number to its answers. A last line cut short by a kill is dropped with
-    a note on stderr. UserError: any other line is not about one of `batches`.
+    Where an engine tells log-probabilities, "logprob" has one for each answer. `finished` maps a
+    batch's number to its answers. A last line cut short by a kill is dropped with a note on stderr.
+    UserError: any other line is not about one of `batches`.
     """
 
     def __init__(self, path: Path, batches: Sequence[Sequence[int]]) -> None:
         self._path = path
         self._batches = batches
-        self.finished: dict[int, list[str]] = {}
+        self.finished: dict[int, list[Answer]] = {}
         for number, line in enumerate(_whole_lines(path), 1):
             self._replay(number, line)
 
-    def append(self, batch: int, raw: list[str]) -> None:
+    def append(self, batch: int, answers: list[Answer]) -> None:
         """Put a batch's answers on disk. UserError: the disk does not take them."""
-        entry = {"batch": batch, "prompts": list(self._batches[batch]), "raw": raw}
+        texts, logprobs = [a.text for a in answers], [a.logprob for a in answers]
+        entry: dict[str, Any] = {"batch": batch, "prompts": list(self._batches[batch]), "raw": texts}
+        if any(logprob is not None for logprob in logprobs):
+            entry["logprob"] = logprobs
         try:
             with open(self._path, "a", encoding="utf-8") as file:
                 file.write(json.dumps(entry) + "\n")
@@ -46,7 +53,7 @@ class Journal:
             kept = f"{len(self.finished)} of {len(self._batches)} batches are kept"
             message = f"{self._path}: {error.strerror}; {kept}; mend it and run the same command again"
             raise UserError(message) from error
-        self.finished[batch] = raw
+        self.finished[batch] = answers
 
     def _replay(self, number: int, line: bytes) -> None:
         try:
@@ -56,41 +63,52 @@ class Journal:
         if not self._expects(entry):
             cure = f"`rm {shlex.quote(str(self._path))}` and run again"
             raise UserError(f"{self._path}, line {number}: not an entry of this run; {cure}")
-        self.finished[entry["batch"]] = entry["raw"]
+        logprobs = entry.get("logprob", [None] * len(entry["raw"]))
+        self.finished[entry["batch"]] = [Answer(*pair) for pair in zip(entry["raw"], logprobs, strict=True)]
 
     def _expects(self, entry: Any) -> bool:
-        if not isinstance(entry, dict) or set(entry) != {"batch", "prompts", "raw"}:
+        if not isinstance(entry, dict) or set(entry) - {"logprob"} != _FIELDS:
             return False
-        batch, raw = entry["batch"], entry["raw"]
+        batch = entry["batch"]
         if type(batch) is not int or not 0 <= batch < len(self._batches) or batch in self.finished:
             return False
-        texts = isinstance(raw, list) and all(isinstance(text, str) for text in raw)
-        return texts and entry["prompts"] == list(self._batches[batch]) and len(raw) == len(entry["prompts"])
+        size = len(self._batches[batch])
+        logprobs = entry.get("logprob", [None] * size)
+        return (
+            entry["prompts"] == list(self._batches[batch])
+            and _is_list(entry["raw"], size, (str,))
+            and _is_list(logprobs, size, (float, int, type(None)))
+        )
 
 
 def generate_all(
-    engine: Engine,
-    prompts: Sequence[Sequence[int]],
-    batches: Sequence[Sequence[int]],
-    journal: Path,
-    label: str,
-) -> list[str]:
-    """The answer to every prompt ("" for one in no batch); `journal` says which are there already.
+    engine: Engine, requests: Sequence[Request], journal: Path, label: str
+) -> list[Answer | None]:
+    """The answer to every request, None to one that is too long; `journal` says which are there already.
 
-    UserError: the journal belongs to other batches, or the disk is full.
+    UserError: the journal belongs to other batches, the disk is full, or the engine fails.
     """
+    batches = engine.plan(requests)
     log = Journal(journal, batches)
-    done = sum(len(raw) for raw in log.finished.values())
-    progress = Progress(sum(map(len, batches)), "questions", label, done)
+    done = sum(len(answers) for answers in log.finished.values())
+    progress = Progress(sum(map(len, batches)), "answers", label, done)
+    waiting = [
+        (number, [requests[n] for n in batch])
+        for number, batch in enumerate(batches)
+        if number not in log.finished
+    ]
+    for number, answers in engine.generate(waiting):
+        log.append(number, answers)
+        progress.advance(len(answers))
+    found: list[Answer | None] = [None] * len(requests)
     for number, batch in enumerate(batches):
-        if number not in log.finished:
-            log.append(number, engine.generate([prompts[n] for n in batch]))
-            progress.advance(len(batch))
-    answers = [""] * len(prompts)
-    for number, batch in enumerate(batches):
-        for prompt, raw in zip(batch, log.finished[number], strict=True):
-            answers[prompt] = raw
-    return answers
+        for n, answer in zip(batch, log.finished[number], strict=True):
+            found[n] = answer
+    return found
+
+
+def _is_list(value: Any, size: int, kinds: tuple[type, ...]) -> bool:
+    return isinstance(value, list) and len(value) == size and all(type(item) in kinds for item in value)
 
 
 def _whole_lines(path: Path) -> list[bytes]:

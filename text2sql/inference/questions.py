@@ -16,6 +16,7 @@ class Chat:
     """What is said to the model about the test question `row`."""
 
     row: int
+    db_id: str
     messages: list[dict[str, str]]
 
 
@@ -44,7 +45,8 @@ def _chat(where: str, question: dict[str, Any], schema_types: bool) -> Chat:
     ddl = _schema(where, question, schema_types)
     found = _field(where, question, "examples", list) if "examples" in question else []
     examples = [_example(f"{where}, example {n}", e, schema_types) for n, e in enumerate(found, 1)]
-    return Chat(row, messages(ddl, _field(where, question, "question", str), examples))
+    asked = messages(ddl, _field(where, question, "question", str), examples)
+    return Chat(row, _field(where, question, "db_id", str), asked)
 
 
 def _example(where: str, example: Any, schema_types: bool) -> Example:

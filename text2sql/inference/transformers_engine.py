@@ -3,65 +3,98 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, GenerationConfig
+from transformers import AutoModelForCausalLM, GenerationConfig
 
+from text2sql.inference.chat_tokens import LOAD_ERRORS, ChatTokens, load, unreadable
+from text2sql.inference.engine import Answer, Decoding, Messages, Request, plan_batches
+from text2sql.inference.sampling import RowSampler
 from text2sql.inference.weights import Weights
 from text2sql.records import UserError
 
-_LOAD_ERRORS = (OSError, ValueError, RuntimeError, SafetensorError)
+
+@dataclass(frozen=True, slots=True)
+class Batching:
+    """Size of a batch: `batch_tokens` padded tokens, prompt and answer, and `max_batch` prompts."""
+
+    batch_tokens: int
+    max_batch: int
 
 
 class TransformersEngine:
-    """Greedy decoding. Only folders on this machine are read, never the hub.
+    """Batches of prompts of similar length. Only folders on this machine are read, never the hub.
 
-    The tokenizer comes with the whole model, also for an adapter. The weights are read when the
-    first batch is generated. An adapter is merged into its base in float32, and only then brought
-    to the device's number type. `threads` (of the CPU) is set for the whole process.
+    The weights are read when the first batch is generated. An adapter is merged into its base in
+    float32, and only then brought to the device's number type. `threads` (of the CPU) is set for the
+    whole process. What is drawn at random depends on the request's seed, not on its batch.
     Not covered: another device, thread count or library version may round a near tie differently.
     """
 
-    def __init__(self, weights: Weights, max_new_tokens: int, threads: int) -> None:
+    def __init__(self, weights: Weights, decoding: Decoding, batching: Batching, threads: int) -> None:
         torch.set_num_threads(threads)
         self._weights = weights
-        self._max_new_tokens = max_new_tokens
-        self._tokenizer = _load(AutoTokenizer, weights)
-        self._config = _load(AutoConfig, weights)
+        self._decoding = decoding
+        self._batching = batching
+        self._tokens = ChatTokens(weights)
         self._greedy = self._greedy_settings()
 
     @property
-    def context(self) -> int:
-        """Tokens that prompt and answer may have together."""
-        return int(self._config.max_position_embeddings)
+    def identity(self) -> Mapping[str, object]:
+        """Weights, device, number type, libraries."""
+        return {"weights": self._weights.sha256, "base": self._weights.base_sha256, **_machine()}
 
-    def encode(self, messages: Sequence[Mapping[str, str]]) -> list[int]:
+    @property
+    def room(self) -> int:
+        """Tokens that a prompt may have."""
+        return self._tokens.context - self._decoding.max_new_tokens
+
+    def encode(self, messages: Messages) -> list[int]:
         """The token ids of a chat, thinking switched off. UserError: there is no chat template."""
-        if self._tokenizer.chat_template is None:
-            raise UserError(f"{self._weights.model}: its tokenizer has no chat template")
-        return list(
-            self._tokenizer.apply_chat_template(
-                messages, add_generation_prompt=True, enable_thinking=False, return_dict=False
-            )
-        )
+        return self._tokens.encode(messages)
 
-    def generate(self, prompts: Sequence[Sequence[int]]) -> list[str]:
-        """One answer for each prompt, all in one batch. UserError: the memory is too small."""
-        ids, mask = self._pad(prompts)
+    def plan(self, requests: Sequence[Request]) -> list[list[int]]:
+        """Batches of similar length, the longest first."""
+        lengths = self._tokens.fitting(requests, self.room)
+        sizes = self._batching
+        return plan_batches(lengths, self._decoding.max_new_tokens, sizes.batch_tokens, sizes.max_batch)
+
+    def generate(
+        self, batches: Sequence[tuple[int, Sequence[Request]]]
+    ) -> Iterator[tuple[int, list[Answer]]]:
+        """Yield the batches one after the other. UserError: the memory is too small."""
+        for number, requests in batches:
+            yield number, self._answer(requests)
+
+    def _answer(self, requests: Sequence[Request]) -> list[Answer]:
+        ids, mask = self._pad([self.encode(request.messages) for request in requests])
+        if self._decoding.plain:
+            return [Answer(text) for text in self._tokens.decode(self._run(ids, mask, []))]
+        sampler = RowSampler(self._decoding, [request.seed for request in requests], mask)
+        answers = self._run(ids, mask, [sampler])
+        logprobs = sampler.mean_logprobs(answers, self._tokens.ends)
+        return [Answer(*pair) for pair in zip(self._tokens.decode(answers), logprobs, strict=True)]
+
+    def _run(self, ids: torch.Tensor, mask: torch.Tensor, processors: list[Any]) -> torch.Tensor:
+        """The tokens of the answers, [prompts, longest answer]."""
         try:
             with torch.inference_mode():
-                output = self._model.generate(ids, attention_mask=mask, generation_config=self._greedy)
+                output = self._model.generate(
+                    ids,
+                    attention_mask=mask,
+                    generation_config=self._greedy,
+                    logits_processor=processors,
+                )
         except torch.OutOfMemoryError as error:
             cure = "lower predict.batch_tokens in params.yaml"
-            raise UserError(f"out of memory with {len(prompts)} prompts at a time; {cure}") from error
-        answers = output[:, ids.shape[1] :]
-        return list(self._tokenizer.batch_decode(answers, skip_special_tokens=True))
+            raise UserError(f"out of memory with {len(ids)} prompts at a time; {cure}") from error
+        return output[:, ids.shape[1] :]
 
     def _pad(self, prompts: Sequence[Sequence[int]]) -> tuple[torch.Tensor, torch.Tensor]:
         """Token ids and attention mask, [prompts, longest prompt], padded on the left."""
@@ -72,18 +105,14 @@ class TransformersEngine:
         return torch.tensor(ids, device=device()), torch.tensor(mask, device=device())
 
     def _greedy_settings(self) -> GenerationConfig:
-        """An answer ends at the tokenizer's end of turn and at whatever else the model names."""
-        has_own = (self._weights.model / "generation_config.json").is_file()
-        own = (_load(GenerationConfig, self._weights) if has_own else self._config).eos_token_id
-        ends = [self._tokenizer.eos_token_id, *(own if isinstance(own, list) else [own])]
-        eos = sorted({int(token) for token in ends if token is not None})
-        pad = self._tokenizer.pad_token_id
+        """transformers only ever takes the likeliest token; what is drawn, `RowSampler` draws."""
+        pad = self._tokens.tokenizer.pad_token_id
         return GenerationConfig(
-            max_new_tokens=self._max_new_tokens,
+            max_new_tokens=self._decoding.max_new_tokens,
             do_sample=False,
             repetition_penalty=1.0,
-            eos_token_id=eos,
-            pad_token_id=eos[0] if pad is None else pad,
+            eos_token_id=self._tokens.ends,
+            pad_token_id=self._tokens.ends[0] if pad is None else pad,
         )
 
     @cached_property
@@ -104,8 +133,7 @@ def device() -> str:
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
-def fingerprint() -> dict[str, str]:
-    """What decides the answers beside weights and prompts: device, number type, libraries."""
+def _machine() -> dict[str, str]:
     libraries = {name: version(name) for name in ("torch", "transformers", "peft")}
     return {"device": device(), "dtype": str(_dtype()), **libraries}
 
@@ -116,10 +144,10 @@ def _dtype() -> torch.dtype:
 
 def _load_model(weights: Weights) -> Any:
     """The whole model. UserError: weights are missing (the library would invent them)."""
-    model, report = _load(AutoModelForCausalLM, weights, dtype=torch.float32, output_loading_info=True)
+    model, report = load(AutoModelForCausalLM, weights, dtype=torch.float32, output_loading_info=True)
     missing = sorted({*report["missing_keys"], *(key for key, *_ in report["mismatched_keys"])})
     if missing:
-        raise UserError(_unreadable(weights.model, f"no fitting weights for {', '.join(missing)}"))
+        raise unreadable(weights.model, f"no fitting weights for {', '.join(missing)}")
     return model
 
 
@@ -130,17 +158,5 @@ def _merged(model: Any, adapter: Path) -> Any:
         with warnings.catch_warnings():
             warnings.filterwarnings("error", message="Found missing adapter keys")
             return PeftModel.from_pretrained(model, str(adapter)).merge_and_unload()
-    except (*_LOAD_ERRORS, UserWarning) as error:
-        raise UserError(_unreadable(adapter, error)) from error
-
-
-def _load(kind: Any, weights: Weights, **options: Any) -> Any:
-    try:
-        return kind.from_pretrained(str(weights.model), local_files_only=True, **options)
-    except _LOAD_ERRORS as error:
-        raise UserError(_unreadable(weights.model, error)) from error
-
-
-def _unreadable(folder: Path, error: object) -> str:
-    reason = str(error).strip().partition("\n")[0]
-    return f"{folder}: cannot be read as a model: {reason}; `dvc repro` makes what the pipeline writes"
+    except (*LOAD_ERRORS, UserWarning) as error:
+        raise unreadable(adapter, error) from error

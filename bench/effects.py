@@ -1,0 +1,119 @@
+"""What samples and repair do to execution accuracy: the same model and questions, each way of asking.
+
+Prints a Markdown table; every difference is to greedy decoding, question by question.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+
+from text2sql.evaluation.judge import judge
+from text2sql.evaluation.scores import paired_bootstrap
+from text2sql.evaluation.verdicts import Case, Rules
+from text2sql.inference.engine import Decoding, Engine
+from text2sql.inference.questions import read_chats
+from text2sql.inference.rounds import Tries, predict_all
+from text2sql.inference.voting import Limits
+from text2sql.inference.weights import resolve_weights
+from text2sql.records import ConvertedQuestion, Prediction, read_records
+
+LIMITS = Limits(timeout_s=10.0, max_rows=100_000)
+SEED = 42
+HEAD = """| | EX | difference to greedy (95 % interval) | agreement | asked again | seconds |
+|---|---:|---:|---:|---:|---:|"""
+
+existing = click.Path(exists=True, path_type=Path)
+
+
+@dataclass(frozen=True)
+class Way:
+    """A way of asking, as in the section `predict` of params.yaml."""
+
+    name: str
+    temperature: float = 0.0
+    samples: int = 1
+    repair: int = 0
+
+
+@click.command()
+@click.option("--weights", type=existing, default="models/full", show_default=True)
+@click.option("--questions", type=existing, default="data/test/test.jsonl", show_default=True)
+@click.option("--databases", type=existing, default="data/raw/databases", show_default=True)
+@click.option("--temperature", default=0.7, show_default=True, help="Of what is drawn.")
+@click.option("--samples", default=8, show_default=True)
+@click.option("--repair", default=1, show_default=True)
+@click.option("--schema-types/--no-schema-types", default=False, help="As prompt.schema_types.")
+@click.option("--keep-value/--no-keep-value", default=True, help="As evaluate.keep_value.")
+def main(
+    weights: Path,
+    questions: Path,
+    databases: Path,
+    temperature: float,
+    samples: int,
+    repair: int,
+    schema_types: bool,
+    keep_value: bool,
+) -> None:
+    """Print the execution accuracy of every way of asking, and how it differs from greedy."""
+    ways = [
+        Way("greedy"),
+        Way(f"repair: {repair}", repair=repair),
+        Way(f"one drawn at {temperature}", temperature),
+        Way(f"samples: {samples}", temperature, samples),
+        Way(f"samples: {samples}, repair: {repair}", temperature, samples, repair),
+    ]
+    chats = read_chats(questions, schema_types)
+    asked = read_records(questions, ConvertedQuestion)
+    rules = Rules(keep_value=keep_value)
+    click.echo(f"{weights}, {len(chats)} questions\n\n{HEAD}")
+    greedy: list[bool] = []
+    for way in ways:
+        started = time.perf_counter()
+        tries = Tries(way.samples, way.repair, SEED, databases, LIMITS)
+        with tempfile.TemporaryDirectory() as work:
+            found = predict_all(engine(weights, way), chats, tries, Path(work), way.name)
+        seconds = time.perf_counter() - started
+        right = verdicts(asked, found, databases, rules)
+        greedy = greedy or right
+        click.echo(line(way, right, greedy, found, seconds))
+
+
+def engine(weights: Path, way: Way) -> Engine:
+    """The engine of the pipeline, with the embedded profile's batches."""
+    # imported here, because every worker process of the judge imports this file
+    from text2sql.inference.transformers_engine import Batching, TransformersEngine
+
+    decoding = Decoding(80, way.temperature, likelihood=way.samples > 1)
+    return TransformersEngine(resolve_weights(weights), decoding, Batching(16_384, 48), threads=1)
+
+
+def verdicts(
+    asked: Sequence[ConvertedQuestion], found: Sequence[Prediction], databases: Path, rules: Rules
+) -> list[bool]:
+    """Whether each prediction is right; questions whose gold fails are left out."""
+    cases = [Case(q.row, q.db_id, q.gold, p.sql) for q, p in zip(asked, found, strict=True)]
+    return [bool(v.ex) for v in judge(cases, databases, rules, method="spawn") if not v.gold_failed]
+
+
+def line(
+    way: Way, right: Sequence[bool], greedy: Sequence[bool], found: Sequence[Prediction], seconds: float
+) -> str:
+    """A row of the table, in percent and percentage points."""
+    accuracy = 100 * sum(right) / len(right)
+    difference = accuracy - 100 * sum(greedy) / len(greedy)
+    low, high = paired_bootstrap(right, greedy)
+    agreed = [p.agreement for p in found if p.agreement is not None]
+    agreement = f"{sum(agreed) / len(agreed):.2f}" if agreed else "–"
+    again = sum(p.tries > 1 for p in found if p.tries is not None) if way.repair else "–"
+    interval = f"{difference:+.1f} ({low:.1f} to {high:.1f})"
+    return f"| {way.name} | {accuracy:.1f} | {interval} | {agreement} | {again} | {seconds:.0f} |"
+
+
+if __name__ == "__main__":
+    main()

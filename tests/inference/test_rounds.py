@@ -1,0 +1,130 @@
+"""Rounds of asking: who is asked again, with which words and seeds, and what is kept."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from text2sql.inference.engine import Answer, Request
+from text2sql.inference.questions import Chat
+from text2sql.inference.rounds import Tries, database_hashes, predict_all
+from text2sql.inference.voting import Limits
+from text2sql.prompts import messages
+from text2sql.records import Prediction, UserError
+
+CHATS = [Chat(row, "concert", messages("CREATE TABLE singer (name);", f"Q{row}")) for row in (3, 7)]
+GOOD, EMPTY, BAD = "SELECT name FROM singer", "SELECT name FROM singer WHERE 0", "SELECT nme FROM singer"
+
+
+class Scripted:
+    """Answers each request by `say`; prompts of more than `longest` messages are too long."""
+
+    identity: Mapping[str, object] = {}
+    room = 10
+
+    def __init__(self, say: Callable[[Request], str], longest: int = 99) -> None:
+        self.asked: list[Request] = []
+        self._say, self._longest = say, longest
+
+    def plan(self, requests: Sequence[Request]) -> list[list[int]]:
+        return [[n] for n, request in enumerate(requests) if len(request.messages) <= self._longest]
+
+    def generate(
+        self, batches: Sequence[tuple[int, Sequence[Request]]]
+    ) -> Iterator[tuple[int, list[Answer]]]:
+        for number, (request,) in batches:
+            self.asked.append(request)
+            yield number, [Answer(self._say(request))]
+
+
+def row(request: Request) -> int:
+    return int(request.messages[1]["content"].rpartition("Q")[2])
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Path:
+    """A folder with databases/, of which one is concert, and an empty work/."""
+    (tmp_path / "databases" / "concert").mkdir(parents=True)
+    with closing(sqlite3.connect(tmp_path / "databases" / "concert" / "concert.sqlite")) as connection:
+        connection.executescript("CREATE TABLE singer (name); INSERT INTO singer VALUES ('Ann');")
+    (tmp_path / "work").mkdir()
+    return tmp_path
+
+
+def predict(engine: Scripted, place: Path, samples: int = 1, repair: int = 0) -> list[Prediction]:
+    tries = Tries(samples, repair, 42, place / "databases", Limits(1.0, 100))
+    return predict_all(engine, CHATS, tries, place / "work", "test")
+
+
+def test_one_greedy_answer_needs_no_database(place: Path) -> None:
+    (place / "databases").rename(place / "elsewhere")
+    assert predict(Scripted(lambda _: BAD), place) == [Prediction(3, BAD, BAD), Prediction(7, BAD, BAD)]
+
+
+def test_only_a_query_that_fails_is_asked_for_again(place: Path) -> None:
+    engine = Scripted(lambda request: BAD if row(request) == 3 else EMPTY)
+    found = predict(engine, place, repair=2)
+    assert [row(request) for request in engine.asked] == [3, 7, 3, 3]
+    assert [prediction.tries for prediction in found] == [3, 1]
+
+
+def test_the_model_sees_its_query_and_what_sqlite_says(place: Path) -> None:
+    engine = Scripted(lambda _: f"```sql\n{BAD}\n```")
+    predict(engine, place, repair=1)
+    *before, answer, complaint = engine.asked[2].messages
+    assert before == CHATS[0].messages
+    assert answer == {"role": "assistant", "content": BAD}
+    assert complaint == {
+        "role": "user",
+        "content": "SQLite says: no such column: nme\nCorrect the query.",
+    }
+
+
+def test_an_answer_without_sql_is_shown_as_it_is(place: Path) -> None:
+    engine = Scripted(lambda _: "I cannot.")
+    predict(engine, place, repair=1)
+    assert engine.asked[2].messages[-2]["content"] == "I cannot."
+    assert "SQLite says: empty: no statement" in engine.asked[2].messages[-1]["content"]
+
+
+def test_with_samples_a_question_is_asked_again_only_if_all_of_them_fail(place: Path) -> None:
+    answers = {3: [BAD, BAD, GOOD, BAD], 7: [BAD, BAD, GOOD, EMPTY]}
+    engine = Scripted(lambda request: answers[row(request)].pop(0))
+    found = predict(engine, place, samples=2, repair=1)
+    assert [(p.sql, p.agreement, p.tries) for p in found] == [(GOOD, 0.5, 2), (GOOD, 0.5, 2)]
+    assert len(engine.asked) == 8
+
+
+def test_every_sample_of_every_try_has_a_seed_of_its_own(place: Path) -> None:
+    engine = Scripted(lambda _: BAD)
+    predict(engine, place, samples=3, repair=1)
+    assert len({request.seed for request in engine.asked}) == len(engine.asked) == 12
+
+
+def test_a_question_too_long_to_be_asked_again_keeps_its_first_answer(
+    place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = predict(Scripted(lambda _: BAD, longest=2), place, repair=1)
+    assert [(p.sql, p.tries) for p in found] == [(BAD, 1), (BAD, 1)]
+    assert "2 of 2 prompts exceed 10 tokens" in capsys.readouterr().err
+
+
+def test_votes_that_were_taken_are_not_taken_again(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = predict(Scripted(lambda _: GOOD), place, samples=2)
+
+    def never(*_: object) -> None:
+        raise AssertionError("voted a second time")
+
+    monkeypatch.setattr("text2sql.inference.rounds.vote", never)
+    again = Scripted(lambda _: GOOD)
+    assert predict(again, place, samples=2) == first
+    assert again.asked == []
+
+
+def test_a_missing_database_is_named(place: Path) -> None:
+    with pytest.raises(UserError, match=r"none\.sqlite: no such file"):
+        database_hashes([Chat(1, "none", [])], place / "databases")

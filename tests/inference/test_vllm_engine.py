@@ -1,0 +1,88 @@
+"""The vLLM engine on the tiny model; it runs where vLLM is installed: `make test-vllm`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests.tiny import tiny_adapter, tiny_qwen3, tiny_tokenizer
+from text2sql.inference.engine import Answer, Decoding, Engine, Request
+from text2sql.inference.transformers_engine import Batching, TransformersEngine
+from text2sql.inference.vllm_engine import VllmEngine
+from text2sql.inference.weights import resolve_weights
+from text2sql.prompts import messages
+from text2sql.records import UserError
+
+pytest.importorskip("vllm")
+pytestmark = pytest.mark.skipif(torch.cuda.is_available(), reason="compares float32 answers of the CPU")
+
+NEW_TOKENS = 12
+REQUESTS = [
+    Request(messages("CREATE TABLE singer (name, age);", f"Which singers are older than {n}?"), n)
+    for n in range(6)
+]
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    # vLLM's attention on the CPU wants heads of at least 32 dimensions
+    return tiny_tokenizer(tiny_qwen3(tmp_path_factory.mktemp("models") / "base", hidden_size=64))
+
+
+@pytest.fixture(scope="module")
+def adapter(base: Path) -> Path:
+    return tiny_adapter(base.parent / "lora", base)
+
+
+def ask(engine: Engine, requests: Sequence[Request]) -> list[Answer]:
+    """The answers in the order of the requests."""
+    batches = engine.plan(requests)
+    found = dict(engine.generate([(n, [requests[i] for i in batch]) for n, batch in enumerate(batches)]))
+    answers = {i: a for n, batch in enumerate(batches) for i, a in zip(batch, found[n], strict=True)}
+    return [answers[number] for number in range(len(requests))]
+
+
+def with_transformers(folder: Path, decoding: Decoding) -> list[Answer]:
+    engine = TransformersEngine(resolve_weights(folder), decoding, Batching(4096, 8), threads=1)
+    return ask(engine, REQUESTS)
+
+
+def test_the_answers_are_those_of_transformers_and_so_is_their_likelihood(base: Path) -> None:
+    decoding = Decoding(NEW_TOKENS, likelihood=True)
+    found = ask(VllmEngine(resolve_weights(base), decoding), REQUESTS)
+    expected = with_transformers(base, decoding)
+    assert [a.text for a in found] == [a.text for a in expected]
+    assert [a.logprob for a in found] == pytest.approx([a.logprob for a in expected], abs=1e-3)
+
+
+def test_an_adapter_answers_as_when_it_is_merged(base: Path, adapter: Path) -> None:
+    found = ask(VllmEngine(resolve_weights(adapter), Decoding(NEW_TOKENS)), REQUESTS)
+    assert found == with_transformers(adapter, Decoding(NEW_TOKENS))
+    assert found != with_transformers(base, Decoding(NEW_TOKENS))
+
+
+def test_what_is_drawn_follows_the_seed_of_the_request(base: Path) -> None:
+    engine = VllmEngine(resolve_weights(base), Decoding(NEW_TOKENS, temperature=1.5))
+    same = [Request(REQUESTS[0].messages, seed) for seed in (1, 2, 1)]
+    first, other, again = ask(engine, same)
+    assert first == again != other
+
+
+def test_a_prompt_without_room_is_in_no_batch(base: Path) -> None:
+    long = Request(messages("CREATE TABLE singer (name);", "Names? " * 300), 0)
+    engine = VllmEngine(resolve_weights(base), Decoding(NEW_TOKENS))
+    assert engine.plan([REQUESTS[0], long, REQUESTS[1]]) == [[0], [2]]
+
+
+def test_a_rank_beyond_vllms_is_refused(adapter: Path) -> None:
+    config = adapter / "adapter_config.json"
+    text = config.read_text()
+    try:
+        config.write_text(text.replace('"r": 4', '"r": 1024'))
+        with pytest.raises(UserError, match="rank 1024, and vLLM takes 512 at most"):
+            VllmEngine(resolve_weights(adapter), Decoding(NEW_TOKENS))
+    finally:
+        config.write_text(text)

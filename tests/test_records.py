@@ -1,0 +1,25 @@
+"""Records of older files can still be read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from text2sql.records import Prediction, UserError, read_records
+
+
+def test_a_prediction_may_lack_what_was_not_asked_for(tmp_path: Path) -> None:
+    file = tmp_path / "arm.jsonl"
+    file.write_text(
+        '{"row": 1, "sql": "", "raw": ""}\n{"row": 2, "sql": "", "raw": "", "agreement": 0.5, "tries": 2}\n'
+    )
+    assert read_records(file, Prediction) == [Prediction(1, "", ""), Prediction(2, "", "", 0.5, 2)]
+
+
+@pytest.mark.parametrize("line", ['{"row": 1, "sql": ""}', '{"row": 1, "sql": "", "raw": "", "votes": 1}'])
+def test_a_field_too_few_or_too_many_is_named_with_its_record(tmp_path: Path, line: str) -> None:
+    file = tmp_path / "arm.jsonl"
+    file.write_text(line + "\n")
+    with pytest.raises(UserError, match=r"record 1: missing or unknown field (raw|votes)"):
+        read_records(file, Prediction)

@@ -1,0 +1,149 @@
+"""From test questions to predictions: answers are drawn, voted on, and repaired.
+
+A round asks the model about each question that has no query that runs: the first one about all, each
+further one with the error of the last. All that a round found is kept in the work folder, so that a
+run that is killed anywhere goes on there: the answers in its journal, the votes in a file that is
+written whole (a query close to its time limit may end differently when it is run again).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from text2sql.evaluation.databases import database_path
+from text2sql.inference.engine import Answer, Engine, Request
+from text2sql.inference.extract import extract_sql
+from text2sql.inference.journal import generate_all
+from text2sql.inference.questions import Chat
+from text2sql.inference.voting import Ballot, Limits, Vote, vote
+from text2sql.prompts import repair_turns
+from text2sql.records import Prediction, read_jsonl, write_jsonl
+from text2sql.workstore import hash_path
+
+
+@dataclass(frozen=True)
+class Tries:
+    """`samples` answers to a question in each of at most 1 + `repair` rounds, drawn by `seed`.
+
+    `databases` has Spider's layout; queries run there within `limits` if there is a choice to make
+    or an error to look for.
+    """
+
+    samples: int
+    repair: int
+    seed: int
+    databases: Path
+    limits: Limits
+
+    @property
+    def execute(self) -> bool:
+        """Whether queries are run at all."""
+        return self.samples > 1 or self.repair > 0
+
+
+def database_hashes(chats: Iterable[Chat], databases: Path) -> dict[str, str]:
+    """SHA-256 of each database that the chats ask about. UserError: one is missing."""
+    return {db_id: hash_path(database_path(databases, db_id)) for db_id in sorted({c.db_id for c in chats})}
+
+
+def predict_all(
+    engine: Engine, chats: Sequence[Chat], tries: Tries, work: Path, label: str
+) -> list[Prediction]:
+    """A prediction for each chat, in order; an empty one where the prompt is too long (see stderr).
+
+    UserError: the disk is full, or the engine fails.
+    """
+    found: dict[int, Prediction] = {}
+    waiting = list(chats)
+    for number in range(1 + tries.repair):
+        asked = _draw(engine, waiting, tries, number, work, label)
+        results = _votes(asked, tries, work / f"votes{_suffix(number)}.jsonl")
+        found |= {a.chat.row: _prediction(a, r, tries, number) for a, r in zip(asked, results, strict=True)}
+        waiting = [_shown(a, r) for a, r in zip(asked, results, strict=True) if r.failure]
+        if not waiting:
+            break
+    return [found.get(chat.row, Prediction(chat.row, "", "")) for chat in chats]
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """A chat, and the answers drawn to it in one round."""
+
+    chat: Chat
+    answers: list[Answer]
+
+
+def _draw(
+    engine: Engine, chats: Sequence[Chat], tries: Tries, number: int, work: Path, label: str
+) -> list[_Asked]:
+    """The answers of round `number`; chats that are too long are noted and left out."""
+    requests = [
+        Request(chat.messages, _seed(tries.seed, chat.row, number, sample))
+        for chat in chats
+        for sample in range(tries.samples)
+    ]
+    drawn = generate_all(engine, requests, work / f"journal{_suffix(number)}.jsonl", label)
+    asked = []
+    for at, chat in enumerate(chats):
+        answers = [a for a in drawn[at * tries.samples : (at + 1) * tries.samples] if a is not None]
+        if answers:  # the samples of a chat are all there or all too long
+            asked.append(_Asked(chat, answers))
+    _note_long(engine, chats, asked, label)
+    return asked
+
+
+def _note_long(engine: Engine, chats: Sequence[Chat], asked: Sequence[_Asked], label: str) -> None:
+    rows = {chat.row for chat in chats} - {a.chat.row for a in asked}
+    if rows:
+        listed = ", ".join(map(str, sorted(rows)))
+        print(
+            f"{label}: {len(rows)} of {len(chats)} prompts exceed {engine.room} tokens (the model's context "
+            f"less the answer); nothing is asked: rows {listed}",
+            file=sys.stderr,
+        )
+
+
+def _votes(asked: Sequence[_Asked], tries: Tries, kept: Path) -> list[Vote]:
+    """Which answer of each is taken; read from `kept` if the round got as far before."""
+    if not tries.execute:
+        return [Vote(0, 1.0, None)] * len(asked)
+    if not kept.exists():
+        ballots = [_ballot(a) for a in asked]
+        write_jsonl(kept, vote(ballots, tries.databases, tries.limits))
+    return [Vote(**row) for row in read_jsonl(kept)]
+
+
+def _ballot(asked: _Asked) -> Ballot:
+    queries = tuple(extract_sql(answer.text) for answer in asked.answers)
+    return Ballot(asked.chat.db_id, queries, tuple(answer.logprob for answer in asked.answers))
+
+
+def _prediction(asked: _Asked, result: Vote, tries: Tries, number: int) -> Prediction:
+    raw = asked.answers[result.chosen].text
+    return Prediction(
+        asked.chat.row,
+        extract_sql(raw),
+        raw,
+        agreement=result.agreement if tries.samples > 1 else None,
+        tries=number + 1 if tries.repair else None,
+    )
+
+
+def _shown(asked: _Asked, result: Vote) -> Chat:
+    """The chat with the answer that was taken and with what is wrong with it."""
+    answer = asked.answers[result.chosen].text
+    turns = repair_turns(extract_sql(answer) or answer, str(result.failure))
+    return replace(asked.chat, messages=[*asked.chat.messages, *turns])
+
+
+def _seed(*place: int) -> int:
+    """A number for one answer, from 0 to 2**32 - 1; different places share no random numbers."""
+    return int.from_bytes(hashlib.sha256(repr(place).encode()).digest()[:4])
+
+
+def _suffix(number: int) -> str:
+    return f"-{number}" if number else ""
