@@ -17,6 +17,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
+from safetensors.torch import load_file
 
 from tests.tiny import tiny_qwen3, tiny_tokenizer
 from text2sql.training.dataset import write_dataset
@@ -96,15 +98,21 @@ def _losses(file: Path) -> list[float]:
 
 
 @pytest.fixture(scope="module")
-def single(inputs: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[float]]:
-    """The loss history of each method in one process."""
+def single(inputs: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Where each method was trained in one process."""
     found = {}
     for name, (recipe, _) in METHODS.items():
         place = _place(tmp_path_factory.mktemp("single"), inputs)
         process = _start(place, recipe)
         assert process.wait() == 0, process.stderr and process.stderr.read()
-        found[name] = _losses(place / "loss.csv")
+        found[name] = place
     return found
+
+
+def _weights(folder: Path) -> dict[str, torch.Tensor]:
+    (file,) = folder.glob("*.safetensors")
+    weights: dict[str, torch.Tensor] = load_file(file)
+    return weights
 
 
 def _rank_processes(place: Path) -> list[int]:
@@ -149,19 +157,23 @@ def _alive(pid: int) -> bool:
 
 
 @pytest.mark.parametrize("name", METHODS)
-def test_two_ranks_have_the_loss_of_one_process_at_the_same_global_batch(
-    inputs: Path, tmp_path: Path, single: dict[str, list[float]], name: str
+def test_two_ranks_have_loss_and_weights_of_one_process_at_the_same_global_batch(
+    inputs: Path, tmp_path: Path, single: dict[str, Path], name: str
 ) -> None:
     recipe, deepspeed = METHODS[name]
     place = _place(tmp_path / "two", inputs)
     process = _start(place, replace(recipe, ranks=2, deepspeed=deepspeed))
     assert process.wait() == 0, process.stderr and process.stderr.read()
-    assert _losses(place / "loss.csv") == pytest.approx(single[name], rel=1.0e-4)
-    assert len(single[name]) == 20 and single[name][-1] < 0.99 * single[name][0]
+    assert _losses(place / "loss.csv") == pytest.approx(_losses(single[name] / "loss.csv"), rel=1.0e-4)
+    assert _losses(place / "loss.csv")[-1] < 0.99 * _losses(place / "loss.csv")[0]
+    ours, theirs = (_weights(folder / "output") for folder in (place, single[name]))
+    assert set(theirs) <= set(ours) <= set(theirs) | {"lm_head.weight"}  # DeepSpeed writes tied weights twice
+    for key, weight in theirs.items():
+        torch.testing.assert_close(ours[key], weight, rtol=1.0e-3, atol=1.0e-5)
 
 
 def test_a_killed_rank_ends_the_run_with_a_sentence_and_the_next_run_resumes(
-    inputs: Path, tmp_path: Path, single: dict[str, list[float]]
+    inputs: Path, tmp_path: Path, single: dict[str, Path]
 ) -> None:
     recipe, deepspeed = METHODS["zero2-full"]
     two = replace(recipe, ranks=2, deepspeed=deepspeed)
@@ -177,11 +189,13 @@ def test_a_killed_rank_ends_the_run_with_a_sentence_and_the_next_run_resumes(
     assert not (place / "output").exists()
     assert _start(place, two).wait() == 0
     assert "resume_from_checkpoint" in next(place.glob("work/train/*/config.yaml")).read_text()
-    assert _losses(place / "loss.csv") == pytest.approx(single["zero2-full"], rel=1.0e-4)
+    assert _losses(place / "loss.csv") == pytest.approx(
+        _losses(single["zero2-full"] / "loss.csv"), rel=1.0e-4
+    )
 
 
 def test_a_killed_launcher_takes_its_ranks_along_and_the_next_run_resumes(
-    inputs: Path, tmp_path: Path, single: dict[str, list[float]]
+    inputs: Path, tmp_path: Path, single: dict[str, Path]
 ) -> None:
     recipe, deepspeed = METHODS["zero3-lora"]
     two = replace(recipe, ranks=2, deepspeed=deepspeed)
@@ -194,7 +208,9 @@ def test_a_killed_launcher_takes_its_ranks_along_and_the_next_run_resumes(
     assert _gone(ranks)
     assert _start(place, two).wait() == 0
     assert "resume_from_checkpoint" in next(place.glob("work/train/*/config.yaml")).read_text()
-    assert _losses(place / "loss.csv") == pytest.approx(single["zero3-lora"], rel=1.0e-4)
+    assert _losses(place / "loss.csv") == pytest.approx(
+        _losses(single["zero3-lora"] / "loss.csv"), rel=1.0e-4
+    )
 
 
 @pytest.fixture
@@ -206,7 +222,7 @@ def port() -> Iterator[str]:
 
 
 def test_two_nodes_train_one_model_and_only_node_0_writes_it(
-    inputs: Path, tmp_path: Path, single: dict[str, list[float]], port: str
+    inputs: Path, tmp_path: Path, single: dict[str, Path], port: str
 ) -> None:
     store = {"TEXT2SQL_WORK": str(tmp_path / "work")}
     master = {"NNODES": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port} | store
@@ -214,7 +230,9 @@ def test_two_nodes_train_one_model_and_only_node_0_writes_it(
     nodes: list[Any] = [_start(place, FULL, NODE_RANK=str(n), **master) for n, place in enumerate(places)]
     errors = [node.communicate()[1] for node in nodes]
     assert [node.returncode for node in nodes] == [0, 0], errors
-    assert _losses(places[0] / "loss.csv") == pytest.approx(single["zero2-full"], rel=1.0e-4)
+    assert _losses(places[0] / "loss.csv") == pytest.approx(
+        _losses(single["zero2-full"] / "loss.csv"), rel=1.0e-4
+    )
     assert not (places[1] / "output").exists()
     assert "node 1 is done; the weights are on node 0" in errors[1]
 

@@ -107,6 +107,7 @@ def test_ranks_that_make_no_whole_tensor_parallel_groups_are_refused() -> None:
         ({"megatron": MEGATRON, "lora": Lora(4, 8, ("q_proj",))}, "not LoRA"),
         ({"megatron": MEGATRON, "deepspeed": Path("z2.json")}, "either Megatron or DeepSpeed"),
         ({"megatron": MEGATRON, "fused_loss": True}, "fused_loss must be false"),
+        ({"optimizer": "muon", "deepspeed": Path("z2.json")}, "muon needs whole matrices"),
         ({"megatron": MEGATRON, "packing": True}, "packing must be false"),
     ],
 )

@@ -82,7 +82,9 @@ def _conflicts(recipe: Recipe) -> list[tuple[bool, str]]:
     ends = (recipe.max_steps, recipe.epochs)
     has_floor = recipe.scheduler == "cosine_with_min_lr"
     megatron = recipe.megatron is not None
+    split = megatron or recipe.deepspeed is not None
     return [
+        (recipe.optimizer == "muon" and split, "muon needs whole matrices, which ZeRO and Megatron split"),
         (ends.count(None) != 1, "give either max_steps or epochs, and null for the other"),
         (
             has_floor != (recipe.min_learning_rate is not None),
