@@ -11,7 +11,7 @@ from pathlib import Path
 import click
 
 from stages._main import stage_main
-from stages._params import Params, load_params
+from stages._params import Params, Predict, load_params
 from text2sql.evaluation.judge import describe
 from text2sql.inference.engine import Decoding, Engine
 from text2sql.inference.questions import Chat, read_chats
@@ -64,31 +64,33 @@ def _key(engine: Engine, chats: Sequence[Chat], tries: Tries, params: Params) ->
 
 
 def _engine(arm: str, weights: Path, params: Params) -> Engine:
+    """The engine that answers for the arm. Each is imported here: it takes seconds."""
     settings = params.predict
-    decoding = Decoding(
+    decoding = _decoding(settings)
+    if settings.engine == "openai":
+        from text2sql.inference.openai_engine import Endpoint, OpenAIEngine
+
+        server = settings.endpoint.model_dump(exclude={"models"})
+        model = settings.endpoint.models[params.arms[arm].weights]
+        return OpenAIEngine(Endpoint(model=model, **server), decoding)
+    found = resolve_weights(weights)
+    if settings.engine == "vllm":
+        from text2sql.inference.vllm_engine import VllmEngine
+
+        return VllmEngine(found, decoding)
+    from text2sql.inference.transformers_engine import Batching, TransformersEngine
+
+    batching = Batching(settings.batch_tokens, settings.max_batch)
+    return TransformersEngine(found, decoding, batching, settings.threads)
+
+
+def _decoding(settings: Predict) -> Decoding:
+    return Decoding(
         settings.max_new_tokens,
         settings.temperature,
         settings.top_p,
         settings.repetition_penalty,
         likelihood=settings.samples > 1,
-    )
-    # imported here: it takes seconds, and refusals should not wait for it
-    if settings.engine == "openai":
-        from text2sql.inference.openai_engine import Endpoint, OpenAIEngine
-
-        served = settings.endpoint.model_dump(exclude={"models"})
-        return OpenAIEngine(
-            Endpoint(**served, model=settings.endpoint.models[params.arms[arm].weights]), decoding
-        )
-    model = resolve_weights(weights)
-    if settings.engine == "vllm":
-        from text2sql.inference.vllm_engine import VllmEngine
-
-        return VllmEngine(model, decoding)
-    from text2sql.inference.transformers_engine import Batching, TransformersEngine
-
-    return TransformersEngine(
-        model, decoding, Batching(settings.batch_tokens, settings.max_batch), settings.threads
     )
 
 

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from text2sql.evaluation.databases import database_path
+from text2sql.evaluation.databases import database_files
 from text2sql.inference.engine import Answer, Engine, Request
 from text2sql.inference.extract import extract_sql
 from text2sql.inference.journal import generate_all
@@ -45,9 +45,10 @@ class Tries:
         return self.samples > 1 or self.repair > 0
 
 
-def database_hashes(chats: Iterable[Chat], databases: Path) -> dict[str, str]:
-    """SHA-256 of each database that the chats ask about. UserError: one is missing."""
-    return {db_id: hash_path(database_path(databases, db_id)) for db_id in sorted({c.db_id for c in chats})}
+def database_hashes(chats: Iterable[Chat], databases: Path) -> dict[str, list[str]]:
+    """SHA-256 of each file that the chats' queries run on, by db_id. UserError: one is missing."""
+    asked = sorted({chat.db_id for chat in chats})
+    return {db_id: [hash_path(file) for file in database_files(databases, db_id)] for db_id in asked}
 
 
 def predict_all(
