@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -45,6 +46,11 @@ def ask(engine: Engine, requests: Sequence[Request]) -> list[Answer]:
     return [answers[number] for number in range(len(requests))]
 
 
+def with_vllm(folder: Path, decoding: Decoding, requests: Sequence[Request] = REQUESTS) -> list[Answer]:
+    with closing(VllmEngine(resolve_weights(folder), decoding)) as engine:
+        return ask(engine, requests)
+
+
 def with_transformers(folder: Path, decoding: Decoding) -> list[Answer]:
     engine = TransformersEngine(resolve_weights(folder), decoding, Batching(4096, 8), threads=1)
     return ask(engine, REQUESTS)
@@ -52,22 +58,21 @@ def with_transformers(folder: Path, decoding: Decoding) -> list[Answer]:
 
 def test_the_answers_are_those_of_transformers_and_so_is_their_likelihood(base: Path) -> None:
     decoding = Decoding(NEW_TOKENS, likelihood=True)
-    found = ask(VllmEngine(resolve_weights(base), decoding), REQUESTS)
+    found = with_vllm(base, decoding)
     expected = with_transformers(base, decoding)
     assert [a.text for a in found] == [a.text for a in expected]
     assert [a.logprob for a in found] == pytest.approx([a.logprob for a in expected], abs=1e-3)
 
 
 def test_an_adapter_answers_as_when_it_is_merged(base: Path, adapter: Path) -> None:
-    found = ask(VllmEngine(resolve_weights(adapter), Decoding(NEW_TOKENS)), REQUESTS)
+    found = with_vllm(adapter, Decoding(NEW_TOKENS))
     assert found == with_transformers(adapter, Decoding(NEW_TOKENS))
     assert found != with_transformers(base, Decoding(NEW_TOKENS))
 
 
 def test_what_is_drawn_follows_the_seed_of_the_request(base: Path) -> None:
-    engine = VllmEngine(resolve_weights(base), Decoding(NEW_TOKENS, temperature=1.5))
     same = [Request(REQUESTS[0].messages, seed) for seed in (1, 2, 1)]
-    first, other, again = ask(engine, same)
+    first, other, again = with_vllm(base, Decoding(NEW_TOKENS, temperature=1.5), same)
     assert first == again != other
 
 

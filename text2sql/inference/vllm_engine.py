@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
@@ -83,6 +84,13 @@ class VllmEngine:
                 if output.finished:
                     yield int(output.request_id), [self._answer(output.outputs[0])]
 
+    def close(self) -> None:
+        """Give the memory back, which vLLM keeps until its process ends or it is told to."""
+        if "_engine" in self.__dict__:  # it was loaded
+            self._engine.engine_core.shutdown()
+            del self._engine
+            gc.collect()
+
     def _answer(self, output: Any) -> Answer:
         (text,) = self._tokens.decode([output.token_ids])
         total = output.cumulative_logprob
@@ -148,4 +156,5 @@ def _dtype() -> str:
 def _cpu_settings() -> dict[str, Any]:
     if torch.cuda.is_available():
         return {}
-    return {"enforce_eager": True, "gpu_memory_utilization": 0.4}  # its name for memory of any kind
+    # its name for a share of any memory; on a machine without a GPU others need theirs
+    return {"enforce_eager": True, "gpu_memory_utilization": 0.2}
