@@ -12,7 +12,8 @@ from transformers import AutoConfig, AutoModelForCausalLM
 
 from tests.tiny import tiny_adapter, tiny_qwen3, tiny_tokenizer
 from text2sql.cli import main
-from text2sql.inference.transformers_engine import TransformersEngine
+from text2sql.inference.engine import Decoding, Request
+from text2sql.inference.transformers_engine import Batching, TransformersEngine
 from text2sql.inference.weights import resolve_weights
 from text2sql.prompts import messages
 from text2sql.records import UserError
@@ -33,8 +34,9 @@ def test_a_merged_adapter_answers_twenty_prompts_as_the_adapter_does(adapter: Pa
     assert merge_adapter(adapter, tmp_path / "merged", CHATS) < 1.0e-5
     answers = []
     for folder in (adapter, tmp_path / "merged"):
-        engine = TransformersEngine(resolve_weights(folder), max_new_tokens=12, threads=1)
-        answers.append([engine.generate([engine.encode(chat)])[0] for chat in CHATS])
+        engine = TransformersEngine(resolve_weights(folder), Decoding(12), Batching(4096, 1), threads=1)
+        alone = [(number, [Request(chat, seed=0)]) for number, chat in enumerate(CHATS)]
+        answers.append([answer.text for _, (answer,) in engine.generate(alone)])
     assert answers[0] == answers[1]
 
 
@@ -67,7 +69,7 @@ def test_an_adapter_for_another_base_is_refused(adapter: Path, tmp_path: Path) -
 
 
 def test_the_command_merges_and_tells_the_difference(adapter: Path, tmp_path: Path) -> None:
-    question = {"row": 0, "question": "How many singers?", "ddl": DDL}
+    question = {"row": 0, "db_id": "concert", "question": "How many singers?", "ddl": DDL}
     (tmp_path / "test.jsonl").write_text(json.dumps(question) + "\n")
     options = {"adapter": adapter, "output": tmp_path / "merged", "questions": tmp_path / "test.jsonl"}
     words = [word for name, path in options.items() for word in (f"--{name}", str(path))]
