@@ -51,6 +51,7 @@ def test_full_training_has_no_adapter_and_lora_has_its_own(place: Path) -> None:
 
 
 def test_deepspeed_is_a_file_of_this_checkout_wherever_the_stage_runs(place: Path) -> None:
+    _set(place, "training", optimizer="adamw")  # muon, the profile's, needs whole matrices
     _set(place, "lora", deepspeed="z3_offload")
     params = load_params()
     file = _train.recipe_from(params.training, params.lora).deepspeed
@@ -60,6 +61,7 @@ def test_deepspeed_is_a_file_of_this_checkout_wherever_the_stage_runs(place: Pat
 
 def test_deepspeed_counts_where_megatron_is_off(place: Path) -> None:
     megatron = {"tensor_parallel": 2, "sequence_parallel": True, "distributed_optimizer": True}
+    _set(place, "training", optimizer="adamw")
     _set(place, "train_full", deepspeed="z2", ranks=2, megatron={"enabled": True, **megatron})
     params = load_params()
     with_megatron = _train.recipe_from(params.training, params.train_full)
