@@ -6,6 +6,26 @@ import json
 from pathlib import Path
 
 from text2sql.embedded.base_model import CHAT_TEMPLATE
+from text2sql.training.recipe import Recipe
+
+# A short full training; tests replace what they are about.
+TINY_RECIPE = Recipe(
+    template="qwen3",
+    cutoff_len=256,
+    global_batch=4,
+    device_batch=2,
+    optimizer="adamw",
+    learning_rate=1.0e-3,
+    scheduler="cosine",
+    max_steps=60,
+    warmup_ratio=0.1,
+    weight_decay=0.01,
+    precision="fp32",
+    seed=3,
+    logging_steps=2,
+    save_steps=4,
+    threads=1,
+)
 
 _SPECIAL = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
 _TEXT = [

@@ -38,9 +38,9 @@ def _packages(monkeypatch: pytest.MonkeyPatch, *names: str) -> None:
 
 def test_what_fits_is_not_refused(base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     _gpus(monkeypatch)
-    refuse_impossible(ON_CPU, base, 100, Nodes())
+    assert refuse_impossible(ON_CPU, base, 100, Nodes()) is None
     _gpus(monkeypatch, 8)
-    refuse_impossible(RECIPE, base, 100, Nodes())
+    assert refuse_impossible(RECIPE, base, 100, Nodes()) is None
 
 
 @pytest.mark.parametrize(

@@ -20,29 +20,17 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from tests.tiny import tiny_qwen3, tiny_tokenizer
+from tests.tiny import TINY_RECIPE, tiny_qwen3, tiny_tokenizer
 from text2sql.training.dataset import write_dataset
 from text2sql.training.recipe import Lora, Recipe
 from text2sql.training.run import train
 
 ROOT = Path(__file__).parents[2]
 DEEPSPEED = ROOT / "configs" / "deepspeed"
-FULL = Recipe(
-    template="qwen3",
-    cutoff_len=256,
-    global_batch=4,
+FULL = replace(
+    TINY_RECIPE,
     device_batch=1,
-    optimizer="adamw",
-    learning_rate=1.0e-3,
-    scheduler="cosine",
     max_steps=40,
-    warmup_ratio=0.1,
-    weight_decay=0.01,
-    precision="fp32",
-    seed=3,
-    logging_steps=2,
-    save_steps=4,
-    threads=1,
 )
 METHODS = {
     "zero2-full": (FULL, DEEPSPEED / "z2.json"),

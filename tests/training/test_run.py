@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.tiny import TINY_RECIPE
 from text2sql.embedded.base_model import Shape, initialise, train_tokenizer
 from text2sql.records import UserError
 from text2sql.training import launch as launching
@@ -25,22 +26,8 @@ from text2sql.training.recipe import Lora, Recipe, llamafactory_config
 from text2sql.training.run import train
 from text2sql.workstore import hash_path
 
-RECIPE = Recipe(
-    template="qwen3",
-    cutoff_len=256,
-    global_batch=4,
-    device_batch=2,
-    optimizer="adamw",
-    learning_rate=1.0e-3,
-    scheduler="cosine",
-    max_steps=60,
-    warmup_ratio=0.1,
-    weight_decay=0.01,
-    precision="fp32",
-    seed=3,
-    logging_steps=2,
-    save_steps=4,
-    threads=1,
+RECIPE = replace(
+    TINY_RECIPE,
     lora=Lora(4, 8, ("q_proj", "v_proj")),
 )
 _TRAIN = """
