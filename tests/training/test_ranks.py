@@ -6,6 +6,7 @@ import csv
 import json
 import os
 import random
+import shutil
 import signal
 import socket
 import subprocess
@@ -25,13 +26,13 @@ from text2sql.training.dataset import write_dataset
 from text2sql.training.recipe import Lora, Recipe
 from text2sql.training.run import train
 
+pytestmark = pytest.mark.skipif(
+    shutil.which("c++") is None, reason="no c++ (g++), with which DeepSpeed compiles its operators"
+)
+
 ROOT = Path(__file__).parents[2]
 DEEPSPEED = ROOT / "configs" / "deepspeed"
-FULL = replace(
-    TINY_RECIPE,
-    device_batch=1,
-    max_steps=40,
-)
+FULL = replace(TINY_RECIPE, device_batch=1, max_steps=40)
 METHODS = {
     "zero2-full": (FULL, DEEPSPEED / "z2.json"),
     "zero3-lora": (replace(FULL, lora=Lora(4, 8, ("q_proj", "v_proj"))), DEEPSPEED / "z3.json"),

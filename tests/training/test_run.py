@@ -26,10 +26,7 @@ from text2sql.training.recipe import Lora, Recipe, llamafactory_config
 from text2sql.training.run import train
 from text2sql.workstore import hash_path
 
-RECIPE = replace(
-    TINY_RECIPE,
-    lora=Lora(4, 8, ("q_proj", "v_proj")),
-)
+RECIPE = replace(TINY_RECIPE, lora=Lora(4, 8, ("q_proj", "v_proj")))
 _TRAIN = """
 import json, sys
 from pathlib import Path
