@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections import OrderedDict
 from collections.abc import Sequence
-from contextlib import ExitStack
 from functools import lru_cache
 from pathlib import Path
 
@@ -54,14 +53,6 @@ class Databases:
         while self._cells > _GOLD_CELLS and len(self._golds) > 1:
             self._cells -= _cells(self._golds.popitem(last=False)[1])
         return rows
-
-    def close(self) -> None:
-        """Close all files."""
-        with ExitStack() as stack:
-            for sandbox in self._sandboxes.values():
-                stack.callback(sandbox.close)
-            if self._cache:
-                stack.callback(self._cache.close)
 
     def _run_gold(self, file: Path, sql: str, timeout_s: float) -> list[Row]:
         rows = self._cache.get(file, sql) if self._cache else None

@@ -43,10 +43,6 @@ class GoldCache:
             "INSERT OR IGNORE INTO gold VALUES (?, ?)", self._key(database, sql), marshal.dumps(rows)
         )
 
-    def close(self) -> None:
-        """Close the file."""
-        self._connection.close()
-
     def _key(self, database: Path, sql: str) -> bytes:
         parts = (_hash_once(database), str(self._max_rows), _VERSIONS, sql)
         return hashlib.sha256("\0".join(parts).encode(errors="surrogatepass")).digest()

@@ -89,10 +89,6 @@ class Judge:
                 raise
             return self.judge(case, begin, Loss("out_of_memory", 0.0, in_gold=False, again=False))
 
-    def close(self) -> None:
-        """Close all files."""
-        self._databases.close()
-
     def _give_up(self, case: Case, loss: Loss) -> Verdict:
         """Return the verdict on a case of which nothing can be found out, because it costs processes."""
         if loss.in_gold:
