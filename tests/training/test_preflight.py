@@ -18,7 +18,6 @@ from text2sql.training.nodes import Nodes
 from text2sql.training.preflight import Gpu, refuse_impossible, visible_gpus
 
 ROOT = Path(__file__).parents[2]
-ON_CPU = replace(RECIPE, precision="fp32")
 GIB = 1 << 30
 
 
@@ -38,7 +37,7 @@ def _packages(monkeypatch: pytest.MonkeyPatch, *names: str) -> None:
 
 def test_what_fits_is_not_refused(base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     _gpus(monkeypatch)
-    assert refuse_impossible(ON_CPU, base, 100, Nodes()) is None
+    assert refuse_impossible(RECIPE, base, 100, Nodes()) is None
     _gpus(monkeypatch, 8)
     assert refuse_impossible(RECIPE, base, 100, Nodes()) is None
 
@@ -46,7 +45,6 @@ def test_what_fits_is_not_refused(base: Path, monkeypatch: pytest.MonkeyPatch) -
 @pytest.mark.parametrize(
     ("changes", "name"),
     [
-        ({"precision": "bf16"}, "precision: bf16"),
         ({"optimizer": "adamw_8bit"}, "optimizer: adamw_8bit"),
         ({"attention": "fa2"}, "attention: fa2"),
         ({"fused_loss": True}, "fused_loss: true"),
@@ -58,7 +56,7 @@ def test_what_needs_a_gpu_is_refused_without_one(
 ) -> None:
     _gpus(monkeypatch)
     with pytest.raises(UserError, match=f"{name} needs a GPU, .*make use PROFILE=embedded"):
-        refuse_impossible(replace(ON_CPU, **changes), base, 100, Nodes())  # type: ignore[arg-type]
+        refuse_impossible(replace(RECIPE, **changes), base, 100, Nodes())  # type: ignore[arg-type]
 
 
 def test_more_ranks_than_gpus_are_refused_with_the_number_that_fits(
@@ -126,7 +124,7 @@ def test_the_lock_of_a_killed_compilation_is_named(
     lock.touch()
     monkeypatch.setenv("TORCH_EXTENSIONS_DIR", str(tmp_path))
     _gpus(monkeypatch)
-    zero = replace(ON_CPU, deepspeed=ROOT / "configs" / "deepspeed" / "z2.json")
+    zero = replace(RECIPE, deepspeed=ROOT / "configs" / "deepspeed" / "z2.json")
     refuse_impossible(zero, base, 100, Nodes())
     assert f"{lock}: the run waits for this" in capsys.readouterr().err
 
@@ -143,11 +141,11 @@ def test_too_little_memory_is_refused_with_the_estimate_and_what_would_help(
 
 def test_on_a_cpu_all_ranks_share_the_machines_memory(base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     _gpus(monkeypatch)
-    room = 2 * estimate(ON_CPU, read_model(base), 10, 1).total
+    room = 2 * estimate(RECIPE, read_model(base), 10, 1).total
     monkeypatch.setattr(preflight, "_physical_memory", lambda: room)
-    refuse_impossible(ON_CPU, base, 10, Nodes())
+    refuse_impossible(RECIPE, base, 10, Nodes())
     with pytest.raises(UserError, match=r"this machine has 0\.0 GiB for 4"):
-        refuse_impossible(replace(ON_CPU, ranks=4), base, 10, Nodes())
+        refuse_impossible(replace(RECIPE, ranks=4), base, 10, Nodes())
 
 
 def _nvidia_smi(monkeypatch: pytest.MonkeyPatch, answer: str) -> None:

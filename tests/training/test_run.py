@@ -234,6 +234,22 @@ def test_tokens_a_second_are_written_at_every_log_line(place: Path) -> None:
     assert all(line["tokens_per_s"] > 0 and "mfu" not in line for line in lines)  # no peak of a CPU is known
 
 
+@pytest.mark.parametrize("method", ["lora", "full"])
+def test_bf16_trains_on_a_cpu_too_and_ends_near_fp32(place: Path, method: str) -> None:
+    full_precision = RECIPE if method == "lora" else replace(RECIPE, lora=None)
+    losses = []
+    for recipe in (full_precision, replace(full_precision, precision="bf16")):
+        _train_here(recipe)
+        losses.append(_losses(place))
+    assert losses[1] == pytest.approx(losses[0], rel=0.02)
+    assert losses[1] != losses[0]
+
+
+def _losses(place: Path) -> list[float]:
+    _, *lines = (place / "loss.csv").read_text().splitlines()
+    return [float(line.split(",")[1]) for line in lines]
+
+
 def test_a_row_longer_than_the_cutoff_is_left_out_and_named(
     place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

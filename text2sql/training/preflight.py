@@ -78,7 +78,6 @@ def _gpu(line: str) -> Gpu:
 
 def _missing_gpus(recipe: Recipe, gpus: list[Gpu]) -> Iterator[str]:
     needs = {
-        "precision: bf16": recipe.precision == "bf16",
         "optimizer: adamw_8bit": recipe.optimizer == "adamw_8bit",
         "attention: fa2": recipe.attention == "fa2",
         "fused_loss: true": recipe.fused_loss,

@@ -17,7 +17,7 @@ from text2sql.training.launch import launch, run_ranks
 from text2sql.training.lengths import Lengths, measure, without_long_rows
 from text2sql.training.megatron import convert_to_hugging_face
 from text2sql.training.nodes import Nodes
-from text2sql.training.preflight import refuse_impossible
+from text2sql.training.preflight import refuse_impossible, visible_gpus
 from text2sql.training.recipe import Recipe, llamafactory_config
 from text2sql.workstore import WorkStore, hash_path, locked
 
@@ -114,6 +114,8 @@ def _run(recipe: Recipe, base: Path, dataset: Path, work: Path, nodes: Nodes, la
     """Train until the end, from the newest whole checkpoint if there is one; returns the run's folder."""
     run = work / "run"
     config = llamafactory_config(recipe, base, dataset, run, nodes.count)
+    if recipe.precision == "bf16" and not visible_gpus():
+        config["use_cpu"] = True  # transformers takes bf16 on a CPU only when told so
     checkpoint = newest_checkpoint(run, nodes.count * recipe.ranks)
     if checkpoint is not None:
         config["resume_from_checkpoint"] = str(checkpoint)
