@@ -3,32 +3,16 @@
 from __future__ import annotations
 
 import json
-import os
-import socket
-import subprocess
-import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
-import yaml
 
 from stages._params import Params, load_params
 from stages._train import recipe_from
+from tests.llamafactory_parser import parsed_by_llamafactory
 from text2sql.training.recipe import llamafactory_config
 
 ROOT = Path(__file__).parents[2]
-STANDINS = Path(__file__).parent / "standins"  # a package of its own, for lack of Megatron
-# What the arguments come to after parsing.
-PARSE = """
-import json, sys
-from llamafactory.hparams import get_train_args
-parsed = {}
-model, data, training, finetuning, _ = get_train_args()
-for part in (finetuning, data, model, training):
-    parsed |= {key: value for key, value in vars(part).items() if not key.startswith("_")}
-print("PARSED" + json.dumps(parsed, default=str))
-"""
 EVERY_ARM = {
     "stage": "sft",
     "template": "qwen3",
@@ -80,35 +64,13 @@ def params() -> Params:
     return load_params(ROOT / "profiles" / "qwen3-1.7b-reference.yaml")
 
 
-def _parsed(config: dict[str, object], folder: Path, megatron: bool) -> dict[str, Any]:
-    """`config` written as YAML and read by LLaMA-Factory in the environment that a rank has.
-
-    `use_cpu` is the one key added: without a GPU, transformers takes bf16 only with it.
-    """
-    file = folder / "config.yaml"
-    file.write_text(yaml.safe_dump(config | {"use_cpu": True}, sort_keys=False))
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    rank = {"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "1", "MASTER_ADDR": "127.0.0.1"}
-    environment = os.environ | rank | {"MASTER_PORT": str(port), "USE_MCA": str(int(megatron))}
-    environment |= {"PYTHONPATH": str(STANDINS)} if megatron else {}
-    done = subprocess.run(
-        [sys.executable, "-c", PARSE, str(file)], env=environment, capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stderr[-2000:]
-    (line,) = [line for line in done.stdout.splitlines() if line.startswith("PARSED")]
-    parsed: dict[str, Any] = json.loads(line.removeprefix("PARSED"))
-    return parsed
-
-
 @pytest.mark.parametrize("section", ARMS)
 def test_llamafactory_reads_the_references_hyperparameters(
     params: Params, tmp_path: Path, section: str
 ) -> None:
     recipe = recipe_from(params.training, getattr(params, section))
     config = llamafactory_config(recipe, tmp_path / "base", tmp_path / "data", tmp_path / "run")
-    parsed = _parsed(config, tmp_path, megatron=recipe.megatron is not None)
+    parsed = parsed_by_llamafactory(config, tmp_path, megatron=recipe.megatron is not None)
     expected = EVERY_ARM | ARMS[section]
     assert {key: parsed[key] for key in expected} == expected
     copies = recipe.ranks // (recipe.megatron.tensor_parallel if recipe.megatron else 1)
@@ -139,7 +101,7 @@ def test_llamafactory_reads_our_recipe(tmp_path: Path) -> None:
     del config["enable_liger_kernel"]  # its package installs on GPU machines only, and the parser asks for it
     expected = {"neat_packing": True, "packing": True, "flash_attn": "fa2", "lora_target": ["all"]}
     expected |= {"learning_rate": 2.0e-4, "lora_rank": 32, "lora_alpha": 32, "optim": "adamw_torch_fused"}
-    parsed = _parsed(config, tmp_path, megatron=False)
+    parsed = parsed_by_llamafactory(config, tmp_path, megatron=False)
     assert {key: parsed[key] for key in expected} == expected
 
 

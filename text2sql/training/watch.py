@@ -53,10 +53,8 @@ class Watch(TrainerCallback):
 
     def _look(self, model: Any, args: Any, inputs: dict[str, Any], output: Any) -> None:
         self._batch += 1
-        ids, mask = inputs["input_ids"], inputs.get("attention_mask")
-        # Packed rows come without a mask, or with one for each pair of tokens; they have next to no padding.
-        flat = mask is not None and mask.dim() == 2
-        self._tokens = self._tokens + (inputs["attention_mask"].ne(0).sum() if flat else ids.numel())
+        ids = inputs["input_ids"]
+        self._tokens = self._tokens + real_tokens(ids, inputs.get("attention_mask"))
         if not torch.isfinite(output.loss):
             raise NonFiniteLoss(self._where(float(output.loss), ids))
 
@@ -103,6 +101,20 @@ class Watch(TrainerCallback):
         name = torch.cuda.get_device_name(args.device) if args.device.type == "cuda" else ""
         peak = peak_flops(name) if args.bf16 else None
         return {"mfu": round(rate * self._flops_per_token / (peak * args.world_size), 4)} if peak else {}
+
+
+def real_tokens(ids: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor | int:
+    """How many of a batch's tokens are no padding.
+
+    `ids` are (rows, length). LLaMA-Factory's mask is (rows, length), 0 at padding; for packed rows it is
+    (rows, 1, length, length), 0 where a token sees another, and padding does not even see itself; with
+    flash attention packed rows have none, and their padding is cut off.
+    """
+    if mask is None:
+        return ids.numel()
+    if mask.dim() == 2:
+        return mask.ne(0).sum()
+    return mask.diagonal(dim1=-2, dim2=-1).eq(0).sum()
 
 
 def _of_first_rank(value: float, args: TrainingArguments) -> float:
