@@ -38,7 +38,10 @@ def test_long_rows_are_listed_and_the_others_kept_whole(
     assert json.loads((kept / "sft.json").read_text()) == [ROWS[0], ROWS[2]]
     listed = json.loads((tmp_path / "work" / "too_long.json").read_text())
     assert listed == [{"row": row, "tokens": tokens} for row, tokens in lengths.long.items()]
-    assert "train_full: 2 of 4 rows are longer than cutoff_len 256 and left out" in capsys.readouterr().err
+    assert (
+        "train_full: 2 of 4 rows have more than 256 tokens (cutoff_len) and are left out"
+        in capsys.readouterr().err
+    )
 
 
 def test_rows_that_all_fit_are_trained_on_where_they_lie(base: Path, dataset: Path, tmp_path: Path) -> None:
@@ -55,5 +58,5 @@ def test_a_row_of_just_the_cutoff_is_kept_and_one_token_more_is_not(base: Path, 
 
 
 def test_a_data_set_without_a_row_that_fits_is_refused(base: Path, dataset: Path) -> None:
-    with pytest.raises(UserError, match="no row of at most cutoff_len 8 tokens; raise it"):
+    with pytest.raises(UserError, match="no row of at most 8 tokens; raise cutoff_len"):
         measure(base, dataset, 8)

@@ -82,7 +82,8 @@ def test_activations_and_logits_grow_with_the_tokens_of_a_batch() -> None:
 
 
 def test_packed_rows_fill_the_cutoff() -> None:
-    assert estimate(replace(RECIPE, packing=True), MODEL, 10, 1).logits == 12 * 50 * 200
+    packed = replace(RECIPE, packing=True, cutoff_len=104)
+    assert estimate(packed, MODEL, 10, 1).logits == 12 * 50 * 208
 
 
 def test_checkpointing_keeps_layer_inputs_and_fused_loss_no_logits() -> None:

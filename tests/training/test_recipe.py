@@ -109,11 +109,18 @@ def test_ranks_that_make_no_whole_tensor_parallel_groups_are_refused() -> None:
         ({"megatron": MEGATRON, "fused_loss": True}, "fused_loss must be false"),
         ({"optimizer": "muon", "deepspeed": Path("z2.json")}, "muon needs whole matrices"),
         ({"megatron": MEGATRON, "packing": True}, "packing must be false"),
+        ({"packing": True, "attention": "fa2", "device_batch": 2}, "device_batch must be 1"),
+        ({"packing": True, "cutoff_len": 1020}, "multiple of 8 tokens: cutoff_len must be one"),
     ],
 )
 def test_fields_that_exclude_each_other_are_refused(changes: dict[str, object], message: str) -> None:
     with pytest.raises(UserError, match=message):
         replace(RECIPE, **changes)  # type: ignore[arg-type]
+
+
+def test_a_packed_sequence_has_room_for_rows_of_all_but_one_of_its_tokens() -> None:
+    assert RECIPE.longest_row == 1024
+    assert replace(RECIPE, packing=True).longest_row == 1023
 
 
 def test_epochs_warm_up_over_a_share_of_steps_not_known_yet() -> None:
@@ -123,15 +130,16 @@ def test_epochs_warm_up_over_a_share_of_steps_not_known_yet() -> None:
 
 
 def test_what_makes_training_fast_reaches_the_configuration_only_where_it_is_on() -> None:
+    plain = replace(RECIPE, device_batch=1)
     fast = replace(
-        RECIPE,
+        plain,
         attention="fa2",
         packing=True,
         fused_loss=True,
         gradient_checkpointing=True,
         optimizer="adamw_8bit",
     )
-    added = {key: value for key, value in _config(fast).items() if _config(RECIPE).get(key) != value}
+    added = {key: value for key, value in _config(fast).items() if _config(plain).get(key) != value}
     assert added == {
         "flash_attn": "fa2",
         "neat_packing": True,

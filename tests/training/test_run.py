@@ -258,7 +258,7 @@ def test_a_row_longer_than_the_cutoff_is_left_out_and_named(
     Path("dataset").unlink()
     write_dataset(rows, Path("dataset"))
     _train_here(replace(RECIPE, max_steps=2))
-    assert "test: 1 of 12 rows are longer than cutoff_len 256" in capsys.readouterr().err
+    assert "test: 1 of 12 rows have more than 256 tokens" in capsys.readouterr().err
     (trained_on,) = place.glob("work/train/*/dataset/sft.json")
     assert json.loads(trained_on.read_text()) == [*rows[:5], *rows[6:]]
 

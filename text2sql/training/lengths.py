@@ -16,7 +16,7 @@ _SHOWN = 20
 
 @dataclass(frozen=True)
 class Lengths:
-    """What a data set's rows measure: `long` maps rows over the cutoff to their tokens.
+    """What a data set's rows measure: `long` maps rows over the limit to their tokens.
 
     `longest` is an upper bound of the tokens of the others. Rows count from 0.
     """
@@ -26,18 +26,16 @@ class Lengths:
     longest: int
 
 
-def measure(base: Path, dataset: Path, cutoff_len: int) -> Lengths:
-    """Measure the rows of `dataset`. UserError: it has no rows, or every row is over `cutoff_len` tokens."""
-    lengths = row_lengths(base, read_json(dataset / "sft.json"), cutoff_len)
-    long = {row: tokens for row, tokens in enumerate(lengths) if tokens > cutoff_len}
+def measure(base: Path, dataset: Path, limit: int) -> Lengths:
+    """Measure the rows of `dataset`. UserError: it has no rows, or every row has more than `limit` tokens."""
+    lengths = row_lengths(base, read_json(dataset / "sft.json"), limit)
+    long = {row: tokens for row, tokens in enumerate(lengths) if tokens > limit}
     if len(long) == len(lengths):
-        raise UserError(
-            f"{dataset}: no row of at most cutoff_len {cutoff_len} tokens; raise it in params.yaml"
-        )
-    return Lengths(len(lengths), long, max(n for n in lengths if n <= cutoff_len))
+        raise UserError(f"{dataset}: no row of at most {limit} tokens; raise cutoff_len in params.yaml")
+    return Lengths(len(lengths), long, max(n for n in lengths if n <= limit))
 
 
-def without_long_rows(dataset: Path, lengths: Lengths, cutoff_len: int, work: Path, label: str) -> Path:
+def without_long_rows(dataset: Path, lengths: Lengths, limit: int, work: Path, label: str) -> Path:
     """The data set to train on: `dataset`, or its copy in `work` without the rows that are too long.
 
     LLaMA-Factory would cut such a row in the middle of its schema. They are listed on stderr and, all of
@@ -47,7 +45,7 @@ def without_long_rows(dataset: Path, lengths: Lengths, cutoff_len: int, work: Pa
         return dataset
     listed = [{"row": row, "tokens": tokens} for row, tokens in lengths.long.items()]
     write_json(work / "too_long.json", listed)
-    print(_sentence(lengths, cutoff_len, work / "too_long.json", label), file=sys.stderr)
+    print(_sentence(lengths, limit, work / "too_long.json", label), file=sys.stderr)
     rows = enumerate(read_json(dataset / "sft.json"))
     write_dataset((row for number, row in rows if number not in lengths.long), work / "dataset")
     return work / "dataset"
@@ -83,10 +81,11 @@ def _chat(row: dict[str, str]) -> list[dict[str, str]]:
     ]
 
 
-def _sentence(lengths: Lengths, cutoff_len: int, file: Path, label: str) -> str:
+def _sentence(lengths: Lengths, limit: int, file: Path, label: str) -> str:
     named = [f"{row} ({tokens})" for row, tokens in lengths.long.items()]
     rest = ", ..." if len(named) > _SHOWN else ""
     return (
-        f"{label}: {len(named)} of {lengths.rows} rows are longer than cutoff_len {cutoff_len} and left out, "
-        f"so that no schema is cut; rows (tokens): {', '.join(named[:_SHOWN])}{rest}; all of them: {file}"
+        f"{label}: {len(named)} of {lengths.rows} rows have more than {limit} tokens (cutoff_len) and are "
+        f"left out, so that no schema is cut; rows (tokens): {', '.join(named[:_SHOWN])}{rest}; "
+        f"all of them: {file}"
     )

@@ -7,6 +7,8 @@ from pathlib import Path
 
 from text2sql.records import UserError
 
+_PADDED_TO = 8  # tokens, by LLaMA-Factory's collator
+
 
 @dataclass(frozen=True)
 class Lora:
@@ -72,6 +74,11 @@ class Recipe:
     deepspeed: Path | None = None
     megatron: Megatron | None = None
 
+    @property
+    def longest_row(self) -> int:
+        """Tokens of the longest row that is trained on: LLaMA-Factory keeps one of a pack for padding."""
+        return self.cutoff_len - self.packing
+
     def __post_init__(self) -> None:
         for wrong, sentence in _conflicts(self):
             if wrong:
@@ -94,6 +101,15 @@ def _conflicts(recipe: Recipe) -> list[tuple[bool, str]]:
         (megatron and recipe.deepspeed is not None, "either Megatron or DeepSpeed, not both"),
         (megatron and recipe.fused_loss, "Megatron has a loss of its own: fused_loss must be false"),
         (megatron and recipe.packing, "LLaMA-Factory's Megatron path cannot pack: packing must be false"),
+        (
+            recipe.packing and recipe.attention == "fa2" and recipe.device_batch > 1,
+            "LLaMA-Factory packs for flash attention into one sequence a batch: device_batch must be 1, and "
+            "cutoff_len as many times longer",
+        ),
+        (
+            recipe.packing and recipe.cutoff_len % _PADDED_TO != 0,
+            f"packed sequences are padded to a multiple of {_PADDED_TO} tokens: cutoff_len must be one",
+        ),
     ]
 
 

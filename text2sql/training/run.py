@@ -50,7 +50,7 @@ def train(recipe: Recipe, base: Path, dataset: Path, output: Path, loss: Path, l
     """
     nodes = Nodes.from_environment()
     base_hash = hash_path(base)
-    lengths = measure(base, dataset, recipe.cutoff_len)
+    lengths = measure(base, dataset, recipe.longest_row)
     work = WorkStore.from_environment().open("train", _key(recipe, base_hash, dataset, lengths, nodes))
     if nodes.rank > 0:
         _join(recipe, base, lengths, work, nodes, label)
@@ -59,7 +59,7 @@ def train(recipe: Recipe, base: Path, dataset: Path, output: Path, loss: Path, l
         result = work / "result"
         if not result.is_dir():
             refuse_impossible(recipe, base, lengths.longest, nodes)
-            rows = without_long_rows(dataset, lengths, recipe.cutoff_len, work, label)
+            rows = without_long_rows(dataset, lengths, recipe.longest_row, work, label)
             run = _run(recipe, base, rows, work, nodes, label)
             _collect(run, result, base, base_hash, recipe)
         publish(result / "weights", output)
