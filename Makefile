@@ -39,7 +39,7 @@ use: ## Make PROFILE=name the params.yaml (the old one stays as params.yaml.old)
 		echo "error: no profile '$(PROFILE)'; next: make use PROFILE=name, name being one of: $(PROFILES)" >&2; exit 1; fi
 	@if [ -f params.yaml ]; then cp params.yaml params.yaml.old; fi
 	@cp "profiles/$(PROFILE).yaml" params.yaml
-	@echo "params.yaml is now profile $(PROFILE); next: make reproduce"
+	@echo "params.yaml is now profile $(PROFILE); next: make reproduce; dvc repro --dry --force prints the plan"
 
 metrics: setup ## Show the scores, and how they differ from the last commit
 	@dvc metrics show

@@ -33,6 +33,7 @@ class FetchData(Section):
     train_rows: Positive
     test_rows: Positive
     train_files: Annotated[list[str], Field(min_length=1)] | None
+    recorded_schemas: str | None
     hub_dataset: str | None
     hub_revision: Commit | None
     sha256: dict[str, str]
@@ -107,7 +108,7 @@ class OpenAI(Section):
 class ConvertSchema(Section):
     """How test schemas become CREATE TABLE."""
 
-    backend: Literal["rules", "sqlite", "openai"]
+    backend: Literal["rules", "sqlite", "openai", "recorded"]
     values: Literal["none", "comment", "insert"]
     examples: Positive
     openai: OpenAI
@@ -301,6 +302,8 @@ class Params(Section):
             "hub_revision",
         )
         _require(self.fetch_model.source == "package", "fetch_model", self.fetch_model, "package")
+        if self.convert_schema.backend == "recorded" and not self.fetch_data.recorded_schemas:
+            raise ValueError("fetch_data.recorded_schemas is needed with convert_schema.backend: recorded")
         return self
 
     @model_validator(mode="after")

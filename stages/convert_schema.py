@@ -1,9 +1,9 @@
 """Turn the test's schemas into CREATE TABLE text that SQLite has executed.
 
-Each distinct schema is converted once: by rules from its prose, read from the database itself, or by
-a language model (params.yaml, convert_schema.backend). The text is executed, read back and compared,
-and every gold query is compiled against it. What fails is listed in the row's `problems` and
-counted, never dropped.
+Each distinct schema is converted once: by rules from its prose, read from the database itself, by a
+language model, or taken as one once wrote it (params.yaml, convert_schema.backend). The text is
+executed, read back and compared, and every gold query is compiled against it. What fails is listed in
+the row's `problems` and counted, never dropped.
 """
 
 from __future__ import annotations
@@ -30,9 +30,11 @@ from text2sql.schema.check import gold_problem
 from text2sql.schema.convert import (
     Backend,
     Conversion,
-    ProseError,
+    LocalBackend,
+    RecordedBackend,
     RulesBackend,
     Source,
+    SourceError,
     SqliteBackend,
     convert,
     count_backends,
@@ -59,17 +61,19 @@ def main(prepared: Path, databases: Path, output: Path, metrics: Path) -> None:
     with replacing_folder(output) as folder:
         write_jsonl(folder / "test.jsonl", rows)
     figures = counts(conversions.values(), rows)
-    if not isinstance(backend, RulesBackend | SqliteBackend):
+    if not isinstance(backend, LocalBackend):
         figures["spending"] = asdict(backend.spending)
     write_json(metrics, figures)
 
 
-def make_backend(params: ConvertSchema, databases: Path) -> RulesBackend | SqliteBackend | OpenAIBackend:
+def make_backend(params: ConvertSchema, databases: Path) -> LocalBackend | OpenAIBackend:
     """The back end that the parameters ask for; a language model's answers go to the work store."""
     if params.backend == "rules":
         return RulesBackend(params.values)
     if params.backend == "sqlite":
         return SqliteBackend(databases, params.values, params.examples)
+    if params.backend == "recorded":
+        return RecordedBackend()
     from text2sql.schema.endpoint import Endpoint
     from text2sql.schema.openai_backend import OpenAIBackend
 
@@ -86,13 +90,13 @@ def convert_all(path: Path, questions: Sequence[TestQuestion], backend: Backend)
     """Convert the schemas of all questions, which stand in the file `path`."""
     try:
         return convert(map(source_of, questions), backend)
-    except ProseError as error:
+    except SourceError as error:
         raise UserError(f"{path}, {error}; fetch the data again: dvc repro fetch_data") from error
 
 
 def source_of(question: TestQuestion) -> Source:
     """What of a question tells its schema."""
-    return Source(question.row, question.db_id, question.prose)
+    return Source(question.row, question.db_id, question.prose, question.recorded)
 
 
 def converted(question: TestQuestion, conversion: Conversion) -> ConvertedQuestion:

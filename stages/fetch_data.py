@@ -1,12 +1,13 @@
 """Bring the raw rows and test files to data/raw/, from the built-in generator, a folder or the hub.
 
-Writes train/NAME.jsonl (rows of question or prompt, context, answer), test.json (DB-GPT-Hub's form)
-and databases/ID/ID.sqlite; the embedded source also planted.json, which tells prepare's successors
-which training rows were planted as leaks.
+Writes train/NAME.jsonl (rows of question or prompt, context, answer), test.json (DB-GPT-Hub's form,
+with `table_creating` where schemas are recorded) and databases/ID/ID.sqlite; the embedded source also
+planted.json, which tells prepare's successors which training rows were planted as leaks.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from collections import Counter
@@ -21,6 +22,7 @@ from stages._params import FetchData, load_params
 from text2sql.outputs import copy_file, replacing_folder
 from text2sql.records import UserError, read_json, write_jsonl
 from text2sql.schema.ddl import write_ddl
+from text2sql.schema.recorded import read_recorded
 from text2sql.schema.sqlite import read_sqlite
 from text2sql.workstore import hash_path
 
@@ -90,18 +92,22 @@ class OutsideFolder:
 
 
 def fetch_embedded(folder: Path, config: FetchData) -> None:
-    """Make the built-in benchmark. UserError: checksums are given, which nothing would check."""
+    """Make the built-in benchmark. UserError: checksums or recorded schemas are given, of no use here."""
     from text2sql.embedded import build_benchmark
 
     if config.sha256:
         raise UserError("params.yaml: fetch_data.sha256 must be {} with fetch_data.source: embedded")
+    if config.recorded_schemas:
+        raise UserError(
+            "params.yaml: fetch_data.recorded_schemas must be null with fetch_data.source: embedded"
+        )
     build_benchmark(folder, config.seed, config.train_rows, config.test_rows)
 
 
 def fetch_outside(folder: Path, config: FetchData) -> None:
     """Test files and training rows; what is near is checked before the long download."""
     outside = OutsideFolder.from_environment(config.sha256)
-    fetch_test(outside, folder)
+    fetch_test(outside, folder, config.recorded_schemas)
     if config.source == "folder" and config.train_files:
         fetch_files(outside, folder, config.train_files)
     elif config.source == "folder":
@@ -167,11 +173,33 @@ def fetch_hub(folder: Path, config: FetchData) -> None:
         raise UserError(f"{config.hub_dataset} at revision {config.hub_revision} holds no row")
 
 
-def fetch_test(outside: OutsideFolder, folder: Path) -> None:
-    """The test questions and the databases that their answers are run on."""
-    copy_file(outside.file("spider/dev_sql.json"), folder / "test.json")
+def fetch_test(outside: OutsideFolder, folder: Path, recorded: str | None) -> None:
+    """The test questions, with a language model's schemas if `recorded` names them, and their databases."""
+    questions = outside.file("spider/dev_sql.json")
+    if recorded:
+        rows = with_schemas(questions, outside.file(recorded))
+        (folder / "test.json").write_text(json.dumps(rows, indent=2), encoding="utf-8")
+    else:
+        copy_file(questions, folder / "test.json")
     for db_id, path in outside.databases("spider/database"):
         copy_file(path, folder / "databases" / db_id / f"{db_id}.sqlite")
+
+
+def with_schemas(questions: Path, recorded: Path) -> list[dict[str, Any]]:
+    """The test questions, each with the schema recorded for its prose under `table_creating`.
+
+    UserError: either file is broken, or a question has no recorded schema.
+    """
+    answers, rows = read_recorded(recorded), read_json(questions)
+    if not isinstance(rows, list):
+        raise UserError(f"{questions}: expected a JSON list of questions; {_CURE}")
+    for number, row in enumerate(rows):
+        if not isinstance(row, dict) or str(row.get("instruction")).strip() not in answers:
+            raise UserError(
+                f"{questions}, row {number}: {recorded} has no schema for its prose; bring one that "
+                "fits, or set fetch_data.recorded_schemas in params.yaml to null"
+            )
+    return [{**row, "table_creating": answers[row["instruction"].strip()]} for row in rows]
 
 
 def _spider_questions(path: Path) -> list[dict[str, Any]]:

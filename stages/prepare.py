@@ -9,6 +9,7 @@ row is rejected and counted; a file that cannot be read, and anything broken in 
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +44,7 @@ def main(raw: Path, output: Path, metrics: Path) -> None:
             params.columns,
             params.executor,
         )
-        write_jsonl(folder / "test.jsonl", test)
+        write_jsonl(folder / "test.jsonl", map(_fields, test))
         if (raw / "planted.json").is_file():
             copy_file(raw / "planted.json", folder / "planted.json")
     write_json(metrics, counts(train, len(questions), len(test)))
@@ -89,14 +90,23 @@ def _test_question(path: Path, number: int, row: object) -> TestQuestion:
     if not isinstance(row, dict):
         raise UserError(f"{path}, row {number}: expected a JSON object; {_AGAIN}")
     prose, question, gold = (_text(row.get(key)) for key in ("instruction", "input", "output"))
+    recorded = _text(row.get("table_creating"))
     for key, text in (("instruction", prose), ("input", question), ("output", gold)):
         if not text or is_unfit(text):
             raise UserError(f"{path}, row {number}: {key!r} is missing or not clean text; {_AGAIN}")
+    if is_unfit(recorded):
+        raise UserError(f"{path}, row {number}: 'table_creating' is not clean text; {_AGAIN}")
     try:
         db_id, _ = read_prose(prose)
     except UserError as error:
         raise UserError(f"{path}, row {number}: {error}; {_AGAIN}") from error
-    return TestQuestion(number, db_id, question, gold, prose, _text(row.get("slice")) or "all")
+    return TestQuestion(number, db_id, question, gold, prose, _text(row.get("slice")) or "all", recorded)
+
+
+def _fields(question: TestQuestion) -> dict[str, Any]:
+    """The question as its line holds it: without `recorded` where nothing is recorded."""
+    fields = asdict(question)
+    return fields if question.recorded else {k: v for k, v in fields.items() if k != "recorded"}
 
 
 def _text(value: object) -> str:

@@ -33,7 +33,10 @@ class TrainingRow:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class TestQuestion:
-    """One test question; `row` counts from 0, `prose` is the schema in DB-GPT's words."""
+    """One test question; `row` counts from 0, `prose` is the schema in DB-GPT's words.
+
+    `recorded` is what a language model once made of that prose, "" where nothing is recorded.
+    """
 
     __test__ = False  # keeps pytest from collecting this class
 
@@ -43,6 +46,7 @@ class TestQuestion:
     gold: str
     prose: str
     slice: str
+    recorded: str = ""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

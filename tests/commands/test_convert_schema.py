@@ -106,14 +106,25 @@ def test_a_database_is_found_by_the_proses_first_word_or_by_db_id() -> None:
 
 def test_the_commands_of_the_page_work_as_they_are_written() -> None:
     page = (ROOT / "docs" / "schemas.md").read_text(encoding="utf-8")
-    commands = re.findall(r"^text2sql (convert-schema .*--backend (?:rules|sqlite).*)$", page, re.MULTILINE)
+    commands = re.findall(
+        r"^text2sql (convert-schema .*--backend (?:rules|sqlite|recorded).*)$", page, re.MULTILINE
+    )
     Path("rows.json").write_text(json.dumps([ROWS[0]]))
     Path("rows.json").rename("dev_sql.json")
+    Path("dev_sql_llm_response.jsonl").write_text(json.dumps({**ROWS[0], "table_creating": DDL}))
     Path("db").rename("database")
-    assert len(commands) == 2
+    assert len(commands) == 3
     for command in commands:
         assert CliRunner().invoke(main, command.split()).exit_code == 0
         assert json.loads(Path("schemas.jsonl").read_text())["problems"] == []
+
+
+def test_recorded_schemas_are_taken_from_the_rows() -> None:
+    answers = [{**row, "table_creating": "<sql>CREATE TABLE item (id, kg</sql>"} for row in ROWS]
+    Path("rows.json").write_text(json.dumps(answers))
+    row = results(backend="recorded")[0]
+    assert (row["ddl"], row["backend"]) == ("CREATE TABLE item (id, kg", "recorded")
+    assert row["problems"][0] == "CREATE TABLE text does not execute in SQLite: incomplete input"
 
 
 # -- the language model --
@@ -183,6 +194,20 @@ def test_an_option_that_is_missing_is_named(backend: str, options: list[str], sa
 def test_rows_that_do_not_fit_are_named(rows: str, said: str) -> None:
     Path("rows.json").write_text(rows)
     assert said in error_of(convert())
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        (None, "row 1 (database store): no schema is recorded for it; mend the row"),
+        ("I cannot.", "row 1 (database store): no schema is recorded for it; mend the row"),
+        (["x"], "row 1: no text under `table_creating`"),
+    ],
+)
+def test_a_row_without_a_recorded_schema_is_named(answer: object, said: str) -> None:
+    rows = [{**ROWS[0], "table_creating": DDL}, {**ROWS[1], "table_creating": answer}]
+    Path("rows.json").write_text(json.dumps(rows))
+    assert said in error_of(convert(backend="recorded"))
 
 
 def test_a_line_that_is_no_json_is_named() -> None:

@@ -368,7 +368,7 @@ def test_a_database_that_the_tables_file_lacks_is_named(tmp_path: Path) -> None:
 )
 def test_a_wrong_entry_of_the_tables_file_is_named(tmp_path: Path, wrong: object) -> None:
     path = write(tmp_path / "tables.json", entry(), wrong)
-    with pytest.raises(UserError, match=r"tables\.json, entry 2: "):
+    with pytest.raises(UserError, match=r"tables\.json, schema 1: "):
         read_tables(path)
 
 

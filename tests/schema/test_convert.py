@@ -13,9 +13,10 @@ from text2sql.records import UserError
 from text2sql.schema.convert import (
     Backend,
     Conversion,
-    ProseError,
+    RecordedBackend,
     RulesBackend,
     Source,
+    SourceError,
     SqliteBackend,
     convert,
     count_backends,
@@ -118,7 +119,7 @@ def test_a_missing_database_is_named(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("backend", [RulesBackend("none"), RulesBackend("insert")])
 def test_prose_that_does_not_fit_is_named_by_its_row(backend: Backend) -> None:
-    with pytest.raises(ProseError, match=r"^row 7 \(database shop\): schema prose does not fit"):
+    with pytest.raises(SourceError, match=r"^row 7 \(database shop\): schema prose does not fit"):
         convert([*SOURCES, Source(7, "shop", PROSE[:-20])], backend)
 
 
@@ -135,6 +136,47 @@ def test_what_sqlite_refuses_is_a_problem_and_not_a_crash() -> None:
 def test_a_table_that_cannot_be_written_is_a_problem() -> None:
     reserved = Schema((Table("t", (Column("a"),)), Table("sqlite_stat", (Column("b"),))))
     assert written(reserved, "rules", "none").problems == ("table sqlite_stat is missing: add it",)
+
+
+@pytest.mark.parametrize(
+    ("answer", "ddl", "problems"),
+    [
+        (
+            "<sql>-- all\nCREATE TABLE item (id INT PRIMARY KEY, name TEXT);</sql>",
+            "-- all\nCREATE TABLE item (id INT PRIMARY KEY, name TEXT);",
+            (),
+        ),
+        (
+            "<sql>CREATE TABLE item (id INT PRIMARY KEY);</sql>",
+            "CREATE TABLE item (id INT PRIMARY KEY);",
+            ("column name of table item is missing: add it",),
+        ),
+        (
+            "<sql>CREATE TABLE item (</sql>",
+            "CREATE TABLE item (",
+            ("CREATE TABLE text does not execute in SQLite: incomplete input",),
+        ),
+    ],
+)
+def test_a_recorded_schema_is_kept_as_it_is_and_its_faults_are_told(
+    answer: str, ddl: str, problems: tuple[str, ...]
+) -> None:
+    (done,) = convert([Source(0, "shop", PROSE, answer)], RecordedBackend()).values()
+    assert done == Conversion(ddl, "recorded", 1, problems)
+
+
+def test_two_answers_to_one_prose_are_two_schemas() -> None:
+    sources = [Source(at, "shop", PROSE, f"<sql>CREATE TABLE item ({at}</sql>") for at in (0, 1, 1)]
+    backend = RecordedBackend()
+    made = convert(sources, backend)
+    assert [made[backend.key(source)].ddl[-1] for source in sources] == ["0", "1", "1"]
+    assert len(made) == 2
+
+
+@pytest.mark.parametrize("answer", ["", "I cannot."])
+def test_a_schema_that_nobody_recorded_is_named_by_its_row(answer: str) -> None:
+    with pytest.raises(SourceError, match=r"^row 4 \(database shop\): no schema is recorded"):
+        convert([Source(4, "shop", PROSE, answer)], RecordedBackend())
 
 
 def test_back_ends_are_counted_by_name() -> None:

@@ -23,6 +23,7 @@ from tests.small_raw import (
     write_params,
     write_raw,
 )
+from text2sql.inference.questions import read_chats
 from text2sql.records import ConvertedQuestion, read_records
 
 PATHS = {
@@ -31,6 +32,7 @@ PATHS = {
     "output": "data/test",
     "metrics": "metrics/convert_schema.json",
 }
+RECORDED = {"source": "folder", "recorded_schemas": "answers.jsonl"}
 BROKEN_GOLD = {"instruction": PROSE, "input": "Weight?", "output": "SELECT weight FROM item"}
 
 
@@ -106,6 +108,46 @@ def test_a_model_is_asked_once_a_schema_and_what_it_took_is_counted(monkeypatch:
     assert len(server.requests) == 1
     assert {row.backend for row in rows} == {"openai"}
     assert figures()["spending"] == {"answers": 1, "tokens_in": 100, "tokens_out": 10, "usd": 0.00012}
+
+
+def test_recorded_schemas_are_asked_with_as_they_are_and_their_faults_are_listed() -> None:
+    answers = ["<sql>-- mine\nCREATE TABLE item (id PRIMARY KEY, name, price);</sql>"] * 2
+    answers += ["<sql>CREATE TABLE item (</sql>", "<sql>CREATE TABLE item (id PRIMARY KEY, name);</sql>"]
+    record(answers)
+    write_params(Path(), fetch_data=RECORDED, convert_schema={"backend": "recorded"})
+    run_stage(main, **PATHS)
+    rows = read_records("data/test/test.jsonl", ConvertedQuestion)
+    assert [f"<sql>{row.ddl}</sql>" for row in rows] == answers
+    assert {row.backend for row in rows} == {"recorded"}
+    assert [len(row.problems) for row in rows] == [0, 0, 2, 2]
+    assert figures()["schemas"] == 3 and figures()["valid"] == 1
+
+
+def test_a_recorded_schema_that_sqlite_refuses_is_asked_with_all_the_same(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    record(["<sql>CREATE TABLE 1item (id INT);</sql>"] * 4)
+    write_params(Path(), fetch_data=RECORDED, convert_schema={"backend": "recorded"})
+    run_stage(main, **PATHS)
+    path = Path("data/test/test.jsonl")
+    texts = {chat.messages[1]["content"] for types in (True, False) for chat in read_chats(path, types)}
+    assert texts == {f"CREATE TABLE 1item (id INT);\n{row['input']}" for row in [*QUESTIONS, BROKEN_GOLD]}
+    assert "test.jsonl, record 4: column types stay in the prompt: " in capsys.readouterr().err
+
+
+def test_a_question_without_a_recorded_schema_is_named() -> None:
+    record(["<sql>CREATE TABLE item (id);</sql>", "", "", ""])
+    write_params(Path(), fetch_data=RECORDED, convert_schema={"backend": "recorded"})
+    said = failure(main, **PATHS)
+    assert "data/prepared/test.jsonl, row 1 (database shop): no schema is recorded" in said
+
+
+def record(answers: list[str]) -> None:
+    """Prepare the questions anew, each with its answer under `table_creating`."""
+    rows = [*QUESTIONS, BROKEN_GOLD]
+    told = [{**row, "table_creating": answer} for row, answer in zip(rows, answers, strict=True)]
+    Path("data/raw/test.json").write_text(json.dumps(told))
+    run_stage(prepare.main, raw="data/raw", output="data/prepared", metrics="metrics/prepare.json")
 
 
 def test_distinct_prose_of_one_database_is_converted_apart() -> None:

@@ -11,6 +11,7 @@ import pytest
 
 from stages.fetch_data import main
 from tests.small_raw import (
+    PROSE,
     QUESTIONS,
     ROWS,
     failure,
@@ -102,6 +103,65 @@ def test_files_that_are_missing_or_share_a_name_are_named(outside: Path, names: 
         (outside / folder / "rows.csv").write_text("question,context,answer\n")
     write_params(Path(), fetch_data={"source": "folder", "train_files": names})
     assert word in failure(main, output="data/raw")
+
+
+def record(outside: Path, *answers: dict[str, object]) -> None:
+    """Write answers.jsonl, and have it read."""
+    (outside / "answers.jsonl").write_text("".join(json.dumps(answer) + "\n" for answer in answers))
+    write_params(Path(), fetch_data={"source": "folder", "recorded_schemas": "answers.jsonl"})
+
+
+ANSWER = {"instruction": PROSE, "table_creating": "<sql>CREATE TABLE item (</sql>"}
+
+
+def test_every_question_gets_the_schema_recorded_for_its_prose(outside: Path) -> None:
+    record(outside, {"instruction": "Another.", "table_creating": "CREATE TABLE a (b);"}, ANSWER)
+    run_stage(main, output="data/raw")
+    rows = json.loads(Path("data/raw/test.json").read_text())
+    assert rows == [{**question, "table_creating": ANSWER["table_creating"]} for question in QUESTIONS]
+
+
+def test_a_question_without_a_recorded_schema_is_named(outside: Path) -> None:
+    record(outside, {**ANSWER, "instruction": "Another."})
+    said = failure(main, output="data/raw")
+    assert "dev_sql.json, row 0: " in said and "answers.jsonl has no schema for its prose" in said
+
+
+@pytest.mark.parametrize(
+    ("answers", "said"),
+    [
+        ([{"instruction": PROSE}], "answers.jsonl, record 1: no text under `table_creating`"),
+        ([{**ANSWER, "table_creating": "Sorry."}], "answers.jsonl, record 1: no SQL"),
+        ([ANSWER, {**ANSWER, "table_creating": "<sql>x</sql>"}], "record 2: record 1 has another answer"),
+    ],
+)
+def test_recorded_schemas_that_do_not_fit_are_named(
+    outside: Path, answers: list[dict[str, object]], said: str
+) -> None:
+    record(outside, *answers)
+    assert said in failure(main, output="data/raw")
+    assert not list(Path("data").iterdir())
+
+
+def test_a_missing_file_of_recorded_schemas_is_named(outside: Path) -> None:
+    record(outside, ANSWER)
+    (outside / "answers.jsonl").unlink()
+    said = failure(main, output="data/raw")
+    assert "answers.jsonl: no such file" in said and "TEXT2SQL_REAL_DATA" in said
+
+
+def test_recorded_schemas_are_checked_against_their_checksum(outside: Path) -> None:
+    record(outside, ANSWER)
+    sums = {"answers.jsonl": "0" * 64}
+    write_params(Path(), fetch_data={"source": "folder", "recorded_schemas": "answers.jsonl", "sha256": sums})
+    assert sha256(outside / "answers.jsonl") in failure(main, output="data/raw")
+
+
+@pytest.mark.parametrize("text", ["{}", "[1]", '[{"instruction": ["a"]}]'])
+def test_test_questions_that_recorded_schemas_cannot_join_are_named(outside: Path, text: str) -> None:
+    record(outside, ANSWER)
+    (outside / "spider" / "dev_sql.json").write_text(text)
+    assert "dev_sql.json" in failure(main, output="data/raw")
 
 
 def test_matching_checksums_let_the_files_in(outside: Path) -> None:
@@ -253,3 +313,8 @@ def test_the_embedded_source_makes_a_benchmark_of_the_asked_size(outside: Path) 
 def test_checksums_with_the_embedded_source_are_refused(outside: Path) -> None:
     write_params(Path(), fetch_data={"source": "embedded", "sha256": {"a": "0" * 64}})
     assert "fetch_data.sha256 must be {}" in failure(main, output="data/raw")
+
+
+def test_recorded_schemas_with_the_embedded_source_are_refused(outside: Path) -> None:
+    write_params(Path(), fetch_data={"source": "embedded", "recorded_schemas": "answers.jsonl"})
+    assert "fetch_data.recorded_schemas must be null" in failure(main, output="data/raw")

@@ -73,6 +73,7 @@ def test_the_committed_params_are_the_embedded_profile() -> None:
         ("retrieve_examples.candidates", 0, "retrieve_examples.candidates"),
         ("train_full.enabled", False, "arms.full uses models/full"),
         ("convert_schema.values", "rows", "convert_schema.values: .*'none', 'comment' or 'insert'"),
+        ("convert_schema.backend", "recorded", "fetch_data.recorded_schemas is needed with convert_schema"),
         ("convert_schema.openai.cap_usd", 0.0, "convert_schema.openai.cap_usd: .*greater than 0"),
         ("convert_schema.openai.key", "sk", "convert_schema.openai.key: unknown key; .*: base_url, model"),
         ("fetch_model.source", "hub", "fetch_model.hub_model is needed"),

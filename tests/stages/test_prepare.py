@@ -171,9 +171,18 @@ def test_test_questions_keep_their_row_database_and_slice() -> None:
     assert [row.slice for row in rows] == ["all", "all", "seen"]
 
 
+def test_recorded_schemas_go_with_their_questions_and_leave_no_trace_where_there_are_none() -> None:
+    write_raw(Path("data/raw"), questions=[QUESTIONS[0], {**QUESTIONS[1], "table_creating": " <sql>a</sql>"}])
+    run_stage(main, **PATHS)
+    assert [row.get("recorded") for row in read_lines("data/prepared/test.jsonl")] == [None, "<sql>a</sql>"]
+    rows = read_records("data/prepared/test.jsonl", TestQuestion)
+    assert [row.recorded for row in rows] == ["", "<sql>a</sql>"]
+
+
 @pytest.mark.parametrize(
     ("key", "value", "named"),
     [
+        ("table_creating", "CREATE \ud800", "'table_creating' is not clean"),
         ("input", "", "'input' is missing"),
         ("input", None, "'input' is missing"),
         ("output", "  ", "'output' is missing"),

@@ -12,7 +12,7 @@ import click
 from text2sql.records import UserError, read_json, read_jsonl, write_jsonl
 
 if TYPE_CHECKING:
-    from text2sql.schema.convert import Conversion, RulesBackend, Source, SqliteBackend
+    from text2sql.schema.convert import Conversion, LocalBackend, Source
     from text2sql.schema.openai_backend import OpenAIBackend
 
 _FORM = 'write rows like {"instruction": the schema in prose, "output": the gold SQL}'
@@ -31,7 +31,7 @@ class Row:
 @click.command("convert-schema")
 @click.option("--input", "questions", required=True, type=_FILE, help="DB-GPT's JSON list, or .jsonl of it.")
 @click.option("--output", required=True, type=_FILE, help="A JSON object a row, in input order.")
-@click.option("--backend", required=True, type=click.Choice(["rules", "sqlite", "openai"]))
+@click.option("--backend", required=True, type=click.Choice(["rules", "sqlite", "openai", "recorded"]))
 @click.option("--database-dir", type=_FILE, help="sqlite: folder of ID/ID.sqlite.")
 @click.option(
     "--values",
@@ -88,7 +88,7 @@ class Row:
 def convert_schema(questions: Path, output: Path, **options: Any) -> None:
     """Turn schemas told in prose into CREATE TABLE text that SQLite has executed."""
     from text2sql.schema.check import gold_problem
-    from text2sql.schema.convert import ProseError, RulesBackend, SqliteBackend, convert
+    from text2sql.schema.convert import LocalBackend, SourceError, convert
 
     backend = make_backend(output, options)
     rows = read_rows(questions)
@@ -96,29 +96,31 @@ def convert_schema(questions: Path, output: Path, **options: Any) -> None:
         raise UserError(f"{questions}: holds no rows; {_FORM}")
     try:
         conversions = convert((row.source for row in rows), backend)
-    except ProseError as error:
+    except SourceError as error:
         raise UserError(f"{questions}, {error}; mend the row") from error
     made = [conversions[backend.key(row.source)] for row in rows]
     golds = [gold_problem(one.ddl, row.gold) if row.gold else "" for row, one in zip(rows, made, strict=True)]
     results = [result(*parts) for parts in zip(rows, made, golds, strict=True)]
     write_jsonl(output, results)
     click.echo("\n".join(report(conversions.values(), rows, results, golds)))
-    if not isinstance(backend, RulesBackend | SqliteBackend):
+    if not isinstance(backend, LocalBackend):
         click.echo(spending(backend))
 
 
 # -- what is asked --
 
 
-def make_backend(output: Path, options: dict[str, Any]) -> RulesBackend | SqliteBackend | OpenAIBackend:
+def make_backend(output: Path, options: dict[str, Any]) -> LocalBackend | OpenAIBackend:
     """The back end that the options ask for. UserError: it needs an option that is not there."""
-    from text2sql.schema.convert import RulesBackend, SqliteBackend
+    from text2sql.schema.convert import RecordedBackend, RulesBackend, SqliteBackend
 
     if options["backend"] == "rules":
         return RulesBackend(options["values"])
     if options["backend"] == "sqlite":
         _require(options, "database_dir")
         return SqliteBackend(options["database_dir"], options["values"], options["examples"])
+    if options["backend"] == "recorded":
+        return RecordedBackend()
     return _openai_backend(output, options)
 
 
@@ -150,8 +152,9 @@ def read_rows(path: Path) -> list[Row]:
     """Read DB-GPT's rows, counted from 0: `instruction` is the prose, `output` the gold query.
 
     A row may lack `output`; then nothing is compiled against its schema. `db_id` names the database,
-    without it the prose's first word does. UserError: the file is missing or not JSON, or a row (it
-    is named) lacks its prose.
+    without it the prose's first word does. `table_creating` is a language model's answer to the prose,
+    for the back end `recorded`. UserError: the file is missing or not JSON, or a row (it is named)
+    lacks its prose.
     """
     if not path.is_file():
         raise UserError(f"{path}: no such file; mend --input")
@@ -172,7 +175,8 @@ def _row(place: str, number: int, row: object) -> Row:
     prose = _text(place, row, "instruction")
     gold = _text(place, row, "output") if "output" in row else None
     db_id = _text(place, row, "db_id") if "db_id" in row else _told_database(place, prose)
-    return Row(Source(number, db_id, prose), gold)
+    recorded = _text(place, row, "table_creating") if row.get("table_creating") else ""
+    return Row(Source(number, db_id, prose, recorded), gold)
 
 
 def _text(place: str, row: dict[str, object], field: str) -> str:

@@ -27,9 +27,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple, Union
+from typing import NamedTuple, Union
 
-from text2sql.records import UserError, read_json
+from text2sql.records import UserError
 
 MAX_CHARACTERS = 100_000
 """Longer texts are not read, as the sandbox would not run them."""
@@ -145,20 +145,19 @@ def schema_of(database: Path, tables: Mapping[str, ForeignKeys] | None = None) -
 def read_tables(path: Path) -> dict[str, ForeignKeys]:
     """Return the foreign keys of every database in Spider's tables.json, by its name.
 
-    UserError: the file is missing or no JSON, or an entry (counted from 1) is not as Spider has it.
+    UserError: the file is missing or no JSON, or an entry (counted from 0) is not as Spider has it.
     """
-    entries = read_json(path)
-    if not isinstance(entries, list):
-        raise UserError(f"{path}: expected a list of databases, found {type(entries).__name__}")
+    # here and not above: the processes that judge have no use for it
+    from text2sql.schema.spider_tables import SpiderNames, read_entries
+
     found = {}
-    for number, entry in enumerate(entries, 1):
-        try:
-            found[entry["db_id"]] = _foreign_keys_of_entry(entry)
-        except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
-            place = f"{path}, entry {number}"
-            raise UserError(
-                f"{place}: not as in Spider's tables.json ({type(error).__name__}: {error})"
-            ) from error
+    for db_id, entry in read_entries(path, SpiderNames).items():
+        tables = entry.table_names_original
+        columns = [
+            f"{tables[table]}.{column}".lower() if table >= 0 else "*"
+            for table, column in entry.column_names_original
+        ]
+        found[db_id] = _merged(columns, entry.foreign_keys)
     return found
 
 
@@ -206,15 +205,6 @@ def _foreign_keys(connection: sqlite3.Connection, tables: Mapping[str, tuple[str
     ties = [(f"{row[0]}.{row[1]}".lower(), f"{row[2]}.{row[3]}".lower()) for row in rows]
     # SQLite lets a key point to what does not exist; such a key ties nothing.
     return _merged(columns, [(place[a], place[b]) for a, b in ties if a in place and b in place])
-
-
-def _foreign_keys_of_entry(entry: Any) -> ForeignKeys:
-    tables = entry["table_names_original"]
-    columns = [
-        f"{tables[table]}.{column}".lower() if table >= 0 else "*"
-        for table, column in entry["column_names_original"]
-    ]
-    return _merged(columns, [(a, b) for a, b in entry["foreign_keys"]])
 
 
 def _columns(tables: Mapping[str, tuple[str, ...]]) -> list[str]:

@@ -1,6 +1,7 @@
-"""Schemas of test questions become CREATE TABLE text: each distinct one once, by one of three back ends.
+"""Schemas of test questions become CREATE TABLE text: each distinct one once, by one of four back ends.
 
-`rules` reads the prose, `sqlite` the database file, `openai` (its own module) asks a language model.
+`rules` reads the prose, `sqlite` the database file, `openai` (its own module) asks a language model, and
+`recorded` takes what a language model once wrote.
 Whatever a back end makes is executed and compared with its source; what is wrong is told, never dropped.
 """
 
@@ -18,16 +19,21 @@ from text2sql.schema.check import complaints
 from text2sql.schema.ddl import Values, write_ddl
 from text2sql.schema.model import Schema
 from text2sql.schema.prose import read_prose
+from text2sql.schema.recorded import recorded_ddl
 from text2sql.schema.sqlite import read_sqlite
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A schema to convert: `row` is the question where it stands (from 0), `prose` DB-GPT's words."""
+    """A schema to convert: `row` is the question where it stands (from 0), `prose` DB-GPT's words.
+
+    `recorded` is a language model's answer to that prose, "" where there is none.
+    """
 
     row: int
     db_id: str
     prose: str
+    recorded: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +41,7 @@ class Conversion:
     """CREATE TABLE text, and `problems`: what in it differs from the source, () when nothing does.
 
     `backend` made the text in the end: `rules` where a language model fell short. `attempts` counts
-    the texts that were made and checked until then, 1 for `rules` and `sqlite`.
+    the texts that were made and checked until then, 1 but for `openai`.
     """
 
     ddl: str
@@ -44,8 +50,8 @@ class Conversion:
     problems: tuple[str, ...]
 
 
-class ProseError(UserError):
-    """Prose that does not fit; the message names its row, and who knows the file puts it before that."""
+class SourceError(UserError):
+    """A source that cannot be read; the message names its row, who knows the file puts it before that."""
 
 
 class Backend(Protocol):
@@ -58,7 +64,8 @@ class Backend(Protocol):
     def convert_all(self, sources: Sequence[Source]) -> Iterator[tuple[Source, Conversion]]:
         """Yield each of `sources`, no two of one key, with its conversion, in any order, as they are done.
 
-        ProseError: the prose of a source does not fit. UserError: the back end cannot go on.
+        SourceError: the prose of a source does not fit, or lacks its recorded answer. UserError: the
+        back end cannot go on.
         """
         ...
 
@@ -99,6 +106,30 @@ class SqliteBackend:
             yield source, written(read_sqlite(path, examples), "sqlite", self.values)
 
 
+@dataclass(frozen=True, slots=True)
+class RecordedBackend:
+    """Takes each source's `recorded` answer as it is, and tells what in it differs from the prose.
+
+    Example values are not compared: the text has those that its model put there.
+    """
+
+    def key(self, source: Source) -> str:
+        """The prose and the answer to it."""
+        return f"{source.prose}\n{source.recorded}"
+
+    def convert_all(self, sources: Sequence[Source]) -> Iterator[tuple[Source, Conversion]]:
+        """Yield the conversions in the order of `sources`."""
+        for source in sources:
+            schema, ddl = told_schema(source), recorded_ddl(source.recorded)
+            if not ddl:
+                raise SourceError(f"row {source.row} (database {source.db_id}): no schema is recorded for it")
+            yield source, Conversion(ddl, "recorded", 1, complaints(ddl, schema, with_values=False))
+
+
+# back ends that need nothing but this machine
+LocalBackend = RulesBackend | SqliteBackend | RecordedBackend
+
+
 def convert(sources: Iterable[Source], backend: Backend) -> dict[str, Conversion]:
     """Convert each distinct schema once; returns the conversions by `backend.key(source)`.
 
@@ -116,11 +147,11 @@ def convert(sources: Iterable[Source], backend: Backend) -> dict[str, Conversion
 
 
 def told_schema(source: Source) -> Schema:
-    """The schema that the source's prose tells. ProseError: it does not fit."""
+    """The schema that the source's prose tells. SourceError: it does not fit."""
     try:
         return read_prose(source.prose)[1]
     except UserError as error:
-        raise ProseError(f"row {source.row} (database {source.db_id}): {error}") from error
+        raise SourceError(f"row {source.row} (database {source.db_id}): {error}") from error
 
 
 def written(schema: Schema, backend: str, values: Values, attempts: int = 1) -> Conversion:

@@ -8,7 +8,6 @@ of the endpoint never lead to the rules: they end the run, which goes on where i
 from __future__ import annotations
 
 import asyncio
-import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -19,6 +18,7 @@ from text2sql.schema.check import complaints
 from text2sql.schema.convert import Conversion, Source, told_schema, written
 from text2sql.schema.ddl import Values
 from text2sql.schema.endpoint import Client, Endpoint, Message, Refused, Spending, Stopped
+from text2sql.schema.extract import extract_ddl
 from text2sql.schema.model import Schema
 from text2sql.workstore import locked
 
@@ -45,20 +45,6 @@ _VALUES: dict[Values, str] = {
     "insert": "After each table an INSERT with the values that its columns are said to contain, else NULL.",
 }
 _REPAIR = "SQLite and the description say otherwise:\n{complaints}\nWrite all statements again, mended."
-
-_STATEMENT = re.compile(  # where one begins: on a line of its own, or behind another or a fence
-    r"""(?: ^ | (?<=;) | ```\w* ) [ \t]*
-        ( CREATE \s+ (?:TEMP(?:ORARY)?\s+)? TABLE \s+ (?:IF\s+NOT\s+EXISTS\s+)?
-          (?: "(?:[^"]|"")+" | `(?:[^`]|``)+` | \[[^\]]+\] | [\w$.]+ ) \s* \(
-        | INSERT \s+ INTO \b )""",
-    re.VERBOSE | re.IGNORECASE | re.MULTILINE,
-)
-_TOKEN = re.compile(
-    r"""(?P<end> ; | ``` )
-      | '(?:[^']|'')*' | "(?:[^"]|"")*" | `(?:[^`]|``)*` | \[[^\]\n]*\]
-      | --[^\n]* | /\*.*?(?:\*/|\Z) | [^;'"`\[/-]+ | .""",
-    re.VERBOSE | re.DOTALL,
-)
 
 
 class OpenAIBackend:
@@ -138,31 +124,6 @@ class OpenAIBackend:
     def _first_messages(self, source: Source) -> list[Message]:
         task = _TASK.format(prose=source.prose, values=_VALUES[self._values])
         return [{"role": "system", "content": _SYSTEM}, {"role": "user", "content": task}]
-
-
-def extract_ddl(raw: str) -> str:
-    """The CREATE TABLE and INSERT statements in what a model said, one after another; "" if there are none.
-
-    Thoughts, fences, prose and all other statements are left out; the statements stay as they were
-    written. Not covered: prose that goes on in the line where a statement without semicolon ends.
-    """
-    text = raw.rpartition("</think>")[2].partition("<think>")[0]
-    statements, at = [], 0
-    while begin := _STATEMENT.search(text, at):
-        at = _end(text, begin.start(1))
-        statements.append(_closed(text[begin.start(1) : at].strip()))
-    return "\n".join(statements)
-
-
-def _end(text: str, start: int) -> int:
-    """Where the statement that begins at `start` ends: before its semicolon, a fence or the end."""
-    tokens = _TOKEN.finditer(text, start)
-    return next((token.start() for token in tokens if token["end"]), len(text))
-
-
-def _closed(statement: str) -> str:
-    """The statement with its semicolon, on a new line where a comment would swallow it."""
-    return f"{statement}\n;" if "--" in statement.rpartition("\n")[2] else f"{statement};"
 
 
 def _repair_messages(answer: Answer, found: Sequence[str]) -> tuple[Message, Message]:

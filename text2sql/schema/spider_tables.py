@@ -1,4 +1,4 @@
-"""Schemas in Spider's tables.json, which tells every database of the set.
+"""Spider's tables.json, which tells every database of the set.
 
 An entry has `db_id`, `table_names_original`, `column_names_original` (pairs of a table's place and a
 name; the first is [-1, "*"]), `column_types`, `primary_keys` (places of columns, in BIRD's files also
@@ -8,78 +8,107 @@ lists of them) and `foreign_keys` (pairs of such places).
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from dataclasses import replace
-from typing import Literal
+from typing import Literal, TypeVar
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, StrictInt, ValidationError, model_validator
 
 from text2sql.records import UserError, read_json
 from text2sql.schema.model import Column, ForeignKey, Schema, Table
 
 # Spider's five kinds of values, in words that give a column of SQLite the same use
 _TYPES = {"text": "TEXT", "number": "NUMERIC", "time": "TIME", "boolean": "BOOLEAN", "others": ""}
-_CURE = "bring Spider's own file; in the pipeline: dvc repro fetch_data"
+_CURE = "bring Spider's own file"
+
+
+class SpiderNames(BaseModel):
+    """The names and foreign keys of an entry; every place that a key or a column points at exists."""
+
+    db_id: str
+    table_names_original: list[str]
+    column_names_original: list[tuple[StrictInt, str]]
+    foreign_keys: list[tuple[StrictInt, StrictInt]]
+
+    @model_validator(mode="after")
+    def _places_exist(self) -> SpiderNames:
+        for table, name in self.column_names_original:
+            if not -1 <= table < len(self.table_names_original):
+                raise ValueError(f"column {name!r} is of table {table}, which is not there")
+        self._require_columns(place for key in self.foreign_keys for place in key)
+        return self
+
+    def _require_columns(self, places: Iterable[int]) -> None:
+        columns = self.column_names_original
+        for place in places:
+            if not 0 <= place < len(columns) or columns[place][0] < 0:
+                raise ValueError(f"a key points at column {place}, which is of no table")
+
+
+class SpiderEntry(SpiderNames):
+    """A whole entry."""
+
+    column_types: list[Literal["text", "number", "time", "boolean", "others"]]
+    primary_keys: list[StrictInt | list[StrictInt]]
+
+    @model_validator(mode="after")
+    def _types_and_keys_fit(self) -> SpiderEntry:
+        if len(self.column_types) != len(self.column_names_original):
+            raise ValueError(
+                f"{len(self.column_names_original)} columns, but {len(self.column_types)} of column_types"
+            )
+        self._require_columns(_flat(self.primary_keys))
+        return self
+
+
+Entry = TypeVar("Entry", bound=SpiderNames)
+
+
+def read_entries(path: str | os.PathLike[str], kind: type[Entry]) -> dict[str, Entry]:
+    """Read the entries of a tables.json, by database id; fields that `kind` lacks are passed over.
+
+    UserError: the file is missing or not JSON, an entry (counted from 0) lacks a field or points at
+    what is not there, or a database is told twice.
+    """
+    told = read_json(path)
+    if not isinstance(told, list):
+        raise UserError(f"{path}: expected a list of schemas; {_CURE}")
+    entries: dict[str, Entry] = {}
+    for number, fields in enumerate(told):
+        try:
+            entry = kind.model_validate(fields)
+        except ValidationError as error:
+            raise UserError(f"{path}, schema {number}: {_faults(error)}; {_CURE}") from error
+        if entry.db_id in entries:
+            raise UserError(f"{path}, schema {number}: {entry.db_id} is told twice; {_CURE}")
+        entries[entry.db_id] = entry
+    return entries
 
 
 def read_spider_tables(path: str | os.PathLike[str]) -> dict[str, Schema]:
     """Read all schemas of a tables.json, by database id, names in their original spelling.
 
     SQLite's own ``sqlite_...`` tables are left out, as ``read_sqlite`` leaves them out, and foreign
-    keys told twice are kept once. Several primary-key columns of a table are one key. UserError: the
-    file is missing or not JSON, an entry (named) lacks a field or points at no column, or a database
-    is told twice.
+    keys told twice are kept once. Several primary-key columns of a table are one key. UserError: see
+    `read_entries`.
     """
-    entries = read_json(path)
-    if not isinstance(entries, list):
-        raise UserError(f"{path}: expected a list of schemas; {_CURE}")
-    schemas: dict[str, Schema] = {}
-    for number, told in enumerate(entries):
-        try:
-            entry = _Entry.model_validate(told)
-            schema = _schema(entry)
-        except ValidationError as error:
-            raise UserError(f"{path}, schema {number}: {_faults(error)}; {_CURE}") from error
-        except (IndexError, ValueError) as error:
-            raise UserError(f"{path}, schema {number} ({entry.db_id}): {error}; {_CURE}") from error
-        if entry.db_id in schemas:
-            raise UserError(f"{path}, schema {number}: {entry.db_id} is told twice; {_CURE}")
-        schemas[entry.db_id] = schema
-    return schemas
+    return {db_id: _schema(entry) for db_id, entry in read_entries(path, SpiderEntry).items()}
 
 
-class _Entry(BaseModel):
-    db_id: str
-    table_names_original: list[str]
-    column_names_original: list[tuple[int, str]]
-    column_types: list[Literal["text", "number", "time", "boolean", "others"]]
-    primary_keys: list[int | list[int]]
-    foreign_keys: list[tuple[int, int]]
-
-
-def _schema(entry: _Entry) -> Schema:
-    names = entry.table_names_original
+def _schema(entry: SpiderEntry) -> Schema:
+    names, places = entry.table_names_original, entry.column_names_original
     columns: list[list[Column]] = [[] for _ in names]
-    for (table, name), kind in zip(entry.column_names_original, entry.column_types, strict=True):
+    for (table, name), kind in zip(places, entry.column_types, strict=True):
         if table >= 0:
             columns[table].append(Column(name, _TYPES[kind]))
     tables = [Table(name, tuple(own)) for name, own in zip(names, columns, strict=True)]
-    for place in _flat(entry.primary_keys):
-        table, name = _column(entry, place)
+    for table, name in (places[place] for place in _flat(entry.primary_keys)):
         tables[table] = replace(tables[table], primary_key=(*tables[table].primary_key, name))
     for child, parent in dict.fromkeys(entry.foreign_keys):
-        table, name = _column(entry, child)
-        target, reference = _column(entry, parent)
+        (table, name), (target, reference) = places[child], places[parent]
         key = ForeignKey((name,), names[target], (reference,))
         tables[table] = replace(tables[table], foreign_keys=(*tables[table].foreign_keys, key))
     return Schema(tuple(t for t in tables if not t.name.lower().startswith("sqlite_")))
-
-
-def _column(entry: _Entry, place: int) -> tuple[int, str]:
-    """The table's place and the name of a column that a key points at."""
-    table, name = entry.column_names_original[place] if place >= 0 else (-1, "")
-    if table < 0:
-        raise ValueError(f"a key points at column {place}, which is of no table")
-    return table, name
 
 
 def _flat(places: list[int | list[int]]) -> list[int]:
@@ -87,4 +116,9 @@ def _flat(places: list[int | list[int]]) -> list[int]:
 
 
 def _faults(error: ValidationError) -> str:
-    return "; ".join(f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors())
+    return "; ".join(_sentence(".".join(map(str, told["loc"])), told["msg"]) for told in error.errors())
+
+
+def _sentence(place: str, message: str) -> str:
+    message = message.removeprefix("Value error, ")
+    return f"{place}: {message}" if place else message
