@@ -10,6 +10,7 @@ from stages._main import stage_main
 from stages._params import FullArm, LoraArm, MegatronSwitch, TrainedArm, Training, load_params
 from text2sql.training.recipe import Lora, Megatron, Recipe
 from text2sql.training.run import train, write_loss
+from text2sql.training.throughput import write_throughput
 
 DEEPSPEED = Path(__file__).resolve().parents[1] / "configs" / "deepspeed"
 
@@ -44,14 +45,16 @@ def training_command(stage: str, section: str) -> click.Command:
     @click.option("--train", "dataset", type=Path, required=True, help="LLaMA-Factory dataset folder.")
     @click.option("--output", type=Path, required=True, help="Folder of the trained weights.")
     @click.option("--loss", type=Path, required=True, help="CSV of the loss by step.")
+    @click.option("--throughput", type=Path, required=True, help="Folder for CSVs of the speed by step.")
     @stage_main
-    def command(base: Path, dataset: Path, output: Path, loss: Path) -> None:
+    def command(base: Path, dataset: Path, output: Path, loss: Path, throughput: Path) -> None:
         params = load_params()
         arm: TrainedArm = getattr(params, section)
         if arm.enabled:
-            train(recipe_from(params.training, arm), base, dataset, output, loss, stage)
+            train(recipe_from(params.training, arm), base, dataset, output, loss, stage, throughput)
         else:
             _leave_empty(section, output, loss)
+            write_throughput([], throughput, stage)
 
     return command
 

@@ -48,7 +48,8 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ["git", "ls-files", "-co", "--exclude-standard"], cwd=ROOT, capture_output=True, text=True, check=True
     )
     for name in listed.stdout.splitlines():
-        if (ROOT / name).is_file() and not name.startswith(("metrics/", "dvc.lock")):
+        made = name.startswith(("metrics/", "dvc.lock")) and not name.endswith(".gitignore")
+        if (ROOT / name).is_file() and not made:
             (place / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(ROOT / name, place / name)
     params = yaml.safe_load((place / "params.yaml").read_text())
@@ -80,6 +81,15 @@ def test_every_planted_question_is_found(place: Path) -> None:
 
 def test_a_second_run_runs_no_stage(place: Path) -> None:
     assert "Running stage" not in _run(place, "dvc", "repro")
+
+
+def test_the_speed_of_every_training_is_plotted_and_not_in_git(place: Path) -> None:
+    folder = "metrics/throughput/tokens_per_s"
+    stages = ["train_full", "train_lora", "train_lora128", "train_lora32"]
+    assert sorted(file.stem for file in (place / folder).iterdir()) == stages
+    assert _run(place, "git", "ls-files", "metrics/throughput").split() == ["metrics/throughput/.gitignore"]
+    page = place / _run(place, "dvc", "plots", "show").strip().rpartition("file://")[2]
+    assert all(f"{folder}/{stage}.csv" in page.read_text() for stage in stages)
 
 
 def test_another_rank_moves_the_arm_lora_only_and_reuses_the_training_of_lora128(place: Path) -> None:

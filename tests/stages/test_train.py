@@ -31,7 +31,10 @@ def _set(place: Path, section: str, **values: object) -> None:
     file.write_text(yaml.safe_dump(params))
 
 
-ARGUMENTS = ["--base", "base", "--train", "data", "--output", "models/arm", "--loss", "metrics/loss.csv"]
+ARGUMENTS = [
+    *("--base", "base", "--train", "data", "--output", "models/arm"),
+    *("--loss", "metrics/loss.csv", "--throughput", "metrics/throughput"),
+]
 
 
 def test_lora_at_rank_128_has_the_recipe_of_lora128(place: Path) -> None:
@@ -92,16 +95,20 @@ def test_each_stage_trains_what_its_section_says(
     result = CliRunner().invoke(stage.main, ARGUMENTS, catch_exceptions=False)
     name = "train_lora" if section == "lora" else section
     paths = tuple(map(Path, ("base", "data", "models/arm", "metrics/loss.csv")))
-    assert (result.exit_code, seen) == (0, [(7, (*paths, name))])
+    assert (result.exit_code, seen) == (0, [(7, (*paths, name, Path("metrics/throughput")))])
 
 
 def test_an_arm_that_is_switched_off_leaves_an_empty_folder_and_says_so(place: Path) -> None:
     _set(place, "train_full", enabled=False)
+    of_an_earlier_run = Path("metrics/throughput/tokens_per_s/train_full.csv")
+    of_an_earlier_run.parent.mkdir(parents=True)
+    of_an_earlier_run.touch()
     result = CliRunner().invoke(train_full.main, ARGUMENTS)
     assert result.exit_code == 0
     assert "train_full.enabled is false" in result.output
     assert list(Path("models/arm").iterdir()) == []
     assert Path("metrics/loss.csv").read_text() == "step,loss,learning_rate\n"
+    assert not of_an_earlier_run.exists()
 
 
 def test_a_missing_base_model_ends_the_stage_with_a_sentence(place: Path) -> None:

@@ -15,7 +15,7 @@ from text2sql.records import UserError
 from text2sql.training import preflight
 from text2sql.training.memory import estimate, read_model
 from text2sql.training.nodes import Nodes
-from text2sql.training.preflight import Gpu, refuse_impossible, visible_gpus
+from text2sql.training.preflight import Gpu, cpp_compiler, refuse_impossible, visible_gpus
 
 ROOT = Path(__file__).parents[2]
 GIB = 1 << 30
@@ -86,6 +86,49 @@ def test_a_missing_package_is_named_with_the_file_that_lists_it(
         refuse_impossible(replace(RECIPE, **changes), base, 100, Nodes())  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize(
+    ("gpus", "compiler", "refused"),
+    [((), "c++", False), ((), "none", True), ((80,), "none", False)],
+    ids=["compiler", "neither", "GPU"],
+)
+def test_deepspeed_without_gpu_and_compiler_is_refused_with_the_package_to_install(
+    base: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    gpus: tuple[int, ...],
+    compiler: str,
+    refused: bool,
+) -> None:
+    _program(tmp_path / "c++")
+    monkeypatch.setenv("CXX", str(tmp_path / compiler))
+    _gpus(monkeypatch, *gpus)
+    zero = replace(ON_CPU, deepspeed=ROOT / "configs" / "deepspeed" / "z2.json")
+    if refused:
+        with pytest.raises(UserError, match=r"no C\+\+ compiler here: `apt-get install g\+\+`.* CXX="):
+            refuse_impossible(zero, base, 100, Nodes())
+    else:
+        assert refuse_impossible(zero, base, 100, Nodes()) is None
+
+
+def _program(path: Path) -> None:
+    path.write_text("#!/bin/sh\n")
+    path.chmod(0o755)
+
+
+def test_the_compiler_is_the_one_that_torch_would_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("ccache", "c++"):
+        _program(tmp_path / name)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setenv("CXX", "ccache c++ -O1")
+    assert cpp_compiler() == str(tmp_path / "ccache")
+    monkeypatch.delenv("CXX")
+    assert cpp_compiler() == str(tmp_path / "c++")
+    monkeypatch.setenv("CXX", "g++-99")
+    assert cpp_compiler() is None
+
+
 def test_megatron_without_mcore_adapter_is_refused(base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     _gpus(monkeypatch, 80, 80)
     _packages(monkeypatch, "megatron-core")
@@ -123,6 +166,7 @@ def test_the_lock_of_a_killed_compilation_is_named(
     lock.parent.mkdir()
     lock.touch()
     monkeypatch.setenv("TORCH_EXTENSIONS_DIR", str(tmp_path))
+    monkeypatch.setattr(preflight, "cpp_compiler", lambda: "c++")
     _gpus(monkeypatch)
     zero = replace(RECIPE, deepspeed=ROOT / "configs" / "deepspeed" / "z2.json")
     refuse_impossible(zero, base, 100, Nodes())

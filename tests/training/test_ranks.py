@@ -6,7 +6,6 @@ import csv
 import json
 import os
 import random
-import shutil
 import signal
 import socket
 import subprocess
@@ -23,11 +22,12 @@ from safetensors.torch import load_file
 
 from tests.tiny import TINY_RECIPE, tiny_qwen3, tiny_tokenizer
 from text2sql.training.dataset import write_dataset
+from text2sql.training.preflight import cpp_compiler
 from text2sql.training.recipe import Lora, Recipe
 from text2sql.training.run import train
 
 pytestmark = pytest.mark.skipif(
-    shutil.which("c++") is None, reason="no c++ (g++), with which DeepSpeed compiles its operators"
+    cpp_compiler() is None, reason="no C++ compiler (g++), with which DeepSpeed compiles its operators"
 )
 
 ROOT = Path(__file__).parents[2]

@@ -1,5 +1,6 @@
 """Training for real, on a model of some thousand weights: faults, kills and resumption."""
 
+import csv
 import json
 import os
 import random
@@ -24,6 +25,7 @@ from text2sql.training.checkpoints import newest_checkpoint
 from text2sql.training.dataset import write_dataset
 from text2sql.training.recipe import Lora, Recipe, llamafactory_config
 from text2sql.training.run import train
+from text2sql.training.throughput import read_throughput
 from text2sql.workstore import hash_path
 
 RECIPE = replace(TINY_RECIPE, lora=Lora(4, 8, ("q_proj", "v_proj")))
@@ -67,7 +69,7 @@ def place(inputs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path
 
 
 def _train_here(recipe: Recipe) -> None:
-    train(recipe, Path("base"), Path("dataset"), Path("output"), Path("loss.csv"), "test")
+    train(recipe, Path("base"), Path("dataset"), Path("output"), Path("loss.csv"), "test", Path("speed"))
 
 
 def _start(
@@ -120,6 +122,8 @@ def test_a_killed_training_ends_with_the_bytes_of_an_uninterrupted_one(
     assert _start(second, recipe).wait() == 0
     assert reached > 0
     assert (hash_path(second / "output"), (second / "loss.csv").read_text()) == whole
+    (log,) = second.glob("work/train/*/throughput.jsonl")
+    assert [line["step"] for line in read_throughput(log)] == list(range(2, 61, 2))
 
 
 def test_a_kill_after_the_last_step_loses_nothing(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -141,12 +145,25 @@ def test_a_finished_training_is_copied_out_again_without_a_trainer(
 ) -> None:
     short = replace(RECIPE, max_steps=4)
     _train_here(short)
-    before = hash_path(place / "output")
+    before = hash_path("output"), hash_path("loss.csv"), hash_path("speed")
     monkeypatch.setattr(launching.subprocess, "Popen", None)
-    Path("loss.csv").unlink()
+    for name in ("loss.csv", "speed/tokens_per_s/test.csv"):
+        Path(name).unlink()
     _train_here(short)
-    assert hash_path(place / "output") == before
+    assert (hash_path("output"), hash_path("loss.csv"), hash_path("speed")) == before
     assert Path("loss.csv").read_text().startswith("step,loss,learning_rate\n2,")
+
+
+def test_a_finished_training_whose_speed_nobody_measured_is_published_without_and_says_so(
+    place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    short = replace(RECIPE, max_steps=4)
+    _train_here(short)
+    monkeypatch.setattr(launching.subprocess, "Popen", None)
+    next(place.glob("work/train/*/throughput.jsonl")).unlink()
+    _train_here(short)
+    assert "test: nobody measured its tokens a second" in capsys.readouterr().err
+    assert not Path("speed/tokens_per_s/test.csv").exists()
 
 
 def test_an_adapter_names_its_base_by_path_and_hash(place: Path) -> None:
@@ -232,6 +249,10 @@ def test_tokens_a_second_are_written_at_every_log_line(place: Path) -> None:
     lines = [json.loads(line) for line in file.read_text().splitlines()]
     assert [line["step"] for line in lines] == [2, 4]
     assert all(line["tokens_per_s"] > 0 and "mfu" not in line for line in lines)  # no peak of a CPU is known
+    with open("speed/tokens_per_s/test.csv") as rows:
+        published = [(int(row["step"]), float(row["tokens_per_s"])) for row in csv.DictReader(rows)]
+    assert published == [(line["step"], line["tokens_per_s"]) for line in lines]
+    assert not Path("speed/mfu").exists()
 
 
 @pytest.mark.parametrize("method", ["lora", "full"])

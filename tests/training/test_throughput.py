@@ -1,8 +1,10 @@
-"""Operations a token, and what devices can do."""
+"""Operations a token, what devices can do, and what is kept of a run's speed."""
+
+from pathlib import Path
 
 import pytest
 
-from text2sql.training.throughput import flops_per_token, peak_flops
+from text2sql.training.throughput import flops_per_token, peak_flops, read_throughput, write_throughput
 
 
 def test_a_trained_weight_costs_six_operations_a_token_and_a_frozen_one_four() -> None:
@@ -39,3 +41,31 @@ def test_padding_is_not_counted_as_tokens() -> None:
     for precision in (torch.float32, torch.bfloat16):
         assert real_tokens(ids, prepare_4d_attention_mask(packs, precision)) == 8
     assert real_tokens(ids, None) == 10
+
+
+def test_of_a_step_trained_before_and_after_a_kill_the_later_line_counts(tmp_path: Path) -> None:
+    log = tmp_path / "throughput.jsonl"
+    steps = [(2, 10.0), (4, 11.0), (6, 12.0), (4, 20.0), (6, 21.0), (8, 22.0)]
+    log.write_text("".join(f'{{"step": {step}, "tokens_per_s": {speed}}}\n' for step, speed in steps))
+    assert [line["tokens_per_s"] for line in read_throughput(log)] == [10.0, 20.0, 21.0, 22.0]
+
+
+def test_a_torn_line_costs_no_more_than_itself_and_its_neighbour(tmp_path: Path) -> None:
+    log = tmp_path / "throughput.jsonl"
+    log.write_text('{"step": 2}\n{"step": 4, "tok{"step": 6}\n{"step": 8}\n{"st')
+    assert [line["step"] for line in read_throughput(log)] == [2, 8]
+
+
+def test_a_training_that_nobody_measured_has_no_lines(tmp_path: Path) -> None:
+    assert read_throughput(tmp_path / "throughput.jsonl") == []
+
+
+def test_every_quantity_has_a_file_and_those_of_an_earlier_run_are_gone(tmp_path: Path) -> None:
+    tokens, mfu = (tmp_path / quantity / "train_full.csv" for quantity in ("tokens_per_s", "mfu"))
+    write_throughput([{"step": 2, "tokens_per_s": 10.5, "mfu": 0.4}], tmp_path, "train_full")
+    assert (tokens.read_text(), mfu.read_text()) == ("step,tokens_per_s\n2,10.5\n", "step,mfu\n2,0.4\n")
+    write_throughput([{"step": 4, "tokens_per_s": 9.0}], tmp_path, "train_full")
+    assert tokens.read_text() == "step,tokens_per_s\n4,9.0\n"
+    assert not mfu.exists()
+    write_throughput([], tmp_path, "train_full")
+    assert not tokens.exists()

@@ -29,13 +29,15 @@ _CHECKOUT = Path(text2sql.__file__).parents[1]
 def launch(recipe: Recipe, config: Mapping[str, object], folder: Path, nodes: Nodes, label: str) -> None:
     """Train as `config` says; config.yaml and train.log lie in `folder`, progress goes to stderr.
 
+    throughput.jsonl there grows with every launch, so that a resumed training keeps what it measured
+    before the kill (see `read_throughput`).
+
     All ranks of this machine die with this process, so that a killed stage leaves nobody writing in its
     folder. UserError: the trainer cannot be started, or ends with a status other than 0 (why it stopped
     is told, or the log's end is shown).
     """
     (folder / "config.yaml").write_text(yaml.safe_dump(dict(config), sort_keys=False), encoding="utf-8")
     (folder / "fault.txt").unlink(missing_ok=True)
-    (folder / "throughput.jsonl").unlink(missing_ok=True)
     status = run_ranks(recipe, folder, nodes, label)
     if status != 0:
         raise UserError(f"{label}: {_why(folder, status)}, then `dvc repro`: it resumes")

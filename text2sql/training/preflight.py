@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import importlib.util
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -29,14 +30,15 @@ class Gpu:
 
 
 def refuse_impossible(recipe: Recipe, base: Path, longest: int, nodes: Nodes) -> None:
-    """UserError: packages, GPUs or memory do not suffice for `recipe` on this machine.
+    """UserError: packages, GPUs, compiler or memory do not suffice for `recipe` on this machine.
 
     `longest` is the number of tokens of the longest row. Memory is an estimate, see `memory.estimate`.
     """
     if recipe.deepspeed is not None:
         _tell_of_locks()
     gpus = visible_gpus()
-    for fault in (*_missing_gpus(recipe, gpus), *_missing_packages(recipe)):
+    faults = (*_missing_gpus(recipe, gpus), *_missing_packages(recipe), *_missing_compiler(recipe, gpus))
+    for fault in faults:
         raise UserError(fault)
     need = estimate(recipe, read_model(base), longest, nodes.count)
     if gpus:
@@ -111,6 +113,19 @@ def _missing_packages(recipe: Recipe) -> Iterator[str]:
         yield from _wrong_mcore_adapter()
     if recipe.optimizer == "adamw_8bit" and _offloads(recipe):
         yield "optimizer: adamw_8bit runs on the GPU only; with deepspeed offload set optimizer: adamw"
+
+
+def _missing_compiler(recipe: Recipe, gpus: list[Gpu]) -> Iterator[str]:
+    if recipe.deepspeed is not None and not gpus and cpp_compiler() is None:
+        yield (
+            "deepspeed without a GPU compiles a library when it starts, and there is no C++ compiler here: "
+            "`apt-get install g++`, or name yours, CXX=/path/to/g++, then `dvc repro`"
+        )
+
+
+def cpp_compiler() -> str | None:
+    """Where the C++ compiler lies that torch would start: CXX, else c++ (torch.utils.cpp_extension)."""
+    return shutil.which(os.environ.get("CXX", "c++").partition(" ")[0])
 
 
 def _wrong_mcore_adapter() -> Iterator[str]:

@@ -19,6 +19,7 @@ from text2sql.training.megatron import convert_to_hugging_face
 from text2sql.training.nodes import Nodes
 from text2sql.training.preflight import refuse_impossible, visible_gpus
 from text2sql.training.recipe import Recipe, llamafactory_config
+from text2sql.training.throughput import read_throughput, write_throughput
 from text2sql.workstore import WorkStore, hash_path, locked
 
 _PACKAGES = ("llamafactory", "torch", "transformers", "peft", "accelerate", "trl")
@@ -40,8 +41,19 @@ _RESULT = (
 )
 
 
-def train(recipe: Recipe, base: Path, dataset: Path, output: Path, loss: Path, label: str) -> None:
+def train(
+    recipe: Recipe,
+    base: Path,
+    dataset: Path,
+    output: Path,
+    loss: Path,
+    label: str,
+    throughput: Path | None = None,
+) -> None:
     """Train `base` on the data set "train" in `dataset`; weights to `output`, loss by step to `loss`.
+
+    How fast it went is written into the folder `throughput`, see `write_throughput`; unlike the rest it
+    is another one in every run, even of the same recipe.
 
     The work is kept under a key of recipe, package versions and the contents of base and dataset: a
     killed run resumes from its newest whole checkpoint, a finished one is copied out again. On several
@@ -64,6 +76,8 @@ def train(recipe: Recipe, base: Path, dataset: Path, output: Path, loss: Path, l
             _collect(run, result, base, base_hash, recipe)
         publish(result / "weights", output)
         publish(result / "loss.csv", loss)
+        if throughput is not None:
+            _publish_throughput(work, throughput, label)
 
 
 def _key(recipe: Recipe, base_hash: str, dataset: Path, lengths: Lengths, nodes: Nodes) -> dict[str, object]:
@@ -98,6 +112,14 @@ def _version(package: str) -> str:
         return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:
         return "none"  # refused before training, with the command that installs it
+
+
+def _publish_throughput(work: Path, folder: Path, label: str) -> None:
+    """Write what the trainer has measured in `work`, be it now or when this work was done."""
+    lines = read_throughput(work / "throughput.jsonl")
+    if not lines:
+        print(f"{label}: nobody measured its tokens a second, so none are plotted", file=sys.stderr)
+    write_throughput(lines, folder, label)
 
 
 def _join(recipe: Recipe, base: Path, lengths: Lengths, work: Path, nodes: Nodes, label: str) -> None:

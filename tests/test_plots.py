@@ -1,0 +1,94 @@
+"""The plots of dvc.yaml through DVC, with and without the files of a run's speed."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from text2sql.training.run import write_loss
+from text2sql.training.throughput import write_throughput
+
+ROOT = Path(__file__).resolve().parents[1]
+COPIED = [
+    *("dvc.yaml", "params.yaml", ".dvc/config", ".dvcignore"),
+    *(".gitignore", ".dvc/.gitignore", "metrics/throughput/.gitignore"),
+]
+LINES = [{"step": 10, "tokens_per_s": 900.0, "mfu": 0.31}, {"step": 20, "tokens_per_s": 950.0, "mfu": 0.33}]
+SPEED = ["mfu/train_full.csv", "tokens_per_s/train_full.csv", "tokens_per_s/train_lora32.csv"]
+
+
+def _run(place: Path, *command: str) -> subprocess.CompletedProcess[str]:
+    """A command in `place` that must end well."""
+    author = {f"GIT_{who}_{what}": "t@t" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    settings = os.environ | author | {"PATH": path}
+    done = subprocess.run(command, cwd=place, capture_output=True, text=True, env=settings)
+    assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
+    return done
+
+
+def _plots(place: Path, *command: str) -> dict[str, Any]:
+    """The plots that have points, by name; DVC must not complain of a single one."""
+    done = _run(place, "dvc", "plots", *command, "--json")
+    assert "failed to load" not in done.stderr
+    answer = json.loads(done.stdout)
+    assert "errors" not in answer
+    return {name: plot for name, (plot,) in answer["data"].items()}
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Path:
+    """A fresh clone: what git has of plots, and nothing of a run."""
+    for name in COPIED:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / name, tmp_path / name)
+    for stage in _stages():
+        write_loss([{"step": 10, "loss": 2.0, "learning_rate": 0.1}], tmp_path / f"metrics/loss/{stage}.csv")
+    (tmp_path / "metrics/accuracy_by_hardness.csv").write_text(
+        "arm,hardness,ex,bar\nfull,all,50.0,full all\n"
+    )
+    _run(tmp_path, "git", "init", "-q")
+    _run(tmp_path, "git", "add", "-A")
+    _run(tmp_path, "git", "commit", "-qm", "fresh")
+    return tmp_path
+
+
+def _stages() -> Iterator[str]:
+    pipeline = yaml.safe_load((ROOT / "dvc.yaml").read_text())
+    return (name for name in pipeline["stages"] if name.startswith("train_"))
+
+
+def _train(place: Path) -> None:
+    """What two stages leave of their speed; one ran on a device whose peak is not known."""
+    folder = place / "metrics" / "throughput"
+    write_throughput(LINES, folder, "train_full")
+    write_throughput([{"step": 10, "tokens_per_s": 700.0}], folder, "train_lora32")
+
+
+def test_a_fresh_clone_shows_its_plots_and_misses_no_speed(place: Path) -> None:
+    assert set(_plots(place, "show")) == {"loss", "accuracy_by_hardness"}
+
+
+def test_the_speed_of_every_trained_stage_is_drawn_and_git_does_not_see_it(place: Path) -> None:
+    _train(place)
+    drawn = _plots(place, "show")
+    named = {f"metrics/throughput/{name}": name.split("/")[0] for name in SPEED}
+    assert set(drawn) == {"loss", "accuracy_by_hardness", *named}
+    for name, quantity in named.items():
+        chart = json.dumps({**drawn[name]["content"], "data": None})
+        assert '"field": "step"' in chart and f'"field": "{quantity}"' in chart
+    assert _run(place, "git", "status", "--porcelain").stdout == ""
+
+
+def test_a_diff_with_a_commit_draws_the_speed_of_this_workspace(place: Path) -> None:
+    _train(place)
+    assert {f"metrics/throughput/{name}" for name in SPEED} < set(_plots(place, "diff", "HEAD"))
