@@ -102,7 +102,7 @@ def test_deepspeed_without_gpu_and_compiler_is_refused_with_the_package_to_insta
     _program(tmp_path / "c++")
     monkeypatch.setenv("CXX", str(tmp_path / compiler))
     _gpus(monkeypatch, *gpus)
-    zero = replace(ON_CPU, deepspeed=ROOT / "configs" / "deepspeed" / "z2.json")
+    zero = replace(RECIPE, deepspeed=ROOT / "configs" / "deepspeed" / "z2.json")
     if refused:
         with pytest.raises(UserError, match=r"no C\+\+ compiler here: `apt-get install g\+\+`.* CXX="):
             refuse_impossible(zero, base, 100, Nodes())
