@@ -88,7 +88,7 @@ class DedupeTest(Section):
 
 
 class OpenAI(Section):
-    """An OpenAI-compatible endpoint that converts schemas; see text2sql/schema/endpoint.py."""
+    """An OpenAI-compatible endpoint that converts schemas; see text2sql/schema/paid_client.py."""
 
     base_url: str
     model: str

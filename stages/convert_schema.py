@@ -74,12 +74,12 @@ def make_backend(params: ConvertSchema, databases: Path) -> LocalBackend | OpenA
         return SqliteBackend(databases, params.values, params.examples)
     if params.backend == "recorded":
         return RecordedBackend()
-    from text2sql.schema.endpoint import Endpoint
     from text2sql.schema.openai_backend import OpenAIBackend
+    from text2sql.schema.paid_client import PaidEndpoint
 
     settings = params.openai.model_dump()
     repairs = settings.pop("max_repairs")
-    endpoint = Endpoint(**settings)  # refuses an address with a password before it is written anywhere
+    endpoint = PaidEndpoint(**settings)  # refuses an address with a password before it is written anywhere
     # limits and prices are no part of the key: changed, they must not cost what has been answered
     key = {"base_url": params.openai.base_url, "model": params.openai.model}
     work = WorkStore.from_environment().open("convert_schema", key)

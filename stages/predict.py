@@ -68,11 +68,13 @@ def _engine(arm: str, weights: Path, params: Params) -> Engine:
     settings = params.predict
     decoding = _decoding(settings)
     if settings.engine == "openai":
-        from text2sql.inference.openai_engine import Endpoint, OpenAIEngine
+        from text2sql.endpoint import Endpoint
+        from text2sql.inference.openai_engine import OpenAIEngine
 
-        server = settings.endpoint.model_dump(exclude={"models"})
-        model = settings.endpoint.models[params.arms[arm].weights]
-        return OpenAIEngine(Endpoint(model=model, **server), decoding)
+        server = settings.endpoint.model_dump(include={"base_url", "concurrency", "timeout_s"})
+        model, retries = settings.endpoint.models[params.arms[arm].weights], settings.endpoint.retries
+        endpoint = Endpoint(model=model, max_retries=retries, **server)
+        return OpenAIEngine(endpoint, decoding, settings.endpoint.extra_body)
     found = resolve_weights(weights)
     if settings.engine == "vllm":
         from text2sql.inference.vllm_engine import VllmEngine

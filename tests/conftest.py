@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from tests.openai_server import Serve
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -17,3 +23,12 @@ def real_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no outside data in {folder}; set TEXT2SQL_REAL_DATA to run this test")
     return folder
+
+
+@pytest.fixture
+def serve() -> Iterator[Serve]:
+    """Start a server that speaks OpenAI's protocol and replies as a script says."""
+    from tests.openai_server import Server
+
+    with ExitStack() as stack:
+        yield lambda script: stack.enter_context(Server(script).running())

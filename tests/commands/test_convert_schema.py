@@ -13,7 +13,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from tests.conftest import ROOT
-from tests.schema.openai_server import Reply, Server
+from tests.openai_server import Reply, Server
 from text2sql.cli import main
 
 PROSE = (

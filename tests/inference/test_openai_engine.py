@@ -2,45 +2,50 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.inference.openai_server import Reply, Server, completion, failure, serving
-from text2sql.inference.engine import Answer, Decoding, Request
+from tests.openai_server import Reply, Request, Serve, Server, refusal
+from text2sql import endpoint as endpoint_module
+from text2sql.endpoint import Client, Endpoint
+from text2sql.inference import engine as engine_module
+from text2sql.inference.engine import Answer, Decoding
 from text2sql.inference.journal import generate_all
-from text2sql.inference.openai_engine import Endpoint, OpenAIEngine
+from text2sql.inference.openai_engine import OpenAIEngine
 from text2sql.records import UserError
 
-REQUESTS = [Request([{"role": "user", "content": f"CREATE TABLE t;\nQ{n}"}], n) for n in range(6)]
+KEY = "sk-a-secret-of-4711"
+REQUESTS = [
+    engine_module.Request([{"role": "user", "content": f"CREATE TABLE t;\nQ{n}"}], n) for n in range(6)
+]
 EXPECTED = [Answer(f"SELECT {n}") for n in range(6)]
 
 
-def question(body: dict[str, Any]) -> int:
-    return int(body["messages"][-1]["content"].rpartition("Q")[2])
+def question(request: Request) -> int:
+    return int(request.messages[-1]["content"].rpartition("Q")[2])
 
 
-def echo(body: dict[str, Any]) -> Reply:
-    return completion(f"SELECT {question(body)}")
+def echo(request: Request) -> Reply:
+    return Reply(f"SELECT {question(request)}")
 
 
-def failing_first(*failures: Reply) -> Callable[[dict[str, Any]], Reply]:
-    """Answers that fail so, in this order, before all is well."""
-    left = list(failures)
-    return lambda body: left.pop(0) if left else echo(body)
+def but(number: int, reply: Reply) -> Callable[[Request], Reply]:
+    """The right answer to every question but one."""
+    return lambda request: reply if question(request) == number else echo(request)
 
 
-def engine(server: Server, decoding: Decoding | None = None, **changes: Any) -> OpenAIEngine:
-    settings: dict[str, Any] = {
-        "concurrency": 2,
-        "timeout_s": 10.0,
-        "retries": 0,
-        "extra_body": {},
-    }
-    endpoint = Endpoint(server.url, "qwen3", **settings | changes)
-    return OpenAIEngine(endpoint, decoding or Decoding(60))
+def engine(
+    server: Server, decoding: Decoding | None = None, extra_body: dict[str, Any] | None = None, **changes: Any
+) -> OpenAIEngine:
+    settings: dict[str, Any] = {"concurrency": 2, "timeout_s": 10.0, "max_retries": 0}
+    endpoint = Endpoint(base_url=server.base_url, model="qwen3", **settings | changes)
+    return OpenAIEngine(endpoint, decoding or Decoding(60), extra_body or {})
 
 
 def answers(one: OpenAIEngine, journal: Path) -> list[Answer | None]:
@@ -52,21 +57,29 @@ def journal(tmp_path: Path) -> Path:
     return tmp_path / "journal.jsonl"
 
 
-def test_every_question_gets_its_own_answer(journal: Path) -> None:
-    with serving(Server(echo)) as server:
-        assert answers(engine(server), journal) == EXPECTED
+@pytest.fixture(autouse=True)
+def surroundings(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    monkeypatch.setattr(endpoint_module, "_FIRST_PAUSE_S", 0.01)
 
 
-def test_no_more_requests_are_open_than_allowed(journal: Path) -> None:
-    with serving(Server(echo, delay_s=0.05)) as server:
-        answers(engine(server, concurrency=3), journal)
-    assert 1 < server.most_open <= 3
+def test_every_question_gets_its_own_answer(serve: Serve, journal: Path) -> None:
+    assert answers(engine(serve(echo)), journal) == EXPECTED
 
 
-def test_a_greedy_request_says_so_and_no_more(journal: Path) -> None:
-    with serving(Server(echo)) as server:
-        answers(engine(server), journal)
-    body = next(body for body in server.bodies if question(body) == 0)
+def test_the_identity_is_what_keys_of_kept_answers_were_made_of(serve: Serve) -> None:
+    server = serve(echo)
+    assert engine(server, extra_body={"top_k": 20}, timeout_s=1.0).identity == {
+        "base_url": server.base_url,
+        "model": "qwen3",
+        "extra_body": {"top_k": 20},
+    }
+
+
+def test_a_greedy_request_says_so_and_no_more(serve: Serve, journal: Path) -> None:
+    server = serve(echo)
+    answers(engine(server), journal)
+    body = next(request.body for request in server.requests if question(request) == 0)
     assert body == {
         "model": "qwen3",
         "messages": REQUESTS[0].messages,
@@ -76,11 +89,11 @@ def test_a_greedy_request_says_so_and_no_more(journal: Path) -> None:
     }
 
 
-def test_a_drawn_answer_is_asked_for_with_its_seed_and_its_likelihood(journal: Path) -> None:
+def test_a_drawn_answer_is_asked_for_with_its_seed_and_its_likelihood(serve: Serve, journal: Path) -> None:
     decoding = Decoding(60, 0.7, 0.9, repetition_penalty=1.1, likelihood=True)
-    with serving(Server(lambda _: completion("SELECT 1", [-0.5, -1.5]))) as server:
-        found = answers(engine(server, decoding, extra_body={"top_k": 20}), journal)
-    body = next(body for body in server.bodies if question(body) == 3)
+    server = serve(lambda _: Reply("SELECT 1", logprobs=(-0.5, -1.5)))
+    found = answers(engine(server, decoding, extra_body={"top_k": 20}), journal)
+    body = next(request.body for request in server.requests if question(request) == 3)
     assert found[3] == Answer("SELECT 1", -1.0)
     assert {key: body[key] for key in ("temperature", "top_p", "seed", "logprobs")} == {
         "temperature": 0.7,
@@ -91,70 +104,91 @@ def test_a_drawn_answer_is_asked_for_with_its_seed_and_its_likelihood(journal: P
     assert (body["repetition_penalty"], body["top_k"]) == (1.1, 20)
 
 
+def test_an_answer_without_content_is_an_empty_one(serve: Serve, journal: Path) -> None:
+    assert answers(engine(serve(lambda _: Reply(None))), journal) == [Answer("")] * len(REQUESTS)
+
+
+# -- a server that fails --
+
+
 @pytest.mark.parametrize("status", [408, 429, 500, 503])
-def test_a_failure_that_may_pass_is_tried_again_after_the_pause_asked_for(journal: Path, status: int) -> None:
-    broken = failure(status, Retry_After="0.01")
-    with serving(Server(failing_first(broken, broken))) as server:
-        assert answers(engine(server, retries=2, concurrency=1), journal) == EXPECTED
-    assert len(server.bodies) == len(REQUESTS) + 2
+def test_a_failure_that_may_pass_is_tried_again(serve: Serve, journal: Path, status: int) -> None:
+    broken = refusal(status, "it broke", Retry_After="0.01")
+    server = serve(lambda request: broken if request.nth < 2 else echo(request))
+    assert answers(engine(server, max_retries=2), journal) == EXPECTED
+    assert len(server.requests) == 3 * len(REQUESTS)
+
+
+def test_the_pause_that_a_server_asks_for_holds_every_question_back(
+    serve: Serve, journal: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told, until, early = threading.Event(), [0.0], []
+    wait_after = Client._wait_after
+
+    async def noted(self: Client, *fault: Any) -> None:
+        told.set()
+        await wait_after(self, *fault)
+
+    def script(request: Request) -> Reply:
+        if question(request) == 0 and request.nth == 0:
+            until[0] = time.monotonic() + 0.4
+            return refusal(429, "slow down", Retry_After="0.5")
+        if question(request) == 1:  # its place is free for others once the engine knows
+            return replace(echo(request), after=told)
+        if time.monotonic() < until[0]:
+            early.append(request)
+        return echo(request)
+
+    monkeypatch.setattr(Client, "_wait_after", noted)
+    assert answers(engine(serve(script), max_retries=1), journal) == EXPECTED
+    assert told.is_set() and early == []
+
+
+@pytest.mark.parametrize("fault", ["hang", "drip"])
+def test_an_answer_that_never_ends_fails_at_the_time_out(serve: Serve, journal: Path, fault: Any) -> None:
+    server = serve(lambda _: Reply("SELECT 1", fault=fault))
+    with pytest.raises(UserError, match=r"no whole answer within 0\.3 s"):
+        answers(engine(server, timeout_s=0.3), journal)
+    assert len(server.requests) == 2  # which were on their way together
 
 
 def test_an_endpoint_that_dies_midway_leaves_what_it_answered_and_says_how_to_go_on(
-    journal: Path,
+    serve: Serve, journal: Path
 ) -> None:
-    dead = False
-
-    def dies(body: dict[str, Any]) -> Reply:
-        nonlocal dead
-        dead = dead or question(body) == 3
-        return failure(503, "out of service") if dead else echo(body)
-
-    with (
-        serving(Server(dies)) as server,
-        pytest.raises(UserError, match=r"127\.0\.0\.1.*out of service.*then run the same command again"),
-    ):
+    server = serve(but(3, refusal(503, "out of service")))
+    told = r"127\.0\.0\.1.*out of service.*what was answered is kept; run the same command again to go on"
+    with pytest.raises(UserError, match=told):
         answers(engine(server, concurrency=1), journal)
     kept = journal.read_bytes()
     assert kept.count(b"\n") == 3
-    with serving(Server(echo)) as server:
-        assert answers(engine(server), journal) == EXPECTED
-    assert sorted(map(question, server.bodies)) == [3, 4, 5]  # nothing is asked twice
+    server.script = echo
+    server.requests.clear()
+    assert answers(engine(server), journal) == EXPECTED
+    assert sorted(map(question, server.requests)) == [3, 4, 5]  # nothing is asked twice
     assert journal.read_bytes().startswith(kept)
 
 
-def test_answers_under_way_when_another_request_fails_are_kept(journal: Path) -> None:
-    def slow_but_one(body: dict[str, Any]) -> Reply:
-        return failure(500) if question(body) == 0 else echo(body)
+def test_answers_under_way_when_another_request_fails_are_kept(serve: Serve, journal: Path) -> None:
+    together = threading.Barrier(3)
 
-    with serving(Server(slow_but_one, delay_s=0.05)) as server, pytest.raises(UserError):
+    def script(request: Request) -> Reply:
+        together.wait(10)
+        if question(request):
+            time.sleep(0.3)  # the failure comes first
+        return but(0, refusal(500, "it broke"))(request)
+
+    server = serve(script)
+    with pytest.raises(UserError, match="it broke"):
         answers(engine(server, concurrency=3), journal)
-    assert journal.read_bytes().count(b"\n") == len(server.bodies) - 1
-
-
-def test_an_endpoint_that_is_not_there_is_named(journal: Path) -> None:
-    with serving(Server(echo)) as server:
-        pass
-    with pytest.raises(UserError, match=r"127\.0\.0\.1.*Connection error.*start the server"):
-        answers(engine(server), journal)
-
-
-def test_a_request_that_takes_too_long_fails(journal: Path) -> None:
-    with (
-        serving(Server(echo, delay_s=0.3)) as server,
-        pytest.raises(UserError, match="timed out"),
-    ):
-        answers(engine(server, timeout_s=0.05), journal)
+    assert len(server.requests) == 3
+    assert journal.read_bytes().count(b"\n") == 2
 
 
 def test_a_prompt_too_long_for_the_server_gets_an_empty_answer_and_is_listed(
-    journal: Path, capsys: pytest.CaptureFixture[str]
+    serve: Serve, journal: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def short(body: dict[str, Any]) -> Reply:
-        too_long = failure(400, "This model's maximum context length is 100 tokens")
-        return too_long if question(body) == 2 else echo(body)
-
-    with serving(Server(short)) as server:
-        found = answers(engine(server), journal)
+    too_long = refusal(400, "This model's maximum context length is 100 tokens")
+    found = answers(engine(serve(but(2, too_long))), journal)
     assert found == [*EXPECTED[:2], Answer(""), *EXPECTED[3:]]
     said = capsys.readouterr().err
     assert "too long for the server, so its prediction is empty: Q2" in said
@@ -164,48 +198,45 @@ def test_a_prompt_too_long_for_the_server_gets_an_empty_answer_and_is_listed(
 @pytest.mark.parametrize(
     ("reply", "message"),
     [
-        (failure(400, "unknown field logprobs"), "unknown field logprobs.*mend predict.endpoint"),
-        (failure(404, "no model qwen3"), r"no model qwen3.*mend predict\.endpoint\.base_url or \.models"),
-        (failure(401, "wrong key sk-secret"), r"wrong key \*\*\*.*set OPENAI_API_KEY"),
-        ((200, {}, {"choices": []}), "no chat completion.*mend predict.endpoint.base_url"),
-        ((200, {}, "hello"), "no chat completion"),
+        (refusal(400, f"unknown field logprobs {KEY}"), "unknown field logprobs.*mend predict.endpoint"),
+        (
+            refusal(404, f"no model qwen3 for {KEY}"),
+            r"no model qwen3.*mend the model \('qwen3'\) or base_url",
+        ),
+        (refusal(401, f"wrong key {KEY}"), r"wrong key \(OPENAI_API_KEY\).*`export OPENAI_API_KEY="),
+        (refusal(503, f"{KEY} waits"), r"no answer in 1 tries.*\(OPENAI_API_KEY\) waits"),
+        (Reply(body='{"choices": []}'), "no chat completion.*base_url often ends in /v1"),
+        (Reply(body=f'"{KEY}"'), "no chat completion"),
     ],
 )
-def test_a_refusal_is_reported_with_the_parameter_to_mend(
-    journal: Path, monkeypatch: pytest.MonkeyPatch, reply: Reply, message: str
+def test_a_refusal_is_reported_with_what_to_mend_and_without_the_key(
+    serve: Serve, journal: Path, capfd: pytest.CaptureFixture[str], reply: Reply, message: str
 ) -> None:
-    monkeypatch.setenv("OPENAI_API_KEY", "sk-secret")
-    with serving(Server(lambda _: reply)) as server, pytest.raises(UserError, match=message) as found:
-        answers(engine(server), journal)
-    assert "sk-secret" not in str(found.value)
+    server = serve(lambda _: reply)
+    with pytest.raises(UserError, match=message) as found:
+        answers(engine(server, concurrency=1), journal)
+    assert len(server.requests) == 1
+    assert KEY not in f"{found.value} {capfd.readouterr()}"
 
 
 def test_the_key_comes_from_the_environment_and_is_part_of_nothing_that_is_kept(
-    journal: Path, monkeypatch: pytest.MonkeyPatch
+    serve: Serve, journal: Path
 ) -> None:
-    monkeypatch.setenv("OPENAI_API_KEY", "sk-secret")
-    with serving(Server(echo)) as server:
-        one = engine(server)
-        answers(one, journal)
-    assert server.keys == {"Bearer sk-secret"}
-    assert "sk-secret" not in f"{one.identity}{journal.read_text()}"
-
-
-def test_an_answer_without_content_is_an_empty_one(journal: Path) -> None:
-    with serving(Server(lambda _: completion(None))) as server:
-        assert answers(engine(server), journal) == [Answer("")] * len(REQUESTS)
+    server = serve(lambda request: replace(echo(request), text=f"SELECT '{KEY}'"))
+    one = engine(server)
+    answers(one, journal)
+    assert {request.key for request in server.requests} == {KEY}
+    assert KEY not in f"{one.identity}{journal.read_text()}"
 
 
 def test_nothing_more_is_asked_for_when_the_answers_cannot_be_kept(
-    journal: Path, monkeypatch: pytest.MonkeyPatch
+    serve: Serve, journal: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(*_: object) -> None:
         raise UserError("No space left on device")
 
     monkeypatch.setattr("text2sql.inference.journal.Journal.append", full)
-    with (
-        serving(Server(echo, delay_s=0.2)) as server,
-        pytest.raises(UserError, match="No space left"),
-    ):
+    server = serve(echo)
+    with pytest.raises(UserError, match="No space left"):
         answers(engine(server, concurrency=1), journal)
-    assert len(server.bodies) < len(REQUESTS)
+    assert len(server.requests) < len(REQUESTS)

@@ -12,27 +12,25 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
 from dataclasses import asdict, replace
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from tests.conftest import ROOT
-from tests.schema.openai_server import LONG_S, Reply, Request, Server, refusal
+from tests.openai_server import FAULTS, LONG_S, Reply, Request, Serve, Server, refusal
+from text2sql import endpoint as endpoint_module
+from text2sql.endpoint import run_all
 from text2sql.records import UserError
-from text2sql.schema import endpoint as endpoint_module
-from text2sql.schema.answers import AnswerJournal
+from text2sql.schema.answers import Answer, AnswerJournal
 from text2sql.schema.convert import Conversion, Source
 from text2sql.schema.ddl import Values
-from text2sql.schema.endpoint import Client, Endpoint
 from text2sql.schema.openai_backend import JOURNAL, OpenAIBackend
+from text2sql.schema.paid_client import PaidClient, PaidEndpoint, _fingerprint
 
 KEY = "sk-a-secret-of-4711"
-ENDPOINT = Endpoint(
+ENDPOINT = PaidEndpoint(
     base_url="http://127.0.0.1:9/v1",
     model="writer",
     temperature=0.0,
@@ -74,16 +72,6 @@ def right(request: Request) -> Reply:
 def surroundings(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
     monkeypatch.setattr(endpoint_module, "_FIRST_PAUSE_S", 0.01)
-
-
-Serve = Callable[[Callable[[Request], Reply]], Server]
-
-
-@pytest.fixture
-def serve() -> Iterator[Serve]:
-    """Start a server that replies as a script says."""
-    with ExitStack() as stack:
-        yield lambda script: stack.enter_context(Server(script).running())
 
 
 @pytest.fixture
@@ -186,36 +174,12 @@ def test_prose_that_does_not_fit_is_named_before_anything_is_paid(serve: Serve, 
 # -- a server that misbehaves --
 
 
-FAULTS = {
-    "too many requests": refusal(429, "slow down", Retry_After="0.05"),
-    "too many requests, by date": refusal(429, "slow down", Retry_After="Wed, 21 Oct 2015 07:28:00 GMT"),
-    "too many requests, at once": refusal(429, "slow down", Retry_After="0"),
-    "too many requests, no word when": refusal(429, "slow down", Retry_After="soon"),
-    "internal error": refusal(500, "sorry"),
-    "bad gateway": Reply(status=502, body="<html>Bad gateway</html>"),
-    "overloaded, and cut": Reply(status=503, body="x" * 99, fault="cut"),
-    "hang": Reply(fault="hang"),
-    "a byte now and then": Reply("x", fault="drip"),
-    "cut": Reply("x", fault="cut"),
-    "truncated": Reply("x", fault="truncated"),
-    "empty body": Reply(body=""),
-    "a page in place of JSON": Reply(body="<html>Sign in</html>"),
-    "an error with status 200": Reply(body='{"error": {"message": "overloaded"}}'),
-    "no choices": Reply(body='{"choices": []}'),
-    "half a character": Reply(body='{"choices": [{"message": {"content": "\\ud800"}}]}'),
-    "another type": Reply(body='{"choices": [{"message": {"content": 7}}]}'),
-}
-
-
-@pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS.keys())
-def test_a_fault_is_told_tried_again_and_costs_nothing(
-    serve: Serve, work: Path, fault: Reply, capfd: pytest.CaptureFixture[str]
-) -> None:
-    server = serve(lambda request: fault if request.nth < 2 else right(request))
+@pytest.mark.parametrize("fault", ["too many requests", "hang", "truncated"])
+def test_a_fault_is_tried_again_and_costs_nothing(serve: Serve, work: Path, fault: str) -> None:
+    server = serve(lambda request: FAULTS[fault] if request.nth < 2 else right(request))
     made = backend(server, work, timeout_s=0.3)
     assert convert(made, 1) == {1: Conversion(ddl(1), "openai", 1, ())}
     assert len(server.requests) == 3
-    assert capfd.readouterr().err.count("trying again") == 2
     assert (made.spending.answers, made.spending.tokens_in, made.spending.tokens_out) == (1, 100, 10)
 
 
@@ -230,63 +194,6 @@ def test_a_server_that_stays_silent_ends_the_run_with_what_is_kept(
     server.script = right
     assert convert(backend(server, work), 0, 1) == {n: Conversion(ddl(n), "openai", 1, ()) for n in (0, 1)}
     assert sum("shop0 " in request.prose for request in server.requests) == 1
-
-
-def test_a_server_that_is_not_there_is_named(work: Path) -> None:
-    with pytest.raises(UserError, match=r"^http://127.0.0.1:9/v1: no answer in 2 tries, .*Connection"):
-        convert(OpenAIBackend(replace(ENDPOINT, max_retries=1), "none", 2, work), 1)
-
-
-def test_no_request_comes_before_the_time_that_the_server_named(
-    serve: Serve, work: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    held, until, early = threading.Event(), [0.0], []
-    wait_after = Client._wait_after
-
-    async def noted(self: Client, *fault: Any) -> None:
-        held.set()
-        await wait_after(self, *fault)
-
-    def script(request: Request) -> Reply:
-        if "shop0 " in request.prose and request.nth == 0:
-            until[0] = time.monotonic() + 0.4
-            return refusal(429, "slow down", Retry_After="0.5")
-        if "shop1 " in request.prose:  # on its way since before; then its place is free for others
-            return replace(right(request), after=held)
-        if time.monotonic() < until[0]:
-            early.append(request)
-        return right(request)
-
-    monkeypatch.setattr(Client, "_wait_after", noted)
-    assert len(convert(backend(serve(script), work, concurrency=2), *range(6))) == 6
-    assert held.is_set() and early == []
-
-
-def test_a_wait_of_hours_ends_the_run(serve: Serve, work: Path) -> None:
-    server = serve(lambda request: refusal(429, "tomorrow", Retry_After="7200"))
-    with pytest.raises(UserError, match=r"asks to wait 7200 s .*answers kept in .*: 0"):
-        convert(backend(server, work), 1)
-    assert len(server.requests) == 1
-
-
-@pytest.mark.parametrize(
-    ("reply", "said"),
-    [
-        (refusal(401, f"Incorrect API key provided: {KEY}"), r"refuses the key .*`export OPENAI_API_KEY="),
-        (refusal(403, "not in your country"), r"refuses the key .*not in your country"),
-        (refusal(402, "pay first"), "no credit left"),
-        (refusal(429, "You exceeded your quota", "insufficient_quota"), "no credit left"),
-        (refusal(404, "The model `writer` does not exist"), r"mend the model \('writer'\) or base_url"),
-        (Reply(status=405, body="<html>"), "HTTP 405: <html>"),
-    ],
-)
-def test_what_another_try_cannot_mend_ends_the_run_at_once(
-    serve: Serve, work: Path, reply: Reply, said: str
-) -> None:
-    server = serve(lambda request: reply)
-    with pytest.raises(UserError, match=said):
-        convert(backend(server, work, concurrency=1), *range(5))
-    assert len(server.requests) == 1
 
 
 def test_a_request_that_is_refused_leaves_its_schema_to_the_rules(serve: Serve, work: Path) -> None:
@@ -321,37 +228,6 @@ def test_answers_on_their_way_are_kept_when_another_request_ends_the_run(serve: 
 
 
 # -- limits --
-
-
-def test_no_more_requests_are_on_their_way_than_allowed(serve: Serve, work: Path) -> None:
-    gate, both = threading.Event(), threading.Barrier(3, action=lambda: gate.set())
-
-    def script(request: Request) -> Reply:
-        if not gate.is_set():
-            both.wait(LONG_S)  # the first three are here together
-        return right(request)
-
-    server = serve(script)
-    assert len(convert(backend(server, work, concurrency=3), *range(12))) == 12
-    assert server.most_at_once == 3
-
-
-def test_requests_start_as_far_apart_as_the_rate_says(
-    serve: Serve, work: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    clock, starts = [1000.0], []
-
-    async def pause(self: Client, seconds: float) -> None:
-        clock[0] += seconds
-
-    def script(request: Request) -> Reply:
-        starts.append(clock[0])
-        return right(request)
-
-    monkeypatch.setattr(endpoint_module, "time", SimpleNamespace(monotonic=lambda: clock[0]))
-    monkeypatch.setattr(Client, "_pause", pause)
-    convert(backend(serve(script), work, concurrency=1, requests_per_minute=20), *range(4))
-    assert starts == [1000.0, 1003.0, 1006.0, 1009.0]
 
 
 def test_tokens_and_cost_are_counted_over_all_runs(serve: Serve, work: Path) -> None:
@@ -416,43 +292,26 @@ def test_a_word_in_place_of_a_key_may_stand_in_an_answer(
     assert convert(backend(serve(right), work), 0)[0].backend == "openai"
 
 
-def test_without_a_key_nothing_is_sent(serve: Serve, work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("OPENAI_API_KEY")
-    server = serve(right)
-    with pytest.raises(UserError, match=r"OPENAI_API_KEY: not set; `export OPENAI_API_KEY="):
-        convert(backend(server, work), 0)
-    assert server.requests == []
-
-
-@pytest.mark.parametrize("key", ["sk-1\n", "sk 1", "sk-ä1", "\t"])
-def test_a_key_that_no_header_can_hold_is_refused_unseen(
-    work: Path, monkeypatch: pytest.MonkeyPatch, key: str
-) -> None:
-    monkeypatch.setenv("OPENAI_API_KEY", key)
-    with pytest.raises(UserError, match="OPENAI_API_KEY: holds a blank") as error:
-        convert(OpenAIBackend(ENDPOINT, "none", 2, work), 0)
-    assert key not in str(error.value)
+# -- the journal --
 
 
 @pytest.mark.parametrize(
-    ("address", "said"),
+    ("changes", "name"),
     [
-        ("http://user:sk-1@host/v1", "holds a user, a password or a query"),
-        ("https://host/v1?key=sk-1", "holds a user, a password or a query"),
-        ("http://user:sk-1@[host/v1", "holds a user, a password or a query"),
-        ("host/v1", "not an address"),
-        ("http://[host/v1", "not an address"),
-        ("http://host:99999/v1", "not an address"),
-        ("", "not an address"),
+        ({}, "f87b7906766d59fcd1221d82c4bc330e87b9ae9411672c2b4c24ded60ca49a65"),
+        (
+            {"max_tokens_name": "max_completion_tokens", "temperature": None},
+            "67dde97750c34b4eca3454d6bbf6fce705d1df72ea1ccb0a390f4fa33db03123",
+        ),
     ],
 )
-def test_an_address_is_an_address_and_nothing_more(address: str, said: str) -> None:
-    with pytest.raises(UserError, match=said) as error:
-        replace(ENDPOINT, base_url=address)
-    assert "sk-1" not in str(error.value)
-
-
-# -- the journal --
+def test_answers_of_earlier_versions_are_found(work: Path, changes: dict[str, Any], name: str) -> None:
+    work.mkdir()
+    answer = Answer(text="paid", finish="stop", tokens_in=1, tokens_out=1)
+    AnswerJournal(work / JOURNAL).append(name, answer)
+    client = PaidClient(replace(ENDPOINT, **changes), AnswerJournal(work / JOURNAL))
+    messages = [{"role": "system", "content": "Be short."}, {"role": "user", "content": "Wie heißt das?"}]
+    assert list(run_all(client, [client.ask(messages)])) == [answer]  # nothing listens at the address
 
 
 def test_what_was_answered_is_never_asked_again(serve: Serve, work: Path) -> None:
@@ -532,8 +391,9 @@ def test_a_full_disk_ends_the_run_and_leaves_whole_lines(
     with monkeypatch.context() as patched:
         patched.setattr(os, "fsync", full)
         with pytest.raises(UserError, match="No space left on device; answers kept: 1"):
-            convert(backend(server, work), 0, 1, 2)
+            convert(backend(server, work, concurrency=1), 0, 1, 2)
     assert (work / JOURNAL).read_bytes() == before
+    assert len(server.requests) == 2
     assert len(convert(backend(server, work), 0, 1, 2)) == 3
 
 
@@ -617,7 +477,7 @@ def test_kills_at_random_moments_lose_nothing_and_pay_nothing_twice(serve: Serve
     journal, asked_again, chance = work / JOURNAL, [], random.Random(4)
 
     def script(request: Request) -> Reply:
-        name = endpoint_module._fingerprint(server.base_url, request.body)
+        name = _fingerprint(server.base_url, request.body)
         if journal.exists() and name.encode() in journal.read_bytes():
             asked_again.append(name)  # its answer was on disk when it came in
         return misbehaving(request)

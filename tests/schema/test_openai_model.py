@@ -19,8 +19,8 @@ import pytest
 from tests.tiny import tiny_qwen3, tiny_tokenizer
 from text2sql.records import UserError
 from text2sql.schema.convert import Source
-from text2sql.schema.endpoint import Endpoint
 from text2sql.schema.openai_backend import JOURNAL, OpenAIBackend
+from text2sql.schema.paid_client import PaidEndpoint
 
 START_S = 120.0  # LLaMA-Factory imports for 8 to 10 s on an idle machine
 KEY = "sk-of-the-tiny-server"
@@ -80,7 +80,7 @@ def base_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 def backend(base_url: str, work: Path) -> OpenAIBackend:
-    endpoint = Endpoint(
+    endpoint = PaidEndpoint(
         base_url=base_url,
         model="tiny",
         temperature=0.0,

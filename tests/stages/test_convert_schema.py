@@ -11,7 +11,7 @@ import yaml
 
 from stages import prepare
 from stages.convert_schema import main
-from tests.schema.openai_server import Reply, Server
+from tests.openai_server import Reply, Server
 from tests.small_raw import (
     DDL,
     PROSE,

@@ -22,7 +22,8 @@ from click.testing import CliRunner, Result
 
 from stages.predict import main
 from tests.conftest import ROOT
-from tests.inference.openai_server import Reply, Server, completion, failure, serving
+from tests.openai_server import Reply, Serve, Server, refusal
+from tests.openai_server import Request as Asked
 from tests.tiny import tiny_adapter, tiny_qwen3, tiny_tokenizer
 from text2sql.inference.engine import Answer, Request
 
@@ -119,7 +120,7 @@ def predict(weights: str = "models/base", arm: str = "baseline") -> Result:
     return CliRunner().invoke(main, arguments(weights, arm))
 
 
-def refusal(result: Result) -> str:
+def refused(result: Result) -> str:
     """What a refused run says; it must not leave anything where its output would be."""
     assert result.exit_code == 1
     assert isinstance(result.exception, SystemExit), result.exception
@@ -265,56 +266,59 @@ def write_endpoint_params(server: Server, **changes: Any) -> None:
     """The openai engine; each arm's weights are served by the name of their folder."""
     names = ("base", "lora32", "lora128", "full", "lora")
     served = {f"models/{name}": name for name in names}
-    endpoint = ENDPOINT | {"base_url": server.url, "models": served}
+    endpoint = ENDPOINT | {"base_url": server.base_url, "models": served}
     write_params(engine="openai", endpoint=endpoint, **changes)
 
 
-def age(body: dict[str, Any]) -> str:
+def age(request: Asked) -> str:
     """The number in the question of a request."""
-    return "".join(c for c in body["messages"][-1]["content"].splitlines()[-1] if c.isdigit())
+    return "".join(c for c in request.messages[-1]["content"].splitlines()[-1] if c.isdigit())
 
 
-def select_age(body: dict[str, Any]) -> Reply:
-    return completion(f"SELECT {age(body)};")
+def select_age(request: Asked) -> Reply:
+    return Reply(f"SELECT {age(request)};")
 
 
-def test_an_endpoint_is_asked_for_the_model_that_serves_the_arms_weights(workplace: Path) -> None:
-    with serving(Server(select_age)) as server:
-        write_endpoint_params(server)
-        result = predict("models/lora32", "lora32")
+def test_an_endpoint_is_asked_for_the_model_that_serves_the_arms_weights(
+    workplace: Path, serve: Serve
+) -> None:
+    server = serve(select_age)
+    write_endpoint_params(server)
+    result = predict("models/lora32", "lora32")
     assert result.exit_code == 0, result.output
-    assert {body["model"] for body in server.bodies} == {"lora32"}
+    assert {request.body["model"] for request in server.requests} == {"lora32"}
     assert [p["sql"] for p in predictions()] == [f"SELECT {n}" for n in range(10)]
 
 
-def test_an_endpoint_that_dies_midway_loses_and_repeats_nothing(workplace: Path) -> None:
-    broken = True
-
-    def dies(body: dict[str, Any]) -> Reply:
-        return failure(503, "gone") if broken and len(server.bodies) > 5 else select_age(body)
-
-    with serving(Server(dies)) as server:
-        write_endpoint_params(server)
-        said = refusal(predict())
-        assert "gone" in said and "then run the same command again" in said
-        kept = whole_lines()
-        broken = False
-        server.bodies.clear()
-        assert predict().exit_code == 0
+def test_an_endpoint_that_dies_midway_loses_and_repeats_nothing(workplace: Path, serve: Serve) -> None:
+    server = serve(lambda asked: refusal(503, "gone") if len(server.requests) > 5 else select_age(asked))
+    write_endpoint_params(server)
+    said = refused(predict())
+    assert "gone" in said and "run the same command again to go on" in said
+    kept = whole_lines()
+    server.script = select_age
+    server.requests.clear()
+    assert predict().exit_code == 0
     assert whole_lines().startswith(kept)
-    assert len(server.bodies) == 10 - kept.count(b"\n")
+    assert len(server.requests) == 10 - kept.count(b"\n")
     assert [p["sql"] for p in predictions()] == [f"SELECT {n}" for n in range(10)]
 
 
-def test_a_run_killed_while_it_waits_for_an_endpoint_asks_only_for_what_it_lacks(workplace: Path) -> None:
-    with serving(Server(select_age, delay_s=0.1)) as server:
-        write_endpoint_params(server)
-        kept = kill_after(3, 0.05)
-        time.sleep(0.3)  # what the dead process had asked for
-        server.bodies.clear()
-        assert predict().exit_code == 0
+def test_a_run_killed_while_it_waits_for_an_endpoint_asks_only_for_what_it_lacks(
+    workplace: Path, serve: Serve
+) -> None:
+    def slowly(request: Asked) -> Reply:
+        time.sleep(0.1)
+        return select_age(request)
+
+    server = serve(slowly)
+    write_endpoint_params(server)
+    kept = kill_after(3, 0.05)
+    time.sleep(0.3)  # what the dead process had asked for
+    server.requests.clear()
+    assert predict().exit_code == 0
     answered = {json.loads(line)["prompts"][0] for line in kept.splitlines()}
-    assert sorted(int(age(body)) for body in server.bodies) == sorted(set(range(10)) - answered)
+    assert sorted(int(age(request)) for request in server.requests) == sorted(set(range(10)) - answered)
     assert [p["sql"] for p in predictions()] == [f"SELECT {n}" for n in range(10)]
 
 
@@ -338,49 +342,45 @@ def write_database() -> None:
         )
 
 
-def test_the_result_that_most_samples_agree_on_is_predicted(workplace: Path) -> None:
+def test_the_result_that_most_samples_agree_on_is_predicted(workplace: Path, serve: Serve) -> None:
     write_database()
     write_questions(questions(3))
     count = "SELECT count(*) FROM singer"
     texts = ["SELECT nme FROM singer", count, "SELECT name FROM singer", count]
     drawn: Counter[str] = Counter()
 
-    def next_text(body: dict[str, Any]) -> Reply:
-        drawn[age(body)] += 1
-        return completion(texts[drawn[age(body)] - 1])
+    def next_text(request: Asked) -> Reply:
+        drawn[age(request)] += 1
+        return Reply(texts[drawn[age(request)] - 1])
 
-    with serving(Server(next_text)) as server:
-        write_endpoint_params(server, samples=4, temperature=0.8)
-        result = predict()
+    write_endpoint_params(serve(next_text), samples=4, temperature=0.8)
+    result = predict()
     assert result.exit_code == 0, result.output
     assert [p["sql"] for p in predictions()] == [count] * 3
     assert [p["agreement"] for p in predictions()] == [0.5] * 3
 
 
-def test_a_failed_query_is_shown_its_error_and_tried_again(workplace: Path) -> None:
+def test_a_failed_query_is_shown_its_error_and_tried_again(workplace: Path, serve: Serve) -> None:
     write_database()
     write_questions(questions(2))
 
-    def mends_its_query(body: dict[str, Any]) -> Reply:
-        told = body["messages"][-1]["content"]
-        return completion(
-            "SELECT name FROM singer" if "no such column: nme" in told else "SELECT nme FROM singer"
-        )
+    def mends_its_query(request: Asked) -> Reply:
+        told = request.messages[-1]["content"]
+        return Reply("SELECT name FROM singer" if "no such column: nme" in told else "SELECT nme FROM singer")
 
-    with serving(Server(mends_its_query)) as server:
-        write_endpoint_params(server, repair=2)
-        assert predict().exit_code == 0
+    server = serve(mends_its_query)
+    write_endpoint_params(server, repair=2)
+    assert predict().exit_code == 0
     assert [p["sql"] for p in predictions()] == ["SELECT name FROM singer"] * 2
     assert [p["tries"] for p in predictions()] == [2, 2]
-    assert [len(body["messages"]) for body in server.bodies] == [2, 2, 4, 4]
+    assert [len(request.messages) for request in server.requests] == [2, 2, 4, 4]
 
 
-def test_a_missing_database_is_refused_before_the_model_is_asked(workplace: Path) -> None:
-    with serving(Server(select_age)) as server:
-        write_endpoint_params(server, repair=1)
-        said = refusal(predict())
-    assert "concert.sqlite: no such file" in said
-    assert server.bodies == []
+def test_a_missing_database_is_refused_before_the_model_is_asked(workplace: Path, serve: Serve) -> None:
+    server = serve(select_age)
+    write_endpoint_params(server, repair=1)
+    assert "concert.sqlite: no such file" in refused(predict())
+    assert server.requests == []
 
 
 def test_a_run_with_samples_and_repair_ends_alike_wherever_it_is_killed(
@@ -400,7 +400,7 @@ def test_a_run_with_samples_and_repair_ends_alike_wherever_it_is_killed(
 
 
 def test_an_unknown_arm_is_refused_with_the_arms_there_are(workplace: Path) -> None:
-    text = refusal(predict(arm="lora31"))
+    text = refused(predict(arm="lora31"))
     assert "no arm 'lora31'" in text
     assert "baseline, rag_embedding, rag_rerank, lora32" in text
 
@@ -410,19 +410,19 @@ def test_an_engine_that_is_not_installed_is_refused_with_what_installs_it(
 ) -> None:
     monkeypatch.setitem(sys.modules, "vllm", None)
     write_params(engine="vllm")
-    text = refusal(predict())
+    text = refused(predict())
     assert "predict.engine is vllm, which is not installed here" in text
     assert "configs/requirements-gpu.txt" in text and "make test-vllm" in text
 
 
 def test_missing_weights_are_refused(workplace: Path) -> None:
-    assert "models/full: no such folder; `dvc repro`" in refusal(predict("models/full", "full"))
+    assert "models/full: no such folder; `dvc repro`" in refused(predict("models/full", "full"))
 
 
 def test_an_adapter_of_another_base_is_refused(workplace: Path) -> None:
     shutil.rmtree("models/base")
     shutil.copytree("models/another", "models/base")
-    text = refusal(predict("models/lora32", "lora32"))
+    text = refused(predict("models/lora32", "lora32"))
     assert "models/lora32 was trained on models/base" in text
     assert "another base" in text
 
@@ -449,12 +449,12 @@ def test_an_adapter_of_another_base_is_refused(workplace: Path) -> None:
 def test_a_malformed_question_is_refused_by_its_place(workplace: Path, line: str, fault: str) -> None:
     path = write_questions(questions(1))
     path.write_text(path.read_text() + line + "\n")
-    assert f"data/test/test.jsonl, {fault}" in refusal(predict())
+    assert f"data/test/test.jsonl, {fault}" in refused(predict())
 
 
 def test_a_file_without_questions_is_refused(workplace: Path) -> None:
     write_questions([])
-    assert "data/test/test.jsonl: no questions in it" in refusal(predict())
+    assert "data/test/test.jsonl: no questions in it" in refused(predict())
 
 
 def test_a_disk_full_at_the_end_leaves_no_output_and_keeps_the_answers(
@@ -462,7 +462,7 @@ def test_a_disk_full_at_the_end_leaves_no_output_and_keeps_the_answers(
 ) -> None:
     with monkeypatch.context() as patch:
         patch.setattr("text2sql.records.os.replace", full_disk)
-        text = refusal(predict())
+        text = refused(predict())
     assert f"{OUTPUT}: No space left on device; the answers are kept" in text
     kept = journal().read_bytes()
     assert predict().exit_code == 0
@@ -474,7 +474,7 @@ def test_a_disk_full_while_generating_is_reported_with_the_journal(
     workplace: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("text2sql.inference.journal.os.fsync", full_disk)
-    assert "journal.jsonl: No space left on device; 0 of 4 batches" in refusal(predict())
+    assert "journal.jsonl: No space left on device; 0 of 4 batches" in refused(predict())
 
 
 def full_disk(*_: object) -> None:
@@ -487,4 +487,4 @@ def test_a_second_run_of_the_same_work_is_refused(workplace: Path) -> None:
     predict()
     OUTPUT.unlink()
     with locked(journal().parent):
-        assert "another run works here" in refusal(predict())
+        assert "another run works here" in refused(predict())

@@ -125,14 +125,14 @@ def make_backend(output: Path, options: dict[str, Any]) -> LocalBackend | OpenAI
 
 
 def _openai_backend(output: Path, options: dict[str, Any]) -> OpenAIBackend:
-    from text2sql.schema.endpoint import Endpoint
     from text2sql.schema.openai_backend import OpenAIBackend
+    from text2sql.schema.paid_client import PaidEndpoint
 
     _require(options, "base_url", "model")
     if options["cap_usd"] and not (options["usd_per_million_in"] or options["usd_per_million_out"]):
         raise UserError("--cap-usd holds nothing back without prices; add --usd-per-million-in and -out")
-    names = [field.name for field in fields(Endpoint)]
-    endpoint = Endpoint(**{name: options[name] for name in names})
+    names = [field.name for field in fields(PaidEndpoint)]
+    endpoint = PaidEndpoint(**{name: options[name] for name in names})
     work = options["work"] or output.with_name(f"{output.name}.answers")
     work.mkdir(parents=True, exist_ok=True)
     return OpenAIBackend(endpoint, options["values"], options["max_repairs"], work)

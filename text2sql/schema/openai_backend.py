@@ -7,19 +7,18 @@ of the endpoint never lead to the rules: they end the run, which goes on where i
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from text2sql.endpoint import Refused, run_all
 from text2sql.schema.answers import Answer, AnswerJournal
 from text2sql.schema.check import complaints
 from text2sql.schema.convert import Conversion, Source, told_schema, written
 from text2sql.schema.ddl import Values
-from text2sql.schema.endpoint import Client, Endpoint, Message, Refused, Spending, Stopped
 from text2sql.schema.extract import extract_ddl
 from text2sql.schema.model import Schema
+from text2sql.schema.paid_client import Message, PaidClient, PaidEndpoint, Spending
 from text2sql.workstore import locked
 
 JOURNAL = "answers.jsonl"
@@ -54,7 +53,7 @@ class OpenAIBackend:
     all answers in `work` took, those of earlier runs included.
     """
 
-    def __init__(self, endpoint: Endpoint, values: Values, max_repairs: int, work: Path) -> None:
+    def __init__(self, endpoint: PaidEndpoint, values: Values, max_repairs: int, work: Path) -> None:
         self._endpoint, self._values, self._max_repairs, self._work = endpoint, values, max_repairs, work
         self.spending = Spending(0, 0, 0, 0.0)
 
@@ -70,38 +69,16 @@ class OpenAIBackend:
         spending cap is reached, or every request was refused.
         """
         schemas = [(source, told_schema(source)) for source in sources]
-        with self._client() as (runner, client):
-            tasks = {runner.get_loop().create_task(self._convert(client, *told)) for told in schemas}
-            try:
-                waiting = tasks
-                while waiting:
-                    done, waiting = runner.run(asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED))
-                    for task in done:
-                        if not isinstance(task.exception(), Stopped):  # the error behind it comes as well
-                            yield task.result()
-                client.check_taken()
-            except Exception:
-                client.stop()
-                raise
-            except BaseException:  # Ctrl-C, or nobody wants the rest: what is on its way is given up
-                for task in tasks:
-                    task.cancel()
-                raise
-            finally:
-                runner.run(_settled(tasks))
-
-    @contextmanager
-    def _client(self) -> Iterator[tuple[asyncio.Runner, Client]]:
         self._work.mkdir(parents=True, exist_ok=True)
-        with locked(self._work), asyncio.Runner() as runner:
-            client = Client(self._endpoint, AnswerJournal(self._work / JOURNAL))
+        with locked(self._work):
+            client = PaidClient(self._endpoint, AnswerJournal(self._work / JOURNAL))
             try:
-                yield runner, client
+                yield from run_all(client, (self._convert(client, *told) for told in schemas))
+                client.check_taken()
             finally:
                 self.spending = client.spending()
-                runner.run(client.close())
 
-    async def _convert(self, client: Client, source: Source, schema: Schema) -> tuple[Source, Conversion]:
+    async def _convert(self, client: PaidClient, source: Source, schema: Schema) -> tuple[Source, Conversion]:
         messages, why = self._first_messages(source), ""
         for attempt in range(1, self._max_repairs + 2):
             try:
@@ -138,7 +115,3 @@ def _summary(answer: Answer, found: Sequence[str]) -> str:
     more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
     cut = f"; it was cut off after {answer.tokens_out} tokens" if answer.finish == "length" else ""
     return f"{found[0]}{more}{cut}"
-
-
-async def _settled(tasks: Iterable[asyncio.Task[tuple[Source, Conversion]]]) -> None:
-    await asyncio.gather(*tasks, return_exceptions=True)

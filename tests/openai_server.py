@@ -25,13 +25,14 @@ class Reply:
     early. The reply begins when `after` is set.
     """
 
-    text: str = ""
+    text: str | None = ""
     status: int = 200
     headers: Mapping[str, str] = field(default_factory=dict)
     body: str | None = None
     fault: Literal["hang", "drip", "cut", "truncated"] | None = None
     finish: str = "stop"
     usage: tuple[int, int] | None = (100, 10)
+    logprobs: tuple[float, ...] = ()
     after: threading.Event | None = None
 
 
@@ -51,12 +52,12 @@ class Request:
 
     @property
     def prose(self) -> str:
-        """The prose in the first question."""
+        """The prose of the schema that is to be converted."""
         return next(line for line in self.messages[1]["content"].splitlines() if " contains tables " in line)
 
     @property
     def right(self) -> str:
-        """An answer without fault, if no value hints are asked for."""
+        """That schema without fault, if no value hints are asked for."""
         return write_ddl(read_prose(self.prose)[1])
 
 
@@ -64,6 +65,27 @@ def refusal(status: int, message: str, code: str | None = None, **headers: str) 
     """An error in OpenAI's form."""
     named = {name.replace("_", "-"): value for name, value in headers.items()}
     return Reply(status=status, headers=named, body=json.dumps({"error": {"message": message, "code": code}}))
+
+
+FAULTS = {
+    "too many requests": refusal(429, "slow down", Retry_After="0.05"),
+    "too many requests, by date": refusal(429, "slow down", Retry_After="Wed, 21 Oct 2015 07:28:00 GMT"),
+    "too many requests, at once": refusal(429, "slow down", Retry_After="0"),
+    "too many requests, no word when": refusal(429, "slow down", Retry_After="soon"),
+    "internal error": refusal(500, "sorry"),
+    "bad gateway": Reply(status=502, body="<html>Bad gateway</html>"),
+    "overloaded, and cut": Reply(status=503, body="x" * 99, fault="cut"),
+    "hang": Reply(fault="hang"),
+    "a byte now and then": Reply("x", fault="drip"),
+    "cut": Reply("x", fault="cut"),
+    "truncated": Reply("x", fault="truncated"),
+    "empty body": Reply(body=""),
+    "a page in place of JSON": Reply(body="<html>Sign in</html>"),
+    "an error with status 200": Reply(body='{"error": {"message": "overloaded"}}'),
+    "no choices": Reply(body='{"choices": []}'),
+    "half a character": Reply(body='{"choices": [{"message": {"content": "\\ud800"}}]}'),
+    "another type": Reply(body='{"choices": [{"message": {"content": 7}}]}'),
+}
 
 
 class Server:
@@ -175,8 +197,13 @@ class _Handler(BaseHTTPRequestHandler):
 
 def _completion(reply: Reply) -> str:
     message = {"role": "assistant", "content": reply.text}
-    value: dict[str, Any] = {"object": "chat.completion", "id": "x", "model": "fake"}
-    value["choices"] = [{"index": 0, "message": message, "finish_reason": reply.finish}]
+    choice: dict[str, Any] = {"index": 0, "message": message, "finish_reason": reply.finish}
+    if reply.logprobs:
+        choice["logprobs"] = {"content": [{"token": "x", "logprob": value} for value in reply.logprobs]}
+    value: dict[str, Any] = {"object": "chat.completion", "id": "x", "model": "fake", "choices": [choice]}
     if reply.usage:
         value["usage"] = {"prompt_tokens": reply.usage[0], "completion_tokens": reply.usage[1]}
     return json.dumps(value)
+
+
+Serve = Callable[[Callable[[Request], Reply]], Server]  # the fixture `serve`

@@ -1,0 +1,208 @@
+"""An endpoint that misbehaves: requests are paced, held back, tried again and given up in good time."""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from tests.openai_server import FAULTS, LONG_S, Reply, Request, Serve, Server, refusal
+from text2sql import endpoint as endpoint_module
+from text2sql.endpoint import Client, Endpoint, Refused, run_all
+from text2sql.records import UserError
+
+KEY = "sk-a-secret-of-4711"
+ENDPOINT = Endpoint(
+    base_url="http://127.0.0.1:9/v1", model="writer", concurrency=4, timeout_s=30.0, max_retries=3
+)
+
+
+@pytest.fixture(autouse=True)
+def surroundings(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    monkeypatch.setattr(endpoint_module, "_FIRST_PAUSE_S", 0.01)
+
+
+def right(request: Request) -> Reply:
+    return Reply(f"to {asked(request)}")
+
+
+def asked(request: Request) -> int:
+    return int(request.messages[0]["content"])
+
+
+def ask(endpoint: Endpoint, numbers: int) -> list[str]:
+    """The answers to so many questions."""
+    client = Client(endpoint)
+
+    async def answer(number: int) -> str:
+        messages = [{"role": "user", "content": str(number)}]
+        completion = await client.complete({"model": "writer", "messages": messages})
+        return completion.choices[0].message.content or ""
+
+    return sorted(run_all(client, map(answer, range(numbers))))
+
+
+def of(server: Server, **changes: Any) -> Endpoint:
+    return replace(ENDPOINT, base_url=server.base_url, **changes)
+
+
+# -- faults --
+
+
+@pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS.keys())
+def test_a_fault_is_told_and_tried_again(
+    serve: Serve, fault: Reply, capfd: pytest.CaptureFixture[str]
+) -> None:
+    server = serve(lambda request: fault if request.nth < 2 else right(request))
+    assert ask(of(server, timeout_s=0.3), 1) == ["to 0"]
+    assert len(server.requests) == 3
+    assert capfd.readouterr().err.count("trying again") == 2
+
+
+def test_a_server_that_is_not_there_is_named() -> None:
+    with pytest.raises(UserError, match=r"^http://127.0.0.1:9/v1: no answer in 2 tries, .*Connection"):
+        ask(replace(ENDPOINT, max_retries=1), 1)
+
+
+def test_no_request_comes_before_the_time_that_the_server_named(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held, until, early = threading.Event(), [0.0], []
+    wait_after = Client._wait_after
+
+    async def noted(self: Client, *fault: Any) -> None:
+        held.set()
+        await wait_after(self, *fault)
+
+    def script(request: Request) -> Reply:
+        if asked(request) == 0 and request.nth == 0:
+            until[0] = time.monotonic() + 0.4
+            return refusal(429, "slow down", Retry_After="0.5")
+        if asked(request) == 1:  # on its way since before; then its place is free for others
+            return replace(right(request), after=held)
+        if time.monotonic() < until[0]:
+            early.append(request)
+        return right(request)
+
+    monkeypatch.setattr(Client, "_wait_after", noted)
+    assert len(ask(of(serve(script), concurrency=2), 6)) == 6
+    assert held.is_set() and early == []
+
+
+def test_a_wait_of_hours_ends_the_run(serve: Serve) -> None:
+    server = serve(lambda request: refusal(429, "tomorrow", Retry_After="7200"))
+    with pytest.raises(UserError, match=r"asks to wait 7200 s .*what was answered is kept"):
+        ask(of(server), 1)
+    assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize(
+    ("reply", "said"),
+    [
+        (refusal(401, f"Incorrect API key provided: {KEY}"), r"refuses the key .*`export OPENAI_API_KEY="),
+        (refusal(403, "not in your country"), r"refuses the key .*not in your country"),
+        (refusal(402, "pay first"), "no credit left"),
+        (refusal(429, "You exceeded your quota", "insufficient_quota"), "no credit left"),
+        (refusal(404, "The model `writer` does not exist"), r"mend the model \('writer'\) or base_url"),
+        (Reply(status=405, body="<html>"), "HTTP 405: <html>"),
+    ],
+)
+def test_what_another_try_cannot_mend_ends_the_run_at_once(serve: Serve, reply: Reply, said: str) -> None:
+    server = serve(lambda request: reply)
+    with pytest.raises(UserError, match=said) as error:
+        ask(of(server, concurrency=1), 5)
+    assert len(server.requests) == 1
+    assert KEY not in str(error.value)
+
+
+@pytest.mark.parametrize("status", [400, 413, 422])
+def test_a_request_that_is_refused_is_told_from_an_endpoint_that_fails(serve: Serve, status: int) -> None:
+    server = serve(lambda request: refusal(status, "too long"))
+    with pytest.raises(Refused, match=f"^HTTP {status}: too long$"):
+        ask(of(server), 1)
+
+
+# -- pace --
+
+
+def test_no_more_requests_are_on_their_way_than_allowed(serve: Serve) -> None:
+    gate, both = threading.Event(), threading.Barrier(3, action=lambda: gate.set())
+
+    def script(request: Request) -> Reply:
+        if not gate.is_set():
+            both.wait(LONG_S)  # the first three are here together
+        return right(request)
+
+    server = serve(script)
+    assert len(ask(of(server, concurrency=3), 12)) == 12
+    assert server.most_at_once == 3
+
+
+def test_requests_start_as_far_apart_as_the_rate_says(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock, starts = [1000.0], []
+
+    async def pause(self: Client, seconds: float) -> None:
+        clock[0] += seconds
+
+    def script(request: Request) -> Reply:
+        starts.append(clock[0])
+        return right(request)
+
+    monkeypatch.setattr(endpoint_module, "time", SimpleNamespace(monotonic=lambda: clock[0]))
+    monkeypatch.setattr(Client, "_pause", pause)
+    ask(of(serve(script), concurrency=1, requests_per_minute=20), 4)
+    assert starts == [1000.0, 1003.0, 1006.0, 1009.0]
+
+
+# -- key and address --
+
+
+def test_the_key_is_sent_and_cut_out_of_answers(serve: Serve) -> None:
+    server = serve(lambda request: Reply(f"your key is {KEY}"))
+    assert ask(of(server), 1) == ["your key is (OPENAI_API_KEY)"]
+    assert server.requests[0].key == KEY
+
+
+def test_a_server_of_ones_own_needs_no_key(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("OPENAI_API_KEY")
+    server = serve(lambda request: Reply("none"))
+    assert ask(of(server), 1) == ["none"]
+
+
+def test_a_missing_key_is_asked_for_where_the_server_wants_one(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("OPENAI_API_KEY")
+    with pytest.raises(UserError, match=r"none given.*`export OPENAI_API_KEY="):
+        ask(of(serve(lambda request: refusal(401, "none given"))), 1)
+
+
+@pytest.mark.parametrize("key", ["sk-1\n", "sk 1", "sk-ä1", "\t"])
+def test_a_key_that_no_header_can_hold_is_refused_unseen(monkeypatch: pytest.MonkeyPatch, key: str) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", key)
+    with pytest.raises(UserError, match="OPENAI_API_KEY: holds a blank") as error:
+        Client(ENDPOINT)
+    assert key not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("address", "said"),
+    [
+        ("http://user:sk-1@host/v1", "holds a user, a password or a query"),
+        ("https://host/v1?key=sk-1", "holds a user, a password or a query"),
+        ("http://user:sk-1@[host/v1", "holds a user, a password or a query"),
+        ("host/v1", "not an address"),
+        ("http://[host/v1", "not an address"),
+        ("http://host:99999/v1", "not an address"),
+        ("", "not an address"),
+    ],
+)
+def test_an_address_is_an_address_and_nothing_more(address: str, said: str) -> None:
+    with pytest.raises(UserError, match=said) as error:
+        replace(ENDPOINT, base_url=address)
+    assert "sk-1" not in str(error.value)

@@ -1,0 +1,319 @@
+"""An OpenAI-compatible endpoint, asked with care: paced, held back when it asks for it, tried again.
+
+The package's own retries are off: they would not hold the other requests back after a 429, nor
+count against the rate. The key comes from OPENAI_API_KEY alone; it is cut out of whatever the
+server says, and no file or message holds it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import os
+import random
+import sys
+import time
+from collections.abc import Coroutine, Iterable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Any, TypeVar
+from urllib.parse import urlsplit
+
+import openai
+from pydantic import BaseModel, Field, ValidationError
+
+from text2sql.records import UserError
+
+_KEY_VARIABLE = "OPENAI_API_KEY"
+_NO_KEY = "none"  # the package wants one; servers of one's own ask for none
+_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.5, 30.0  # of the back-off, which doubles
+_LONGEST_HOLD_S = 300.0  # of Retry-After; a server that asks for more is left alone
+_SECRET = 16  # characters that a secret has at least; a shorter key is a word, which SQL may hold as well
+_SHOWN = 300  # characters of a server's words in a message
+AGAIN = "run the same command again"
+
+Result = TypeVar("Result")
+
+
+class Refused(Exception):
+    """The endpoint will not take this very request (too long, for instance); others may fare better."""
+
+
+class Stopped(Exception):
+    """Another request has ended the run."""
+
+
+class _Fault(Exception):
+    """No whole answer this time; `hold` seconds are the server's wish (None: it named none)."""
+
+    def __init__(self, what: str, hold: float | None = None) -> None:
+        super().__init__(what)
+        self.hold = hold
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Endpoint:
+    """Where a model is asked, and how eagerly; `base_url` ends where `/chat/completions` begins.
+
+    At most `concurrency` requests are on their way. `timeout_s` is for a whole answer, `max_retries`
+    for one request. UserError: `base_url` is no address, or holds a secret.
+    """
+
+    base_url: str
+    model: str
+    concurrency: int
+    timeout_s: float
+    max_retries: int
+    requests_per_minute: float = math.inf
+
+    def __post_init__(self) -> None:
+        _check_address(self.base_url)
+
+
+class _Message(BaseModel):
+    content: str | None = None
+
+
+class _Token(BaseModel):
+    logprob: float  # nats
+
+
+class _Logprobs(BaseModel):
+    content: list[_Token] | None = None
+
+
+class _Choice(BaseModel):
+    message: _Message
+    finish_reason: str | None = None
+    logprobs: _Logprobs | None = None
+
+
+class _Usage(BaseModel):
+    prompt_tokens: int = Field(ge=0)
+    completion_tokens: int = Field(ge=0)
+
+
+class Completion(BaseModel):
+    """A chat completion; `usage` is None where the server does not count."""
+
+    choices: list[_Choice] = Field(min_length=1)
+    usage: _Usage | None = None
+
+
+class Client:
+    """Asks `endpoint`. Belongs to one event loop, see `run_all`. UserError: no header can hold the key."""
+
+    def __init__(self, endpoint: Endpoint) -> None:
+        self._endpoint, self._key = endpoint, _read_key()
+        self._openai = openai.AsyncOpenAI(
+            base_url=endpoint.base_url, api_key=self._key or _NO_KEY, max_retries=0
+        )
+        self._slots = asyncio.Semaphore(endpoint.concurrency)
+        self._turn, self._next_start = asyncio.Lock(), 0.0  # of time.monotonic()
+        self._stop = asyncio.Event()
+
+    async def complete(self, request: Mapping[str, Any]) -> Completion:
+        """The answer to `request`, which has the fields of the protocol and others in `extra_body`.
+
+        Refused: the endpoint takes other requests, perhaps, but not this one. Stopped: `stop` was
+        called. UserError: the key, the model or the address is wrong, or the endpoint stays without
+        an answer.
+        """
+        async with self._slots:
+            retry = 0
+            while True:
+                await self._wait_turn()
+                try:
+                    return await self._send(request)
+                except _Fault as fault:
+                    await self._wait_after(fault, retry)
+                retry += 1
+
+    def stop(self) -> None:
+        """Send nothing more; what is on its way may still come in."""
+        self._stop.set()
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._openai.close()
+
+    # -- one request --
+
+    async def _send(self, request: Mapping[str, Any]) -> Completion:
+        create = self._openai.chat.completions.with_raw_response.create
+        try:
+            async with asyncio.timeout(self._endpoint.timeout_s):
+                raw = await create(**request, timeout=self._endpoint.timeout_s)
+        except (TimeoutError, openai.APITimeoutError) as error:
+            raise _Fault(f"no whole answer within {self._endpoint.timeout_s:g} s") from error
+        except openai.APIConnectionError as error:
+            raise _Fault(self._clean(f"{error} {error.__cause__ or ''}")) from error
+        except openai.APIStatusError as error:
+            raise self._judged(error) from error
+        return self._read(raw.content)
+
+    def _judged(self, error: openai.APIStatusError) -> Exception:
+        """What an answer with a status of 300 or more means for the run."""
+        status, place = error.status_code, self._endpoint.base_url
+        said = self._clean(f"HTTP {status}: {_words(error)}")
+        if status == 402 or error.code == "insufficient_quota":
+            return UserError(f"{place}: no credit left ({said}); {self._kept()}; top it up and {AGAIN}")
+        if status in (408, 409, 425, 429) or status >= 500:
+            hold = _retry_after(error.response.headers)
+            if hold is None or hold <= _LONGEST_HOLD_S:
+                return _Fault(said, hold)
+            return UserError(f"{place}: asks to wait {hold:.0f} s ({said}); {self._kept()}; {AGAIN} then")
+        if status in (400, 413, 422):
+            return Refused(said)
+        if status in (401, 403):
+            return UserError(f"{place}: refuses the key ({said}); `export {_KEY_VARIABLE}=...` and {AGAIN}")
+        cure = f"mend the model ({self._endpoint.model!r}) or base_url, which often ends in /v1"
+        return UserError(f"{place}: {said}; {cure}, and {AGAIN}")
+
+    def _read(self, body: bytes) -> Completion:
+        try:
+            completion = Completion.model_validate_json(body)
+        except ValidationError as error:
+            fault = error.errors()[0]
+            said = f"no chat completion (base_url often ends in /v1): {'.'.join(map(str, fault['loc']))}"
+            raise _Fault(self._clean(f"{said} {fault['msg']}")) from error
+        message = completion.choices[0].message
+        if message.content and len(self._key) >= _SECRET:
+            message.content = self._without_key(message.content)
+        return completion
+
+    # -- waiting --
+
+    async def _wait_turn(self) -> None:
+        """Wait until the rate lets another request start; starts are evenly spaced."""
+        async with self._turn:
+            while True:  # a hold may come in meanwhile
+                seconds = self._next_start - time.monotonic()
+                await self._pause(max(seconds, 0.0))
+                if seconds <= 0:
+                    break
+            self._next_start = time.monotonic() + 60 / self._endpoint.requests_per_minute
+
+    async def _wait_after(self, fault: _Fault, retry: int) -> None:
+        """Back off; where the server names the time, every other request waits for it as well.
+
+        UserError: there have been `max_retries` already.
+        """
+        place = self._endpoint.base_url
+        if retry >= self._endpoint.max_retries:
+            tried = f"no answer in {retry + 1} tries, the last time: {fault}"
+            raise UserError(f"{place}: {tried}; {self._kept()}; {AGAIN} to go on") from fault
+        print(f"{place}: {fault}; trying again", file=sys.stderr)
+        if fault.hold is not None:
+            self._next_start = max(self._next_start, time.monotonic() + fault.hold)
+        else:
+            longest = min(_FIRST_PAUSE_S * 2**retry, _LONGEST_PAUSE_S)
+            await self._pause(longest * random.uniform(0.5, 1.0))
+
+    async def _pause(self, seconds: float) -> None:
+        """Wait. Stopped: `stop` was called, before or meanwhile."""
+        if seconds > 0:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._stop.wait(), seconds)
+        if self._stop.is_set():
+            raise Stopped
+
+    # -- words --
+
+    def _kept(self) -> str:
+        """Where the answers so far are."""
+        return "what was answered is kept"
+
+    def _clean(self, text: str) -> str:
+        text = " ".join(self._without_key(text).split())
+        return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
+
+    def _without_key(self, text: str) -> str:
+        return text.replace(self._key, f"({_KEY_VARIABLE})") if self._key else text
+
+
+def run_all(client: Client, jobs: Iterable[Coroutine[Any, Any, Result]]) -> Iterator[Result]:
+    """Run jobs that ask `client`, which is closed at the end; yield what each returns as it is done.
+
+    When a job fails nothing more is sent; what is on its way is yielded before the error is raised.
+    When nobody wants the rest, or at Ctrl-C, what is on its way is given up. Nothing is read while
+    the caller is busy with what was yielded, and time-outs go on.
+    """
+    with asyncio.Runner() as runner:
+        done: asyncio.Queue[asyncio.Task[Result]] = asyncio.Queue()
+        tasks = [runner.get_loop().create_task(_stopping(client, job)) for job in jobs]
+        failure: BaseException | None = None
+        try:
+            for task in tasks:
+                task.add_done_callback(done.put_nowait)
+            for _ in tasks:
+                task = runner.run(done.get())
+                error = task.exception()
+                if error is None:
+                    yield task.result()
+                elif not isinstance(error, Stopped):  # the error behind it comes as well
+                    failure = failure or error
+        finally:
+            runner.run(_end(client, tasks))
+    if failure:
+        raise failure
+
+
+async def _stopping(client: Client, job: Coroutine[Any, Any, Result]) -> Result:
+    try:
+        return await job
+    except Exception:
+        client.stop()  # at once: its place is free for another request
+        raise
+
+
+async def _end(client: Client, tasks: Iterable[asyncio.Task[Any]]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    await client.close()
+
+
+def _read_key() -> str:
+    """The key in OPENAI_API_KEY, "" without one. UserError: it holds what no header can."""
+    key = os.environ.get(_KEY_VARIABLE, "")
+    if not all("!" <= character <= "~" for character in key):
+        raise UserError(
+            f"{_KEY_VARIABLE}: holds a blank, a line break or a letter outside ASCII; export it anew"
+        )
+    return key
+
+
+def _check_address(base_url: str) -> None:
+    """UserError: not the address of a server, or one with a secret in it, which is then not shown."""
+    try:
+        parts = urlsplit(base_url)
+        whole = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        whole = False
+    if "@" in base_url or "?" in base_url:
+        raise UserError(f"base_url: holds a user, a password or a query; the key goes into {_KEY_VARIABLE}")
+    if not whole:
+        raise UserError(f"base_url {base_url!r}: not an address; write one like http://localhost:8000/v1")
+
+
+def _words(error: openai.APIStatusError) -> str:
+    said = error.body.get("message") if isinstance(error.body, dict) else None
+    return str(said) if said else error.response.text
+
+
+def _retry_after(headers: Mapping[str, str]) -> float | None:
+    """Seconds that the header names, as a number or a date (RFC 9110, 10.2.3); None if it names none."""
+    value = headers.get("retry-after", "")
+    try:
+        seconds = float(value)
+    except ValueError:
+        try:
+            date = parsedate_to_datetime(value)
+        except ValueError:
+            return None
+        zoned = date if date.tzinfo else date.replace(tzinfo=UTC)
+        seconds = (zoned - datetime.now(UTC)).total_seconds()
+    return seconds if seconds > 0 and math.isfinite(seconds) else None

@@ -1,0 +1,151 @@
+"""Answers that cost money: never above the cap, and never paid twice."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from text2sql.endpoint import AGAIN, Client, Endpoint, Refused
+from text2sql.records import UserError
+from text2sql.schema.answers import Answer, AnswerJournal
+
+_MESSAGE_TOKENS = 32  # more than any chat template puts around one message
+_MILLION = 1_000_000
+
+Message = Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PaidEndpoint(Endpoint):
+    """An endpoint, what is asked of it, and what that costs.
+
+    `temperature` None leaves it to the server. `max_tokens` limits one answer and is sent under the
+    name `max_tokens_name` (OpenAI's reasoning models want max_completion_tokens). Prices are in US
+    dollars; without `cap_usd`, what all answers of a work folder may cost together, there is no limit.
+    Not covered: what a provider takes for answers that never came whole.
+    """
+
+    temperature: float | None
+    max_tokens: int
+    max_tokens_name: Literal["max_tokens", "max_completion_tokens"]
+    usd_per_million_in: float
+    usd_per_million_out: float
+    cap_usd: float | None
+
+    def cost(self, tokens_in: int, tokens_out: int) -> float:
+        """US dollars."""
+        return (tokens_in * self.usd_per_million_in + tokens_out * self.usd_per_million_out) / _MILLION
+
+
+@dataclass(frozen=True, slots=True)
+class Spending:
+    """What the answers of a work folder took: their number, tokens read and written, US dollars."""
+
+    answers: int
+    tokens_in: int
+    tokens_out: int
+    usd: float
+
+
+class PaidClient(Client):
+    """Asks `endpoint` and keeps every answer in `journal`."""
+
+    _endpoint: PaidEndpoint
+
+    def __init__(self, endpoint: PaidEndpoint, journal: AnswerJournal) -> None:
+        super().__init__(endpoint)
+        self._journal = journal
+        self._reserved: dict[str, float] = {}  # US dollars by request on its way
+        self._released = asyncio.Event()
+        self._refusal = ""  # the first one
+
+    async def ask(self, messages: Sequence[Message]) -> Answer:
+        """The model's answer: from the journal, or from the endpoint and then in the journal.
+
+        Refused, Stopped, UserError: see `complete`. UserError, too: the cap is reached, or the disk
+        is full.
+        """
+        request = self._request(messages)
+        name = _fingerprint(self._endpoint.base_url, request)
+        if name in self._journal.answers:
+            return self._journal.answers[name]
+        tokens_in = _most_tokens(messages)
+        async with self._reservation(name, tokens_in):
+            try:
+                answer = await self._paid(request, tokens_in)
+            except Refused as refusal:
+                self._refusal = self._refusal or str(refusal)
+                raise
+            self._journal.append(name, answer)
+        return answer
+
+    def check_taken(self) -> None:
+        """UserError: requests were refused and none was ever answered, so it is not their content."""
+        if self._refusal and not self._journal.answers:
+            cure = "mend base_url, model, temperature or max_tokens_name"
+            raise UserError(f"{self._endpoint.base_url}: refuses every request ({self._refusal}); {cure}")
+
+    def spending(self) -> Spending:
+        """What all answers in the journal took, those of earlier runs included."""
+        kept = self._journal
+        usd = self._endpoint.cost(kept.tokens_in, kept.tokens_out)
+        return Spending(len(kept.answers), kept.tokens_in, kept.tokens_out, usd)
+
+    def _request(self, messages: Sequence[Message]) -> dict[str, Any]:
+        asked = self._endpoint
+        request = {"model": asked.model, "messages": messages, asked.max_tokens_name: asked.max_tokens}
+        return request if asked.temperature is None else {**request, "temperature": asked.temperature}
+
+    async def _paid(self, request: Mapping[str, Any], tokens_in: int) -> Answer:
+        completion = await self.complete(request)
+        choice, usage = completion.choices[0], completion.usage
+        # without a count the answer is charged as if it were as long as it may be
+        return Answer(
+            text=choice.message.content or "",
+            finish=choice.finish_reason,
+            tokens_in=usage.prompt_tokens if usage else tokens_in,
+            tokens_out=usage.completion_tokens if usage else self._endpoint.max_tokens,
+        )
+
+    @asynccontextmanager
+    async def _reservation(self, name: str, tokens_in: int) -> AsyncIterator[None]:
+        """Set aside the most that a request can cost, so that no answer passes the cap."""
+        most = self._endpoint.cost(tokens_in, self._endpoint.max_tokens)
+        while self._reserved and not self._affords(most):
+            self._released.clear()
+            await self._released.wait()
+        if not self._affords(most):
+            raise UserError(self._cap_message(most))
+        self._reserved[name] = most
+        try:
+            yield
+        finally:
+            del self._reserved[name]
+            self._released.set()
+
+    def _affords(self, usd: float) -> bool:
+        cap = self._endpoint.cap_usd
+        return cap is None or self.spending().usd + sum(self._reserved.values()) + usd <= cap
+
+    def _cap_message(self, most: float) -> str:
+        spent, cap = self.spending(), self._endpoint.cap_usd
+        state = f"{spent.usd:.4f} of {cap} US dollars are spent, and the next answer may cost {most:.4f}"
+        return f"spending cap: {state}; {self._kept()}; raise the cap and {AGAIN} to go on"
+
+    def _kept(self) -> str:
+        return f"answers kept in {self._journal.path}: {len(self._journal.answers)}"
+
+
+def _fingerprint(base_url: str, request: Mapping[str, Any]) -> str:
+    text = json.dumps([base_url, request], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _most_tokens(messages: Sequence[Message]) -> int:
+    """More tokens than the messages can have: a token of a byte-level tokenizer holds at least one byte."""
+    return sum(len(message["content"].encode()) + _MESSAGE_TOKENS for message in messages)
