@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from ruamel.yaml import YAML, YAMLError
 
 from text2sql.records import UserError
 
@@ -342,16 +342,16 @@ class Params(Section):
 
 
 def load_params(path: str | Path = "params.yaml") -> Params:
-    """Read and check params.yaml.
+    """Read and check params.yaml, with the parser of DVC, which writes there 2e-05 for `-S ...=2.0e-5`.
 
     UserError: the file is missing or not YAML, or a value is not allowed (all such are listed).
     """
     try:
         text = Path(path).read_text(encoding="utf-8")
-        return Params.model_validate(yaml.safe_load(text))
+        return Params.model_validate(YAML(typ="safe", pure=True).load(text))
     except FileNotFoundError as error:
         raise UserError(f"{path}: no such file; `make use PROFILE=embedded` writes it") from error
-    except yaml.YAMLError as error:
+    except YAMLError as error:
         raise UserError(f"{path}: not YAML: {error}") from error
     except ValidationError as error:
         raise UserError(f"{path}: {_explain(error)}\nmend it, or `make use PROFILE=embedded`") from error

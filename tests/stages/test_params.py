@@ -47,6 +47,15 @@ def test_all_profiles_have_the_same_keys() -> None:
     assert all(found == keys["embedded"] for found in keys.values())
 
 
+@pytest.mark.parametrize("rate", ["2.0e-5", "2e-5", "0.00002"])
+def test_a_small_rate_is_a_number_in_the_file_that_dvc_exp_run_writes(tmp_path: Path, rate: str) -> None:
+    from dvc.utils.hydra import apply_overrides
+
+    file = _write(tmp_path, {})
+    apply_overrides(file, [f"lora.learning_rate={rate}"])  # what `-S` does
+    assert load_params(file).lora.learning_rate == 2.0e-5
+
+
 def test_the_committed_params_are_the_embedded_profile() -> None:
     assert (ROOT / "params.yaml").read_text() == (ROOT / "profiles" / "embedded.yaml").read_text()
 
@@ -60,7 +69,7 @@ def test_the_committed_params_are_the_embedded_profile() -> None:
         ("lora.rank", "wide", "lora.rank: .*integer.*'wide'"),
         ("lora.rank", 0, "lora.rank: .*greater than 0"),
         ("fetch_data.source", "ftp", "fetch_data.source: .*'embedded', 'folder' or 'hub'"),
-        ("train_full.learning_rate", "1e-4", "train_full.learning_rate"),
+        ("train_full.learning_rate", "fast", "train_full.learning_rate: .*number.*'fast'"),
         ("train_lora32.rank", 64, "train_lora32.rank must be 32"),
         ("train_full.device_batch", 5, "train_full: .*global_batch must be a multiple of device_batch"),
         ("lora.epochs", 3.0, "lora: .*either max_steps or epochs"),
