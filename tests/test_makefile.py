@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).resolve().parent.parent
 MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
@@ -137,13 +138,13 @@ def test_the_workflow_fetches_the_history_that_a_metrics_diff_needs() -> None:
 def requirements(path: Path) -> dict[str, str]:
     """Exact pins of a requirements file, by normalised name."""
     pins = re.findall(r"^([\w.-]+)==(\S+)$", path.read_text(), re.MULTILINE)
-    return {re.sub(r"[-_.]+", "-", name).lower(): version for name, version in pins}
+    return {canonicalize_name(name): version for name, version in pins}
 
 
 def test_the_constraints_agree_with_the_direct_dependencies() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     wanted = project["dependencies"] + project["optional-dependencies"]["dev"]
-    direct = {name.lower().replace("_", "-"): v for name, v in (w.split("==") for w in wanted if "==" in w)}
+    direct = {canonicalize_name(name): v for name, v in (w.split("==") for w in wanted if "==" in w)}
     pinned = requirements(ROOT / "configs" / "constraints.txt")
     del direct["torch"]  # configs/setup.sh chooses its build
     assert {name: pinned.get(name) for name in direct} == direct

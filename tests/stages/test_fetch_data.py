@@ -21,7 +21,7 @@ from tests.small_raw import (
     write_params,
 )
 
-REVISION = "0123456789" * 4
+REVISION = "0123456789abcdef0123456789abcdef01234567"
 SPIDER = [
     {"question": "Names?", "query": "SELECT Name FROM Item", "db_id": "shop_2", "query_toks": []},
     {"question": "Lost?", "query": "SELECT 1", "db_id": "gone"},
