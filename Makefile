@@ -12,11 +12,11 @@ PROFILES = $(sort $(basename $(notdir $(wildcard profiles/*.yaml))))
 help: ## List what `make` can do
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' Makefile
 
-setup: $(ENVIRONMENT) ## Build .venv, if it is not there or not up to date (TORCH_INDEX=, PYTHON=: see configs/setup.sh)
+setup: $(ENVIRONMENT) ## Build .venv, if it is not there or not up to date (TORCH_INDEX=, PYTHON=: see scripts/setup.sh)
 
-$(ENVIRONMENT): pyproject.toml configs/setup.sh configs/constraints.txt configs/requirements-data.txt \
+$(ENVIRONMENT): pyproject.toml scripts/setup.sh configs/constraints.txt configs/requirements-data.txt \
 		$(wildcard configs/standins/*/pyproject.toml)
-	@configs/setup.sh
+	@scripts/setup.sh
 	@touch $@
 
 reproduce: setup ## Run the pipeline, as far as anything changed, and show the table
@@ -27,7 +27,7 @@ test: setup ## Run the tests
 	@pytest
 
 test-vllm: setup ## Run the vLLM engine on the CPU, in an environment of its own (.venv-vllm: 3 GB, minutes)
-	@configs/test_vllm.sh
+	@scripts/test_vllm.sh
 
 lint: setup ## Check style, formatting and types
 	@ruff check .
@@ -49,7 +49,7 @@ plots: setup ## Draw the plots into dvc_plots/index.html
 	@dvc plots show
 
 readme: setup ## Write the README's tables from dvc.yaml and metrics/table.md
-	@python docs/readme_tables.py --write
+	@python scripts/readme_tables.py --write
 
 clean: ## Remove data/ and models/; .work and DVC's cache stay, so `make reproduce` trains nothing again
 	rm -rf data models dvc_plots

@@ -17,7 +17,7 @@ from pathlib import Path
 import click
 
 from text2sql.evaluation.scores import mcnemar, paired_bootstrap, wilson_interval
-from text2sql.records import read_jsonl
+from text2sql.files import read_jsonl
 
 PROFILE = Path("profiles/spider-ablation.yaml")
 VERDICTS = Path("data/verdicts/lora.jsonl")

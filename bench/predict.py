@@ -15,7 +15,7 @@ from pathlib import Path
 
 import click
 
-from text2sql.embedded.base_model import Shape, initialise, train_tokenizer
+from text2sql.base_models.tiny import Shape, initialise, train_tokenizer
 from text2sql.inference.engine import Decoding, Request
 from text2sql.inference.questions import read_chats
 from text2sql.inference.transformers_engine import Batching, TransformersEngine

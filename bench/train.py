@@ -21,10 +21,10 @@ import click
 
 from stages._params import load_params
 from stages._train import recipe_from
-from text2sql.embedded.base_model import Shape, initialise, train_tokenizer
-from text2sql.embedded.benchmark import build_benchmark
+from text2sql.base_models.tiny import Shape, initialise, train_tokenizer
+from text2sql.builtin.benchmark import build_benchmark
+from text2sql.files import read_jsonl
 from text2sql.prompts import schema_text
-from text2sql.records import read_jsonl
 from text2sql.training.dataset import turn, write_dataset
 from text2sql.training.launch import launch
 from text2sql.training.lengths import row_lengths

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from ruamel.yaml import YAML, YAMLError
 
-from text2sql.records import UserError
+from text2sql.errors import UserError
 
 Positive = Annotated[int, Field(gt=0)]
 Rate = Annotated[float, Field(gt=0, lt=1)]
@@ -28,7 +28,7 @@ class Section(BaseModel):
 class FetchData(Section):
     """Where the raw rows come from."""
 
-    source: Literal["embedded", "folder", "hub"]
+    source: Literal["builtin", "folder", "hub"]
     seed: int
     train_rows: Positive
     test_rows: Positive
@@ -58,7 +58,7 @@ class TinyModel(Section):
 class FetchModel(Section):
     """Where the base model comes from."""
 
-    source: Literal["embedded", "package", "hub"]
+    source: Literal["builtin", "package", "hub"]
     package: str | None
     hub_model: str | None
     hub_revision: Commit | None

@@ -17,15 +17,9 @@ import click
 
 from stages._main import stage_main
 from stages._params import ConvertSchema, load_params
-from text2sql.outputs import replacing_folder
-from text2sql.records import (
-    ConvertedQuestion,
-    TestQuestion,
-    UserError,
-    read_records,
-    write_json,
-    write_jsonl,
-)
+from text2sql.errors import UserError
+from text2sql.files import replacing_folder, write_json, write_jsonl
+from text2sql.records import ConvertedQuestion, TestQuestion, read_records
 from text2sql.schema.check import gold_problem
 from text2sql.schema.convert import (
     Backend,

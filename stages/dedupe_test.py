@@ -21,19 +21,11 @@ from stages._main import stage_main
 from stages._params import load_params
 from text2sql.contamination.labelled import label_report
 from text2sql.contamination.leaks import Embed, Evidence, Rules, find_leaks
-from text2sql.outputs import replacing_folder
+from text2sql.errors import UserError
+from text2sql.files import read_json, replacing, replacing_folder, write_json
 from text2sql.progress import Progress
 from text2sql.prompts import schema_text
-from text2sql.records import (
-    TestQuestion,
-    TrainingRow,
-    UserError,
-    iterate_records,
-    read_json,
-    read_records,
-    replacing,
-    write_json,
-)
+from text2sql.records import TestQuestion, TrainingRow, iterate_records, read_records
 from text2sql.training.dataset import turn, write_dataset
 
 Found = tuple[TrainingRow, Evidence | None]

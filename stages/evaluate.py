@@ -11,19 +11,14 @@ import click
 
 from stages._main import stage_main
 from stages._params import load_params
+from text2sql.errors import UserError
 from text2sql.evaluation.databases import database_path
 from text2sql.evaluation.judge import describe, judge
 from text2sql.evaluation.scores import Scores
 from text2sql.evaluation.verdicts import Case, Rules, Verdict, as_row
+from text2sql.files import write_json, write_jsonl
 from text2sql.progress import Progress
-from text2sql.records import (
-    ConvertedQuestion,
-    Prediction,
-    UserError,
-    read_records,
-    write_json,
-    write_jsonl,
-)
+from text2sql.records import ConvertedQuestion, Prediction, read_records
 from text2sql.workstore import WorkStore
 
 

@@ -1,7 +1,7 @@
 """Bring the raw rows and test files to data/raw/, from the built-in generator, a folder or the hub.
 
 Writes train/NAME.jsonl (rows of question or prompt, context, answer), test.json (DB-GPT-Hub's form,
-with `table_creating` where schemas are recorded) and databases/ID/ID.sqlite; the embedded source also
+with `table_creating` where schemas are recorded) and databases/ID/ID.sqlite; the built-in source also
 planted.json, which tells prepare's successors which training rows were planted as leaks.
 """
 
@@ -19,8 +19,8 @@ import click
 
 from stages._main import stage_main
 from stages._params import FetchData, load_params
-from text2sql.outputs import copy_file, replacing_folder
-from text2sql.records import UserError, read_json, write_jsonl
+from text2sql.errors import UserError
+from text2sql.files import copy_file, read_json, replacing_folder, write_jsonl
 from text2sql.schema.ddl import write_ddl
 from text2sql.schema.recorded import read_recorded
 from text2sql.schema.sqlite import read_sqlite
@@ -36,8 +36,8 @@ _CURE = "set TEXT2SQL_REAL_DATA to the folder that holds it, or `make use PROFIL
 def main(output: Path) -> None:
     config = load_params().fetch_data
     with replacing_folder(output) as folder:
-        if config.source == "embedded":
-            fetch_embedded(folder, config)
+        if config.source == "builtin":
+            fetch_builtin(folder, config)
         else:
             fetch_outside(folder, config)
 
@@ -91,15 +91,15 @@ class OutsideFolder:
             )
 
 
-def fetch_embedded(folder: Path, config: FetchData) -> None:
+def fetch_builtin(folder: Path, config: FetchData) -> None:
     """Make the built-in benchmark. UserError: checksums or recorded schemas are given, of no use here."""
-    from text2sql.embedded import build_benchmark
+    from text2sql.builtin import build_benchmark
 
     if config.sha256:
-        raise UserError("params.yaml: fetch_data.sha256 must be {} with fetch_data.source: embedded")
+        raise UserError("params.yaml: fetch_data.sha256 must be {} with fetch_data.source: builtin")
     if config.recorded_schemas:
         raise UserError(
-            "params.yaml: fetch_data.recorded_schemas must be null with fetch_data.source: embedded"
+            "params.yaml: fetch_data.recorded_schemas must be null with fetch_data.source: builtin"
         )
     build_benchmark(folder, config.seed, config.train_rows, config.test_rows)
 

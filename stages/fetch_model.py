@@ -12,11 +12,11 @@ import click
 
 from stages._main import stage_main
 from stages._params import Params, load_params
-from text2sql.embedded.base_model import Shape, build_base_model
-from text2sql.embedded.benchmark import base_rows
-from text2sql.hub_model import fetch_hub_model
-from text2sql.packaged_model import convert_packaged_model
-from text2sql.records import read_json
+from text2sql.base_models.hub import fetch_hub_model
+from text2sql.base_models.packaged import convert_packaged_model
+from text2sql.base_models.tiny import Shape, build_base_model
+from text2sql.builtin.benchmark import base_rows
+from text2sql.files import read_json
 from text2sql.training.recipe import Recipe
 
 
@@ -29,7 +29,7 @@ def main(raw: Path, output: Path) -> None:
     SOURCES[params.fetch_model.source](params, raw, output)
 
 
-def _embedded(params: Params, raw: Path, output: Path) -> None:
+def _builtin(params: Params, raw: Path, output: Path) -> None:
     """Train the tiny model on simple questions, none of which the test asks."""
     tiny = params.fetch_model.tiny
     asked = [question["input"] for question in read_json(raw / "test.json")]
@@ -64,7 +64,7 @@ def _from_hub(params: Params, raw: Path, output: Path) -> None:
 
 
 SOURCES: dict[str, Callable[[Params, Path, Path], None]] = {
-    "embedded": _embedded,
+    "builtin": _builtin,
     "package": _from_package,
     "hub": _from_hub,
 }

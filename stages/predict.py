@@ -12,13 +12,15 @@ import click
 
 from stages._main import stage_main
 from stages._params import Params, Predict, load_params
+from text2sql.errors import UserError
 from text2sql.evaluation.judge import describe
+from text2sql.files import write_jsonl
 from text2sql.inference.engine import Decoding, Engine
 from text2sql.inference.questions import Chat, read_chats
 from text2sql.inference.rounds import Tries, database_hashes, predict_all
 from text2sql.inference.voting import Limits
 from text2sql.inference.weights import resolve_weights
-from text2sql.records import Prediction, UserError, write_jsonl
+from text2sql.records import Prediction
 from text2sql.workstore import WorkStore, locked
 
 CODE_VERSION = 1  # raise it when the answers change although no parameter or input does

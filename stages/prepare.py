@@ -17,10 +17,11 @@ import click
 
 from stages._main import stage_main
 from stages._params import load_params
-from text2sql.outputs import copy_file, replacing_folder
+from text2sql.errors import UserError
+from text2sql.files import copy_file, read_json, replacing_folder, write_json, write_jsonl
 from text2sql.preparation.checks import is_unfit
 from text2sql.preparation.training import Counts, evenly_spaced, prepare_training
-from text2sql.records import TestQuestion, UserError, read_json, write_json, write_jsonl
+from text2sql.records import TestQuestion
 from text2sql.schema.prose import read_prose
 
 _AGAIN = "mend it, or fetch the data again: dvc repro fetch_data"

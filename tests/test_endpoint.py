@@ -13,7 +13,7 @@ import pytest
 from tests.openai_server import FAULTS, LONG_S, Reply, Request, Serve, Server, refusal
 from text2sql import endpoint as endpoint_module
 from text2sql.endpoint import Client, Endpoint, Refused, run_all
-from text2sql.records import UserError
+from text2sql.errors import UserError
 
 KEY = "sk-a-secret-of-4711"
 ENDPOINT = Endpoint(

@@ -91,7 +91,7 @@ def test_setup_does_nothing_when_it_is_current(copy: Path) -> None:
     assert run(["make", "--question", "setup"], copy).returncode == 0
 
 
-@pytest.mark.parametrize("name", ["pyproject.toml", "configs/constraints.txt", "configs/setup.sh"])
+@pytest.mark.parametrize("name", ["pyproject.toml", "configs/constraints.txt", "scripts/setup.sh"])
 def test_setup_runs_again_when_what_it_reads_is_newer(copy: Path, name: str) -> None:
     (copy / ".venv").mkdir()
     (copy / ".venv" / ".complete").touch()
@@ -146,12 +146,12 @@ def test_the_constraints_agree_with_the_direct_dependencies() -> None:
     wanted = project["dependencies"] + project["optional-dependencies"]["dev"]
     direct = {canonicalize_name(name): v for name, v in (w.split("==") for w in wanted if "==" in w)}
     pinned = requirements(ROOT / "configs" / "constraints.txt")
-    del direct["torch"]  # configs/setup.sh chooses its build
+    del direct["torch"]  # scripts/setup.sh chooses its build
     assert {name: pinned.get(name) for name in direct} == direct
 
 
 def test_the_script_installs_the_torch_that_the_project_names() -> None:
-    (version,) = re.findall(r"^TORCH=(\S+)$", (ROOT / "configs/setup.sh").read_text(), re.MULTILINE)
+    (version,) = re.findall(r"^TORCH=(\S+)$", (ROOT / "scripts/setup.sh").read_text(), re.MULTILINE)
     assert f'"torch=={version}"' in (ROOT / "pyproject.toml").read_text()
 
 

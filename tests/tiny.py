@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from text2sql.embedded.base_model import CHAT_TEMPLATE
+from text2sql.base_models.tiny import CHAT_TEMPLATE
 from text2sql.training.recipe import Recipe
 
 # A short full training; tests replace what they are about.

@@ -24,7 +24,7 @@ from urllib.parse import urlsplit
 import openai
 from pydantic import BaseModel, Field, ValidationError
 
-from text2sql.records import UserError
+from text2sql.errors import UserError
 
 _KEY_VARIABLE = "OPENAI_API_KEY"
 _NO_KEY = "none"  # the package wants one; servers of one's own ask for none

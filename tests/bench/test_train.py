@@ -13,7 +13,7 @@ from click.testing import CliRunner
 
 from bench import train as bench
 from tests.llamafactory_parser import parsed_by_llamafactory
-from text2sql.records import read_json
+from text2sql.files import read_json
 from text2sql.training.lengths import row_lengths
 from text2sql.training.memory import Model, estimate
 from text2sql.training.recipe import Recipe, accumulation, llamafactory_config

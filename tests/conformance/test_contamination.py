@@ -8,7 +8,8 @@ from pathlib import Path
 from text2sql.contamination.folding import fold_question
 from text2sql.contamination.leaks import Rules, find_leaks
 from text2sql.contamination.near import NearQuestions, jaccard, shingles
-from text2sql.records import TestQuestion, TrainingRow, read_jsonl
+from text2sql.files import read_jsonl
+from text2sql.records import TestQuestion, TrainingRow
 from text2sql.schema.ddl import write_ddl
 from text2sql.schema.sqlite import read_sqlite
 

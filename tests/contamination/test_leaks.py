@@ -8,7 +8,8 @@ import pytest
 
 from text2sql.contamination import leaks
 from text2sql.contamination.leaks import RULES, Evidence, LeakFinder, Rules, find_leaks
-from text2sql.records import TestQuestion, TrainingRow, UserError
+from text2sql.errors import UserError
+from text2sql.records import TestQuestion, TrainingRow
 
 PROSE = "d contains tables such as t. Table t has columns such as id, name. id is the primary key."
 DDL = "CREATE TABLE T (ID INTEGER, Name TEXT);"

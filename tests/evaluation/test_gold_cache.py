@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from text2sql.errors import UserError
 from text2sql.evaluation.gold_cache import GoldCache
-from text2sql.records import UserError
 
 ROWS = [(1, None, 2.5, "é", b"\xff"), (2**62, "", float("inf"), "\ud800", b"")]
 

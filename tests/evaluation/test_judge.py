@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from text2sql.errors import UserError
 from text2sql.evaluation.databases import database_files, database_path
 from text2sql.evaluation.judge import judge
 from text2sql.evaluation.sandbox import DatabaseError
 from text2sql.evaluation.verdicts import Case, Rules, Verdict, as_row
-from text2sql.records import UserError
 
 TABLE = "CREATE TABLE t (a INT, b TEXT); INSERT INTO t VALUES (1, 'x'), (2, 'y'), (2, 'y');"
 ENDLESS = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n"

@@ -14,10 +14,10 @@ from pathlib import Path
 
 import pytest
 
+from text2sql.errors import UserError
 from text2sql.evaluation.pool import ProcessPool
 from text2sql.evaluation.row import Judge, Loss, Phase
 from text2sql.evaluation.verdicts import Case, Rules, Verdict
-from text2sql.records import UserError
 
 TIMEOUT_S = 0.3
 

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from text2sql.errors import UserError
 from text2sql.evaluation.judge import judge
 from text2sql.evaluation.verdicts import Case, Rules
-from text2sql.records import UserError
 
 PREDICTIONS = ("SELECT a FROM t", "SELECT b FROM t", "DROP TABLE t", "SELECT a FROM t WHERE a > 5")
 ENDLESS = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n"

@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from text2sql.errors import UserError
 from text2sql.evaluation.spider_sql import (
     MAX_CHARACTERS,
     Column,
@@ -23,7 +24,6 @@ from text2sql.evaluation.spider_sql import (
     read_tables,
     schema_of,
 )
-from text2sql.records import UserError
 
 SCHEMA = SpiderSchema(
     {"singer": ("id", "name", "age"), "song": ("id", "singer_id", "title"), "sung": ("song_id",)}, {}

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from text2sql.errors import UserError
 from text2sql.inference.engine import Answer, Request
 from text2sql.inference.journal import Journal, generate_all
-from text2sql.records import UserError
 
 REQUESTS = [Request([{"role": "user", "content": str(n)}], n) for n in range(7)]
 BATCHES = [[6, 2], [0, 1, 3], [5]]  # request 4 is in none

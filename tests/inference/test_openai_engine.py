@@ -14,11 +14,11 @@ import pytest
 from tests.openai_server import Reply, Request, Serve, Server, refusal
 from text2sql import endpoint as endpoint_module
 from text2sql.endpoint import Client, Endpoint
+from text2sql.errors import UserError
 from text2sql.inference import engine as engine_module
 from text2sql.inference.engine import Answer, Decoding
 from text2sql.inference.journal import generate_all
 from text2sql.inference.openai_engine import OpenAIEngine
-from text2sql.records import UserError
 
 KEY = "sk-a-secret-of-4711"
 REQUESTS = [

@@ -9,12 +9,13 @@ from pathlib import Path
 
 import pytest
 
+from text2sql.errors import UserError
 from text2sql.inference.engine import Answer, Request
 from text2sql.inference.questions import Chat
 from text2sql.inference.rounds import Tries, database_hashes, predict_all
 from text2sql.inference.voting import Limits
 from text2sql.prompts import messages
-from text2sql.records import Prediction, UserError
+from text2sql.records import Prediction
 
 CHATS = [Chat(row, "concert", messages("CREATE TABLE singer (name);", f"Q{row}")) for row in (3, 7)]
 GOOD, EMPTY, BAD = "SELECT name FROM singer", "SELECT name FROM singer WHERE 0", "SELECT nme FROM singer"

@@ -13,11 +13,11 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from tests.tiny import tiny_adapter, tiny_qwen3, tiny_tokenizer
+from text2sql.errors import UserError
 from text2sql.inference.engine import Answer, Decoding, Messages, Request
 from text2sql.inference.transformers_engine import Batching, TransformersEngine
 from text2sql.inference.weights import Weights, resolve_weights
 from text2sql.prompts import messages
-from text2sql.records import UserError
 
 NEW_TOKENS = 24
 CHATS = [

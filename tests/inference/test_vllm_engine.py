@@ -10,12 +10,12 @@ import pytest
 import torch
 
 from tests.tiny import tiny_adapter, tiny_qwen3, tiny_tokenizer
+from text2sql.errors import UserError
 from text2sql.inference.engine import Answer, Decoding, Engine, Request
 from text2sql.inference.transformers_engine import Batching, TransformersEngine
 from text2sql.inference.vllm_engine import VllmEngine
 from text2sql.inference.weights import resolve_weights
 from text2sql.prompts import messages
-from text2sql.records import UserError
 
 pytest.importorskip("vllm")
 pytestmark = pytest.mark.skipif(torch.cuda.is_available(), reason="compares float32 answers of the CPU")

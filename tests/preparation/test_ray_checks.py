@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from text2sql.errors import UserError
 from text2sql.preparation.training import Executor, prepare_training
-from text2sql.records import UserError
 
 
 @pytest.fixture(scope="module")

@@ -11,9 +11,9 @@ import pyarrow
 import pyarrow.parquet
 import pytest
 
+from text2sql.errors import UserError
 from text2sql.preparation import sources
 from text2sql.preparation.sources import find_files, read_chunks
-from text2sql.records import UserError
 
 ROWS = [
     {"question": f"Tea, 'x' or \"y\" {number}? 🫖\r\nNow.", "context": "c", "answer": "a"}

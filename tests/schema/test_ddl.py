@@ -2,7 +2,7 @@
 
 import pytest
 
-from text2sql.records import UserError
+from text2sql.errors import UserError
 from text2sql.schema.ddl import Values, executed, quote_name, quote_value, read_ddl, write_ddl
 from text2sql.schema.model import Column, ForeignKey, Schema, Table
 

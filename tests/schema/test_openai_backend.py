@@ -22,7 +22,7 @@ from tests.conftest import ROOT
 from tests.openai_server import FAULTS, LONG_S, Reply, Request, Serve, Server, refusal
 from text2sql import endpoint as endpoint_module
 from text2sql.endpoint import run_all
-from text2sql.records import UserError
+from text2sql.errors import UserError
 from text2sql.schema.answers import Answer, AnswerJournal
 from text2sql.schema.convert import Conversion, Source
 from text2sql.schema.ddl import Values

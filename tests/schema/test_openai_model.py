@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from tests.tiny import tiny_qwen3, tiny_tokenizer
-from text2sql.records import UserError
+from text2sql.errors import UserError
 from text2sql.schema.convert import Source
 from text2sql.schema.openai_backend import JOURNAL, OpenAIBackend
 from text2sql.schema.paid_client import PaidEndpoint

@@ -301,20 +301,20 @@ def _use_hub(dataset: str) -> None:
     write_params(Path(), fetch_data=hub)
 
 
-def test_the_embedded_source_makes_a_benchmark_of_the_asked_size(outside: Path) -> None:
+def test_the_builtin_source_makes_a_benchmark_of_the_asked_size(outside: Path) -> None:
     size = {"train_rows": 60, "test_rows": 24}
-    write_params(Path(), fetch_data={"source": "embedded", **size})
+    write_params(Path(), fetch_data={"source": "builtin", **size})
     run_stage(main, output="data/raw")
     assert sum(len(read_lines(path)) for path in Path("data/raw/train").iterdir()) == 60
     assert len(json.loads(Path("data/raw/test.json").read_text())) == 24
     assert Path("data/raw/planted.json").is_file()
 
 
-def test_checksums_with_the_embedded_source_are_refused(outside: Path) -> None:
-    write_params(Path(), fetch_data={"source": "embedded", "sha256": {"a": "0" * 64}})
+def test_checksums_with_the_builtin_source_are_refused(outside: Path) -> None:
+    write_params(Path(), fetch_data={"source": "builtin", "sha256": {"a": "0" * 64}})
     assert "fetch_data.sha256 must be {}" in failure(main, output="data/raw")
 
 
-def test_recorded_schemas_with_the_embedded_source_are_refused(outside: Path) -> None:
-    write_params(Path(), fetch_data={"source": "embedded", "recorded_schemas": "answers.jsonl"})
+def test_recorded_schemas_with_the_builtin_source_are_refused(outside: Path) -> None:
+    write_params(Path(), fetch_data={"source": "builtin", "recorded_schemas": "answers.jsonl"})
     assert "fetch_data.recorded_schemas must be null" in failure(main, output="data/raw")

@@ -11,7 +11,8 @@ import yaml
 from click.testing import CliRunner, Result
 
 from stages import index_examples
-from text2sql.records import TrainingRow, write_jsonl
+from text2sql.files import write_jsonl
+from text2sql.records import TrainingRow
 from text2sql.workstore import hash_path
 
 ROOT = Path(__file__).resolve().parents[2]

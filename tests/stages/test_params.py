@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from stages._params import load_params
-from text2sql.records import UserError
+from text2sql.errors import UserError
 
 ROOT = Path(__file__).parents[2]
 PROFILES = sorted((ROOT / "profiles").glob("*.yaml"))
@@ -68,7 +68,7 @@ def test_the_committed_params_are_the_embedded_profile() -> None:
         ("predict.threds", 1, "predict.threds: unknown key; allowed beside it: engine"),
         ("lora.rank", "wide", "lora.rank: .*integer.*'wide'"),
         ("lora.rank", 0, "lora.rank: .*greater than 0"),
-        ("fetch_data.source", "ftp", "fetch_data.source: .*'embedded', 'folder' or 'hub'"),
+        ("fetch_data.source", "ftp", "fetch_data.source: .*'builtin', 'folder' or 'hub'"),
         ("train_full.learning_rate", "fast", "train_full.learning_rate: .*number.*'fast'"),
         ("train_lora32.rank", 64, "train_lora32.rank must be 32"),
         ("train_full.device_batch", 5, "train_full: .*global_batch must be a multiple of device_batch"),

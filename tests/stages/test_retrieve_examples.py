@@ -12,7 +12,8 @@ import yaml
 from click.testing import CliRunner, Result
 
 from stages import index_examples, retrieve_examples
-from text2sql.records import ConvertedQuestion, TrainingRow, read_jsonl, write_jsonl
+from text2sql.files import read_jsonl, write_jsonl
+from text2sql.records import ConvertedQuestion, TrainingRow
 from text2sql.workstore import hash_path
 
 ROOT = Path(__file__).resolve().parents[2]

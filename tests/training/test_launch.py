@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.training.test_memory import MEGATRON, RECIPE
-from text2sql.records import UserError
+from text2sql.errors import UserError
 from text2sql.training.launch import command, environment
 from text2sql.training.megatron import convert_to_hugging_face
 from text2sql.training.nodes import Nodes

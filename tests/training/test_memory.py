@@ -8,7 +8,7 @@ import pytest
 from stages._params import load_params
 from stages._train import recipe_from
 from tests.tiny import tiny_qwen3
-from text2sql.records import UserError
+from text2sql.errors import UserError
 from text2sql.training.memory import Model, estimate, read_model, trainable
 from text2sql.training.recipe import Lora, Megatron, Recipe
 

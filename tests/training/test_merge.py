@@ -12,11 +12,11 @@ from transformers import AutoConfig, AutoModelForCausalLM
 
 from tests.tiny import tiny_adapter, tiny_qwen3, tiny_tokenizer
 from text2sql.cli import main
+from text2sql.errors import UserError
 from text2sql.inference.engine import Decoding, Request
 from text2sql.inference.transformers_engine import Batching, TransformersEngine
 from text2sql.inference.weights import resolve_weights
 from text2sql.prompts import messages
-from text2sql.records import UserError
 from text2sql.training import merge as merging
 from text2sql.training.merge import merge_adapter
 

@@ -11,7 +11,7 @@ import pytest
 
 from tests.tiny import tiny_qwen3
 from tests.training.test_memory import MEGATRON, RECIPE
-from text2sql.records import UserError
+from text2sql.errors import UserError
 from text2sql.training import preflight
 from text2sql.training.memory import estimate, read_model
 from text2sql.training.nodes import Nodes

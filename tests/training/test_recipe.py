@@ -13,7 +13,7 @@ import yaml
 from stages._params import load_params
 from stages._train import recipe_from
 from stages.fetch_model import tiny_recipe
-from text2sql.records import UserError
+from text2sql.errors import UserError
 from text2sql.training.recipe import Lora, Megatron, Recipe, accumulation, llamafactory_config
 
 ROOT = Path(__file__).parents[2]

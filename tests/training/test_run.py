@@ -17,8 +17,8 @@ from pathlib import Path
 import pytest
 
 from tests.tiny import TINY_RECIPE
-from text2sql.embedded.base_model import Shape, initialise, train_tokenizer
-from text2sql.records import UserError
+from text2sql.base_models.tiny import Shape, initialise, train_tokenizer
+from text2sql.errors import UserError
 from text2sql.training import launch as launching
 from text2sql.training import run as running
 from text2sql.training.checkpoints import newest_checkpoint

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from text2sql.records import UserError, read_json, read_jsonl, write_jsonl
+from text2sql.errors import UserError
+from text2sql.files import read_json, read_jsonl, write_jsonl
 
 if TYPE_CHECKING:
     from text2sql.schema.convert import Conversion, LocalBackend, Source

@@ -12,9 +12,11 @@ from typing import IO, TYPE_CHECKING, Any
 
 import click
 
+from text2sql.errors import UserError
+from text2sql.files import replacing
 from text2sql.preparation.sources import read_chunks
 from text2sql.progress import Progress
-from text2sql.records import TestQuestion, TrainingRow, UserError, replacing
+from text2sql.records import TestQuestion, TrainingRow
 from text2sql.schema.ddl import write_ddl
 from text2sql.schema.prose import read_prose
 

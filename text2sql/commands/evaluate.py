@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from text2sql.errors import UserError
+from text2sql.files import write_json, write_jsonl
 from text2sql.progress import Progress
-from text2sql.records import UserError, write_json, write_jsonl
 
 if TYPE_CHECKING:
     from text2sql.evaluation.scores import Scores

@@ -14,7 +14,8 @@ from text2sql.contamination.evidence import Evidence
 from text2sql.contamination.folding import Signature, fold_question, schema_signature
 from text2sql.contamination.near import NearQuestions
 from text2sql.contamination.queries import SameQueries
-from text2sql.records import TestQuestion, TrainingRow, UserError
+from text2sql.errors import UserError
+from text2sql.records import TestQuestion, TrainingRow
 from text2sql.schema.prose import read_prose
 
 # In the order in which they are tried: the strongest evidence first.

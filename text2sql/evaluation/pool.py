@@ -26,9 +26,9 @@ from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any, Literal
 
+from text2sql.errors import UserError
 from text2sql.evaluation.row import PHASES, Judge, Loss, Phase
 from text2sql.evaluation.verdicts import Case, Verdict
-from text2sql.records import UserError
 
 GRACE_S = 0.5
 """Seconds after a prediction's deadline at which its process is killed."""

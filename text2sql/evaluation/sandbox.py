@@ -25,7 +25,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal
 
-from text2sql.records import UserError
+from text2sql.errors import UserError
 
 Row = tuple[Any, ...]
 ErrorKind = Literal[

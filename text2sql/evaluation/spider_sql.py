@@ -29,7 +29,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple, Union
 
-from text2sql.records import UserError
+from text2sql.errors import UserError
 
 MAX_CHARACTERS = 100_000
 """Longer texts are not read, as the sandbox would not run them."""

@@ -10,9 +10,9 @@ from typing import Any
 from safetensors import SafetensorError
 from transformers import AutoConfig, AutoTokenizer, GenerationConfig
 
+from text2sql.errors import UserError
 from text2sql.inference.engine import Messages, Request
 from text2sql.inference.weights import Weights
-from text2sql.records import UserError
 
 LOAD_ERRORS = (OSError, ValueError, RuntimeError, SafetensorError)
 

@@ -16,9 +16,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from text2sql.errors import UserError
 from text2sql.inference.engine import Answer, Engine, Request
 from text2sql.progress import Progress
-from text2sql.records import UserError
 
 _FIELDS = {"batch", "prompts", "raw"}
 

@@ -8,8 +8,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from text2sql.endpoint import Client, Completion, Endpoint, Refused, run_all
+from text2sql.errors import UserError
 from text2sql.inference.engine import Answer, Decoding, Request
-from text2sql.records import UserError
 
 _TOO_LONG = re.compile(r"context|too long|too many tokens", re.IGNORECASE)
 

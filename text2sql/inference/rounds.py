@@ -15,13 +15,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from text2sql.evaluation.databases import database_files
+from text2sql.files import read_jsonl, write_jsonl
 from text2sql.inference.engine import Answer, Engine, Request
 from text2sql.inference.extract import extract_sql
 from text2sql.inference.journal import generate_all
 from text2sql.inference.questions import Chat
 from text2sql.inference.voting import Ballot, Limits, Vote, vote
 from text2sql.prompts import repair_turns
-from text2sql.records import Prediction, read_jsonl, write_jsonl
+from text2sql.records import Prediction
 from text2sql.workstore import hash_path
 
 

@@ -13,11 +13,11 @@ from typing import Any
 import torch
 from transformers import AutoModelForCausalLM, GenerationConfig
 
+from text2sql.errors import UserError
 from text2sql.inference.chat_tokens import LOAD_ERRORS, ChatTokens, load, unreadable
 from text2sql.inference.engine import Answer, Decoding, Messages, Request, plan_batches
 from text2sql.inference.sampling import RowSampler
 from text2sql.inference.weights import Weights
-from text2sql.records import UserError
 
 
 @dataclass(frozen=True, slots=True)

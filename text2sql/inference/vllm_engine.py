@@ -12,10 +12,11 @@ from typing import Any
 
 import torch
 
+from text2sql.errors import UserError
+from text2sql.files import read_json
 from text2sql.inference.chat_tokens import ChatTokens
 from text2sql.inference.engine import Answer, Decoding, Request
 from text2sql.inference.weights import Weights
-from text2sql.records import UserError, read_json
 
 _MISSING = (
     "predict.engine is vllm, which is not installed here; with an NVIDIA GPU install the packages of "

@@ -12,8 +12,8 @@ import time
 from collections import OrderedDict
 from dataclasses import dataclass
 
+from text2sql.errors import UserError
 from text2sql.preparation.dialects import read_dialect
-from text2sql.records import UserError
 from text2sql.schema.ddl import read_connection, write_ddl
 from text2sql.schema.prose import read_prose
 

@@ -15,7 +15,7 @@ from itertools import islice
 from pathlib import Path
 from typing import IO, Any, Literal
 
-from text2sql.records import UserError
+from text2sql.errors import UserError
 
 # A row as its source has it: the text that a reject shows, and its value.
 RawRow = tuple[str, Any]

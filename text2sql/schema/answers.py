@@ -13,7 +13,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from text2sql.records import UserError
+from text2sql.errors import UserError
 
 
 class _Strict(BaseModel):

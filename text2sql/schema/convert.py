@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from text2sql.errors import UserError
 from text2sql.progress import Progress
-from text2sql.records import UserError
 from text2sql.schema.check import complaints
 from text2sql.schema.ddl import Values, write_ddl
 from text2sql.schema.model import Schema

@@ -9,7 +9,7 @@ from contextlib import closing, contextmanager
 from itertools import zip_longest
 from typing import Literal
 
-from text2sql.records import UserError
+from text2sql.errors import UserError
 from text2sql.schema.model import Column, ForeignKey, Schema, Table
 
 _PLAIN_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from text2sql.endpoint import AGAIN, Client, Endpoint, Refused
-from text2sql.records import UserError
+from text2sql.errors import UserError
 from text2sql.schema.answers import Answer, AnswerJournal
 
 _MESSAGE_TOKENS = 32  # more than any chat template puts around one message

@@ -15,8 +15,8 @@ from typing import Any
 import yaml
 
 import text2sql
+from text2sql.errors import UserError
 from text2sql.progress import Progress
-from text2sql.records import UserError
 from text2sql.training.nodes import Nodes
 from text2sql.training.recipe import Recipe
 from text2sql.training.worker import die_with_parent

@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from text2sql.records import UserError, read_json
+from text2sql.errors import UserError
+from text2sql.files import read_json
 from text2sql.training.recipe import Lora, Recipe
 
 _GIB = 1 << 30

@@ -12,7 +12,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from text2sql.records import UserError, read_json
+from text2sql.errors import UserError
+from text2sql.files import read_json
 from text2sql.training.memory import estimate, read_model
 from text2sql.training.nodes import Nodes
 from text2sql.training.recipe import Recipe

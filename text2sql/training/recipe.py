@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from text2sql.records import UserError
+from text2sql.errors import UserError
 
 _PADDED_TO = 8  # tokens, by LLaMA-Factory's collator
 

@@ -10,8 +10,8 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from text2sql.outputs import publish
-from text2sql.records import UserError, read_json, replacing, write_json
+from text2sql.errors import UserError
+from text2sql.files import publish, read_json, replacing, write_json
 from text2sql.training.checkpoints import newest_checkpoint
 from text2sql.training.launch import launch, run_ranks
 from text2sql.training.lengths import Lengths, measure, without_long_rows

@@ -10,10 +10,10 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from text2sql.embedded.domain import Entity, World, link
-from text2sql.embedded.lexicon import Field
-from text2sql.embedded.phrases import SHOW, Condition, Mention, Ordering, Path, Statistic, verb
-from text2sql.embedded.scene import Draft, Misfit, Scene, is_sound, join
+from text2sql.builtin.domain import Entity, World, link
+from text2sql.builtin.lexicon import Field
+from text2sql.builtin.phrases import SHOW, Condition, Mention, Ordering, Path, Statistic, verb
+from text2sql.builtin.scene import Draft, Misfit, Scene, is_sound, join
 
 MIN_WORDS, MAX_WORDS = 6, 25
 FUNCTIONS = ("AVG", "MAX", "MIN", "SUM")

@@ -6,10 +6,11 @@ import json
 from pathlib import Path
 
 import huggingface_hub
+import huggingface_hub.constants
 import pytest
 
-from text2sql.hub_model import fetch_hub_model, missing_files
-from text2sql.records import UserError
+from text2sql.base_models.hub import fetch_hub_model, missing_files
+from text2sql.errors import UserError
 from text2sql.workstore import hash_path
 
 REPO, COMMIT = "owner/model", "0123456789abcdef0123456789abcdef01234567"

@@ -1,6 +1,6 @@
 """Draws a branch's plots against a base commit as Mermaid charts, which GitHub shows in comments.
 
-Usage: python .github/plots_markdown.py BASE_COMMIT; prints Markdown. A picture cannot be put into a
+Usage: python scripts/plots_markdown.py BASE_COMMIT; prints Markdown. A picture cannot be put into a
 comment without a place to host it, and a Mermaid chart needs none.
 """
 

@@ -9,12 +9,12 @@ from collections.abc import Iterator
 
 import pytest
 
-from text2sql.embedded.databases import DATABASES
-from text2sql.embedded.domain import Domain, World, entity
-from text2sql.embedded.grammar import KINDS, MAX_WORDS, MIN_WORDS, draw, names_every_column, word
-from text2sql.embedded.lexicon import MEASURES
-from text2sql.embedded.phrases import Condition, Extreme, Path, verb
-from text2sql.embedded.scene import Draft, is_sound, join
+from text2sql.builtin.databases import DATABASES
+from text2sql.builtin.domain import Domain, World, entity
+from text2sql.builtin.grammar import KINDS, MAX_WORDS, MIN_WORDS, draw, names_every_column, word
+from text2sql.builtin.lexicon import MEASURES
+from text2sql.builtin.phrases import Condition, Extreme, Path, verb
+from text2sql.builtin.scene import Draft, is_sound, join
 from text2sql.evaluation.hardness import HARDNESS, hardness
 
 CLINIC = next(domain for domain in DATABASES if domain.id == "clinic")

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from text2sql.embedded.base_model import CHAT_TOKENS, Shape, initialise, train_tokenizer
+from text2sql.base_models.tiny import CHAT_TOKENS, Shape, initialise, train_tokenizer
 from text2sql.prompts import messages
 from text2sql.workstore import hash_path
 

@@ -11,8 +11,8 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from text2sql.outputs import publish
-from text2sql.records import UserError
+from text2sql.errors import UserError
+from text2sql.files import publish
 
 END_OF_TURN = "<|im_end|>"
 END_OF_TEXT = "<|endoftext|>"

@@ -8,9 +8,9 @@ from __future__ import annotations
 import random
 from collections.abc import Mapping
 
-from text2sql.embedded.databases import DATABASES
-from text2sql.embedded.domain import Domain, Entity
-from text2sql.embedded.lexicon import (
+from text2sql.builtin.databases import DATABASES
+from text2sql.builtin.domain import Domain, Entity
+from text2sql.builtin.lexicon import (
     CATEGORIES,
     EVENTS,
     LABELS,

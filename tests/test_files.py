@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from text2sql.outputs import copy_file, publish, replacing_folder
+from text2sql.files import copy_file, publish, replacing_folder
 
 
 def test_a_finished_block_takes_the_place_of_the_old_folder(tmp_path: Path) -> None:

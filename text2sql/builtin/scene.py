@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import TypeVar
 
-from text2sql.embedded.domain import Entity, Row, Value, World, link
-from text2sql.embedded.lexicon import Field, Role
-from text2sql.embedded.phrases import Condition, Extreme, Slot
+from text2sql.builtin.domain import Entity, Row, Value, World, link
+from text2sql.builtin.lexicon import Field, Role
+from text2sql.builtin.phrases import Condition, Extreme, Slot
 
 T = TypeVar("T")
 ROLES: tuple[Role, ...] = ("label", "category", "measure")

@@ -15,12 +15,13 @@ from typing import Any
 
 import pytest
 
+from text2sql.builtin import base_rows, build_benchmark
+from text2sql.builtin.benchmark import MAX_TEST_ROWS, TEST_MIX
+from text2sql.builtin.databases import DATABASES, SEEN, UNSEEN
 from text2sql.contamination.folding import fold_question
-from text2sql.embedded import base_rows, build_benchmark
-from text2sql.embedded.benchmark import MAX_TEST_ROWS, TEST_MIX
-from text2sql.embedded.databases import DATABASES, SEEN, UNSEEN
+from text2sql.errors import UserError
 from text2sql.evaluation.hardness import hardness
-from text2sql.records import UserError, read_json, read_jsonl
+from text2sql.files import read_json, read_jsonl
 from text2sql.schema.ddl import read_ddl, write_ddl
 from text2sql.schema.prose import read_prose
 from text2sql.schema.sqlite import read_sqlite
@@ -74,7 +75,7 @@ def test_another_seed_writes_other_rows_and_other_databases(folder: Path, tmp_pa
 @pytest.mark.parametrize("hash_seed", ["0", "1"])
 def test_the_order_of_sets_does_not_matter(hash_seed: str, folder: Path, tmp_path: Path) -> None:
     code = (
-        "import sys; from pathlib import Path; from text2sql.embedded import build_benchmark; "
+        "import sys; from pathlib import Path; from text2sql.builtin import build_benchmark; "
         f"build_benchmark(Path(sys.argv[1]), {SEED}, {TRAIN_ROWS}, {TEST_ROWS})"
     )
     environment = {**os.environ, "PYTHONHASHSEED": hash_seed}
@@ -264,7 +265,7 @@ def test_numbers_out_of_range_are_refused_by_name(
 def test_asking_for_more_questions_than_there_are_is_an_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("text2sql.embedded.benchmark.TRIES", 1)
+    monkeypatch.setattr("text2sql.builtin.benchmark.TRIES", 1)
     with pytest.raises(UserError, match=r"holds no more distinct .* lower test_rows in params"):
         build_benchmark(tmp_path, SEED, 10, MAX_TEST_ROWS)
 

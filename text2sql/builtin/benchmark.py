@@ -14,13 +14,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
+from text2sql.builtin.databases import DATABASES
+from text2sql.builtin.domain import World, write_sqlite
+from text2sql.builtin.grammar import KINDS, draw, names_every_column, word
+from text2sql.builtin.random_schemas import compose
+from text2sql.builtin.scene import Draft
 from text2sql.contamination.folding import fold_question
-from text2sql.embedded.databases import DATABASES
-from text2sql.embedded.domain import World, write_sqlite
-from text2sql.embedded.grammar import KINDS, draw, names_every_column, word
-from text2sql.embedded.random_schemas import compose
-from text2sql.embedded.scene import Draft
-from text2sql.records import UserError, write_json, write_jsonl
+from text2sql.errors import UserError
+from text2sql.files import write_json, write_jsonl
 from text2sql.schema.prose import write_prose
 
 # Shares of Spider's hardness classes in percent; training leans a little to the harder ones.

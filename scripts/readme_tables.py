@@ -1,6 +1,6 @@
 """Writes the README's tables (results from metrics/table.md, stages from dvc.yaml), so they agree.
 
-Usage: python docs/readme_tables.py [--write]; without --write it tells whether README.md is current.
+Usage: python scripts/readme_tables.py [--write]; without --write it tells whether README.md is current.
 """
 
 from __future__ import annotations

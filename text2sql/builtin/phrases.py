@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Protocol
 
-from text2sql.embedded.domain import Entity, Value
-from text2sql.embedded.lexicon import Field
+from text2sql.builtin.domain import Entity, Value
+from text2sql.builtin.lexicon import Field
 
 SHOW = ("Show", "List", "Give", "Find", "Return")
 CONDITIONS: dict[str, tuple[str, ...]] = {

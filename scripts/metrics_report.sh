@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Writes what a branch changes in the scores, as Markdown, to standard output.
-# Usage: .github/metrics-report.sh BASE_COMMIT
+# Usage: scripts/metrics_report.sh BASE_COMMIT
 set -euo pipefail
 base=$1
 
@@ -16,7 +16,7 @@ echo "${changes:-No parameter changed.}"
 echo
 echo "### Plots"
 echo
-python .github/plots_markdown.py "$base"
+python scripts/plots_markdown.py "$base"
 echo "<details><summary>All arms on this branch</summary>"
 echo
 cat metrics/table.md

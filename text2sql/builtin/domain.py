@@ -9,7 +9,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from text2sql.embedded.lexicon import CATEGORIES, LABELS, MEASURES, Field, plural
+from text2sql.builtin.lexicon import CATEGORIES, LABELS, MEASURES, Field, plural
 from text2sql.schema.ddl import write_ddl
 from text2sql.schema.model import Column, ForeignKey, Schema, Table
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Runs the vLLM engine on the tiny model, without a GPU; `make test-vllm` calls it.
 #
-# TORCH_INDEX  where torch's CPU build comes from, if not from pip's own index (see configs/setup.sh)
+# TORCH_INDEX  where torch's CPU build comes from, if not from pip's own index (see scripts/setup.sh)
 set -euo pipefail
 cd "$(dirname "$0")/.."
 

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from text2sql.embedded.databases import DATABASES, SEEN, UNSEEN
-from text2sql.embedded.domain import Domain, Entity, World, link, write_sqlite
-from text2sql.embedded.lexicon import (
+from text2sql.builtin.databases import DATABASES, SEEN, UNSEEN
+from text2sql.builtin.domain import Domain, Entity, World, link, write_sqlite
+from text2sql.builtin.lexicon import (
     CATEGORIES,
     EVENTS,
     LABELS,
@@ -23,7 +23,7 @@ from text2sql.embedded.lexicon import (
     THINGS,
     plural,
 )
-from text2sql.embedded.random_schemas import compose
+from text2sql.builtin.random_schemas import compose
 from text2sql.schema.ddl import read_ddl
 from text2sql.schema.sqlite import read_sqlite
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from text2sql.embedded.domain import Domain, entity
+from text2sql.builtin.domain import Domain, entity
 
 SEEN: tuple[Domain, ...] = (
     Domain(
