@@ -152,9 +152,9 @@ def _tell_of_locks() -> None:
 
 
 def _offloads(recipe: Recipe) -> bool:
-    if recipe.deepspeed is None:
+    if recipe.deepspeed_file is None:
         return False
-    return "offload_optimizer" in read_json(recipe.deepspeed)["zero_optimization"]
+    return "offload_optimizer" in read_json(recipe.deepspeed_file)["zero_optimization"]
 
 
 def _installed(package: str) -> bool:

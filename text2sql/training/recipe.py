@@ -2,76 +2,27 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
+from pydantic import model_validator
+
+import text2sql
 from text2sql.errors import UserError
+from text2sql.settings import Rate
+from text2sql.training.settings import FullArm, Lora, LoraArm, Megatron, Run, TrainedArm, Training
 
 _PADDED_TO = 8  # tokens, by LLaMA-Factory's collator
+_DEEPSPEED = Path(text2sql.__file__).parents[1] / "configs" / "deepspeed"
 
 
-@dataclass(frozen=True)
-class Lora:
-    """Low-rank adapters (Hu et al. 2021): the update of `targets` is scaled by alpha / rank.
+class Recipe(Training):
+    """One training run: the shared settings, and those of its arm; `lora` None trains all weights.
 
-    `targets` are names of linear layers, or the one name "all" for every linear layer.
+    `max_steps` or `epochs` is set. With `megatron`, `deepspeed` is None.
     """
 
-    rank: int
-    alpha: int
-    targets: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class Megatron:
-    """Megatron-LM through mcore_adapter (Shoeybi et al. 2019), in place of DeepSpeed.
-
-    `tensor_parallel` ranks share one copy of the model. Sequence parallelism (Korthikanti et al. 2022)
-    splits what these ranks would otherwise hold twice; the distributed optimizer splits its states
-    over the copies.
-    """
-
-    tensor_parallel: int
-    sequence_parallel: bool
-    distributed_optimizer: bool
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """One training run. Batches are in rows, lengths in tokens; `lora` None trains all weights.
-
-    Either `max_steps` (optimizer steps) or `epochs` (passes over the data) is given. `optimizer` is
-    "adamw", "adamw_8bit" (moments in 8 bits, Dettmers et al. 2022, GPU only) or "muon". `ranks` are
-    processes on each node; `deepspeed` is a DeepSpeed JSON file. `packing` puts whole rows one after
-    another up to `cutoff_len`, without attention between them; `fused_loss` is Liger's (Hsu et al. 2024).
-    UserError: fields that exclude each other.
-    """
-
-    template: str
-    cutoff_len: int
-    global_batch: int
-    device_batch: int
-    optimizer: str
-    learning_rate: float
-    scheduler: str
-    max_steps: int | None
-    warmup_ratio: float
-    weight_decay: float
-    precision: str
-    seed: int
-    logging_steps: int
-    save_steps: int
-    threads: int
+    learning_rate: Rate
     lora: Lora | None = None
-    epochs: float | None = None
-    min_learning_rate: float | None = None
-    attention: str = "auto"
-    packing: bool = False
-    fused_loss: bool = False
-    gradient_checkpointing: bool = False
-    save_minutes: float | None = None
-    ranks: int = 1
-    deepspeed: Path | None = None
     megatron: Megatron | None = None
 
     @property
@@ -79,10 +30,34 @@ class Recipe:
         """Tokens of the longest row that is trained on: LLaMA-Factory keeps one of a pack for padding."""
         return self.cutoff_len - self.packing
 
-    def __post_init__(self) -> None:
+    @property
+    def deepspeed_file(self) -> Path | None:
+        """DeepSpeed's configuration, None without DeepSpeed."""
+        return _DEEPSPEED / f"{self.deepspeed}.json" if self.deepspeed else None
+
+    @model_validator(mode="after")
+    def _has_no_conflicts(self) -> Recipe:
         for wrong, sentence in _conflicts(self):
             if wrong:
-                raise UserError(f"recipe: {sentence}; mend params.yaml")
+                raise ValueError(sentence)
+        return self
+
+
+def recipe_of(training: Training, arm: TrainedArm) -> Recipe:
+    """The recipe of one arm: the shared settings, where the arm does not set them itself.
+
+    Raises:
+        pydantic.ValidationError: settings exclude each other.
+    """
+    own = {key: getattr(arm, key) for key in Run.model_fields if key in arm.model_fields_set}
+    if arm.max_steps or arm.epochs:  # either replaces whichever of the two the arms share
+        own |= {"max_steps": arm.max_steps, "epochs": arm.epochs}
+    values = {**dict(training), **own, "learning_rate": arm.learning_rate}
+    if isinstance(arm, LoraArm):
+        values["lora"] = Lora(rank=arm.rank, alpha=arm.alpha, targets=arm.targets)
+    if isinstance(arm, FullArm) and arm.megatron:
+        values |= {"megatron": arm.megatron, "deepspeed": None}
+    return Recipe(**values)
 
 
 def _conflicts(recipe: Recipe) -> list[tuple[bool, str]]:
@@ -92,7 +67,7 @@ def _conflicts(recipe: Recipe) -> list[tuple[bool, str]]:
     split = megatron or recipe.deepspeed is not None
     return [
         (recipe.optimizer == "muon" and split, "muon needs whole matrices, which ZeRO and Megatron split"),
-        (ends.count(None) != 1, "give either max_steps or epochs, and null for the other"),
+        (ends.count(None) != 1, "set either max_steps or epochs, and the other to null"),
         (
             has_floor != (recipe.min_learning_rate is not None),
             "min_learning_rate belongs to scheduler cosine_with_min_lr, and that scheduler needs it",
@@ -109,6 +84,10 @@ def _conflicts(recipe: Recipe) -> list[tuple[bool, str]]:
         (
             recipe.packing and recipe.cutoff_len % _PADDED_TO != 0,
             f"packed sequences are padded to a multiple of {_PADDED_TO} tokens: cutoff_len must be one",
+        ),
+        (
+            recipe.global_batch % recipe.device_batch != 0,
+            f"global_batch must be a multiple of device_batch ({recipe.device_batch})",
         ),
     ]
 
@@ -231,7 +210,7 @@ def _speed(recipe: Recipe) -> dict[str, object]:
 
 def _parallelism(recipe: Recipe) -> dict[str, object]:
     if recipe.deepspeed is not None:
-        return {"deepspeed": str(recipe.deepspeed)}
+        return {"deepspeed": str(recipe.deepspeed_file)}
     if recipe.megatron is None:
         return {}
     return {

@@ -89,8 +89,8 @@ def _key(recipe: Recipe, base_hash: str, dataset: Path, lengths: Lengths, nodes:
     configuration = llamafactory_config(recipe, here, here, here, nodes.count)
     packages: tuple[str, ...] = _PACKAGES
     more: dict[str, object] = {}
-    if recipe.deepspeed is not None:
-        configuration["deepspeed"] = read_json(recipe.deepspeed)
+    if recipe.deepspeed_file is not None:
+        configuration["deepspeed"] = read_json(recipe.deepspeed_file)
         packages += ("deepspeed",)
     if recipe.megatron is not None:
         packages += ("megatron-core", "mcore_adapter")

@@ -1,0 +1,76 @@
+"""Settings of prediction: which engine answers, how answers are drawn, and what is done with them."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from annotated_types import Ge, Gt, Le
+from pydantic import Field, model_validator
+
+from text2sql.settings import Count, Positive, PositiveFloat, Settings
+
+Url = Annotated[str, Field(pattern=r"^https?://[^@\s]+$")]  # no user or password in it
+
+
+class Decoding(Settings):
+    """How an answer of at most `max_new_tokens` is drawn, token by token.
+
+    `temperature` 0 takes the likeliest token at every step; else it divides the logits. `top_p`: the
+    draw is among the likeliest tokens that together have this probability (nucleus sampling,
+    https://arxiv.org/abs/1904.09751). `repetition_penalty` weakens the tokens of prompt and answer so
+    far (https://arxiv.org/abs/1909.05858); 1 does nothing. `samples` answers are drawn to a question.
+    """
+
+    max_new_tokens: Positive
+    temperature: Annotated[float, Ge(0), Le(2)] = 0.0
+    top_p: Annotated[float, Gt(0), Le(1)] = 1.0
+    repetition_penalty: PositiveFloat = 1.0
+    samples: Positive = 1
+
+    @property
+    def likelihood(self) -> bool:
+        """Whether log-probabilities are needed: they break ties between samples."""
+        return self.samples > 1
+
+    @property
+    def plain(self) -> bool:
+        """Whether the likeliest token is taken as the model gives it, and nothing else is needed of it."""
+        return self.temperature == 0 and self.repetition_penalty == 1 and not self.likelihood
+
+    @model_validator(mode="after")
+    def _samples_differ(self) -> Decoding:
+        if self.samples > 1 and self.temperature == 0:
+            raise ValueError("samples above 1 need a temperature above 0: else all are the same answer")
+        return self
+
+
+class Batching(Settings):
+    """Size of a batch of the engine transformers: padded tokens, prompt and answer, and prompts."""
+
+    batch_tokens: Positive = 16_384
+    max_batch: Positive = 48
+
+
+class Endpoint(Settings):
+    """A server that speaks OpenAI's protocol. Its key comes from OPENAI_API_KEY, never from here."""
+
+    base_url: Url | None = None
+    models: dict[str, str] = Field(default_factory=dict)
+    concurrency: Positive = 8
+    timeout_s: PositiveFloat = 60.0
+    max_retries: Count = 5
+    extra_body: dict[str, Any] = Field(default_factory=dict)
+
+
+class Predict(Decoding, Batching):
+    """Who answers, how answers are drawn, and what is done with them.
+
+    `seed` decides what is drawn at random; `max_repairs` is how often at most the model sees the error of its
+    query and tries again.
+    """
+
+    engine: Literal["transformers", "vllm", "openai"]
+    seed: Count
+    max_repairs: Count = 0
+    threads: Positive
+    endpoint: Endpoint = Endpoint()

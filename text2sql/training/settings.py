@@ -1,0 +1,104 @@
+"""Settings of training: what all trained arms share, and what each has of its own."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from annotated_types import Ge, Lt
+from pydantic import Field, model_validator
+
+from text2sql.settings import NotNegative, Positive, PositiveFloat, Rate, Settings
+
+Fraction = Annotated[float, Ge(0), Lt(1)]
+
+
+class Run(Settings):
+    """How far a training goes and on how many devices.
+
+    Either `max_steps` (optimizer steps) or `epochs` (passes over the data) is set. Batches are in rows, or in
+    packed sequences where rows are packed. `ranks` are processes on each node, one a GPU; `deepspeed` is the
+    name of a file in configs/deepspeed.
+    """
+
+    max_steps: Positive | None = None
+    epochs: PositiveFloat | None = None
+    global_batch: Positive = 8
+    device_batch: Positive = 8
+    ranks: Positive = 1
+    deepspeed: Literal["z2", "z2_offload", "z3", "z3_offload"] | None = None
+
+
+class Training(Run):
+    """What all trained arms share. A key of `Run` in the section of an arm replaces the one here.
+
+    Lengths are in tokens. `optimizer`: "adamw_8bit" keeps its moments in 8 bits (Dettmers et al. 2022, GPU
+    only). `packing` puts whole rows one after another up to `cutoff_len`, without attention between them;
+    `fused_loss` is Liger's (Hsu et al. 2024), which never holds all logits (GPU only). `save_minutes`: a
+    checkpoint also after so many minutes, at the next log line.
+    """
+
+    template: str
+    cutoff_len: Positive
+    optimizer: Literal["adamw", "adamw_8bit", "muon"]
+    scheduler: Literal["cosine", "cosine_with_min_lr", "linear", "constant"]
+    min_learning_rate: Rate | None = None
+    warmup_ratio: Fraction
+    weight_decay: NotNegative
+    precision: Literal["fp32", "bf16"]
+    attention: Literal["auto", "sdpa", "fa2"] = "auto"
+    packing: bool = False
+    fused_loss: bool = False
+    gradient_checkpointing: bool = False
+    seed: int
+    logging_steps: Positive
+    save_steps: Positive
+    save_minutes: PositiveFloat | None = None
+    threads: Positive
+
+    @model_validator(mode="after")
+    def _saves_when_it_logs(self) -> Training:
+        if self.save_steps % self.logging_steps:
+            # a checkpoint between two log lines would lose the running mean of the loss
+            raise ValueError(f"save_steps must be a multiple of logging_steps ({self.logging_steps})")
+        return self
+
+
+class Lora(Settings):
+    """Low-rank adapters (Hu et al. 2021): the update of `targets` is scaled by alpha / rank.
+
+    `targets` are names of linear layers, or the one name "all" for every linear layer.
+    """
+
+    rank: Positive
+    alpha: Positive
+    targets: Annotated[list[str], Field(min_length=1)]
+
+
+class Megatron(Settings):
+    """Megatron-LM through mcore_adapter (Shoeybi et al. 2019), in place of DeepSpeed.
+
+    `tensor_parallel` ranks share one copy of the model. Sequence parallelism (Korthikanti et al. 2022)
+    splits what these ranks would otherwise hold twice; the distributed optimizer splits its states
+    over the copies.
+    """
+
+    tensor_parallel: Positive = 1
+    sequence_parallel: bool = False
+    distributed_optimizer: bool = False
+
+
+class TrainedArm(Run):
+    """What every trained arm has of its own."""
+
+    enabled: bool
+    learning_rate: Rate
+
+
+class LoraArm(TrainedArm, Lora):
+    """An arm that trains low-rank adapters."""
+
+
+class FullArm(TrainedArm):
+    """An arm that trains all weights, with Megatron in place of DeepSpeed where `megatron` is set."""
+
+    megatron: Megatron | None = None
