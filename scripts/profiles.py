@@ -66,11 +66,11 @@ def composed(name: str, root: Path = ROOT) -> str:
     path = root / "profiles" / f"{name}.yaml"
     if not path.is_file():
         raise UserError(
-            f"no profile {name!r}; next: make use PROFILE=name, name being one of: {_listed(root)}"
+            f"no profile {name!r}; next: make use PROFILE=name, name being one of: {' '.join(names(root))}"
         )
     yaml = _round_trip()
     params, profile = yaml.load(text), _loaded(yaml, path)
-    params.ca.comment = profile.ca.comment
+    params.ca.comment[1][:1] = profile.ca.comment[1]  # the first line names the profile
     _merge(params, profile, Params)
     out = StringIO()
     yaml.dump(params, out)
@@ -144,6 +144,7 @@ def _set_comment(mapping: CommentedMap, key: str, text: str) -> None:
     mapping.ca.items[key] = [None, None, token, None]
     if isinstance(mapping[key], CommentedMap):
         mapping[key].ca.comment = [token, None]
+        print(key, mapping.ca.items[key], mapping[key].ca)
 
 
 def _section(model: type[BaseModel], key: str) -> type[BaseModel] | None:
@@ -194,10 +195,6 @@ def _shown(value: object) -> str:
         else None
     )
     return text or str(value)[:40]
-
-
-def _listed(root: Path) -> str:
-    return " ".join(names(root))
 
 
 def _git(root: Path, *arguments: str) -> str:

@@ -24,7 +24,7 @@ class FetchData(Settings):
     """Where the raw rows come from."""
 
     source: Literal["builtin", "folder", "hub"]
-    seed: int
+    seed: int = 11
     train_rows: Positive
     test_rows: Positive
     train_files: Annotated[list[str], Field(min_length=1)] | None
@@ -41,7 +41,7 @@ class Prepare(Settings):
     test_limit: Positive | None
     columns: Annotated[dict[Literal["question", "schema", "sql"], str], Field(min_length=3)] | None
     sql_check: Literal["parse", "compile", "execute"]
-    executor: Literal["local", "ray"]
+    executor: Literal["local", "ray"] = "local"
 
 
 class DedupeTest(Settings):
@@ -52,8 +52,8 @@ class DedupeTest(Settings):
     same_sql: Literal["exact", "masked"] | None
     same_database: bool
     embedding: Similarity | None
-    labelled: bool
-    executor: Literal["local", "ray"]
+    labelled: bool = True
+    executor: Literal["local", "ray"] = "local"
 
 
 class OpenAI(Settings):
@@ -61,14 +61,14 @@ class OpenAI(Settings):
 
     base_url: str
     model: str
-    temperature: Annotated[float, Field(ge=0)] | None
-    max_tokens: Positive
-    max_tokens_name: Literal["max_tokens", "max_completion_tokens"]
-    max_repairs: Annotated[int, Field(ge=0)]
-    concurrency: Positive
-    requests_per_minute: Annotated[float, Field(gt=0)]
-    timeout_s: Annotated[float, Field(gt=0)]
-    max_retries: Annotated[int, Field(ge=0)]
+    temperature: Annotated[float, Field(ge=0)] | None = 0.0
+    max_tokens: Positive = 4096
+    max_tokens_name: Literal["max_tokens", "max_completion_tokens"] = "max_tokens"
+    max_repairs: Annotated[int, Field(ge=0)] = 2
+    concurrency: Positive = 8
+    requests_per_minute: Annotated[float, Field(gt=0)] = 120.0
+    timeout_s: Annotated[float, Field(gt=0)] = 120.0
+    max_retries: Annotated[int, Field(ge=0)] = 6
     usd_per_million_in: Annotated[float, Field(ge=0)]
     usd_per_million_out: Annotated[float, Field(ge=0)]
     cap_usd: Annotated[float, Field(gt=0)] | None
@@ -79,7 +79,7 @@ class ConvertSchema(Settings):
 
     backend: Literal["rules", "sqlite", "openai", "recorded"]
     values: Literal["none", "comment", "insert"]
-    examples: Positive
+    examples: Positive = 3
     openai: OpenAI
 
 
@@ -87,9 +87,9 @@ class Evaluate(Settings):
     """Limits of a prediction's execution, one habit of the official evaluator, and where it runs."""
 
     timeout_s: Annotated[float, Field(gt=0)]
-    max_rows: Positive
+    max_rows: Positive = 100_000
     keep_value: bool
-    executor: Literal["processes", "ray"]
+    executor: Literal["processes", "ray"] = "processes"
 
 
 class Arm(Settings):
