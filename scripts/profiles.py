@@ -111,7 +111,7 @@ def _put(target: CommentedMap, key: str, value: Any, reason: str) -> None:
     target[key] = value
     _set_comment(target, key, reason or kept)
     holder, end = _end(target, key)
-    _set_comment(holder, end, _own(_comment(holder, end)) + headings)
+    _set_comment(holder, end, _own(_comment(holder, end)).rstrip("\n") + headings)
 
 
 def _end(mapping: CommentedMap, key: str) -> tuple[CommentedMap, str]:
@@ -134,17 +134,15 @@ def _own(comment: str) -> str:
 
 def _split(comment: str) -> tuple[str, str]:
     """A key's own comment, and the blank line and headings behind it."""
-    own, blank, headings = comment.partition("\n\n")
-    return (own + "\n" if own else ""), (blank + headings if blank else "")
+    end = comment.find("\n\n")
+    return (comment, "") if end < 0 else (comment[:end], comment[end:])
 
 
 def _set_comment(mapping: CommentedMap, key: str, text: str) -> None:
-    text = text.replace("\n\n\n", "\n\n")
     token = CommentToken(text, CommentMark(_COLUMN)) if text else None
     mapping.ca.items[key] = [None, None, token, None]
     if isinstance(mapping[key], CommentedMap):
         mapping[key].ca.comment = [token, None]
-        print(key, mapping.ca.items[key], mapping[key].ca)
 
 
 def _section(model: type[BaseModel], key: str) -> type[BaseModel] | None:
