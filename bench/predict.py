@@ -16,9 +16,10 @@ from pathlib import Path
 import click
 
 from text2sql.base_models.tiny import Shape, initialise, train_tokenizer
-from text2sql.inference.engine import Decoding, Request
+from text2sql.inference.engine import Request
 from text2sql.inference.questions import read_chats
-from text2sql.inference.transformers_engine import Batching, TransformersEngine
+from text2sql.inference.settings import Batching, Decoding
+from text2sql.inference.transformers_engine import TransformersEngine
 from text2sql.inference.weights import resolve_weights
 from text2sql.prompts import messages
 

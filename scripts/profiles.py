@@ -187,12 +187,9 @@ def _leaves(values: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, A
 
 def _shown(value: object) -> str:
     """A value as YAML writes it, short enough for a table."""
-    text = (
-        {None: "null", True: "true", False: "false"}.get(value)
-        if not isinstance(value, list | dict)
-        else None
-    )
-    return text or str(value)[:40]
+    if value is None or isinstance(value, bool):
+        return "null" if value is None else str(value).lower()
+    return str(value)[:40]
 
 
 def _git(root: Path, *arguments: str) -> str:

@@ -12,36 +12,46 @@ from text2sql.settings import Count, Positive, PositiveFloat, Settings
 Url = Annotated[str, Field(pattern=r"^https?://[^@\s]+$")]  # no user or password in it
 
 
-class Decoding(Settings):
+class Sampling(Settings):
     """How an answer of at most `max_new_tokens` is drawn, token by token.
 
     `temperature` 0 takes the likeliest token at every step; else it divides the logits. `top_p`: the
     draw is among the likeliest tokens that together have this probability (nucleus sampling,
     https://arxiv.org/abs/1904.09751). `repetition_penalty` weakens the tokens of prompt and answer so
-    far (https://arxiv.org/abs/1909.05858); 1 does nothing. `samples` answers are drawn to a question.
+    far (https://arxiv.org/abs/1909.05858); 1 does nothing.
     """
 
     max_new_tokens: Positive
     temperature: Annotated[float, Ge(0), Le(2)] = 0.0
     top_p: Annotated[float, Gt(0), Le(1)] = 1.0
     repetition_penalty: PositiveFloat = 1.0
-    samples: Positive = 1
 
-    @property
-    def likelihood(self) -> bool:
-        """Whether log-probabilities are needed: they break ties between samples."""
-        return self.samples > 1
+
+class Decoding(Sampling):
+    """What an engine is asked for: answers, and with `likelihood` the log-probabilities of their tokens."""
+
+    likelihood: bool = False
 
     @property
     def plain(self) -> bool:
-        """Whether the likeliest token is taken as the model gives it, and nothing else is needed of it."""
+        """Whether the likeliest token is taken as the model gives it, and nothing else is needed."""
         return self.temperature == 0 and self.repetition_penalty == 1 and not self.likelihood
 
-    @model_validator(mode="after")
-    def _samples_differ(self) -> Decoding:
-        if self.samples > 1 and self.temperature == 0:
-            raise ValueError("samples above 1 need a temperature above 0: else all are the same answer")
-        return self
+
+class SamplingPlan(Settings):
+    """`samples` answers to a question in each of at most 1 + `max_repairs` rounds, drawn with `seed`.
+
+    The results of several answers vote; in a repair round the model sees the error of its query.
+    """
+
+    samples: Positive = 1
+    max_repairs: Count = 0
+    seed: Count = 42
+
+    @property
+    def executes(self) -> bool:
+        """Whether queries are run at all: there is a choice to make, or an error to look for."""
+        return self.samples > 1 or self.max_repairs > 0
 
 
 class Batching(Settings):
@@ -62,15 +72,21 @@ class Endpoint(Settings):
     extra_body: dict[str, Any] = Field(default_factory=dict)
 
 
-class Predict(Decoding, Batching):
-    """Who answers, how answers are drawn, and what is done with them.
-
-    `seed` decides what is drawn at random; `max_repairs` is how often at most the model sees the error of its
-    query and tries again.
-    """
+class Predict(Sampling, SamplingPlan, Batching):
+    """Who answers, how answers are drawn, and what is done with them; `threads` are the CPU's."""
 
     engine: Literal["transformers", "vllm", "openai"]
-    seed: Count
-    max_repairs: Count = 0
     threads: Positive
     endpoint: Endpoint = Endpoint()
+
+    @property
+    def decoding(self) -> Decoding:
+        """What the engine is asked for; log-probabilities break ties between samples."""
+        values = {key: getattr(self, key) for key in Sampling.model_fields}
+        return Decoding(**values, likelihood=self.samples > 1)
+
+    @model_validator(mode="after")
+    def _samples_differ(self) -> Predict:
+        if self.samples > 1 and self.temperature == 0:
+            raise ValueError("samples above 1 need a temperature above 0: else all are the same answer")
+        return self
