@@ -1,7 +1,7 @@
 """Profiles: the committed params.yaml, and what profiles/NAME.yaml changes in it.
 
-Usage: python scripts/profiles.py use NAME    writes params.yaml
-       python scripts/profiles.py table       shows all profiles side by side, as Markdown
+Usage: python -m scripts.profiles use NAME    writes params.yaml
+       python -m scripts.profiles table       shows all profiles side by side, as Markdown
 """
 
 from __future__ import annotations
@@ -21,14 +21,12 @@ from ruamel.yaml.comments import CommentedMap, CommentedSeq
 from ruamel.yaml.error import CommentMark, YAMLError
 from ruamel.yaml.tokens import CommentToken
 
+from stages._params import Params
+from text2sql.errors import UserError
+from text2sql.files import replacing
+from text2sql.settings import checked
+
 ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))  # run as a script, from anywhere
-
-from stages._params import Params  # noqa: E402
-from text2sql.errors import UserError  # noqa: E402
-from text2sql.files import replacing  # noqa: E402
-from text2sql.settings import checked  # noqa: E402
-
 BASE = "embedded"  # the profile of the committed params.yaml
 _COLUMN = 28  # of a comment
 
@@ -58,7 +56,7 @@ def composed(name: str, root: Path = ROOT) -> str:
     """The text of params.yaml for profile `name`: the base with the profile's values and comments.
 
     Raises:
-        UserError: the profile does not exist, is not YAML, or its values are not allowed.
+        UserError: the profile does not exist or is not YAML.
     """
     text = base_text(root)
     if name == BASE:
@@ -74,16 +72,24 @@ def composed(name: str, root: Path = ROOT) -> str:
     _merge(params, profile, Params)
     out = StringIO()
     yaml.dump(params, out)
-    checked(Params, YAML(typ="safe", pure=True).load(out.getvalue()), str(path))
     return out.getvalue()
+
+
+def load_profile(name: str, root: Path = ROOT) -> Params:
+    """The settings of profile `name`.
+
+    Raises:
+        UserError: as `composed`, or a value is not allowed.
+    """
+    return checked(Params, YAML(typ="safe", pure=True).load(composed(name, root)), f"profile {name}")
 
 
 def table(root: Path = ROOT) -> str:
     """All settings that differ between profiles, a row each, as a Markdown table."""
-    columns = {name: dict(_leaves(_values(name, root))) for name in names(root)}
+    columns = {name: dict(_leaves(load_profile(name, root).model_dump())) for name in names(root)}
     keys = dict.fromkeys(key for values in columns.values() for key in values)
     rows = [[key, *(_shown(values.get(key)) for values in columns.values())] for key in keys]
-    differing = [row for row in rows if len(set(row[1:])) > 1]
+    differing = [row for row in rows if row[0] != "profile" and len(set(row[1:])) > 1]
     lines = [["setting", *columns], ["---"] * (1 + len(columns)), *differing]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
@@ -172,11 +178,6 @@ def _loaded(yaml: YAML, path: Path) -> CommentedMap:
     return profile
 
 
-def _values(name: str, root: Path) -> Mapping[str, Any]:
-    values = YAML(typ="safe", pure=True).load(composed(name, root))
-    return checked(Params, values, f"profile {name}").model_dump(exclude={"profile"})
-
-
 def _leaves(values: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
     for key, value in values.items():
         if isinstance(value, dict) and value:
@@ -209,6 +210,7 @@ def main() -> None:
 def use(name: str) -> None:
     """Make profile NAME the params.yaml; the file that was there is kept as params.yaml.old."""
     text = composed(name)
+    load_profile(name)  # refuses values that are not allowed
     path = ROOT / "params.yaml"
     if path.is_file():
         shutil.copy2(path, ROOT / "params.yaml.old")

@@ -125,6 +125,10 @@ class Params(Settings):
         names = ("train_lora32", "train_lora128", "train_full", "lora")
         return {name: getattr(self, name) for name in names}
 
+    def recipe(self, section: str) -> Recipe:
+        """The recipe of the trained arm whose parameters are in `section`."""
+        return recipe_of(self.training, self.trained()[section])
+
     @model_validator(mode="after")
     def _recorded_schemas_are_named(self) -> Params:
         if self.convert_schema.backend == "recorded" and not self.fetch_data.recorded_schemas:
@@ -146,7 +150,7 @@ class Params(Settings):
         for section, arm in self.trained().items():
             if arm.enabled:
                 with _naming(section):
-                    recipe_of(self.training, arm)
+                    self.recipe(section)
         return self
 
     @model_validator(mode="after")

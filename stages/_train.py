@@ -8,7 +8,6 @@ import click
 
 from stages._main import stage_main
 from stages._params import load_params
-from text2sql.training.recipe import recipe_of
 from text2sql.training.run import train, write_loss
 from text2sql.training.throughput import write_throughput
 
@@ -25,9 +24,8 @@ def training_command(stage: str, section: str) -> click.Command:
     @stage_main
     def command(base: Path, dataset: Path, output: Path, loss: Path, throughput: Path) -> None:
         params = load_params()
-        arm = params.trained()[section]
-        if arm.enabled:
-            train(recipe_of(params.training, arm), base, dataset, output, loss, stage, throughput)
+        if params.trained()[section].enabled:
+            train(params.recipe(section), base, dataset, output, loss, stage, throughput)
         else:
             _leave_empty(section, output, loss)
             write_throughput([], throughput, stage)

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from scripts.profiles import composed
 from stages._params import load_params
 from text2sql.errors import UserError
 
@@ -24,7 +25,7 @@ def _keys(value: object, prefix: str = "") -> set[str]:
 
 def _write(folder: Path, change: dict[str, object]) -> Path:
     """The embedded profile with `change`, {dotted key: value}, in a file of its own."""
-    values = yaml.safe_load((ROOT / "profiles" / "embedded.yaml").read_text())
+    values = yaml.safe_load(composed("embedded"))
     for dotted, value in change.items():
         *path, last = dotted.split(".")
         section = values
@@ -57,7 +58,7 @@ def test_a_small_rate_is_a_number_in_the_file_that_dvc_exp_run_writes(tmp_path: 
 
 
 def test_the_committed_params_are_the_embedded_profile() -> None:
-    assert (ROOT / "params.yaml").read_text() == (ROOT / "profiles" / "embedded.yaml").read_text()
+    assert (ROOT / "params.yaml").read_text() == composed("embedded")
 
 
 @pytest.mark.parametrize(
@@ -127,7 +128,7 @@ def _endpoint_of_the_docs(folder: Path, arms: list[str]) -> Path:
     (example,) = re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)
     endpoint = yaml.safe_load(example)["predict"]["endpoint"]
     changes = {f"predict.endpoint.{key}": value for key, value in endpoint.items()}
-    known = yaml.safe_load((ROOT / "profiles" / "embedded.yaml").read_text())["arms"]
+    known = yaml.safe_load(composed("embedded"))["arms"]
     asked = {name: known[name] for name in arms}
     return _write(folder, {**changes, "predict.engine": "openai", "arms": asked})
 

@@ -20,6 +20,7 @@ import pytest
 import yaml
 from click.testing import CliRunner, Result
 
+from scripts.profiles import composed
 from stages.predict import main
 from tests.conftest import ROOT
 from tests.openai_server import Reply, Serve, Server, refusal
@@ -79,7 +80,7 @@ def workplace(models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def write_params(**changes: Any) -> None:
-    params = yaml.safe_load((ROOT / "profiles" / "embedded.yaml").read_text(encoding="utf-8"))
+    params = yaml.safe_load(composed("embedded"))
     params["predict"] = SETTINGS | changes
     params["prompt"] = {"schema_types": False}
     Path("params.yaml").write_text(yaml.safe_dump(params, sort_keys=False), encoding="utf-8")
