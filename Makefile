@@ -5,9 +5,8 @@ SHELL := bash
 
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 ENVIRONMENT := .venv/.complete
-PROFILES = $(sort $(basename $(notdir $(wildcard profiles/*.yaml))))
 
-.PHONY: help setup reproduce test test-vllm lint use metrics plots readme clean distclean
+.PHONY: help setup reproduce test test-vllm lint use profiles metrics plots readme clean distclean
 
 help: ## List what `make` can do
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' Makefile
@@ -34,12 +33,11 @@ lint: setup ## Check style, formatting and types
 	@ruff format --check .
 	@mypy
 
-use: ## Make PROFILE=name the params.yaml (the old one stays as params.yaml.old)
-	@if [ -z "$(PROFILE)" ] || [ ! -f "profiles/$(PROFILE).yaml" ]; then \
-		echo "error: no profile '$(PROFILE)'; next: make use PROFILE=name, name being one of: $(PROFILES)" >&2; exit 1; fi
-	@if [ -f params.yaml ]; then cp params.yaml params.yaml.old; fi
-	@cp "profiles/$(PROFILE).yaml" params.yaml
-	@echo "params.yaml is now profile $(PROFILE); next: make reproduce; dvc repro --dry --force prints the plan"
+use: setup ## Make PROFILE=name the params.yaml (the old one stays as params.yaml.old)
+	@python -m scripts.profiles use "$(PROFILE)"
+
+profiles: setup ## Show the profiles side by side
+	@python -m scripts.profiles table
 
 metrics: setup ## Show the scores, and how they differ from the last commit
 	@dvc metrics show

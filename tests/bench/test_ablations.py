@@ -12,7 +12,7 @@ import yaml
 from click.testing import CliRunner
 
 from bench import ablations as bench
-from scripts.profiles import load_profile
+from scripts.profiles import composed, load_profile
 from stages._params import Params
 
 ROOT = Path(__file__).parents[2]
@@ -20,7 +20,7 @@ ROOT = Path(__file__).parents[2]
 
 def changed(row: bench.Row) -> dict[str, Any]:
     """The profile with the row's changes, as `dvc exp run -S` makes them."""
-    params: dict[str, Any] = yaml.safe_load((ROOT / bench.PROFILE).read_text())
+    params: dict[str, Any] = yaml.safe_load(composed(bench.PROFILE))
     for change in row.changes:
         key, value = change.split("=", 1)
         *path, last = key.split(".")

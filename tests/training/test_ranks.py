@@ -73,8 +73,9 @@ def _place(folder: Path, inputs: Path) -> Path:
 def _start(place: Path, recipe: Recipe, **environment: str) -> subprocess.Popen[str]:
     """The library's `train` in a process of its own, as a stage calls it."""
     settings = os.environ | {"PYTHONPATH": str(ROOT), "TEXT2SQL_WORK": str(place / "work")} | environment
+    command = [sys.executable, "-c", _TRAIN, recipe.model_dump_json()]
     return subprocess.Popen(
-        [sys.executable, "-c", _TRAIN, recipe.model_dump_json()],
+        command,
         cwd=place,
         env=settings,
         stderr=subprocess.PIPE,
