@@ -258,7 +258,10 @@ def tokens_a_step(recipe: Recipe, row_tokens: float) -> float:
 def cut_short(recipe: Recipe, row_tokens: float, line_tokens: float, lines: int) -> Recipe:
     """The recipe ended after `lines` log lines of about `line_tokens` tokens each."""
     every = max(1, round(line_tokens / tokens_a_step(recipe, row_tokens)))
-    return recipe.replace(max_steps=every * lines, epochs=None, logging_steps=every, save_minutes=None)
+    steps = every * lines
+    return recipe.replace(
+        max_steps=steps, epochs=None, logging_steps=every, save_steps=steps, save_minutes=None
+    )
 
 
 def train_once(recipe: Recipe, place: Path, label: str) -> list[dict[str, float]]:

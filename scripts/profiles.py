@@ -25,6 +25,7 @@ from stages._params import Params
 from text2sql.errors import UserError
 from text2sql.files import replacing
 from text2sql.settings import checked
+from text2sql.training.settings import Run
 
 ROOT = Path(__file__).resolve().parents[1]
 BASE = "embedded"  # the profile of the committed params.yaml
@@ -86,10 +87,10 @@ def load_profile(name: str, root: Path = ROOT) -> Params:
 
 def table(root: Path = ROOT) -> str:
     """All settings that differ between profiles, a row each, as a Markdown table."""
-    columns = {name: dict(_leaves(load_profile(name, root).model_dump())) for name in names(root)}
+    columns = {name: dict(_leaves(_effective(load_profile(name, root)))) for name in names(root)}
     keys = dict.fromkeys(key for values in columns.values() for key in values)
-    rows = [[key, *(_shown(values.get(key)) for values in columns.values())] for key in keys]
-    differing = [row for row in rows if row[0] != "profile" and len(set(row[1:])) > 1]
+    rows = [[key, *(_shown(values.get(key, "–")) for values in columns.values())] for key in keys]
+    differing = [row for row in rows if len(set(row[1:])) > 1]
     lines = [["setting", *columns], ["---"] * (1 + len(columns)), *differing]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
@@ -176,6 +177,18 @@ def _loaded(yaml: YAML, path: Path) -> CommentedMap:
     if not isinstance(profile, CommentedMap):
         raise UserError(f"{path}: holds no settings; write those that differ from params.yaml")
     return profile
+
+
+def _effective(params: Params) -> dict[str, Any]:
+    """All settings; a trained arm shows what it takes from `training`, nothing where it is not enabled."""
+    values = params.model_dump(exclude={"profile"})
+    for section, arm in params.trained().items():
+        if not arm.enabled:
+            values[section] = {"enabled": False}
+            continue
+        recipe = params.recipe(section)
+        values[section] |= {key: getattr(recipe, key) for key in Run.model_fields}
+    return values
 
 
 def _leaves(values: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:

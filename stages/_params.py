@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 from pydantic import Field, ValidationError, model_validator
 from ruamel.yaml import YAML, YAMLError
@@ -92,10 +92,13 @@ class Evaluate(Settings):
     executor: Literal["processes", "ray"] = "processes"
 
 
+WeightsFolder = Literal["models/base", "models/lora32", "models/lora128", "models/full", "models/lora"]
+
+
 class Arm(Settings):
     """What is compared: weights, and questions with or without retrieved examples."""
 
-    weights: Literal["models/base", "models/lora32", "models/lora128", "models/full", "models/lora"]
+    weights: WeightsFolder
     questions: Literal["data/test", "data/examples/embedding", "data/examples/rerank"]
 
 
@@ -164,6 +167,10 @@ class Params(Settings):
     @model_validator(mode="after")
     def _endpoint_serves_the_arms(self) -> Params:
         endpoint = self.predict.endpoint
+        unknown = sorted(set(endpoint.models) - set(get_args(WeightsFolder)))
+        if unknown:
+            known = ", ".join(get_args(WeightsFolder))
+            raise ValueError(f"predict.endpoint.models: no weights {unknown[0]!r}; choose from {known}")
         if self.predict.engine != "openai":
             return self
         if endpoint.base_url is None:

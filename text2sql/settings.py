@@ -29,7 +29,8 @@ class Settings(BaseModel):
 
     def replace(self, **changes: object) -> Self:
         """A copy with `changes`, checked as a whole. Raises: pydantic.ValidationError."""
-        return type(self)(**{**dict(self), **changes})
+        values = {key: getattr(self, key) for key in self.model_fields_set}
+        return type(self)(**{**values, **changes})
 
 
 Model = TypeVar("Model", bound=Settings)

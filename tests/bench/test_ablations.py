@@ -99,4 +99,4 @@ def test_a_row_that_fails_ends_the_run_with_its_command(place: Path, monkeypatch
     monkeypatch.setattr(subprocess, "run", lambda command, **_: subprocess.CompletedProcess(command, 1))
     result = CliRunner().invoke(bench.main)
     assert result.exit_code == 1
-    assert "`dvc exp run` failed; mend what it says" in result.output
+    assert "`dvc exp run` failed; fix what it says" in result.output

@@ -41,7 +41,7 @@ def test_a_small_rate_is_a_number_in_the_file_that_dvc_exp_run_writes(tmp_path: 
     [
         ("prepare.columns", {"question": "nl"}, "prepare.columns: .*at least 3"),
         ("prepare.sql_check", "run", "prepare.sql_check: .*'parse', 'compile' or 'execute'"),
-        ("predict.threds", 1, "predict.threds: unknown key; allowed beside it: engine"),
+        ("predict.threds", 1, "predict.threds: unknown key; allowed beside it: .*engine.*threads"),
         ("lora.rank", "wide", "lora.rank: .*integer.*'wide'"),
         ("lora.rank", 0, "lora.rank: .*greater than 0"),
         ("fetch_data.source", "ftp", "fetch_data.source: .*'builtin', 'folder' or 'hub'"),

@@ -47,7 +47,9 @@ def test_lora_at_rank_128_has_the_recipe_of_lora128(place: Path) -> None:
 def test_full_training_has_no_adapter_and_lora_has_its_own(place: Path) -> None:
     params = load_params()
     assert params.recipe("train_full").lora is None
-    assert params.recipe("train_lora32").lora == Lora(32, params.train_lora32.alpha, ("q_proj", "v_proj"))
+    assert params.recipe("train_lora32").lora == Lora(
+        rank=32, alpha=params.train_lora32.alpha, targets=["q_proj", "v_proj"]
+    )
 
 
 def test_deepspeed_is_a_file_of_this_checkout_wherever_the_stage_runs(place: Path) -> None:

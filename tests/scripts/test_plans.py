@@ -12,7 +12,7 @@ import pytest
 
 from scripts.profiles import composed
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 ARMS = ("baseline", "rag_embedding", "rag_rerank", "lora32", "lora128", "full")
 
 
