@@ -29,7 +29,8 @@ from text2sql.training.launch import launch
 from text2sql.training.lengths import row_lengths
 from text2sql.training.nodes import Nodes
 from text2sql.training.preflight import refuse_impossible, visible_gpus
-from text2sql.training.recipe import Recipe, accumulation, llamafactory_config
+from text2sql.training.recipe import accumulation, llamafactory_config
+from text2sql.training.settings import Recipe
 
 if TYPE_CHECKING:
     from transformers import Qwen3Config

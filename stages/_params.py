@@ -16,8 +16,7 @@ from text2sql.inference.settings import Predict
 from text2sql.prompts import Prompt
 from text2sql.retrieval.settings import IndexExamples, RetrieveExamples
 from text2sql.settings import Commit, Positive, Settings, Similarity, checked, sentences
-from text2sql.training.recipe import Recipe, recipe_of
-from text2sql.training.settings import FullArm, LoraArm, Training
+from text2sql.training.settings import FullArm, LoraArm, Recipe, Training, recipe_of
 
 
 class FetchData(Settings):

@@ -16,7 +16,8 @@ from tests.llamafactory_parser import parsed_by_llamafactory
 from text2sql.files import read_json
 from text2sql.training.lengths import row_lengths
 from text2sql.training.memory import Model, estimate
-from text2sql.training.recipe import Recipe, accumulation, llamafactory_config
+from text2sql.training.recipe import accumulation, llamafactory_config
+from text2sql.training.settings import Recipe
 
 ROOT = Path(__file__).parents[2]
 SECTIONS = sorted(bench.LINES.values())

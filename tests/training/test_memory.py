@@ -8,8 +8,7 @@ from scripts.profiles import load_profile
 from tests.tiny import tiny_qwen3
 from text2sql.errors import UserError
 from text2sql.training.memory import Model, estimate, read_model, trainable
-from text2sql.training.recipe import Recipe
-from text2sql.training.settings import Lora, Megatron
+from text2sql.training.settings import Lora, Megatron, Recipe
 
 ROOT = Path(__file__).parents[2]
 # 1,000 weights; layer activations in bf16: 17 * 10 + 8 * 20 = 330 bytes a token.

@@ -15,8 +15,8 @@ from text2sql.inference.weights import Weights
 from text2sql.prompts import messages, schema_text
 from text2sql.training.dataset import turn, write_dataset
 from text2sql.training.lengths import row_lengths
-from text2sql.training.recipe import Recipe, llamafactory_config
-from text2sql.training.settings import Lora
+from text2sql.training.recipe import llamafactory_config
+from text2sql.training.settings import Lora, Recipe
 
 RECIPE = Recipe(
     template="qwen3",

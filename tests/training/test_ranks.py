@@ -21,9 +21,8 @@ from safetensors.torch import load_file
 from tests.tiny import TINY_RECIPE, tiny_qwen3, tiny_tokenizer
 from text2sql.training.dataset import write_dataset
 from text2sql.training.preflight import cpp_compiler
-from text2sql.training.recipe import Recipe
 from text2sql.training.run import train
-from text2sql.training.settings import Lora
+from text2sql.training.settings import Lora, Recipe
 
 pytestmark = pytest.mark.skipif(
     cpp_compiler() is None, reason="no C++ compiler (g++), with which DeepSpeed compiles its operators"
@@ -41,7 +40,7 @@ METHODS = {
 _TRAIN = """
 import sys
 from pathlib import Path
-from text2sql.training.recipe import Recipe
+from text2sql.training.settings import Recipe
 from text2sql.training.run import train
 recipe = Recipe.model_validate_json(sys.argv[1])
 train(recipe, Path("base"), Path("dataset"), Path("output"), Path("loss.csv"), "test")

@@ -12,8 +12,8 @@ from pydantic import ValidationError
 
 from scripts.profiles import load_profile
 from text2sql.errors import UserError
-from text2sql.training.recipe import Recipe, accumulation, llamafactory_config
-from text2sql.training.settings import Lora, Megatron
+from text2sql.training.recipe import accumulation, llamafactory_config
+from text2sql.training.settings import Lora, Megatron, Recipe
 
 ROOT = Path(__file__).parents[2]
 RECIPE = Recipe(

@@ -10,8 +10,8 @@ import pytest
 from scripts.profiles import load_profile
 from stages._params import Params
 from tests.llamafactory_parser import parsed_by_llamafactory
-from text2sql.training.recipe import llamafactory_config, recipe_of
-from text2sql.training.settings import FullArm
+from text2sql.training.recipe import llamafactory_config
+from text2sql.training.settings import FullArm, recipe_of
 
 ROOT = Path(__file__).parents[2]
 EVERY_ARM = {

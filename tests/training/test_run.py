@@ -23,9 +23,9 @@ from text2sql.training import launch as launching
 from text2sql.training import run as running
 from text2sql.training.checkpoints import newest_checkpoint
 from text2sql.training.dataset import write_dataset
-from text2sql.training.recipe import Recipe, llamafactory_config
+from text2sql.training.recipe import llamafactory_config
 from text2sql.training.run import train
-from text2sql.training.settings import Lora
+from text2sql.training.settings import Lora, Recipe
 from text2sql.training.throughput import read_throughput
 from text2sql.workstore import hash_path
 
@@ -33,7 +33,7 @@ RECIPE = TINY_RECIPE.replace(lora=Lora(rank=4, alpha=8, targets=["q_proj", "v_pr
 _TRAIN = """
 import sys
 from pathlib import Path
-from text2sql.training.recipe import Recipe
+from text2sql.training.settings import Recipe
 from text2sql.training.run import train
 recipe = Recipe.model_validate_json(sys.argv[1])
 train(recipe, Path("base"), Path("dataset"), Path("output"), Path("loss.csv"), "test")

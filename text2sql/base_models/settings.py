@@ -7,8 +7,7 @@ from typing import Literal
 from pydantic import model_validator
 
 from text2sql.settings import Commit, Positive, Rate, Settings
-from text2sql.training.recipe import Recipe
-from text2sql.training.settings import Training
+from text2sql.training.settings import Recipe, Training
 
 
 class TinyModel(Settings):

@@ -18,7 +18,7 @@ import text2sql
 from text2sql.errors import UserError
 from text2sql.progress import Progress
 from text2sql.training.nodes import Nodes
-from text2sql.training.recipe import Recipe
+from text2sql.training.settings import Recipe
 from text2sql.training.worker import die_with_parent
 
 _POLL_S = 0.5

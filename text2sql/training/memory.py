@@ -10,8 +10,7 @@ from pathlib import Path
 
 from text2sql.errors import UserError
 from text2sql.files import read_json
-from text2sql.training.recipe import Recipe
-from text2sql.training.settings import Lora
+from text2sql.training.settings import Lora, Recipe
 
 _GIB = 1 << 30
 

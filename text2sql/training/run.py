@@ -18,7 +18,8 @@ from text2sql.training.lengths import Lengths, measure, without_long_rows
 from text2sql.training.megatron import convert_to_hugging_face
 from text2sql.training.nodes import Nodes
 from text2sql.training.preflight import refuse_impossible, visible_gpus
-from text2sql.training.recipe import Recipe, llamafactory_config
+from text2sql.training.recipe import llamafactory_config
+from text2sql.training.settings import Recipe
 from text2sql.training.throughput import read_throughput, write_throughput
 from text2sql.workstore import WorkStore, hash_path, locked
 

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Literal
 
 from annotated_types import Ge, Lt
 from pydantic import Field, model_validator
 
+import text2sql
 from text2sql.settings import NotNegative, Positive, PositiveFloat, Rate, Settings
 
 Fraction = Annotated[float, Ge(0), Lt(1)]
+_PADDED_TO = 8  # tokens, by LLaMA-Factory's collator
+_DEEPSPEED = Path(text2sql.__file__).parents[1] / "configs" / "deepspeed"
 
 
 class Run(Settings):
@@ -102,3 +106,80 @@ class FullArm(TrainedArm):
     """An arm that trains all weights, with Megatron in place of DeepSpeed where `megatron` is set."""
 
     megatron: Megatron | None = None
+
+
+class Recipe(Training):
+    """One training run: the shared settings, and those of its arm; `lora` None trains all weights.
+
+    `max_steps` or `epochs` is set. With `megatron`, `deepspeed` is None.
+    """
+
+    learning_rate: Rate
+    lora: Lora | None = None
+    megatron: Megatron | None = None
+
+    @property
+    def longest_row(self) -> int:
+        """Tokens of the longest row that is trained on: LLaMA-Factory keeps one of a pack for padding."""
+        return self.cutoff_len - self.packing
+
+    @property
+    def deepspeed_file(self) -> Path | None:
+        """DeepSpeed's configuration, None without DeepSpeed."""
+        return _DEEPSPEED / f"{self.deepspeed}.json" if self.deepspeed else None
+
+    @model_validator(mode="after")
+    def _has_no_conflicts(self) -> Recipe:
+        for wrong, sentence in _conflicts(self):
+            if wrong:
+                raise ValueError(sentence)
+        return self
+
+
+def recipe_of(training: Training, arm: TrainedArm) -> Recipe:
+    """The recipe of one arm: the shared settings, where the arm does not set them itself.
+
+    Raises:
+        pydantic.ValidationError: settings exclude each other.
+    """
+    own = {key: getattr(arm, key) for key in Run.model_fields if key in arm.model_fields_set}
+    if arm.max_steps or arm.epochs:  # either replaces whichever of the two the arms share
+        own |= {"max_steps": arm.max_steps, "epochs": arm.epochs}
+    values = {**dict(training), **own, "learning_rate": arm.learning_rate}
+    if isinstance(arm, LoraArm):
+        values["lora"] = Lora(rank=arm.rank, alpha=arm.alpha, targets=arm.targets)
+    if isinstance(arm, FullArm) and arm.megatron:
+        values |= {"megatron": arm.megatron, "deepspeed": None}
+    return Recipe(**values)
+
+
+def _conflicts(recipe: Recipe) -> list[tuple[bool, str]]:
+    ends = (recipe.max_steps, recipe.epochs)
+    has_floor = recipe.scheduler == "cosine_with_min_lr"
+    megatron = recipe.megatron is not None
+    split = megatron or recipe.deepspeed is not None
+    return [
+        (recipe.optimizer == "muon" and split, "muon needs whole matrices, which ZeRO and Megatron split"),
+        (ends.count(None) != 1, "set either max_steps or epochs, and the other to null"),
+        (
+            has_floor != (recipe.min_learning_rate is not None),
+            "min_learning_rate belongs to scheduler cosine_with_min_lr, and that scheduler needs it",
+        ),
+        (megatron and recipe.lora is not None, "Megatron trains all weights only, not LoRA"),
+        (megatron and recipe.deepspeed is not None, "either Megatron or DeepSpeed, not both"),
+        (megatron and recipe.fused_loss, "Megatron has a loss of its own: fused_loss must be false"),
+        (megatron and recipe.packing, "LLaMA-Factory's Megatron path cannot pack: packing must be false"),
+        (
+            recipe.packing and recipe.attention == "fa2" and recipe.device_batch > 1,
+            "LLaMA-Factory packs for flash attention into one sequence a batch: device_batch must be 1, and "
+            "cutoff_len as many times longer",
+        ),
+        (
+            recipe.packing and recipe.cutoff_len % _PADDED_TO != 0,
+            f"packed sequences are padded to a multiple of {_PADDED_TO} tokens: cutoff_len must be one",
+        ),
+        (
+            recipe.global_batch % recipe.device_batch != 0,
+            f"global_batch must be a multiple of device_batch ({recipe.device_batch})",
+        ),
+    ]
