@@ -23,7 +23,7 @@ from pathlib import Path
 
 import click
 
-from text2sql.evaluation.databases import database_files
+from text2sql.evaluation.execution.databases import database_files
 from text2sql.evaluation.judge import judge
 from text2sql.evaluation.verdicts import Case, Rules
 

@@ -12,7 +12,7 @@ import click
 from stages._main import stage_main
 from stages._params import load_params
 from text2sql.errors import UserError
-from text2sql.evaluation.databases import database_path
+from text2sql.evaluation.execution.databases import database_path
 from text2sql.evaluation.judge import describe, judge
 from text2sql.evaluation.scores import Scores
 from text2sql.evaluation.verdicts import Case, Rules, Verdict, as_row

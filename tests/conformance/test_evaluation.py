@@ -9,8 +9,8 @@ import pytest
 from click.testing import CliRunner
 
 from text2sql.cli import main
-from text2sql.evaluation.hardness import hardness
 from text2sql.evaluation.judge import judge
+from text2sql.evaluation.spider.hardness import hardness
 from text2sql.evaluation.verdicts import Case, Rules, Verdict
 
 ARMS = ("baseline", "full", "lora32", "rag_embedding")

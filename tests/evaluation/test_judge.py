@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from text2sql.errors import UserError
-from text2sql.evaluation.databases import database_files, database_path
+from text2sql.evaluation.execution.databases import database_files, database_path
+from text2sql.evaluation.execution.sandbox import DatabaseError
 from text2sql.evaluation.judge import judge
-from text2sql.evaluation.sandbox import DatabaseError
 from text2sql.evaluation.verdicts import Case, Rules, Verdict, as_row
 
 TABLE = "CREATE TABLE t (a INT, b TEXT); INSERT INTO t VALUES (1, 'x'), (2, 'y'), (2, 'y');"

@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 
 from text2sql.errors import UserError
+from text2sql.evaluation.case_judge import Judge, Loss, Phase
 from text2sql.evaluation.pool import ProcessPool
-from text2sql.evaluation.row import Judge, Loss, Phase
 from text2sql.evaluation.verdicts import Case, Rules, Verdict
 
 TIMEOUT_S = 0.3
@@ -140,7 +140,7 @@ def test_workers_end_when_their_parent_is_killed(tmp_path: Path) -> None:
     script = (
         "import sys, time; from pathlib import Path; from functools import partial;"
         "sys.path.insert(0, sys.argv[1]);"
-        "from text2sql.evaluation.pool import ProcessPool; from text2sql.evaluation.row import Judge;"
+        "from text2sql.evaluation.pool import ProcessPool; from text2sql.evaluation.case_judge import Judge;"
         "from text2sql.evaluation.verdicts import Rules, Case;"
         "pool = ProcessPool(partial(Judge, Path(sys.argv[2]), Rules()), 1.0, 1);"
         "verdicts = pool.judge([[Case(0, 'none', '', '')], [Case(1, 'none', '', '')]]); next(verdicts);"

@@ -117,7 +117,7 @@ def _tables(named: Path | None, databases: Path) -> Path | None:
 
 def _check(gold: Path, pred: Path, databases: Path) -> int:
     """Read both files once, so that no query runs on wrong ones; return the number of predictions."""
-    from text2sql.evaluation.databases import database_path
+    from text2sql.evaluation.execution.databases import database_path
 
     predictions = Counter(case.db_id for case in read_cases(gold, pred))
     if not predictions:
@@ -252,7 +252,7 @@ def _row(verdict: Verdict, rules: Rules) -> dict[str, Any]:
 
 def _report(scores: Scores) -> Iterator[str]:
     """Yield the lines that stdout shows."""
-    from text2sql.evaluation.hardness import HARDNESS
+    from text2sql.evaluation.spider.hardness import HARDNESS
 
     table, classes = scores.table(), (*HARDNESS, "all")
     metrics = [name for name in _NAMES if name in table]

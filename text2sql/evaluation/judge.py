@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 from text2sql.evaluation import EVALUATOR_VERSION
+from text2sql.evaluation.case_judge import Judge
+from text2sql.evaluation.execution.sandbox import SQL_LENGTH
 from text2sql.evaluation.pool import QUICKEST, ProcessPool
-from text2sql.evaluation.row import Judge
-from text2sql.evaluation.sandbox import SQL_LENGTH
-from text2sql.evaluation.spider_sql import read_tables
+from text2sql.evaluation.spider.schema import read_tables
 from text2sql.evaluation.verdicts import Case, Rules, Verdict
 
 Executor = Literal["processes", "ray"]

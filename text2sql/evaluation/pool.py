@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from text2sql.errors import UserError
-from text2sql.evaluation.row import PHASES, Judge, Loss, Phase
+from text2sql.evaluation.case_judge import PHASES, Judge, Loss, Phase
 from text2sql.evaluation.verdicts import Case, Verdict
 
 GRACE_S = 0.5

@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from itertools import islice
 
+from text2sql.evaluation.case_judge import Judge
 from text2sql.evaluation.pool import ProcessPool
-from text2sql.evaluation.row import Judge
 from text2sql.evaluation.verdicts import Case, Verdict
 from text2sql.ray_cluster import cluster
 

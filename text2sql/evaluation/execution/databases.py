@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 
-from text2sql.evaluation.gold_cache import GoldCache
-from text2sql.evaluation.normalise import mend_year
-from text2sql.evaluation.sandbox import DatabaseError, Row, Sandbox
+from text2sql.evaluation.execution.gold_cache import GoldCache
+from text2sql.evaluation.execution.sandbox import DatabaseError, Row, Sandbox
+from text2sql.evaluation.spider.rewrite import replace_year
 
 _OPEN = 128
 _GOLD_CELLS = 500_000  # values of gold results in memory, some 50 MB
@@ -41,7 +41,7 @@ class Databases:
 
     def run(self, file: Path, sql: str, deadline: float, keep: int | None = None) -> list[Row]:
         """Return the rows of a normalised query, as `Sandbox.run` does."""
-        return self.open(file).run(mend_year(sql), deadline, keep)
+        return self.open(file).run(replace_year(sql), deadline, keep)
 
     def gold(self, file: Path, sql: str, timeout_s: float) -> list[Row]:
         """Return the rows of a normalised gold query, which is run once. QueryError: it fails."""

@@ -9,20 +9,21 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
-from text2sql.evaluation.databases import Databases, database_files, database_path
-from text2sql.evaluation.equivalence import same_result
-from text2sql.evaluation.exact_match import exact_match
-from text2sql.evaluation.gold_cache import GoldCache
-from text2sql.evaluation.hardness import hardness
-from text2sql.evaluation.normalise import (
-    normalise_gold,
-    normalise_prediction,
+from text2sql.evaluation.execution.databases import Databases, database_files, database_path
+from text2sql.evaluation.execution.equivalence import same_result
+from text2sql.evaluation.execution.gold_cache import GoldCache
+from text2sql.evaluation.execution.sandbox import SQL_LENGTH, DatabaseError, ErrorKind, QueryError
+from text2sql.evaluation.spider.exact_match import exact_match
+from text2sql.evaluation.spider.hardness import hardness
+from text2sql.evaluation.spider.parser import UnreadableSQL
+from text2sql.evaluation.spider.plug_values import Candidates
+from text2sql.evaluation.spider.rewrite import (
     order_matters,
     replace_value_word,
+    rewrite_gold,
+    rewrite_prediction,
 )
-from text2sql.evaluation.plugging import Candidates
-from text2sql.evaluation.sandbox import SQL_LENGTH, DatabaseError, ErrorKind, QueryError
-from text2sql.evaluation.spider_sql import ForeignKeys, SpiderSchema, UnreadableSQL, schema_of
+from text2sql.evaluation.spider.schema import ForeignKeys, SpiderSchema, schema_of
 from text2sql.evaluation.verdicts import Case, Rules, Verdict
 
 Phase = Literal["gold", "prediction"]
@@ -99,7 +100,7 @@ class Judge:
 
     def _judge(self, case: Case, begin: Callable[[Phase], None], loss: Loss | None) -> Verdict:
         begin("gold")
-        gold = _normalise_gold(case.gold, self._rules.keep_distinct)
+        gold = _rewrite_gold(case.gold, self._rules.keep_distinct)
         try:
             files = self._run_gold(case, gold, begin)
         except QueryError as error:
@@ -129,7 +130,7 @@ class Judge:
             return found | _failure(QueryError(loss.kind, _KILLED))
         if len(predicted) > SQL_LENGTH:
             return found | _failure(QueryError("other", f"longer than {SQL_LENGTH} characters"))
-        statement = normalise_prediction(predicted, self._rules.keep_distinct, self._rules.keep_value)
+        statement = rewrite_prediction(predicted, self._rules.keep_distinct, self._rules.keep_value)
         try:
             self._compare(found, "", statement.sql, target)
         except QueryError as error:
@@ -201,7 +202,7 @@ def _metrics(rules: Rules, several_databases: bool) -> list[str]:
 
 
 # Questions that say the same differently follow one another, with the same gold.
-_normalise_gold = lru_cache(maxsize=16)(normalise_gold)
+_rewrite_gold = lru_cache(maxsize=16)(rewrite_gold)
 
 
 @lru_cache(maxsize=16)

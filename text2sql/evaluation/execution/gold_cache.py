@@ -15,7 +15,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from text2sql.errors import UserError
-from text2sql.evaluation.sandbox import Row
+from text2sql.evaluation.execution.sandbox import Row
 from text2sql.workstore import hash_path
 
 _WAIT_S = 60.0  # for another worker that writes
