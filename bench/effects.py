@@ -15,7 +15,8 @@ import click
 
 from text2sql.evaluation.judge import judge
 from text2sql.evaluation.scores import paired_bootstrap
-from text2sql.evaluation.verdicts import Case, Rules
+from text2sql.evaluation.settings import JudgeSettings
+from text2sql.evaluation.verdicts import Case
 from text2sql.inference.engine import Decoding, Engine
 from text2sql.inference.questions import read_chats
 from text2sql.inference.rounds import Tries, predict_all
@@ -70,7 +71,7 @@ def main(
     ]
     chats = read_chats(questions, schema_types)
     asked = read_records(questions, ConvertedQuestion)
-    rules = Rules(keep_value=keep_value)
+    settings = JudgeSettings(keep_value=keep_value)
     click.echo(f"{weights}, {len(chats)} questions\n\n{HEAD}")
     greedy: list[bool] = []
     for way in ways:
@@ -79,7 +80,7 @@ def main(
         with tempfile.TemporaryDirectory() as work:
             found = predict_all(engine(weights, way), chats, tries, Path(work), way.name)
         seconds = time.perf_counter() - started
-        right = verdicts(asked, found, databases, rules)
+        right = verdicts(asked, found, databases, settings)
         greedy = greedy or right
         click.echo(line(way, right, greedy, found, seconds))
 
@@ -94,11 +95,11 @@ def engine(weights: Path, way: Way) -> Engine:
 
 
 def verdicts(
-    asked: Sequence[ConvertedQuestion], found: Sequence[Prediction], databases: Path, rules: Rules
+    asked: Sequence[ConvertedQuestion], found: Sequence[Prediction], databases: Path, settings: JudgeSettings
 ) -> list[bool]:
     """Whether each prediction is right; questions whose gold fails are left out."""
     cases = [Case(q.row, q.db_id, q.gold, p.sql) for q, p in zip(asked, found, strict=True)]
-    return [bool(v.ex) for v in judge(cases, databases, rules, method="spawn") if not v.gold_failed]
+    return [bool(v.ex) for v in judge(cases, databases, settings, method="spawn") if not v.gold_failed]
 
 
 def line(

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from ruamel.yaml import YAML, YAMLError
 
 from text2sql.errors import UserError
+from text2sql.evaluation.settings import EvaluationSettings
 
 Positive = Annotated[int, Field(gt=0)]
 Rate = Annotated[float, Field(gt=0, lt=1)]
@@ -248,15 +249,6 @@ class Predict(Section):
         return self
 
 
-class Evaluate(Section):
-    """Limits of a prediction's execution, one habit of the official evaluator, and where it runs."""
-
-    timeout_s: Annotated[float, Field(gt=0)]
-    max_rows: Positive
-    keep_value: bool
-    executor: Literal["processes", "ray"]
-
-
 class Arm(Section):
     """What is compared: weights, and questions with or without retrieved examples."""
 
@@ -282,7 +274,7 @@ class Params(Section):
     train_full: FullArm
     lora: LoraArm
     predict: Predict
-    evaluate: Evaluate
+    evaluate: EvaluationSettings
     arms: Annotated[dict[str, Arm], Field(min_length=1)]
 
     @model_validator(mode="after")

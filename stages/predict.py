@@ -60,7 +60,7 @@ def _key(engine: Engine, chats: Sequence[Chat], tries: Tries, params: Params) ->
         "engine": dict(engine.identity),
     }
     if tries.execute:
-        key["execution"] = describe(tries.limits.rules)
+        key["execution"] = describe(tries.limits.settings)
         key["databases"] = database_hashes(chats, tries.databases)
     return key
 

@@ -15,7 +15,8 @@ from math import inf
 from pathlib import Path
 
 from text2sql.evaluation.judge import judge
-from text2sql.evaluation.verdicts import Case, Rules, Verdict
+from text2sql.evaluation.settings import JudgeSettings
+from text2sql.evaluation.verdicts import Case, Verdict
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,9 +48,11 @@ class Limits:
     max_rows: int
 
     @property
-    def rules(self) -> Rules:
+    def settings(self) -> JudgeSettings:
         """The queries are compared as they were written, DISTINCT and the word "value" included."""
-        return Rules(self.timeout_s, self.max_rows, keep_distinct=True, keep_value=True)
+        return JudgeSettings(
+            timeout_s=self.timeout_s, max_rows=self.max_rows, keep_distinct=True, keep_value=True
+        )
 
 
 def vote(ballots: Sequence[Ballot], databases: Path, limits: Limits) -> list[Vote]:
@@ -111,7 +114,7 @@ def _judged(cases: Sequence[Case], databases: Path, limits: Limits) -> list[Verd
     if not cases:
         return []
     # spawn: this process runs the threads of torch, and perhaps a GPU
-    return list(judge(cases, databases, limits.rules, method="spawn"))
+    return list(judge(cases, databases, limits.settings, method="spawn"))
 
 
 def _reason(verdict: Verdict) -> str:
