@@ -15,16 +15,16 @@ import click
 
 from text2sql.evaluation.judge import judge
 from text2sql.evaluation.scores import paired_bootstrap
-from text2sql.evaluation.verdicts import Case, Rules
+from text2sql.evaluation.settings import EvaluationSettings, JudgeSettings
+from text2sql.evaluation.verdicts import Case
 from text2sql.inference.engine import Engine
 from text2sql.inference.questions import read_chats
 from text2sql.inference.rounds import Execution, predict_all
 from text2sql.inference.settings import Batching, Decoding, SamplingPlan
-from text2sql.inference.voting import Limits
 from text2sql.inference.weights import resolve_weights
 from text2sql.records import ConvertedQuestion, Prediction, read_records
 
-LIMITS = Limits(timeout_s=10.0, max_rows=100_000)
+LIMITS = EvaluationSettings()
 SEED = 42
 HEAD = """| | EX | difference to greedy (95 % interval) | agreement | asked again | seconds |
 |---|---:|---:|---:|---:|---:|"""
@@ -71,7 +71,7 @@ def main(
     ]
     chats = read_chats(questions, schema_types)
     asked = read_records(questions, ConvertedQuestion)
-    rules = Rules(keep_value=keep_value)
+    settings = JudgeSettings(keep_value=keep_value)
     click.echo(f"{weights}, {len(chats)} questions\n\n{HEAD}")
     greedy: list[bool] = []
     for way in ways:
@@ -81,7 +81,7 @@ def main(
             place = Execution(databases, LIMITS)
             found = predict_all(engine(weights, way), chats, plan, place, Path(work), way.name)
         seconds = time.perf_counter() - started
-        right = verdicts(asked, found, databases, rules)
+        right = verdicts(asked, found, databases, settings)
         greedy = greedy or right
         click.echo(line(way, right, greedy, found, seconds))
 
@@ -96,11 +96,11 @@ def engine(weights: Path, way: Way) -> Engine:
 
 
 def verdicts(
-    asked: Sequence[ConvertedQuestion], found: Sequence[Prediction], databases: Path, rules: Rules
+    asked: Sequence[ConvertedQuestion], found: Sequence[Prediction], databases: Path, settings: JudgeSettings
 ) -> list[bool]:
     """Whether each prediction is right; questions whose gold fails are left out."""
     cases = [Case(q.row, q.db_id, q.gold, p.sql) for q, p in zip(asked, found, strict=True)]
-    return [bool(v.ex) for v in judge(cases, databases, rules, method="spawn") if not v.gold_failed]
+    return [bool(v.ex) for v in judge(cases, databases, settings, method="spawn") if not v.gold_failed]
 
 
 def line(

@@ -23,9 +23,11 @@ from pathlib import Path
 
 import click
 
-from text2sql.evaluation.databases import database_files
+from text2sql.databases import database_path
+from text2sql.evaluation.execution.databases import database_files
 from text2sql.evaluation.judge import judge
-from text2sql.evaluation.verdicts import Case, Rules
+from text2sql.evaluation.settings import JudgeSettings
+from text2sql.evaluation.verdicts import Case
 
 ROOT = Path(__file__).resolve().parent.parent
 CORES = len(os.sched_getaffinity(0))
@@ -46,12 +48,12 @@ def main(arm: str, copies: int, rounds: int) -> None:
     databases = data / "spider" / "database"
     print(f"{len(cases)} questions of Spider dev, predictions of {arm}, {CORES} cores")
     good = [
-        compare("one database", cases, databases, Rules(), 1, rounds),
-        compare("plugged values", cases, databases, Rules(plug_values=True), 1, rounds),
+        compare("one database", cases, databases, JudgeSettings(), 1, rounds),
+        compare("plugged values", cases, databases, JudgeSettings(plug_values=True), 1, rounds),
     ]
     with tempfile.TemporaryDirectory() as folder:
         multiply(cases, databases, Path(folder), copies)
-        good.append(compare("several databases", cases, Path(folder), Rules(), CORES, rounds=1))
+        good.append(compare("several databases", cases, Path(folder), JudgeSettings(), CORES, rounds=1))
     good.append(print_memory())
     sys.exit(0 if all(good) else 1)
 
@@ -73,17 +75,17 @@ def multiply(cases: Sequence[Case], databases: Path, folder: Path, copies: int) 
         (folder / db_id).mkdir()
         for number in range(copies):
             name = f"{db_id}_{number}.sqlite" if number else f"{db_id}.sqlite"
-            shutil.copyfile(databases / db_id / f"{db_id}.sqlite", folder / db_id / name)
+            shutil.copyfile(database_path(databases, db_id), folder / db_id / name)
 
 
 def compare(
-    label: str, cases: Sequence[Case], databases: Path, rules: Rules, workers: int, rounds: int
+    label: str, cases: Sequence[Case], databases: Path, settings: JudgeSettings, workers: int, rounds: int
 ) -> bool:
     """Time both in turns, so that a slow minute of the machine falls on both; print the medians."""
     plain, ours = [], []
     for _ in range(rounds):
         plain.append(seconds(lambda: execute(cases, databases)))
-        ours.append(seconds(lambda: list(judge(cases, databases, rules, workers=workers))))
+        ours.append(seconds(lambda: list(judge(cases, databases, settings, workers=workers))))
     a, b, limit = statistics.median(plain), statistics.median(ours), LIMITS[label]
     figures = f"plain {a:6.2f} s, judged {b:6.2f} s, ratio {b / a:5.2f}, limit {limit:.2f}"
     return print_line(label, f"{figures} ({workers} workers)", b / a <= limit)

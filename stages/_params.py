@@ -12,6 +12,7 @@ from ruamel.yaml import YAML, YAMLError
 
 from text2sql.base_models.settings import FetchModel
 from text2sql.errors import UserError
+from text2sql.evaluation.settings import EvaluationSettings
 from text2sql.inference.settings import Predict
 from text2sql.prompts import Prompt
 from text2sql.retrieval.settings import IndexExamples, RetrieveExamples
@@ -82,15 +83,6 @@ class ConvertSchema(Settings):
     openai: OpenAI
 
 
-class Evaluate(Settings):
-    """Limits of a prediction's execution, one habit of the official evaluator, and where it runs."""
-
-    timeout_s: Annotated[float, Field(gt=0)]
-    max_rows: Positive = 100_000
-    keep_value: bool
-    executor: Literal["processes", "ray"] = "processes"
-
-
 WeightsFolder = Literal["models/base", "models/lora32", "models/lora128", "models/full", "models/lora"]
 
 
@@ -119,7 +111,7 @@ class Params(Settings):
     train_full: FullArm
     lora: LoraArm
     predict: Predict
-    evaluate: Evaluate
+    evaluate: EvaluationSettings
     arms: Annotated[dict[str, Arm], Field(min_length=1)]
 
     def trained(self) -> dict[str, LoraArm | FullArm]:

@@ -11,11 +11,12 @@ import click
 
 from stages._main import stage_main
 from stages._params import load_params
+from text2sql.databases import database_path
 from text2sql.errors import UserError
-from text2sql.evaluation.databases import database_path
 from text2sql.evaluation.judge import describe, judge
 from text2sql.evaluation.scores import Scores
-from text2sql.evaluation.verdicts import Case, Rules, Verdict, as_row
+from text2sql.evaluation.settings import JudgeSettings
+from text2sql.evaluation.verdicts import Case, Verdict, as_row
 from text2sql.files import write_json, write_jsonl
 from text2sql.progress import Progress
 from text2sql.records import ConvertedQuestion, Prediction, read_records
@@ -34,17 +35,15 @@ def main(
     arm: str, questions: Path, predictions: Path, databases: Path, verdicts: Path, metrics: Path
 ) -> None:
     """Judge the predictions of ARM and write verdicts and scores."""
-    params = load_params().evaluate
-    limits = params.model_dump(exclude={"executor"})
-    rules = Rules(plug_values=True, match=True, **limits)
+    settings = JudgeSettings(plug_values=True, match=True, **load_params().evaluate.model_dump())
     asked = read_questions(questions)
     predicted = read_predictions(predictions, asked, arm)
     check_databases(databases, asked)
     cases = [Case(q.row, q.db_id, q.gold, predicted[q.row], q.slice) for q in asked]
-    judged = judge(cases, databases, rules, gold_cache=gold_cache(), executor=params.executor)
+    judged = judge(cases, databases, settings, gold_cache=gold_cache())
     scores = Scores()
     write_jsonl(verdicts, watched(judged, scores, len(cases), arm, questions))
-    write_json(metrics, {**scores.table(), "evaluator": describe(rules)})
+    write_json(metrics, {**scores.table(), "evaluator": describe(settings)})
 
 
 def gold_cache() -> Path:

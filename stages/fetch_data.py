@@ -19,6 +19,7 @@ import click
 
 from stages._main import stage_main
 from stages._params import FetchData, load_params
+from text2sql.databases import database_path
 from text2sql.errors import UserError
 from text2sql.files import copy_file, read_json, replacing_folder, write_jsonl
 from text2sql.schema.ddl import write_ddl
@@ -79,7 +80,7 @@ class OutsideFolder:
         if not names:
             raise UserError(f"{self.root / below}: holds no ID/ID.sqlite; {_CURE}")
         for name in names:
-            yield name, self.file(f"{below}/{name}/{name}.sqlite")
+            yield name, self.file(database_path(Path(below), name).as_posix())
 
     def refuse_unread(self) -> None:
         """UserError: a checksum is given for a file that was not read, so it guards nothing."""
@@ -182,7 +183,7 @@ def fetch_test(outside: OutsideFolder, folder: Path, recorded: str | None) -> No
     else:
         copy_file(questions, folder / "test.json")
     for db_id, path in outside.databases("spider/database"):
-        copy_file(path, folder / "databases" / db_id / f"{db_id}.sqlite")
+        copy_file(path, database_path(folder / "databases", db_id))
 
 
 def with_schemas(questions: Path, recorded: Path) -> list[dict[str, Any]]:

@@ -18,7 +18,7 @@ from text2sql.files import write_jsonl
 from text2sql.inference.engine import Engine
 from text2sql.inference.questions import Chat, read_chats
 from text2sql.inference.rounds import Execution, database_hashes, predict_all
-from text2sql.inference.voting import Limits
+from text2sql.inference.voting import as_written
 from text2sql.inference.weights import resolve_weights
 from text2sql.records import Prediction
 from text2sql.workstore import WorkStore, locked
@@ -38,15 +38,11 @@ def main(arm: str, questions: Path, weights: Path, databases: Path, output: Path
     _check_arm(arm, params)
     chats = read_chats(questions, params.prompt.schema_types)
     engine = _engine(arm, weights, params)
-    plan, execution = params.predict, _execution(databases, params)
+    plan, execution = params.predict, Execution(databases, params.evaluate)
     work = WorkStore.from_environment().open("predict", _key(engine, chats, execution, params))
     with locked(work):
         predictions = predict_all(engine, chats, plan, execution, work, f"predict {arm}")
     _write(output, predictions)
-
-
-def _execution(databases: Path, params: Params) -> Execution:
-    return Execution(databases, Limits(params.evaluate.timeout_s, params.evaluate.max_rows))
 
 
 def _key(engine: Engine, chats: Sequence[Chat], execution: Execution, params: Params) -> dict[str, object]:
@@ -58,7 +54,7 @@ def _key(engine: Engine, chats: Sequence[Chat], execution: Execution, params: Pa
         "engine": dict(engine.identity),
     }
     if params.predict.executes:
-        key["execution"] = describe(execution.limits.rules)
+        key["execution"] = describe(as_written(execution.limits))
         key["databases"] = database_hashes(chats, execution.databases)
     return key
 

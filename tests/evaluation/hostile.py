@@ -16,10 +16,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from text2sql.evaluation.judge import judge
-from text2sql.evaluation.verdicts import Case, Rules
+from text2sql.evaluation.settings import JudgeSettings
+from text2sql.evaluation.verdicts import Case
 
 TIMEOUT_S = 0.5
-RULES = Rules(timeout_s=TIMEOUT_S, max_rows=10_000, plug_values=True, match=True)
+SETTINGS = JudgeSettings(timeout_s=TIMEOUT_S, max_rows=10_000, plug_values=True, match=True)
 GOLD = "SELECT name FROM singer WHERE age > 30 ORDER BY age"
 
 _SCHEMA = """
@@ -654,7 +655,7 @@ def cases() -> Iterator[Case]:
 
 def main(databases: Path) -> None:
     """Judge the corpus; print the verdicts and the largest worker's peak memory in MiB, as JSON."""
-    verdicts = [asdict(verdict) for verdict in judge(cases(), databases, RULES, workers=2)]
+    verdicts = [asdict(verdict) for verdict in judge(cases(), databases, SETTINGS, workers=2)]
     peak_mib = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss // 1024
     print(json.dumps({"verdicts": verdicts, "peak_mib": peak_mib}))
 

@@ -14,9 +14,10 @@ from typing import Any
 import pytest
 
 from tests.conftest import ROOT
-from tests.evaluation.hostile import GOLD, HOSTILE, RULES, TIMEOUT_S, Hostile, make_databases
+from tests.evaluation.hostile import GOLD, HOSTILE, SETTINGS, TIMEOUT_S, Hostile, make_databases
 from text2sql.evaluation.judge import judge
-from text2sql.evaluation.verdicts import Case, Rules
+from text2sql.evaluation.settings import JudgeSettings
+from text2sql.evaluation.verdicts import Case
 
 MEMORY_LIMIT_MIB = 500
 
@@ -96,7 +97,7 @@ def test_memory_stays_bounded(run: Run) -> None:
 def test_a_right_prediction_behind_every_killed_one_is_right(tmp_path: Path) -> None:
     make_databases(tmp_path)
     endless = [hostile for hostile in HOSTILE if hostile.name in ("trim in one step", "DROP TABLE")]
-    judged = judge(alternating(endless), tmp_path, RULES, workers=1)
+    judged = judge(alternating(endless), tmp_path, SETTINGS, workers=1)
     assert [verdict.ex for verdict in judged] == [False, True] * len(endless)
 
 
@@ -115,8 +116,8 @@ def alternating(hostiles: list[Hostile]) -> list[Case]:
 )
 def test_several_statements_are_denied_whole_with_distinct_kept(tmp_path: Path, sql: str) -> None:
     make_databases(tmp_path)
-    rules = Rules(timeout_s=5.0, keep_distinct=True)
-    (verdict,) = judge([Case(0, "concert", GOLD, sql)], tmp_path, rules, workers=1)
+    settings = JudgeSettings(timeout_s=5.0, keep_distinct=True)
+    (verdict,) = judge([Case(0, "concert", GOLD, sql)], tmp_path, settings, workers=1)
     assert (verdict.ex, verdict.error) == (False, "denied")
 
 
@@ -125,7 +126,7 @@ def test_a_hostile_gold_is_named_and_judges_nothing(tmp_path: Path) -> None:
     golds = {hostile.name: hostile.sql for hostile in HOSTILE}
     names = ["DROP TABLE", "endless recursion counted", "trim in one step", "nothing", "a NUL in a string"]
     cases = [Case(row, "concert", golds[name], GOLD) for row, name in enumerate(names)]
-    verdicts = list(judge(cases, tmp_path, RULES, workers=1))
+    verdicts = list(judge(cases, tmp_path, SETTINGS, workers=1))
     errors = ["gold: denied", "gold: timeout", "gold: timeout", "gold: empty", "gold: other"]
     assert [verdict.error for verdict in verdicts] == errors
     assert {verdict.ex for verdict in verdicts} == {None}

@@ -15,20 +15,21 @@ from pathlib import Path
 import pytest
 
 from text2sql.errors import UserError
+from text2sql.evaluation.case_judge import CaseJudge, Phase, WorkerLoss
 from text2sql.evaluation.pool import ProcessPool
-from text2sql.evaluation.row import Judge, Loss, Phase
-from text2sql.evaluation.verdicts import Case, Rules, Verdict
+from text2sql.evaluation.settings import JudgeSettings
+from text2sql.evaluation.verdicts import Case, Verdict
 
 TIMEOUT_S = 0.3
 
 
-class FakeJudge(Judge):
+class FakeJudge(CaseJudge):
     """Does what the predicted text says, so that faults come when the test wants them."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
-    def judge(self, case: Case, begin: Callable[[Phase], None], loss: Loss | None = None) -> Verdict:
+    def judge(self, case: Case, begin: Callable[[Phase], None], loss: WorkerLoss | None = None) -> Verdict:
         if loss and loss.in_gold:
             return Verdict(case.row, case.db_id, "", None, error=f"gold: {loss.kind}")
         begin("gold")
@@ -140,9 +141,11 @@ def test_workers_end_when_their_parent_is_killed(tmp_path: Path) -> None:
     script = (
         "import sys, time; from pathlib import Path; from functools import partial;"
         "sys.path.insert(0, sys.argv[1]);"
-        "from text2sql.evaluation.pool import ProcessPool; from text2sql.evaluation.row import Judge;"
-        "from text2sql.evaluation.verdicts import Rules, Case;"
-        "pool = ProcessPool(partial(Judge, Path(sys.argv[2]), Rules()), 1.0, 1);"
+        "from text2sql.evaluation.case_judge import CaseJudge;"
+        "from text2sql.evaluation.pool import ProcessPool;"
+        "from text2sql.evaluation.settings import JudgeSettings;"
+        "from text2sql.evaluation.verdicts import Case;"
+        "pool = ProcessPool(partial(CaseJudge, Path(sys.argv[2]), JudgeSettings()), 1.0, 1);"
         "verdicts = pool.judge([[Case(0, 'none', '', '')], [Case(1, 'none', '', '')]]); next(verdicts);"
         "print(pool._workers[0]._process.pid, flush=True); time.sleep(60)"
     )
@@ -177,6 +180,6 @@ def test_memory_is_given_back_by_a_new_process_after_it_ran_out(tmp_path: Path) 
     connection.close()
     greedy = "SELECT hex(zeroblob(4000000)) || a FROM t ORDER BY 1"
     cases = [Case(0, "db", "SELECT a FROM t", greedy), Case(1, "db", "SELECT a FROM t", "SELECT a FROM t x")]
-    first, second = ProcessPool(partial(Judge, tmp_path, Rules()), 10.0, 1).judge([cases])
+    first, second = ProcessPool(partial(CaseJudge, tmp_path, JudgeSettings()), 10.0, 1).judge([cases])
     assert (first.ex, first.error) == (False, "out_of_memory")
     assert (second.ex, second.error) == (True, None)

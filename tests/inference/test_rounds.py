@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 
 from text2sql.errors import UserError
+from text2sql.evaluation.settings import EvaluationSettings
 from text2sql.inference.engine import Answer, Request
 from text2sql.inference.questions import Chat
 from text2sql.inference.rounds import Execution, database_hashes, predict_all
 from text2sql.inference.settings import SamplingPlan
-from text2sql.inference.voting import Limits
 from text2sql.prompts import messages
 from text2sql.records import Prediction
 
@@ -59,7 +59,7 @@ def place(tmp_path: Path) -> Path:
 
 def predict(engine: Scripted, place: Path, samples: int = 1, max_repairs: int = 0) -> list[Prediction]:
     plan = SamplingPlan(samples=samples, max_repairs=max_repairs, seed=42)
-    execution = Execution(place / "databases", Limits(1.0, 100))
+    execution = Execution(place / "databases", EvaluationSettings(timeout_s=1.0, max_rows=100))
     return predict_all(engine, CHATS, plan, execution, place / "work", "test")
 
 

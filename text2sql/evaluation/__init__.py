@@ -1,4 +1,4 @@
-"""Judging SQL: it is run in a sandbox, its result compared with the gold's, the verdicts scored."""
+"""Judging SQL: queries run in a sandbox, predicted results are compared with gold results and scored."""
 
 EVALUATOR_VERSION = "2.0"
-"""Raised with every change that can turn a verdict or a number; stands in each metrics file."""
+"""Raise it with every change that can change a verdict or a score; it is in each metrics file."""

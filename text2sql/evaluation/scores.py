@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from text2sql.evaluation.hardness import HARDNESS
+from text2sql.evaluation.spider.hardness import HARDNESS
 from text2sql.evaluation.verdicts import PartCount, Verdict
 
 CLASSES: tuple[str, ...] = ("all", *HARDNESS)

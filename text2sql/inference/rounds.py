@@ -14,14 +14,14 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from text2sql.evaluation.databases import database_files
+from text2sql.evaluation.execution.databases import database_files
 from text2sql.files import read_jsonl, write_jsonl
 from text2sql.inference.engine import Answer, Engine, Request
 from text2sql.inference.extract import extract_sql
 from text2sql.inference.journal import generate_all
 from text2sql.inference.questions import Chat
 from text2sql.inference.settings import SamplingPlan
-from text2sql.inference.voting import Ballot, Limits, Vote, vote
+from text2sql.inference.voting import Ballot, Vote, vote
 from text2sql.prompts import repair_turns
 from text2sql.records import Prediction
 from text2sql.workstore import hash_path
@@ -32,7 +32,7 @@ class Execution:
     """Where queries are run, if they are: databases in Spider's layout, and the limits of a query."""
 
     databases: Path
-    limits: Limits
+    limits: EvaluationSettings
 
 
 def database_hashes(chats: Iterable[Chat], databases: Path) -> dict[str, list[str]]:

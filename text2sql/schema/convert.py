@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from text2sql.databases import database_path
 from text2sql.errors import UserError
 from text2sql.progress import Progress
 from text2sql.schema.check import complaints
@@ -101,7 +102,7 @@ class SqliteBackend:
     def convert_all(self, sources: Sequence[Source]) -> Iterator[tuple[Source, Conversion]]:
         """Yield the conversions in the order of `sources`."""
         for source in sources:
-            path = self.databases / source.db_id / f"{source.db_id}.sqlite"
+            path = database_path(self.databases, source.db_id)
             examples = self.examples if self.values != "none" else 0
             yield source, written(read_sqlite(path, examples), "sqlite", self.values)
 

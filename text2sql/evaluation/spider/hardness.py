@@ -27,7 +27,8 @@ import sqlglot
 from sqlglot import exp
 from sqlglot.errors import SqlglotError
 
-from text2sql.evaluation.spider_sql import Query, SpiderSchema, UnreadableSQL, compared, connected, read_sql
+from text2sql.evaluation.spider.parser import Query, UnreadableSQL, compared, connected, read_sql
+from text2sql.evaluation.spider.schema import SpiderSchema
 
 Hardness = Literal["easy", "medium", "hard", "extra"]
 HARDNESS: tuple[Hardness, ...] = ("easy", "medium", "hard", "extra")

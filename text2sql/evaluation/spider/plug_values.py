@@ -26,7 +26,7 @@ from typing import NamedTuple
 import sqlparse
 from sqlparse.tokens import String, Whitespace
 
-from text2sql.evaluation.normalise import UnreadableStatement, first_statement
+from text2sql.evaluation.spider.rewrite import UnreadableStatement, first_statement
 
 # The official mark of a slot; a query that holds this very word has a slot there.
 _SLOT = "VALUERARE"

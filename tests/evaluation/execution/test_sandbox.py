@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from text2sql.evaluation.sandbox import DatabaseError, QueryError, Row, Sandbox
+from text2sql.evaluation.execution.sandbox import DatabaseError, QueryError, Row, Sandbox
 
 ENDLESS = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n"
 CROSS_JOIN = "SELECT count(*) FROM " + ", ".join(f"singer s{i}" for i in range(30))

@@ -21,20 +21,20 @@ from collections import Counter
 from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass
 
-from text2sql.evaluation.spider_sql import (
+from text2sql.evaluation.spider.parser import (
     EMPTY_QUERY,
     Column,
     Condition,
     Conditions,
     Expression,
     Query,
-    SpiderSchema,
     UnreadableSQL,
     Value,
     compared,
     connected,
     read_sql,
 )
+from text2sql.evaluation.spider.schema import SpiderSchema
 from text2sql.evaluation.verdicts import PartCount
 
 

@@ -10,7 +10,7 @@ The steps, in this order:
 2. `> =`, `< =` and `! =` are joined;
 3. unless `keep_distinct`: the first statement is cut out, and DISTINCT leaves it, also that of
    `IS DISTINCT FROM` and a column of that name;
-4. last of all, in whatever is executed (`mend_year`): YEAR(CURDATE()) becomes 2020.
+4. last of all, in whatever is executed (`replace_year`): YEAR(CURDATE()) becomes 2020.
 
 Where statements and tokens end is what sqlparse says. The official evaluator crashes on text of
 which sqlparse makes more than 10,000 tokens, or nothing; here such text skips step 3. It also
@@ -55,17 +55,17 @@ class Statement:
     several: bool = False
 
 
-def normalise_gold(sql: str, keep_distinct: bool = False) -> str:
+def rewrite_gold(sql: str, keep_distinct: bool = False) -> str:
     """Return what to run in place of a gold query; its year is not mended yet."""
-    return _normalise(sql, keep_distinct).sql
+    return _rewrite(sql, keep_distinct).sql
 
 
-def normalise_prediction(sql: str, keep_distinct: bool = False, keep_value: bool = False) -> Statement:
+def rewrite_prediction(sql: str, keep_distinct: bool = False, keep_value: bool = False) -> Statement:
     """Return what to run in place of a prediction; its year is not mended yet.
 
     With `keep_distinct` the text stays whole, so that SQLite itself refuses several statements.
     """
-    return _normalise(sql if keep_value else replace_value_word(sql), keep_distinct)
+    return _rewrite(sql if keep_value else replace_value_word(sql), keep_distinct)
 
 
 def replace_value_word(prediction: str) -> str:
@@ -73,7 +73,7 @@ def replace_value_word(prediction: str) -> str:
     return prediction.replace("value", "1")
 
 
-def mend_year(sql: str) -> str:
+def replace_year(sql: str) -> str:
     """Put 2020 for MySQL's current year, which SQLite lacks and which changes every January.
 
     Blanks behind it go too, so that `YEAR(CURDATE()) FROM t` fails as 2020FROM, as it does officially.
@@ -112,7 +112,7 @@ def _drop_plain_distinct(sql: str) -> str | None:
     return None if _MAY_BE_DISTINCT.search(kept) else kept
 
 
-def _normalise(sql: str, keep_distinct: bool) -> Statement:
+def _rewrite(sql: str, keep_distinct: bool) -> Statement:
     for operator in "<>!":
         sql = sql.replace(f"{operator} =", f"{operator}=")
     # Lexing takes a fifth of a millisecond, as long as running a query; most have no need of it.

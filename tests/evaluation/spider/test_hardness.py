@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from text2sql.evaluation.hardness import HARDNESS, hardness
-from text2sql.evaluation.spider_sql import SpiderSchema
+from text2sql.evaluation.spider.hardness import HARDNESS, hardness
+from text2sql.evaluation.spider.schema import SpiderSchema
 
 NESTED = "a IN (SELECT a FROM u)"
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from text2sql.evaluation.equivalence import same_result
+from text2sql.evaluation.execution.equivalence import same_result
 
 Rows = list[tuple[object, ...]]
 

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from text2sql.evaluation.normalise import MAX_TOKENS
-from text2sql.evaluation.plugging import Candidates
+from text2sql.evaluation.spider.plug_values import Candidates
+from text2sql.evaluation.spider.rewrite import MAX_TOKENS
 
 # What comes out was checked against the official evaluator with sqlparse 0.6.1.
 ONE_CANDIDATE = [

@@ -1,0 +1,1 @@
+"""What Spider's official scripts say about queries."""
