@@ -1,6 +1,6 @@
 """The project's code that each stage of dvc.yaml imports, held against the stage's `deps`.
 
-Usage: python -m scripts.stage_dependencies    prints what dvc.yaml does not name; status 1 if there is anything
+Usage: python -m scripts.stage_dependencies    prints what dvc.yaml does not name
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def imported_files(stages: Iterable[str], root: Path = ROOT) -> dict[str, list[s
 
 
 def missing(pipeline: dict[str, Any], root: Path = ROOT) -> list[str]:
-    """A sentence for each imported file that is neither among its stage's deps nor in one of their folders."""
+    """A sentence for each imported file that its stage's deps do not cover."""
     deps = {stage: body.get("do", body)["deps"] for stage, body in pipeline["stages"].items()}
     return [
         f"dvc.yaml: stage {stage} imports {file}, which is not in its deps"

@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from text2sql.evaluation.execution.databases import database_files
+from text2sql.evaluation.settings import EvaluationSettings
 from text2sql.files import read_jsonl, write_jsonl
 from text2sql.inference.engine import Answer, Engine, Request
 from text2sql.inference.extract import extract_sql
