@@ -5,38 +5,25 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 from ruamel.yaml import YAML, YAMLError
 
+from text2sql.contamination.settings import DedupeTest
+from text2sql.endpoint_settings import EndpointSettings
 from text2sql.errors import UserError
+from text2sql.preparation.settings import FetchData, Prepare
+from text2sql.schema.settings import ConvertSchema
+from text2sql.settings import Settings, checked
 
 Positive = Annotated[int, Field(gt=0)]
 Rate = Annotated[float, Field(gt=0, lt=1)]
 Fraction = Annotated[float, Field(ge=0, lt=1)]
-Similarity = Annotated[float, Field(gt=0, le=1)]
 Commit = Annotated[str, Field(pattern=r"^[0-9a-f]{40}$")]
-Url = Annotated[str, Field(pattern=r"^https?://[^@\s]+$")]  # no user or password in it
 WeightsFolder = Literal["models/base", "models/lora32", "models/lora128", "models/full", "models/lora"]
 
 
-class Section(BaseModel):
+class Section(Settings):
     """A group of parameters; every key is required, none beside those named is allowed."""
-
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
-
-
-class FetchData(Section):
-    """Where the raw rows come from."""
-
-    source: Literal["builtin", "folder", "hub"]
-    seed: int
-    train_rows: Positive
-    test_rows: Positive
-    train_files: Annotated[list[str], Field(min_length=1)] | None
-    recorded_schemas: str | None
-    hub_dataset: str | None
-    hub_revision: Commit | None
-    sha256: dict[str, str]
 
 
 class TinyModel(Section):
@@ -63,55 +50,6 @@ class FetchModel(Section):
     hub_model: str | None
     hub_revision: Commit | None
     tiny: TinyModel
-
-
-class Prepare(Section):
-    """How much of the raw data is used (null: all of it), and what a training row must pass."""
-
-    train_limit: Positive | None
-    test_limit: Positive | None
-    columns: Annotated[dict[Literal["question", "schema", "sql"], str], Field(min_length=3)] | None
-    sql_check: Literal["parse", "compile", "execute"]
-    executor: Literal["local", "ray"]
-
-
-class DedupeTest(Section):
-    """Which contamination rules remove a training row; see text2sql/contamination/leaks.py."""
-
-    question: bool
-    near_question: Similarity | None
-    same_sql: Literal["exact", "masked"] | None
-    same_database: bool
-    embedding: Similarity | None
-    labelled: bool
-    executor: Literal["local", "ray"]
-
-
-class OpenAI(Section):
-    """An OpenAI-compatible endpoint that converts schemas; see text2sql/schema/paid_client.py."""
-
-    base_url: str
-    model: str
-    temperature: Annotated[float, Field(ge=0)] | None
-    max_tokens: Positive
-    max_tokens_name: Literal["max_tokens", "max_completion_tokens"]
-    max_repairs: Annotated[int, Field(ge=0)]
-    concurrency: Positive
-    requests_per_minute: Annotated[float, Field(gt=0)]
-    timeout_s: Annotated[float, Field(gt=0)]
-    max_retries: Annotated[int, Field(ge=0)]
-    usd_per_million_in: Annotated[float, Field(ge=0)]
-    usd_per_million_out: Annotated[float, Field(ge=0)]
-    cap_usd: Annotated[float, Field(gt=0)] | None
-
-
-class ConvertSchema(Section):
-    """How test schemas become CREATE TABLE."""
-
-    backend: Literal["rules", "sqlite", "openai", "recorded"]
-    values: Literal["none", "comment", "insert"]
-    examples: Positive
-    openai: OpenAI
 
 
 class IndexExamples(Section):
@@ -214,14 +152,10 @@ class LoraArm(TrainedArm):
     targets: Annotated[list[str], Field(min_length=1)]
 
 
-class Endpoint(Section):
-    """An OpenAI-compatible server. Its key comes from OPENAI_API_KEY, never from here."""
+class Endpoint(EndpointSettings):
+    """The server that answers, the name of each arm's weights there, further fields of every request."""
 
-    base_url: Url | None
     models: dict[WeightsFolder, str]
-    concurrency: Positive
-    timeout_s: Annotated[float, Field(gt=0)]
-    retries: Annotated[int, Field(ge=0)]
     extra_body: dict[str, Any]
 
 
@@ -288,13 +222,6 @@ class Params(Section):
     @model_validator(mode="after")
     def _sources_are_named(self) -> Params:
         _require(
-            self.fetch_data.source == "hub",
-            "fetch_data",
-            self.fetch_data,
-            "hub_dataset",
-            "hub_revision",
-        )
-        _require(
             self.fetch_model.source == "hub",
             "fetch_model",
             self.fetch_model,
@@ -342,44 +269,24 @@ class Params(Section):
 
 
 def load_params(path: str | Path = "params.yaml") -> Params:
-    """Read and check params.yaml, with the parser of DVC, which writes there 2e-05 for `-S ...=2.0e-5`.
+    """Read and check params.yaml, with the parser of DVC, which writes 2e-05 there for `-S ...=2.0e-5`.
 
-    UserError: the file is missing or not YAML, or a value is not allowed (all such are listed).
+    Raises:
+        UserError: the file is missing or not YAML, or values are not allowed (all of them are listed).
     """
     try:
-        text = Path(path).read_text(encoding="utf-8")
-        return Params.model_validate(YAML(typ="safe", pure=True).load(text))
+        values = YAML(typ="safe", pure=True).load(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise UserError(f"{path}: no such file; `make use PROFILE=embedded` writes it") from error
     except YAMLError as error:
         raise UserError(f"{path}: not YAML: {error}") from error
-    except ValidationError as error:
-        raise UserError(f"{path}: {_explain(error)}\nmend it, or `make use PROFILE=embedded`") from error
+    try:
+        return checked(Params, values, str(path))
+    except UserError as error:
+        raise UserError(f"{error}\nfix it, or `make use PROFILE=embedded`") from error
 
 
-def _require(needed: bool, section: str, values: Section, *keys: str) -> None:
+def _require(needed: bool, section: str, values: FetchModel, *keys: str) -> None:
     missing = [key for key in keys if getattr(values, key) is None]
     if needed and missing:
-        raise ValueError(f"{section}.{missing[0]} is needed with {section}.source: {values.source}")  # type: ignore[attr-defined]
-
-
-def _explain(error: ValidationError) -> str:
-    return "; ".join(_sentence(dict(fault)) for fault in error.errors())
-
-
-def _sentence(fault: dict[str, object]) -> str:
-    key = ".".join(str(part) for part in fault["loc"]) or "params"  # type: ignore[attr-defined]
-    if fault["type"] == "extra_forbidden":
-        return f"{key}: unknown key; allowed beside it: {_siblings(fault)}"
-    if fault["type"] == "missing":
-        return f"{key}: missing"
-    return f"{key}: {fault['msg']} (found {fault['input']!r})" if fault["loc"] else str(fault["msg"])
-
-
-def _siblings(fault: dict[str, object]) -> str:
-    model: type[BaseModel] | None = Params
-    for part in fault["loc"][:-1]:  # type: ignore[index]
-        field = model.model_fields.get(str(part)) if model else None
-        annotation = field.annotation if field else Arm  # only arms are keyed by free names
-        model = annotation if isinstance(annotation, type) and issubclass(annotation, BaseModel) else Arm
-    return ", ".join(model.model_fields) if model else ""
+        raise ValueError(f"{section}.{missing[0]} is needed with {section}.source: {values.source}")

@@ -70,12 +70,9 @@ def _engine(arm: str, weights: Path, params: Params) -> Engine:
     settings = params.predict
     decoding = _decoding(settings)
     if settings.engine == "openai":
-        from text2sql.endpoint import Endpoint
         from text2sql.inference.openai_engine import OpenAIEngine
 
-        server = settings.endpoint.model_dump(include={"base_url", "concurrency", "timeout_s"})
-        model, retries = settings.endpoint.models[params.arms[arm].weights], settings.endpoint.retries
-        endpoint = Endpoint(model=model, max_retries=retries, **server)
+        endpoint = settings.endpoint.with_model(settings.endpoint.models[params.arms[arm].weights])
         return OpenAIEngine(endpoint, decoding, settings.endpoint.extra_body)
     found = resolve_weights(weights)
     if settings.engine == "vllm":

@@ -13,7 +13,8 @@ import pytest
 
 from tests.openai_server import Reply, Request, Serve, Server, refusal
 from text2sql import endpoint as endpoint_module
-from text2sql.endpoint import Client, Endpoint
+from text2sql.endpoint import Client
+from text2sql.endpoint_settings import Endpoint
 from text2sql.errors import UserError
 from text2sql.inference import engine as engine_module
 from text2sql.inference.engine import Answer, Decoding

@@ -32,7 +32,7 @@ ENDPOINT = {
     "models": {},
     "concurrency": 2,
     "timeout_s": 10.0,
-    "retries": 0,
+    "max_retries": 0,
     "extra_body": {},
 }
 SETTINGS = {

@@ -8,38 +8,16 @@ import json
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
-from text2sql.endpoint import AGAIN, Client, Endpoint, Refused
+from text2sql.endpoint import AGAIN, Client, Refused
 from text2sql.errors import UserError
 from text2sql.schema.answers import Answer, AnswerJournal
+from text2sql.schema.settings import OpenAI
 
 _MESSAGE_TOKENS = 32  # more than any chat template puts around one message
-_MILLION = 1_000_000
 
 Message = Mapping[str, str]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PaidEndpoint(Endpoint):
-    """An endpoint, what is asked of it, and what that costs.
-
-    `temperature` None leaves it to the server. `max_tokens` limits one answer and is sent under the
-    name `max_tokens_name` (OpenAI's reasoning models want max_completion_tokens). Prices are in US
-    dollars; without `cap_usd`, what all answers of a work folder may cost together, there is no limit.
-    Not covered: what a provider takes for answers that never came whole.
-    """
-
-    temperature: float | None
-    max_tokens: int
-    max_tokens_name: Literal["max_tokens", "max_completion_tokens"]
-    usd_per_million_in: float
-    usd_per_million_out: float
-    cap_usd: float | None
-
-    def cost(self, tokens_in: int, tokens_out: int) -> float:
-        """US dollars."""
-        return (tokens_in * self.usd_per_million_in + tokens_out * self.usd_per_million_out) / _MILLION
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,9 +33,9 @@ class Spending:
 class PaidClient(Client):
     """Asks `endpoint` and keeps every answer in `journal`."""
 
-    _endpoint: PaidEndpoint
+    _endpoint: OpenAI
 
-    def __init__(self, endpoint: PaidEndpoint, journal: AnswerJournal) -> None:
+    def __init__(self, endpoint: OpenAI, journal: AnswerJournal) -> None:
         super().__init__(endpoint)
         self._journal = journal
         self._reserved: dict[str, float] = {}  # US dollars by request on its way
