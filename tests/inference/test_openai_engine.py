@@ -236,7 +236,7 @@ def test_nothing_more_is_asked_for_when_the_answers_cannot_be_kept(
     def full(*_: object) -> None:
         raise UserError("No space left on device")
 
-    monkeypatch.setattr("text2sql.inference.journal.Journal.append", full)
+    monkeypatch.setattr("text2sql.inference.journal.BatchJournal.append", full)
     server = serve(echo)
     with pytest.raises(UserError, match="No space left"):
         answers(engine(server, concurrency=1), journal)

@@ -23,7 +23,7 @@ from tests.openai_server import FAULTS, LONG_S, Reply, Request, Serve, Server, r
 from text2sql import endpoint as endpoint_module
 from text2sql.endpoint import run_all
 from text2sql.errors import UserError
-from text2sql.schema.answers import Answer, AnswerJournal
+from text2sql.schema.answers import AnswerJournal, PaidAnswer
 from text2sql.schema.convert import Conversion, Source
 from text2sql.schema.ddl import Values
 from text2sql.schema.openai_backend import JOURNAL, OpenAIBackend
@@ -312,7 +312,7 @@ def test_a_word_in_place_of_a_key_may_stand_in_an_answer(
 )
 def test_answers_of_earlier_versions_are_found(work: Path, changes: dict[str, Any], name: str) -> None:
     work.mkdir()
-    answer = Answer(text="paid", finish="stop", tokens_in=1, tokens_out=1)
+    answer = PaidAnswer(text="paid", finish="stop", tokens_in=1, tokens_out=1)
     AnswerJournal(work / JOURNAL).append(name, answer)
     client = PaidClient(changed(**changes), AnswerJournal(work / JOURNAL))
     messages = [{"role": "system", "content": "Be short."}, {"role": "user", "content": "Wie heißt das?"}]

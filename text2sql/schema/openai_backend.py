@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from text2sql.endpoint import Refused, run_all
-from text2sql.schema.answers import Answer, AnswerJournal
+from text2sql.schema.answers import AnswerJournal, PaidAnswer
 from text2sql.schema.check import complaints
 from text2sql.schema.convert import Conversion, Source, told_schema, written
 from text2sql.schema.ddl import Values
@@ -104,7 +104,7 @@ class OpenAIBackend:
         return [{"role": "system", "content": _SYSTEM}, {"role": "user", "content": task}]
 
 
-def _repair_messages(answer: Answer, found: Sequence[str]) -> tuple[Message, Message]:
+def _repair_messages(answer: PaidAnswer, found: Sequence[str]) -> tuple[Message, Message]:
     listed = "\n".join(f"- {complaint}" for complaint in found)
     return (
         {"role": "assistant", "content": answer.text},
@@ -112,7 +112,7 @@ def _repair_messages(answer: Answer, found: Sequence[str]) -> tuple[Message, Mes
     )
 
 
-def _summary(answer: Answer, found: Sequence[str]) -> str:
+def _summary(answer: PaidAnswer, found: Sequence[str]) -> str:
     more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
     cut = f"; it was cut off after {answer.tokens_out} tokens" if answer.finish == "length" else ""
     return f"{found[0]}{more}{cut}"

@@ -12,7 +12,7 @@ from typing import Any
 
 from text2sql.endpoint import AGAIN, Client, Refused
 from text2sql.errors import UserError
-from text2sql.schema.answers import Answer, AnswerJournal
+from text2sql.schema.answers import AnswerJournal, PaidAnswer
 from text2sql.schema.settings import OpenAI
 
 _MESSAGE_TOKENS = 32  # more than any chat template puts around one message
@@ -42,7 +42,7 @@ class PaidClient(Client):
         self._released = asyncio.Event()
         self._refusal = ""  # the first one
 
-    async def ask(self, messages: Sequence[Message]) -> Answer:
+    async def ask(self, messages: Sequence[Message]) -> PaidAnswer:
         """The model's answer: from the journal, or from the endpoint and then in the journal.
 
         Refused, Stopped, UserError: see `complete`. UserError, too: the cap is reached, or the disk
@@ -79,11 +79,11 @@ class PaidClient(Client):
         request = {"model": asked.model, "messages": messages, asked.max_tokens_name: asked.max_tokens}
         return request if asked.temperature is None else {**request, "temperature": asked.temperature}
 
-    async def _paid(self, request: Mapping[str, Any], tokens_in: int) -> Answer:
+    async def _paid(self, request: Mapping[str, Any], tokens_in: int) -> PaidAnswer:
         completion = await self.complete(request)
         choice, usage = completion.choices[0], completion.usage
         # without a count the answer is charged as if it were as long as it may be
-        return Answer(
+        return PaidAnswer(
             text=choice.message.content or "",
             finish=choice.finish_reason,
             tokens_in=usage.prompt_tokens if usage else tokens_in,
