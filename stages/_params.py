@@ -11,77 +11,16 @@ from pydantic import Field, ValidationError, model_validator
 from ruamel.yaml import YAML, YAMLError
 
 from text2sql.base_models.settings import FetchModel
+from text2sql.contamination.settings import DedupeTest
 from text2sql.errors import UserError
 from text2sql.evaluation.settings import EvaluationSettings
 from text2sql.inference.settings import Predict
+from text2sql.preparation.settings import FetchData, Prepare
 from text2sql.prompts import Prompt
 from text2sql.retrieval.settings import IndexExamples, RetrieveExamples
-from text2sql.settings import Commit, Positive, Settings, Similarity, checked, sentences
+from text2sql.schema.settings import ConvertSchema
+from text2sql.settings import Settings, checked, sentences
 from text2sql.training.settings import FullArm, LoraArm, Recipe, Training, recipe_of
-
-
-class FetchData(Settings):
-    """Where the raw rows come from."""
-
-    source: Literal["builtin", "folder", "hub"]
-    seed: int = 11
-    train_rows: Positive
-    test_rows: Positive
-    train_files: Annotated[list[str], Field(min_length=1)] | None
-    recorded_schemas: str | None
-    hub_dataset: str | None
-    hub_revision: Commit | None
-    sha256: dict[str, str]
-
-
-class Prepare(Settings):
-    """How much of the raw data is used (null: all of it), and what a training row must pass."""
-
-    train_limit: Positive | None
-    test_limit: Positive | None
-    columns: Annotated[dict[Literal["question", "schema", "sql"], str], Field(min_length=3)] | None
-    sql_check: Literal["parse", "compile", "execute"]
-    executor: Literal["local", "ray"] = "local"
-
-
-class DedupeTest(Settings):
-    """Which contamination rules remove a training row; see text2sql/contamination/leaks.py."""
-
-    question: bool
-    near_question: Similarity | None
-    same_sql: Literal["exact", "masked"] | None
-    same_database: bool
-    embedding: Similarity | None
-    labelled: bool = True
-    executor: Literal["local", "ray"] = "local"
-
-
-class OpenAI(Settings):
-    """An OpenAI-compatible endpoint that converts schemas; see text2sql/schema/paid_client.py."""
-
-    base_url: str
-    model: str
-    temperature: Annotated[float, Field(ge=0)] | None = 0.0
-    max_tokens: Positive = 4096
-    max_tokens_name: Literal["max_tokens", "max_completion_tokens"] = "max_tokens"
-    max_repairs: Annotated[int, Field(ge=0)] = 2
-    concurrency: Positive = 8
-    requests_per_minute: Annotated[float, Field(gt=0)] = 120.0
-    timeout_s: Annotated[float, Field(gt=0)] = 120.0
-    max_retries: Annotated[int, Field(ge=0)] = 6
-    usd_per_million_in: Annotated[float, Field(ge=0)]
-    usd_per_million_out: Annotated[float, Field(ge=0)]
-    cap_usd: Annotated[float, Field(gt=0)] | None
-
-
-class ConvertSchema(Settings):
-    """How test schemas become CREATE TABLE."""
-
-    backend: Literal["rules", "sqlite", "openai", "recorded"]
-    values: Literal["none", "comment", "insert"]
-    examples: Positive = 3
-    openai: OpenAI
-
 
 WeightsFolder = Literal["models/base", "models/lora32", "models/lora128", "models/full", "models/lora"]
 

@@ -18,10 +18,11 @@ from typing import Any
 import click
 
 from stages._main import stage_main
-from stages._params import FetchData, load_params
+from stages._params import load_params
 from text2sql.databases import database_path
 from text2sql.errors import UserError
 from text2sql.files import copy_file, read_json, replacing_folder, write_jsonl
+from text2sql.preparation.settings import FetchData
 from text2sql.schema.ddl import write_ddl
 from text2sql.schema.recorded import read_recorded
 from text2sql.schema.sqlite import read_sqlite
@@ -93,15 +94,9 @@ class OutsideFolder:
 
 
 def fetch_builtin(folder: Path, config: FetchData) -> None:
-    """Make the built-in benchmark. UserError: checksums or recorded schemas are given, of no use here."""
+    """Make the built-in benchmark."""
     from text2sql.builtin import build_benchmark
 
-    if config.sha256:
-        raise UserError("params.yaml: fetch_data.sha256 must be {} with fetch_data.source: builtin")
-    if config.recorded_schemas:
-        raise UserError(
-            "params.yaml: fetch_data.recorded_schemas must be null with fetch_data.source: builtin"
-        )
     build_benchmark(folder, config.seed, config.train_rows, config.test_rows)
 
 

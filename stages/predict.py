@@ -64,12 +64,9 @@ def _engine(arm: str, weights: Path, params: Params) -> Engine:
     settings = params.predict
     decoding = settings.decoding
     if settings.engine == "openai":
-        from text2sql.endpoint import Endpoint
         from text2sql.inference.openai_engine import OpenAIEngine
 
-        server = settings.endpoint.model_dump(include={"base_url", "concurrency", "timeout_s"})
-        model, retries = settings.endpoint.models[params.arms[arm].weights], settings.endpoint.max_retries
-        endpoint = Endpoint(model=model, max_retries=retries, **server)
+        endpoint = settings.endpoint.with_model(settings.endpoint.models[params.arms[arm].weights])
         return OpenAIEngine(endpoint, decoding, settings.endpoint.extra_body)
     found = resolve_weights(weights)
     if settings.engine == "vllm":

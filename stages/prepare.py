@@ -34,18 +34,11 @@ _AGAIN = "mend it, or fetch the data again: dvc repro fetch_data"
 @click.option("--metrics", type=click.Path(path_type=Path), required=True)
 @stage_main
 def main(raw: Path, output: Path, metrics: Path) -> None:
-    params = load_params().prepare
+    settings = load_params().prepare
     questions = read_test(raw)
-    test = list(evenly_spaced(questions, len(questions), params.test_limit))
+    test = list(evenly_spaced(questions, len(questions), settings.test_limit))
     with replacing_folder(output) as folder:
-        train = prepare_training(
-            raw / "train",
-            folder,
-            params.train_limit,
-            params.sql_check,
-            params.columns,
-            params.executor,
-        )
+        train = prepare_training(raw / "train", folder, settings)
         write_jsonl(folder / "test.jsonl", map(_fields, test))
         if (raw / "planted.json").is_file():
             copy_file(raw / "planted.json", folder / "planted.json")

@@ -69,3 +69,46 @@ def test_help_shows_description_default_and_bounds() -> None:
 def test_a_value_outside_the_bounds_of_the_field_is_refused(arguments: list[str]) -> None:
     status, said = run(*arguments)
     assert status == 2 and "Error" in said
+
+
+class Switches(Settings):
+    near: Similarity | None = Field(0.8, description="Least similarity.")
+    same: Literal["exact", "masked"] | None = Field("masked", description="How queries are compared.")
+    cosine: Similarity | None = Field(None, description="Least cosine.")
+
+
+@click.command()
+@setting(Switches, "near", off=0)
+@setting(Switches, "same", off="none")
+@setting(Switches, "cosine", off=0)
+def switches(**options: Any) -> None:
+    click.echo(repr(checked(Switches, options, "the command line")))
+
+
+def switched(*arguments: str) -> str:
+    return CliRunner().invoke(switches, arguments).output.strip()
+
+
+def test_a_setting_is_switched_off_by_the_value_that_stands_for_off() -> None:
+    assert switched("--near", "0", "--same", "none") == repr(Switches(near=None, same=None))
+    assert switched("--near", "0.0") == repr(Switches(near=None))
+    assert switched("--cosine", "0.5") == repr(Switches(cosine=0.5))
+    assert switched() == repr(Switches())
+
+
+def test_the_value_that_stands_for_off_is_shown_and_the_other_bound_stays() -> None:
+    shown = " ".join(switched("--help").split())
+    assert "[none|exact|masked] How queries are compared. [default: masked]" in shown
+    assert "Least similarity. [default: 0.8; 0<=x<=1]" in shown
+    assert "Least cosine. [default: 0; 0<=x<=1]" in shown
+    assert "Error" in switched("--near", "1.1") and "Error" in switched("--near", "-0.1")
+
+
+def test_a_field_that_another_option_may_make_needless_is_none_without_its_option() -> None:
+    @click.command()
+    @setting(Example, "rows", required=False)
+    def few(**options: Any) -> None:
+        click.echo(repr(options))
+
+    assert CliRunner().invoke(few, []).output == "{'rows': None}\n"
+    assert CliRunner().invoke(few, ["--rows", "0"]).exit_code == 2

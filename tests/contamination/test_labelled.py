@@ -9,7 +9,7 @@ import sqlite3
 from collections import Counter
 from collections.abc import Mapping
 from contextlib import closing
-from dataclasses import fields, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -357,7 +357,7 @@ def test_the_page_names_every_kind_and_whether_it_leaks() -> None:
 
 def test_the_rules_that_the_page_recommends_are_those_of_the_profile_for_real_data() -> None:
     profile = yaml.safe_load(composed("spider-cpu"))["dedupe_test"]
-    assert Rules(**{field.name: profile[field.name] for field in fields(Rules)}) == COLUMNS["recommended"]
+    assert Rules(**{name: profile[name] for name in Rules.model_fields}) == COLUMNS["recommended"]
 
 
 def test_the_command_of_the_page_works_as_it_is_written(

@@ -15,7 +15,7 @@ import pytest
 import torch
 
 from tests.tiny import tiny_qwen3, tiny_tokenizer
-from text2sql.endpoint import Endpoint
+from text2sql.endpoint_settings import Endpoint
 from text2sql.inference.engine import Engine, Request
 from text2sql.inference.journal import generate_all
 from text2sql.inference.openai_engine import OpenAIEngine

@@ -13,7 +13,8 @@ import pytest
 
 from tests.openai_server import Reply, Request, Serve, Server, refusal
 from text2sql import endpoint as endpoint_module
-from text2sql.endpoint import Client, Endpoint
+from text2sql.endpoint import Client
+from text2sql.endpoint_settings import Endpoint
 from text2sql.errors import UserError
 from text2sql.inference import engine as engine_module
 from text2sql.inference.engine import Answer
@@ -238,7 +239,7 @@ def test_nothing_more_is_asked_for_when_the_answers_cannot_be_kept(
     def full(*_: object) -> None:
         raise UserError("No space left on device")
 
-    monkeypatch.setattr("text2sql.inference.journal.Journal.append", full)
+    monkeypatch.setattr("text2sql.inference.journal.BatchJournal.append", full)
     server = serve(echo)
     with pytest.raises(UserError, match="No space left"):
         answers(engine(server, concurrency=1), journal)

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from text2sql.preparation import checks
-from text2sql.preparation.checks import Checker, SqlCheck, Unusable
+from text2sql.preparation.checks import Checker, Unusable
+from text2sql.preparation.settings import Prepare, SqlCheck
 from text2sql.preparation.sources import Chunk, read_chunks
 from text2sql.records import TrainingRow
 
@@ -21,7 +22,7 @@ ENDLESS = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELEC
 
 def checked(sql: str, sql_check: SqlCheck, schema: str = DDL) -> tuple[str, str]:
     """Reason and detail of what is wrong with a row of this SQL; ("", "") where nothing is."""
-    with Checker(sql_check) as checker:
+    with Checker(Prepare(sql_check=sql_check)) as checker:
         try:
             checker.training_row("made", 0, {"question": "q", "context": schema, "answer": sql})
         except Unusable as fault:
@@ -100,7 +101,7 @@ def test_an_answer_runs_on_the_rows_of_its_source() -> None:
 
 
 def test_answers_on_different_schemas_run_each_on_their_own() -> None:
-    with Checker("execute") as checker:
+    with Checker(Prepare(sql_check="execute")) as checker:
         for name in ("a", "b", "a"):
             value = {
                 "question": "q",
@@ -134,7 +135,7 @@ def test_an_answer_is_not_run_where_that_is_not_asked_for() -> None:
     ],
 )
 def test_a_row_that_has_no_three_texts_is_rejected_by_name(row: dict[Any, Any], reason: str) -> None:
-    with Checker("compile") as checker, pytest.raises(Unusable) as caught:
+    with Checker(Prepare()) as checker, pytest.raises(Unusable) as caught:
         checker.training_row("made", 0, row)
     assert caught.value.reason == reason
 
@@ -154,14 +155,15 @@ def test_mysql_tables_are_taken_and_a_query_on_them_checked() -> None:
 
 def test_columns_are_called_as_the_mapping_says() -> None:
     value = {"nl": " q ", "tables": DDL, "query": "SELECT 1;", "question": "other"}
-    with Checker("compile", {"question": "nl", "schema": "tables", "sql": "query"}) as checker:
+    settings = Prepare(columns={"question": "nl", "schema": "tables", "sql": "query"})
+    with Checker(settings) as checker:
         assert checker.training_row("made", 7, value) == TrainingRow("made:7", "made", "q", DDL, "SELECT 1")
 
 
 def test_a_checked_chunk_holds_json_lines_and_counts_by_reason() -> None:
     good = {"id": 1, "question": "q", "context": DDL, "answer": "SELECT 1"}
     chunk = Chunk("made", 10, [("kept", good), ("left out", [1]), ("kept too", good)], 99)
-    with Checker("compile") as checker:
+    with Checker(Prepare()) as checker:
         result = checker.check_chunk(chunk)
     assert [json.loads(line)["id"] for line in result.kept] == ["made:10", "made:12"]
     assert [json.loads(line) for line in result.rejected] == [
@@ -173,7 +175,7 @@ def test_a_checked_chunk_holds_json_lines_and_counts_by_reason() -> None:
 @pytest.fixture(scope="module")
 def outside(real_data: Path) -> Iterator[dict[str, int]]:
     """What is rejected of sql-create-context, in rows by reason."""
-    with Checker("compile") as checker:
+    with Checker(Prepare()) as checker:
         path = real_data / "sql_create_context" / "train.jsonl"
         results = [checker.check_chunk(chunk) for chunk in read_chunks(path)]
     reasons = sum((result.reasons for result in results), results[0].reasons.__class__())

@@ -312,9 +312,10 @@ def test_the_builtin_source_makes_a_benchmark_of_the_asked_size(outside: Path) -
 
 def test_checksums_with_the_builtin_source_are_refused(outside: Path) -> None:
     write_params(Path(), fetch_data={"source": "builtin", "sha256": {"a": "0" * 64}})
-    assert "fetch_data.sha256 must be {}" in failure(main, output="data/raw")
+    assert "fetch_data: sha256 must be {} with source: builtin" in failure(main, output="data/raw")
 
 
 def test_recorded_schemas_with_the_builtin_source_are_refused(outside: Path) -> None:
     write_params(Path(), fetch_data={"source": "builtin", "recorded_schemas": "answers.jsonl"})
-    assert "fetch_data.recorded_schemas must be null" in failure(main, output="data/raw")
+    said = failure(main, output="data/raw")
+    assert "fetch_data: recorded_schemas must be null with source: builtin" in said

@@ -33,7 +33,7 @@ ENDPOINT = {
     "models": {},
     "concurrency": 2,
     "timeout_s": 10.0,
-    "retries": 0,
+    "max_retries": 0,
     "extra_body": {},
 }
 SETTINGS = {
@@ -474,7 +474,7 @@ def test_a_disk_full_at_the_end_leaves_no_output_and_keeps_the_answers(
 def test_a_disk_full_while_generating_is_reported_with_the_journal(
     workplace: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("text2sql.inference.journal.os.fsync", full_disk)
+    monkeypatch.setattr("os.fsync", full_disk)
     assert "journal.jsonl: No space left on device; 0 of 4 batches" in refused(predict())
 
 

@@ -7,7 +7,8 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from text2sql.endpoint import Client, Completion, Endpoint, Refused, run_all
+from text2sql.endpoint import Client, Completion, Refused, run_all
+from text2sql.endpoint_settings import Endpoint
 from text2sql.errors import UserError
 from text2sql.inference.engine import Answer, Request
 from text2sql.inference.settings import Decoding

@@ -7,9 +7,8 @@ from typing import Annotated, Any, Literal
 from annotated_types import Ge, Gt, Le
 from pydantic import Field, model_validator
 
+from text2sql.endpoint_settings import EndpointSettings
 from text2sql.settings import Count, Positive, PositiveFloat, Settings
-
-Url = Annotated[str, Field(pattern=r"^https?://[^@\s]+$")]  # no user or password in it
 
 
 class Sampling(Settings):
@@ -61,14 +60,10 @@ class Batching(Settings):
     max_batch: Positive = 48
 
 
-class Endpoint(Settings):
-    """A server that speaks OpenAI's protocol. Its key comes from OPENAI_API_KEY, never from here."""
+class ServedModels(EndpointSettings):
+    """The server that answers, its model for each arm's weights, and further fields of every request."""
 
-    base_url: Url | None = None
     models: dict[str, str] = Field(default_factory=dict)
-    concurrency: Positive = 8
-    timeout_s: PositiveFloat = 60.0
-    max_retries: Count = 5
     extra_body: dict[str, Any] = Field(default_factory=dict)
 
 
@@ -77,7 +72,7 @@ class Predict(Sampling, SamplingPlan, Batching):
 
     engine: Literal["transformers", "vllm", "openai"]
     threads: Positive
-    endpoint: Endpoint = Endpoint()
+    endpoint: ServedModels = ServedModels()
 
     @property
     def decoding(self) -> Decoding:

@@ -9,17 +9,17 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import IO, Any, Literal
+from typing import IO, Any
 
 from text2sql.errors import UserError
+from text2sql.preparation.settings import Columns
 
 # A row as its source has it: the text that a reject shows, and its value.
 RawRow = tuple[str, Any]
-Columns = Mapping[Literal["question", "schema", "sql"], str]
 
 _AGAIN = "mend it, or fetch the data again: dvc repro fetch_data"
 _BYTES = 1 << 20  # read at a time

@@ -21,6 +21,7 @@ from text2sql.schema.ddl import Values, write_ddl
 from text2sql.schema.model import Schema
 from text2sql.schema.prose import read_prose
 from text2sql.schema.recorded import recorded_ddl
+from text2sql.schema.settings import ConvertSchema
 from text2sql.schema.sqlite import read_sqlite
 
 
@@ -129,6 +130,15 @@ class RecordedBackend:
 
 # back ends that need nothing but this machine
 LocalBackend = RulesBackend | SqliteBackend | RecordedBackend
+
+
+def local_backend(settings: ConvertSchema, databases: Path) -> LocalBackend:
+    """The back end that `settings` name, other than openai; `databases` is for sqlite."""
+    if settings.backend == "rules":
+        return RulesBackend(settings.values)
+    if settings.backend == "sqlite":
+        return SqliteBackend(databases, settings.values, settings.examples)
+    return RecordedBackend()
 
 
 def convert(sources: Iterable[Source], backend: Backend) -> dict[str, Conversion]:
