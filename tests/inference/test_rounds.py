@@ -26,7 +26,7 @@ class Scripted:
     """Answers each request by `say`; prompts of more than `longest` messages are too long."""
 
     identity: Mapping[str, object] = {}
-    room = 10
+    max_prompt_tokens = 10
 
     def __init__(self, say: Callable[[Request], str], longest: int = 99) -> None:
         self.asked: list[Request] = []

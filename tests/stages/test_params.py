@@ -77,7 +77,7 @@ def test_a_small_rate_is_a_number_in_the_file_that_dvc_exp_run_writes(tmp_path: 
         ("predict.engine", "openai", "predict.endpoint.base_url is needed"),
         ("predict.endpoint.base_url", "http://me:secret@host/v1", "predict.endpoint.base_url"),
         ("predict.endpoint.models", {"models/none": "qwen3"}, "predict.endpoint.models"),
-        ("predict.endpoint.key", "secret", "predict.endpoint.key: unknown key; .*base_url, models"),
+        ("predict.endpoint.key", "secret", "predict.endpoint.key: unknown key; .*base_url, .*models"),
         ("predict.temperature", -0.5, "predict.temperature"),
         ("predict.top_p", 0.0, "predict.top_p"),
         ("arms.full", {"weights": "models/none", "questions": "data/test"}, "arms.full.weights"),
