@@ -9,11 +9,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import settings
 
 if TYPE_CHECKING:
     from tests.openai_server import Serve
 
 ROOT = Path(__file__).resolve().parent.parent
+
+# By default Hypothesis also fails an example that takes over 200 ms, as any may on a busy machine.
+settings.register_profile("no_deadline", deadline=None)
+settings.load_profile("no_deadline")
 
 
 @pytest.fixture(scope="session")

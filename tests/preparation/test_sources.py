@@ -77,6 +77,14 @@ def test_a_json_list_is_read_alike_in_pieces_of_any_size(
     assert values(path) == [123, -4.5e6, 'a]"', {"b": [1, {}]}, None, []]
 
 
+def test_a_json_list_gives_what_the_same_values_on_a_line_each_give(tmp_path: Path) -> None:
+    texts = ['"\\ud800"', '"\\udc00?"', '"\\ud83d\\ude00"', "NaN", "-Infinity", "1" * 30, "1.5e400", "0.1"]
+    (tmp_path / "lines.jsonl").write_text("\n".join(texts))
+    (tmp_path / "rows.json").write_text(f"[{','.join(texts)}]")
+    (lines,), (rows,) = read_chunks(tmp_path / "lines.jsonl"), read_chunks(tmp_path / "rows.json")
+    assert list(map(repr, rows.rows)) == [repr((json.dumps(value), value)) for _, value in lines.rows]
+
+
 @pytest.mark.parametrize(
     "text", ["", "{}", "[1", "[1,", "[1,]", "[1 2]", "[,1]", "[1] 2", '["a', "[" * 99_999]
 )

@@ -107,62 +107,59 @@ def test_a_period_before_white_space_is_a_word_of_its_own() -> None:
     assert read("SELECT name FROM singer GROUP BY name. This counts them.") == query
 
 
-@pytest.mark.parametrize(
-    "condition",
-    [
-        "name IS NULL",
-        "age IN (20, 30)",
-        "(age = 20)",
-        "NOT age = 20",
-        "EXISTS (SELECT title FROM song)",
-        "length(name) > 3",
-        "age <> 20",
-        "name = 'it's'",
-        "name = 'it''s'",
-        "age = 20 AND = 30",
-        "age",
-        "age =",
-        "age BETWEEN 20",
-        "age = (age)",
-        "age = max(age)",
-        "`name` = 'x'",
-        "a.b.c = 1",
-        "unknown = 1",
-        "age = 20 name = 'x' AND age = 30",
-    ],
-)
-def test_a_condition_outside_the_grammar_is_refused(condition: str) -> None:
-    with pytest.raises(UnreadableSQL):
-        read(f"SELECT name FROM singer WHERE {condition}")
+CONDITIONS_OUTSIDE = [
+    "name IS NULL",
+    "age IN (20, 30)",
+    "(age = 20)",
+    "NOT age = 20",
+    "EXISTS (SELECT title FROM song)",
+    "length(name) > 3",
+    "age <> 20",
+    "name = 'it's'",
+    "name = 'it''s'",
+    "age = 20 AND = 30",
+    "age",
+    "age =",
+    "age BETWEEN 20",
+    "age = (age)",
+    "age = max(age)",
+    "`name` = 'x'",
+    "a.b.c = 1",
+    "unknown = 1",
+    "age = 20 name = 'x' AND age = 30",
+]
 
 
-@pytest.mark.parametrize(
-    "sql",
-    [
-        "",
-        "hello",
-        "SELECT name",
-        "SELECT name FROM",
-        "SELECT name FROM nowhere",
-        "SELECT name FROM singer, song",
-        "SELECT name AS n FROM singer",
-        "SELECT name FROM singer AS",
-        "SELECT name FROM singer AS song",
-        "SELECT s.name FROM singer s",
-        "SELECT name FROM (SELECT name FROM singer) AS s",
-        "SELECT name FROM singer LEFT JOIN song",
-        "SELECT max(age) - min(age) FROM singer",
-        "SELECT name FROM singer ORDER age",
-        "SELECT name FROM singer LIMIT",
-        "SELECT name FROM singer UNION ALL SELECT title FROM song",
-        "(SELECT name FROM singer",
-        "WITH s AS (SELECT name FROM singer) SELECT name FROM s",
-        "DELETE FROM singer",
-    ],
-)
-def test_a_query_outside_the_grammar_is_refused(sql: str) -> None:
-    with pytest.raises(UnreadableSQL):
-        read(sql)
+def test_a_condition_outside_the_grammar_is_refused() -> None:
+    queries = [f"SELECT name FROM singer WHERE {condition}" for condition in CONDITIONS_OUTSIDE]
+    assert [sql for sql in queries if is_readable(sql)] == []
+
+
+QUERIES_OUTSIDE = [
+    "",
+    "hello",
+    "SELECT name",
+    "SELECT name FROM",
+    "SELECT name FROM nowhere",
+    "SELECT name FROM singer, song",
+    "SELECT name AS n FROM singer",
+    "SELECT name FROM singer AS",
+    "SELECT name FROM singer AS song",
+    "SELECT s.name FROM singer s",
+    "SELECT name FROM (SELECT name FROM singer) AS s",
+    "SELECT name FROM singer LEFT JOIN song",
+    "SELECT max(age) - min(age) FROM singer",
+    "SELECT name FROM singer ORDER age",
+    "SELECT name FROM singer LIMIT",
+    "SELECT name FROM singer UNION ALL SELECT title FROM song",
+    "(SELECT name FROM singer",
+    "WITH s AS (SELECT name FROM singer) SELECT name FROM s",
+    "DELETE FROM singer",
+]
+
+
+def test_a_query_outside_the_grammar_is_refused() -> None:
+    assert [sql for sql in QUERIES_OUTSIDE if is_readable(sql)] == []
 
 
 def test_a_second_condition_without_and_is_kept_in_the_place_of_the_and() -> None:
