@@ -16,9 +16,8 @@ from text2sql.errors import UserError
 from text2sql.evaluation.settings import EvaluationSettings
 from text2sql.inference.settings import Predict
 from text2sql.preparation.settings import FetchData, Prepare
-from text2sql.prompts import Prompt
 from text2sql.retrieval.settings import IndexExamples, RetrieveExamples
-from text2sql.schema.settings import ConvertSchema
+from text2sql.schema.settings import ConvertSchema, Prompt
 from text2sql.settings import Settings, checked, sentences
 from text2sql.training.settings import FullArm, LoraArm, Recipe, Training, recipe_of
 

@@ -7,15 +7,8 @@ from collections.abc import Sequence
 from typing import TypedDict
 
 from text2sql.schema.ddl import read_ddl, write_ddl
-from text2sql.settings import Settings
 
 SYSTEM = "Answer the question with one SQLite query."
-
-
-class Prompt(Settings):
-    """The form of the schema in every prompt: with column types or without."""
-
-    schema_types: bool
 
 
 class Example(TypedDict):

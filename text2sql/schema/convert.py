@@ -17,11 +17,11 @@ from text2sql.databases import database_path
 from text2sql.errors import UserError
 from text2sql.progress import Progress
 from text2sql.schema.check import complaints
-from text2sql.schema.ddl import Values, write_ddl
+from text2sql.schema.ddl import write_ddl
 from text2sql.schema.model import Schema
 from text2sql.schema.prose import read_prose
 from text2sql.schema.recorded import recorded_ddl
-from text2sql.schema.settings import ConvertSchema
+from text2sql.schema.settings import ConvertSchema, Values
 from text2sql.schema.sqlite import read_sqlite
 
 
