@@ -1,7 +1,7 @@
-"""How long judging takes, measured against executing the same queries and doing nothing else.
+"""Time of judging, compared with only executing the same queries.
 
-Plain execution is the floor: gold and prediction of each question through `sqlite3`, all rows
-fetched, one connection a database, one core. See bench/README.md for what is printed.
+Plain execution is the baseline: the gold query and the prediction of each question through `sqlite3`,
+all rows fetched, one connection per database, one core. bench/README.md shows the output.
 """
 
 from __future__ import annotations
@@ -36,11 +36,13 @@ MEMORY_LIMIT_MIB = 500
 
 
 @click.command()
-@click.option("--arm", default="lora32", show_default=True, help="Whose reference predictions are judged.")
+@click.option("--arm", default="lora32", show_default=True, help="Arm whose predictions are judged.")
 @click.option("--copies", default=50, show_default=True, help="Databases of a schema in the third line.")
-@click.option("--rounds", default=5, show_default=True, help="Of the first two lines; medians are printed.")
+@click.option(
+    "--rounds", default=5, show_default=True, help="Runs of the first two lines; medians are printed."
+)
 def main(arm: str, copies: int, rounds: int) -> None:
-    """Print seconds, ratios and peak memory, each with its limit; status 1 if one is over it."""
+    """Print seconds, ratios and peak memory, each with its limit; exit status 1 if a limit is exceeded."""
     data = Path(os.environ.get("TEXT2SQL_REAL_DATA") or ROOT.parent / "shared" / "data")
     if not data.is_dir():
         sys.exit(f"error: no outside data in {data}; set TEXT2SQL_REAL_DATA")
@@ -70,7 +72,7 @@ def read_cases(data: Path, arm: str) -> list[Case]:
 
 
 def multiply(cases: Sequence[Case], databases: Path, folder: Path, copies: int) -> None:
-    """Lay out each database in `folder` with so many copies that there are `copies` in all."""
+    """Copy each database to its folder in `folder`, `copies` times."""
     for db_id in {case.db_id for case in cases}:
         (folder / db_id).mkdir()
         for number in range(copies):
@@ -81,7 +83,7 @@ def multiply(cases: Sequence[Case], databases: Path, folder: Path, copies: int) 
 def compare(
     label: str, cases: Sequence[Case], databases: Path, settings: JudgeSettings, workers: int, rounds: int
 ) -> bool:
-    """Time both in turns, so that a slow minute of the machine falls on both; print the medians."""
+    """Time both alternately, so that a slow minute of the machine affects both; print the medians."""
     plain, ours = [], []
     for _ in range(rounds):
         plain.append(seconds(lambda: execute(cases, databases)))
@@ -99,7 +101,7 @@ def seconds(work: Callable[[], object]) -> float:
 
 
 def execute(cases: Sequence[Case], databases: Path) -> None:
-    """Run gold and prediction of each case on each database of its folder; failures are passed over."""
+    """Run gold and prediction of each case on each database in its folder, ignoring failures."""
     for db_id, group in groupby(cases, attrgetter("db_id")):
         queries = list(texts(group))
         for file in database_files(databases, db_id):
@@ -117,7 +119,7 @@ def texts(cases: Iterator[Case]) -> Iterator[str]:
 
 
 def print_memory() -> bool:
-    """Print the most that all processes can have held together: each worker counts as the largest."""
+    """Print an upper bound on the memory of all processes together: each worker counts as the largest."""
     own, largest = (
         resource.getrusage(who).ru_maxrss / 1024 for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
     )
@@ -127,7 +129,7 @@ def print_memory() -> bool:
 
 
 def print_line(label: str, figures: str, good: bool) -> bool:
-    """Print one result and say whether it is within its limit."""
+    """Print one result; return whether it is within its limit."""
     print(f"{label:<18} {figures}: {'good' if good else 'OVER THE LIMIT'}", flush=True)
     return good
 

@@ -67,7 +67,7 @@ def error_of(result: Result) -> str:
 # -- what it writes --
 
 
-def test_a_verdict_a_prediction_is_written_in_order(folder: Path) -> None:
+def test_one_verdict_per_prediction_is_written_in_order(folder: Path) -> None:
     (folder / "pred.sql").write_text(RIGHT.splitlines()[0] + "\n" + WRONG.splitlines()[1])
     first, second = verdicts()
     assert (first["row"], first["ex"], first["error"]) == (0, True, None)
@@ -79,7 +79,7 @@ def test_a_verdict_has_the_documented_fields(folder: Path) -> None:
     assert list(verdicts()[0]) == fields
 
 
-def test_exact_match_alone_runs_no_prediction_and_tells_no_execution(folder: Path) -> None:
+def test_exact_match_alone_runs_no_prediction_and_has_no_execution_score(folder: Path) -> None:
     (folder / "pred.sql").write_text("SELECT name FROM singer WHERE age > 1\nDROP TABLE singer\n")
     first, second = verdicts("--etype", "match")
     assert "ex" not in first
@@ -191,9 +191,9 @@ def test_the_file_of_foreign_keys_can_be_named(folder: Path) -> None:
     ("plug_values", "ex"),
     [(False, "ts"), (True, "ts_plug")],
 )
-def test_the_official_word_is_that_on_all_databases(plug_values: bool, ex: str) -> None:
-    told = {"ex": False, "ex_plug": False, "ts": False, "ts_plug": False, ex: True}
-    verdict = as_official(Verdict(0, "concert", "", "easy", **told), JudgeSettings(plug_values=plug_values))
+def test_the_official_verdict_is_that_on_all_databases(plug_values: bool, ex: str) -> None:
+    fields = {"ex": False, "ex_plug": False, "ts": False, "ts_plug": False, ex: True}
+    verdict = as_official(Verdict(0, "concert", "", "easy", **fields), JudgeSettings(plug_values=plug_values))
     assert verdict == Verdict(0, "concert", "", "easy", ex=True)
 
 
@@ -243,7 +243,7 @@ def test_predictions_may_be_json_objects(folder: Path) -> None:
     assert [case.predicted for case in cases(folder, "pred.jsonl")] == ["SELECT\t1\nFROM singer", ""]
 
 
-def test_bytes_that_are_not_utf8_spoil_only_their_prediction(folder: Path) -> None:
+def test_bytes_that_are_not_utf8_affect_only_their_prediction(folder: Path) -> None:
     (folder / "pred.sql").write_bytes(b"SELECT '\xff\xfe\n" + RIGHT.splitlines()[1].encode())
     first, second = verdicts()
     assert (first["ex"], first["error"]) == (False, "syntax")
@@ -338,7 +338,7 @@ def test_a_failing_gold_is_named_and_not_counted(folder: Path) -> None:
     assert json.loads(Path("summary.json").read_text())["n"]["all"] == 1
 
 
-def test_a_database_that_is_missing_costs_only_its_rows(folder: Path) -> None:
+def test_a_missing_database_affects_only_its_rows(folder: Path) -> None:
     (folder / "gold.txt").write_text("SELECT 1\tabsent\nSELECT count(*) FROM singer\tconcert\n")
     result = evaluate()
     assert result.exit_code == 0

@@ -87,7 +87,7 @@ def test_a_timeout_comes_after_the_deadline_and_not_before(run: Run) -> None:
     assert early == {}
 
 
-def test_no_prediction_outlasts_its_deadline_by_more_than_a_second(run: Run) -> None:
+def test_no_prediction_exceeds_its_deadline_by_more_than_a_second(run: Run) -> None:
     # Where a busy machine lets an ordinary prediction time out, a second worker reads its text once more.
     steps = {verdict["row"]: 2 for verdict in run.again}
     limits = {row: steps.get(row, 1) * (TIMEOUT_S + 1.0) for row in range(len(HOSTILE))}

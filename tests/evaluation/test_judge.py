@@ -85,7 +85,7 @@ def test_of_several_statements_the_first_is_judged_and_the_row_says_so(databases
 
 
 @pytest.mark.parametrize("predicted", ["-- I cannot tell", ";", "/* none */"])
-def test_a_comment_returns_nothing_which_some_gold_does_too(databases: Path, predicted: str) -> None:
+def test_a_comment_returns_no_rows_like_some_gold_queries(databases: Path, predicted: str) -> None:
     some, none = "SELECT a FROM t", "SELECT a FROM t WHERE a > 5"
     found = verdicts(databases, (some, predicted), (none, predicted))
     assert [(each.ex, each.error) for each in found] == [(False, "empty"), (True, "empty")]
@@ -110,7 +110,7 @@ def test_no_way_of_plugging_makes_another_query_right(databases: Path) -> None:
     assert (found.ex, found.ex_plug) == (False, False)
 
 
-def test_values_that_can_be_plugged_in_without_end_stop_at_the_deadline(databases: Path) -> None:
+def test_plugging_very_many_values_stops_at_the_deadline(databases: Path) -> None:
     gold = "SELECT a FROM t WHERE a IN ( " + " , ".join(map(str, range(20))) + " )"
     predicted = "SELECT b FROM t WHERE " + " OR ".join(["a = 1"] * 20)
     found = verdict(databases, gold, predicted, plug_values=True, timeout_s=0.3)
@@ -118,7 +118,7 @@ def test_values_that_can_be_plugged_in_without_end_stop_at_the_deadline(database
     assert found.seconds < 1.3
 
 
-def test_exact_match_is_told_on_request(databases: Path) -> None:
+def test_exact_match_is_computed_on_request(databases: Path) -> None:
     queries = ("SELECT a FROM t WHERE b = 'x'", "SELECT a FROM t WHERE b = 'y'")
     found = verdict(databases, *queries, match=True)
     assert (found.ex, found.em) == (False, True)
@@ -143,7 +143,7 @@ def test_a_failing_gold_gives_no_verdict_but_its_error(databases: Path, gold: st
     assert (found.ex, found.hardness) == (None, None)
 
 
-def test_a_gold_without_hardness_is_judged_all_the_same(databases: Path) -> None:
+def test_a_gold_without_hardness_is_judged_anyway(databases: Path) -> None:
     found = verdict(databases, "VALUES (1)", "SELECT 1")
     assert (found.ex, found.hardness) == (True, None)
 

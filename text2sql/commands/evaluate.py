@@ -43,7 +43,9 @@ _PREDICTIONS_FORM = "write one prediction per line, and an empty line for a miss
 )
 @click.option("--db", required=True, type=click.Path(path_type=Path), help="Folder of ID/ID.sqlite.")
 @click.option(
-    "--table", type=click.Path(path_type=Path), help="Spider's tables.json; default: the one beside --db."
+    "--table",
+    type=click.Path(path_type=Path),
+    help="Spider's tables.json; default: beside or in --db.",
 )
 @click.option("--etype", default="exec", show_default=True, metavar="exec|match|all", help="What to compare.")
 @setting(JudgeSettings, "plug_values", "--plug-value", "--plug_value")

@@ -1,4 +1,4 @@
-"""Gold results are found again, and never where something differs."""
+"""Gold results are found again, unless something differs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The sandbox reads, and lets nothing else happen."""
+"""The sandbox allows reading and nothing else."""
 
 from __future__ import annotations
 

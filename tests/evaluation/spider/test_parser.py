@@ -93,12 +93,12 @@ def test_the_first_from_of_the_text_is_taken_for_that_of_the_query() -> None:
 @pytest.mark.parametrize(
     "condition", ["age>20", "age>= 20", "age ! = 20", "age = 20;", "age IN(20)", "age = -20", "age = 2.5e1"]
 )
-def test_brackets_semicolons_and_inequality_signs_part_words(condition: str) -> None:
+def test_brackets_semicolons_and_inequality_signs_separate_words(condition: str) -> None:
     assert is_readable(f"SELECT name FROM singer WHERE {condition}")
 
 
 @pytest.mark.parametrize("condition", ["age=20", "age= 20", "age>=20", "age = - 20", "age = 20.", "age='x'"])
-def test_equality_and_minus_signs_and_quotes_part_no_words(condition: str) -> None:
+def test_equality_and_minus_signs_and_quotes_separate_no_words(condition: str) -> None:
     assert not is_readable(f"SELECT name FROM singer WHERE {condition}")
 
 

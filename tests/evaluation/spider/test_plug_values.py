@@ -96,7 +96,7 @@ def test_text_that_sqlparse_cannot_read_has_no_candidates(text: str) -> None:
     assert Candidates(text, "SELECT 1").count == 0
 
 
-def test_candidates_beyond_number_are_made_one_by_one() -> None:
+def test_candidates_are_generated_one_by_one_however_many_there_are() -> None:
     gold = "SELECT " + ", ".join(str(number) for number in range(10, 60))
     candidates = Candidates(gold, gold)
     assert candidates.count == 50**50

@@ -1,4 +1,4 @@
-"""What is run in place of a query as written."""
+"""Rewriting of queries before they are run."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ SEVERAL = [
     ("SELECT '; SELECT 2'", False),
 ]
 
-# Without what is blank or a comment to sqlparse only.
+# Without characters that only sqlparse takes for blanks or comments.
 LATER = st.text(alphabet="'\"`[]/*-$; \nagoSELCT1", max_size=30)
 
 
@@ -117,7 +117,7 @@ def test_a_short_statement_before_endless_text_is_still_cut_out() -> None:
     assert rewrite_prediction("SELECT 1;" + "x " * MAX_TOKENS) == Statement("SELECT 1;", several=True)
 
 
-def test_deep_nesting_is_no_obstacle() -> None:
+def test_deep_nesting_is_rewritten_too() -> None:
     sql = "SELECT DISTINCT " + "(" * 2000 + "1" + ")" * 2000
     assert rewrite_gold(sql) == sql.replace("DISTINCT", "")
 

@@ -64,7 +64,7 @@ def test_foreign_keys_of_the_file_tie_columns(tmp_path: Path) -> None:
     }
 
 
-def test_foreign_keys_of_the_tables_file_go_before_those_of_the_database(tmp_path: Path) -> None:
+def test_foreign_keys_of_the_tables_file_take_precedence_over_those_of_the_database(tmp_path: Path) -> None:
     database = make(tmp_path / "music.sqlite", "CREATE TABLE Singer (ID INTEGER)")
     tables = read_tables(write(tmp_path / "tables.json", entry()))
     assert schema_of(database, tables).foreign_keys == {

@@ -1,22 +1,7 @@
-"""SQL as Spider's official evaluation script reads it.
+"""Parses SQL as Spider's evaluation script does (`process_sql.py` of https://github.com/taoyds/spider).
 
-Exact set match and the hardness classes are defined by that script, https://github.com/taoyds/spider
-(`process_sql.py`), so its reading is kept, habits included:
-
-- Single and double quotes are the same, and quoted text is a value, never a name.
-- `a=1`, `a-b` and `1,2` are one word each: the script cuts text as NLTK cuts English prose. NLTK's
-  rules for quotes within words and for contractions (cannot, gonna) are left out: no query has them.
-  Where its trained model would tell the end of a sentence from an abbreviation, here every period
-  before white space ends one.
-- A query is read as far as the grammar goes; what follows is ignored. Outside of it are, among
-  others, DISTINCT ON, CASE, functions but five aggregates, IS NULL, lists after IN, joins by comma,
-  aliases without AS, aliases of columns and of subqueries, arithmetic on aggregates and
-  parentheses around conditions.
-- Aliases hold in the whole text, whichever query they stand in.
-- After a comparison with a bare column (`ON a.x = b.x OR a.x = b.y`) everything up to the next AND,
-  comma or clause is lost, the OR included.
-- The AND or OR between two conditions may be missing; then conditions and connectives are no longer
-  told apart. Where the script itself would fail over that, the query counts as unreadable.
+Exact set match and the hardness classes are defined by that parser, so its quirks are kept; they are
+listed in spider/__init__.py.
 """
 
 from __future__ import annotations
@@ -28,15 +13,15 @@ from typing import NamedTuple, Union
 from text2sql.evaluation.spider.schema import SpiderSchema
 
 MAX_CHARACTERS = 100_000
-"""Longer texts are not read, as the sandbox would not run them."""
+"""Longer texts are not parsed, because the sandbox would not run them."""
 
 
 class UnreadableSQL(ValueError):
-    """SQL outside the grammar of the official script; the message says what was found where."""
+    """SQL outside the grammar of the official script; the message says what was found."""
 
 
 class Column(NamedTuple):
-    """A column, `table.column` or `*`, with its aggregate ("none" without) and its DISTINCT."""
+    """A column, `table.column` or `*`, with its aggregate ("none": without one) and DISTINCT."""
 
     aggregate: str
     name: str
@@ -44,7 +29,7 @@ class Column(NamedTuple):
 
 
 class Expression(NamedTuple):
-    """A column, or two with an arithmetic operator ("none" for one alone)."""
+    """A column, or two with an arithmetic operator ("none": only one column)."""
 
     operator: str
     left: Column
@@ -65,11 +50,11 @@ class Condition(NamedTuple):
 
 
 Conditions = tuple[Condition | str, ...]
-"""Conditions and, as a rule, "and" or "or" between them."""
+"""Conditions, normally with "and" or "or" between them."""
 
 
 class Query(NamedTuple):
-    """A SELECT; `direction` is null without ORDER BY, `other` is what `set_operator` combines it with.
+    """A SELECT; `direction` is None without ORDER BY, `set_operator` combines it with `other`.
 
     `selected` holds pairs of an aggregate and an expression, `tables` names and subqueries.
     """
@@ -89,24 +74,27 @@ class Query(NamedTuple):
 
 
 EMPTY_QUERY = Query(False, (), (), (), (), (), (), None, (), False, None, None)
-"""What the official script puts in place of a prediction that it cannot read."""
+"""What the official script uses in place of a prediction that it cannot read."""
 
 
 def compared(conditions: Conditions) -> list[Condition]:
-    """The comparisons; one that no AND or OR parts from the comparison before is none of them."""
+    """The conditions, except those in the place of a connective (after a missing AND or OR)."""
     return [it for it in conditions[::2] if isinstance(it, Condition)]
 
 
 def connected(conditions: Conditions) -> tuple[Condition | str, ...]:
-    """What stands between the comparisons: AND, OR or, if they are missing, another comparison."""
+    """The connectives: AND, OR or, if one is missing, the condition in its place."""
     return conditions[1::2]
 
 
 def read_sql(sql: str, schema: SpiderSchema | None) -> Query:
-    """Return a query as the official script understands it; null as schema stands for any names.
+    """Return a query as the official script understands it; without a schema any name is accepted.
 
-    Without a schema, names side by side (`SELECT a b FROM t u`) are refused: nothing says whether
-    the second is an alias. UnreadableSQL: outside the grammar, an unknown name, or nested too deeply.
+    Without a schema, adjacent names (`SELECT a b FROM t u`) are refused, because the second may
+    be an alias.
+
+    Raises:
+        UnreadableSQL: the query is outside the grammar, has an unknown name, or is nested too deeply.
     """
     words = _words(sql)
     names = _AnyNames() if schema is None else _SchemaNames(schema, _aliases(words))
@@ -118,12 +106,12 @@ def read_sql(sql: str, schema: SpiderSchema | None) -> Query:
 
 # --- words ---
 
-# White space ends a sentence's last word before its period; brackets and quotes may close it first.
+# The period at the end of a sentence is a word of its own; brackets and quotes may come after it.
 _PERIOD = r"\.(?=[\])}>»”’ ]*(?:\s|\Z))"
 _WORDS = re.compile(
     rf"""
     (?: ["'][^"']*["']                                       # quoted text
-      | [^\s"'`.,:;@\#$%&?!*()\[\]{{}}<>«»“”„‘’\u2012-\u2015-]  # all that no rule below cuts off
+      | [^\s"'`.,:;@\#$%&?!*()\[\]{{}}<>«»“”„‘’\u2012-\u2015-]  # characters without a rule below
       | (?!{_PERIOD})\.(?!\.) | -(?!-) | [,:](?=\d)
     )+
     | \.{{2,}} | -- | `` | \S
@@ -131,11 +119,11 @@ _WORDS = re.compile(
     re.VERBOSE,
 )
 _QUOTED = re.compile(r"""["']([^"']*)["']""")
-_GLUED = "'"  # quoted text that touches other text; a quote is never a word by itself
+_GLUED = "'"  # stands for quoted text that touches other text, because a quote alone is never a word
 
 
 def _words(sql: str) -> list[str]:
-    """Cut text into words: in lower case, but quoted text as it is between double quotes."""
+    """Split text into words: in lower case, except quoted text, which is put in double quotes unchanged."""
     if len(sql) > MAX_CHARACTERS:
         raise UnreadableSQL(f"more than {MAX_CHARACTERS} characters")
     if (sql.count("'") + sql.count('"')) % 2:
@@ -200,7 +188,7 @@ class _SchemaNames:
 
 
 class _AnyNames:
-    """Takes whatever looks like a name."""
+    """Accepts any word that looks like a name."""
 
     side_by_side = False
 
@@ -243,13 +231,13 @@ _NAME = re.compile(r"(?:\w+\.)?\w*[^\W\d]\w*")
 
 
 class _Reader:
-    """Reads one text from left to right; every method takes what it names and moves past it."""
+    """Parses one text from left to right; each method parses what it is named after and moves past it."""
 
     def __init__(self, words: Sequence[str], names: _SchemaNames | _AnyNames) -> None:
-        self._words = [*words, ""]  # no rule takes the empty word, so none runs past the end
+        self._words = [*words, ""]  # no rule accepts the empty word, so none runs past the end
         self._at = 0
         self._names = names
-        self._tables: Sequence[str] = ()  # of the query that is being read
+        self._tables: Sequence[str] = ()  # of the query that is being parsed
 
     def query(self) -> Query:
         outer, start = self._tables, self._at
@@ -371,7 +359,7 @@ class _Reader:
         return value
 
     def _compared_column(self) -> Column:
-        """A column on the right of a comparison, past all that is lost after it."""
+        """A column on the right of a comparison; skips the words that are lost after it."""
         if self._word in _AGGREGATES:
             raise UnreadableSQL(f"{self._word!r} in the place of a value")
         distinct = self._skip("distinct")
@@ -396,7 +384,7 @@ class _Reader:
         aggregate = self._skip_any(_AGGREGATES)
         if aggregate:
             self._take("(")
-            in_brackets = True  # of the aggregate; a bracket before it is left to others
+            in_brackets = True  # those of the aggregate; a bracket before it stays open, as officially
         distinct = self._skip("distinct")
         name = self._name()
         if in_brackets:

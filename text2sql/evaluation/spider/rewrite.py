@@ -1,20 +1,14 @@
-"""What is run in place of a query as written.
+"""Rewrites queries before they are run, as the test-suite evaluator does.
 
-The official evaluator (https://github.com/taoyds/test-suite-sql-eval, after Zhong et al. 2020,
-https://arxiv.org/abs/2010.02840) never runs a prediction as it stands. Its rewriting turns verdicts,
-so all of it is kept, harmful habits included: "value" becomes 1 even inside a name or a literal,
-blanks inside `> =` vanish even inside a literal, and of several statements only the first is run.
-The steps, in this order:
+The rewriting changes verdicts, so all of it is kept; its quirks are listed in spider/__init__.py. The
+steps, in this order:
 
 1. predictions only, unless `keep_value`: every "value" becomes "1";
 2. `> =`, `< =` and `! =` are joined;
-3. unless `keep_distinct`: the first statement is cut out, and DISTINCT leaves it, also that of
-   `IS DISTINCT FROM` and a column of that name;
-4. last of all, in whatever is executed (`replace_year`): YEAR(CURDATE()) becomes 2020.
+3. unless `keep_distinct`: the first statement is cut out, and DISTINCT is removed from it;
+4. in whatever is executed (`replace_year`): YEAR(CURDATE()) becomes 2020.
 
-Where statements and tokens end is what sqlparse says. The official evaluator crashes on text of
-which sqlparse makes more than 10,000 tokens, or nothing; here such text skips step 3. It also
-crashes on brackets nested more than a hundred deep, which are nothing special here.
+sqlparse decides where statements and tokens end. Text of more than 10,000 tokens, or of none, skips step 3.
 """
 
 from __future__ import annotations
@@ -28,68 +22,69 @@ from sqlparse import lexer
 from sqlparse.engine.statement_splitter import StatementSplitter
 
 MAX_TOKENS = 10_000
-"""sqlparse's own limit; reading on would only take time."""
+"""sqlparse's own limit; longer text would only take time."""
 
 # A lone GO ends a statement as in SQL Server's scripts.
 _MAY_END_STATEMENT = re.compile(r";(?!\Z)|GO\b")
 _MAY_BE_DISTINCT = re.compile("distinct", re.IGNORECASE)
-# What sqlparse and these patterns split alike: names, numbers, operators and closed quotes.
+# Text that sqlparse and these patterns split the same way: names, numbers, operators and closed quotes.
 _PLAIN = re.compile(r"""(?:(?!--|/\*)[\w\s(),.*=<>!+%/-] | '[^'\\]*' | "[^"\\]*" )*+ ;?""", re.VERBOSE)
 _DISTINCT = re.compile(
     r"""( '[^']*' | "[^"]*" ) | (?<=[\s(,])distinct(?=[\s(])""", re.VERBOSE | re.IGNORECASE
 )
-# Atomic, because rows of comments would otherwise take exponential time.
+# Atomic, because a series of comments would otherwise take exponential time.
 _NO_STATEMENT = re.compile(r"(?>[\s;]|--[^\n]*|/\*.*?(?:\*/|\Z))*+", re.DOTALL)
 _THIS_YEAR = re.compile(r"year\s*\(\s*curdate\s*\(\s*\)\s*\)\s*", re.IGNORECASE)
 
 
 class UnreadableStatement(ValueError):
-    """Text that holds no statement, or one of more than `MAX_TOKENS` tokens."""
+    """The text has no statement, or one of more than `MAX_TOKENS` tokens."""
 
 
 @dataclass(frozen=True, slots=True)
 class Statement:
-    """The SQL to run; `several` says that further statements follow it, which are never run."""
+    """The SQL to run; `several` means that further statements follow it, which are never run."""
 
     sql: str
     several: bool = False
 
 
 def rewrite_gold(sql: str, keep_distinct: bool = False) -> str:
-    """Return what to run in place of a gold query; its year is not mended yet."""
+    """Return the SQL to run for a gold query, except for `replace_year`."""
     return _rewrite(sql, keep_distinct).sql
 
 
 def rewrite_prediction(sql: str, keep_distinct: bool = False, keep_value: bool = False) -> Statement:
-    """Return what to run in place of a prediction; its year is not mended yet.
+    """Return the SQL to run for a prediction, except for `replace_year`.
 
-    With `keep_distinct` the text stays whole, so that SQLite itself refuses several statements.
+    With `keep_distinct` the text stays whole, so SQLite itself refuses several statements.
     """
     return _rewrite(sql if keep_value else replace_value_word(sql), keep_distinct)
 
 
 def replace_value_word(prediction: str) -> str:
-    """Put 1 for "value", which some models write where a value belongs; part of longer words, too."""
+    """Replace "value", which some models write instead of a value, by 1; also within longer words."""
     return prediction.replace("value", "1")
 
 
 def replace_year(sql: str) -> str:
-    """Put 2020 for MySQL's current year, which SQLite lacks and which changes every January.
+    """Replace MySQL's current year, which SQLite lacks and which changes every January, by 2020.
 
-    Blanks behind it go too, so that `YEAR(CURDATE()) FROM t` fails as 2020FROM, as it does officially.
+    Blanks after it are removed too, as in the official evaluator.
     """
     return _THIS_YEAR.sub("2020", sql)
 
 
 def order_matters(gold: str) -> bool:
-    """Whether a normalised gold query has ORDER BY with one blank, be it in a subquery only."""
+    """Whether a rewritten gold query has ORDER BY with one blank, even if only in a subquery."""
     return "order by" in gold.lower()
 
 
 def first_statement(sql: str) -> list[tuple[Any, str]]:
-    """Return type and text of the first statement's tokens, those for blanks and comments included.
+    """Return type and text of the first statement's tokens, including blanks and comments.
 
-    UnreadableStatement: there is none, or it has more than `MAX_TOKENS` tokens.
+    Raises:
+        UnreadableStatement: there is no statement, or it has more than `MAX_TOKENS` tokens.
     """
     tokens = list(islice(lexer.tokenize(sql), MAX_TOKENS + 1))
     if _MAY_END_STATEMENT.search(sql):
@@ -101,7 +96,7 @@ def first_statement(sql: str) -> list[tuple[Any, str]]:
 
 
 def _drop_plain_distinct(sql: str) -> str | None:
-    """Return the first statement without DISTINCT, or None where only sqlparse can tell what that is."""
+    """Return the first statement without DISTINCT, or None if only sqlparse can find them."""
     if _MAY_END_STATEMENT.search(sql):
         return None
     if not _MAY_BE_DISTINCT.search(sql):
@@ -115,7 +110,7 @@ def _drop_plain_distinct(sql: str) -> str | None:
 def _rewrite(sql: str, keep_distinct: bool) -> Statement:
     for operator in "<>!":
         sql = sql.replace(f"{operator} =", f"{operator}=")
-    # Lexing takes a fifth of a millisecond, as long as running a query; most have no need of it.
+    # Lexing takes a fifth of a millisecond, as long as running a query, and most queries do not need it.
     if keep_distinct:
         return Statement(sql)
     plain = _drop_plain_distinct(sql)

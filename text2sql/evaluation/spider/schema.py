@@ -12,17 +12,17 @@ from text2sql.errors import UserError
 from text2sql.schema.spider_tables import SpiderNames, read_entries
 
 ForeignKeys = Mapping[str, str]
-"""Columns (`table.column`, in lower case) by the one that stands for all that foreign keys tie to it."""
+"""For each column (`table.column`, in lower case) in a foreign key: the column that represents its group."""
 
 
 @dataclass(frozen=True, slots=True)
 class SpiderSchema:
-    """The columns of each table, all in lower case, and the columns that count as one."""
+    """The columns of each table, all in lower case, and the columns that count as the same."""
 
     tables: Mapping[str, tuple[str, ...]]
     foreign_keys: ForeignKeys
     names: frozenset[str] = field(init=False, repr=False)
-    """What a name may stand for: each table, each `table.column`, and `*`."""
+    """All known names: each table, each `table.column`, and `*`."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "names", frozenset(["*", *self.tables, *_columns(self.tables)]))
@@ -31,12 +31,15 @@ class SpiderSchema:
 def schema_of(database: Path, tables: Mapping[str, ForeignKeys] | None = None) -> SpiderSchema:
     """Return the schema of a SQLite file, which is only read.
 
-    The foreign keys are those that `tables` (see `read_tables`) has under the file's stem; with
-    null they come from the file itself. UserError: SQLite cannot read it, or `tables` lacks it.
+    The foreign keys are those that `tables` (see `read_tables`) has under the file's stem; if it is
+    None, those of the file itself.
+
+    Raises:
+        UserError: SQLite cannot read the file, or `tables` has no entry for it.
     """
     if tables is not None and database.stem not in tables:
         raise UserError(
-            f"{database}: no entry {database.stem!r} in the file of tables; add one, or give no file"
+            f"{database}: no entry {database.stem!r} in tables.json; add one, or run without tables.json"
         )
     uri = f"{database.resolve().as_uri()}?mode=ro&immutable=1"
     try:
@@ -49,9 +52,10 @@ def schema_of(database: Path, tables: Mapping[str, ForeignKeys] | None = None) -
 
 
 def read_tables(path: Path) -> dict[str, ForeignKeys]:
-    """Return the foreign keys of every database in Spider's tables.json, by its name.
+    """Return the foreign keys of every database in Spider's tables.json, by its id.
 
-    UserError: the file is missing or no JSON, or an entry (counted from 0) is not as Spider has it.
+    Raises:
+        UserError: the file is missing or not JSON, or an entry (counted from 0) has not Spider's form.
     """
     found = {}
     for db_id, entry in read_entries(path, SpiderNames).items():
@@ -68,8 +72,8 @@ _COLUMNS_OF_TABLES = """
     SELECT held.name, info.name FROM sqlite_master AS held, pragma_table_info(held.name) AS info
     WHERE held.type = 'table' ORDER BY held.rowid, info.cid
 """
-# SQLite lists a table's keys from the last to the first. A key may leave out the columns that it
-# points to: then they are the other table's primary key.
+# SQLite lists a table's keys from the last to the first. If a key does not name the columns that it
+# points to, they are the primary key of the other table.
 _TIED_COLUMNS = """
     SELECT held.name, key."from", key."table", coalesce(
         key."to", (SELECT name FROM pragma_table_info(key."table") WHERE pk = key.seq + 1), '')
@@ -90,7 +94,7 @@ def _foreign_keys(connection: sqlite3.Connection, tables: Mapping[str, tuple[str
     place = {column: number for number, column in enumerate(columns)}
     rows = connection.execute(_TIED_COLUMNS)
     ties = [(f"{row[0]}.{row[1]}".lower(), f"{row[2]}.{row[3]}".lower()) for row in rows]
-    # SQLite lets a key point to what does not exist; such a key ties nothing.
+    # SQLite allows a key to point to a column that does not exist; such a key ties nothing.
     return _merged(columns, [(place[a], place[b]) for a, b in ties if a in place and b in place])
 
 
@@ -99,9 +103,9 @@ def _columns(tables: Mapping[str, tuple[str, ...]]) -> list[str]:
 
 
 def _merged(columns: Sequence[str], ties: Iterable[tuple[int, int]]) -> ForeignKeys:
-    """The first column of each group that the ties make stands for the others.
+    """Group the columns that are tied; the first column of a group represents it.
 
-    As in the official script, a tie between two groups joins only the first of them.
+    As in the official script, a tie between two groups extends only the first of them.
     """
     groups: list[set[int]] = []
     for tie in ties:
