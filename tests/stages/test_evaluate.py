@@ -12,7 +12,7 @@ import yaml
 from click.testing import CliRunner, Result
 
 from stages import evaluate
-from text2sql.evaluation import EVALUATOR_VERSION
+from text2sql.evaluation.judge import EVALUATOR_VERSION
 
 ROOT = Path(__file__).resolve().parents[2]
 OPTIONS = {

@@ -11,13 +11,15 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
 
-from text2sql.evaluation import EVALUATOR_VERSION
 from text2sql.evaluation.case_judge import CaseJudge
 from text2sql.evaluation.execution.sandbox import SQL_LENGTH
 from text2sql.evaluation.pool import QUICKEST, ProcessPool
 from text2sql.evaluation.settings import JudgeSettings
 from text2sql.evaluation.spider.schema import read_tables
 from text2sql.evaluation.verdicts import Case, Verdict
+
+EVALUATOR_VERSION = "2.0"
+"""Raise it with every change that can change a verdict or a score; it is in each metrics file."""
 
 _BATCH = 32  # cases handed to a worker at a time
 _DESCRIBED = ("timeout_s", "max_rows", "plug_values", "keep_distinct", "keep_value")
