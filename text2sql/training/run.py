@@ -10,6 +10,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from text2sql.cpu import KERNELS
 from text2sql.outputs import publish
 from text2sql.records import UserError, read_json, replacing, write_json
 from text2sql.training.checkpoints import newest_checkpoint
@@ -98,6 +99,10 @@ def _key(recipe: Recipe, base_hash: str, dataset: Path, lengths: Lengths, nodes:
         more["ranks"] = nodes.count * recipe.ranks
     if lengths.long:
         more["rows_left_out"] = list(lengths.long)
+    if not visible_gpus():
+        more["cpu_kernels"] = KERNELS
+        if recipe.optimizer == "muon":
+            more["muon"] = "float32"
     return more | {
         "configuration": configuration,
         "threads": recipe.threads,
