@@ -12,6 +12,7 @@ import click
 
 from stages._main import stage_main
 from stages._params import Params, load_params
+from text2sql.cpu import fix_kernels
 from text2sql.errors import UserError
 from text2sql.evaluation.judge import describe
 from text2sql.files import write_jsonl
@@ -35,6 +36,7 @@ CODE_VERSION = 1  # raise it when the answers change although no parameter or in
 @stage_main
 def main(arm: str, questions: Path, weights: Path, databases: Path, output: Path) -> None:
     params = load_params()
+    fix_kernels(params.predict.threads)
     _check_arm(arm, params)
     chats = read_chats(questions, params.prompt.schema_types)
     engine = _engine(arm, weights, params)

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from text2sql.cpu import KERNELS
 from text2sql.errors import UserError
 from text2sql.files import publish, read_json, replacing, write_json
 from text2sql.training.checkpoints import newest_checkpoint
@@ -99,6 +100,10 @@ def _key(recipe: Recipe, base_hash: str, dataset: Path, lengths: Lengths, nodes:
         more["ranks"] = nodes.count * recipe.ranks
     if lengths.long:
         more["rows_left_out"] = list(lengths.long)
+    if not visible_gpus():
+        more["cpu_kernels"] = KERNELS
+        if recipe.optimizer == "muon":
+            more["muon"] = "float32"
     return more | {
         "configuration": configuration,
         "threads": recipe.threads,
