@@ -13,6 +13,7 @@ import torch
 from transformers import AutoModelForCausalLM, GenerationConfig
 
 from text2sql.cpu import KERNELS, allowed_cores, use_fixed_products
+from text2sql.devices import torch_device
 from text2sql.errors import UserError
 from text2sql.inference.chat_tokens import LOAD_ERRORS, ChatTokens, load, unreadable
 from text2sql.inference.engine import Answer, Messages, Request, plan_batches
@@ -35,7 +36,7 @@ class TransformersEngine:
 
     def __init__(self, weights: Weights, decoding: Decoding, batching: Batching, threads: int) -> None:
         torch.set_num_threads(threads)
-        if device() == "cpu" and threads == 1:
+        if torch_device() == "cpu" and threads == 1:
             use_fixed_products()
         self._threads = threads
         self._weights = weights
@@ -47,7 +48,7 @@ class TransformersEngine:
     @property
     def identity(self) -> Mapping[str, object]:
         """Weights, device, number type, libraries."""
-        kernels = {"kernels": KERNELS} if device() == "cpu" else {}
+        kernels = {"kernels": KERNELS} if torch_device() == "cpu" else {}
         return {"weights": self._weights.sha256, "base": self._weights.base_sha256, **_machine(), **kernels}
 
     @property
@@ -77,7 +78,7 @@ class TransformersEngine:
     @property
     def _processes(self) -> int:
         """A batch is the same work in each, so their number does not change the answers."""
-        return allowed_cores() if device() == "cpu" and self._threads == 1 else 1
+        return allowed_cores() if torch_device() == "cpu" and self._threads == 1 else 1
 
     def _answer(self, requests: Sequence[Request]) -> list[Answer]:
         ids, mask = self._pad([self.encode(request.messages) for request in requests])
@@ -109,7 +110,7 @@ class TransformersEngine:
         pad = self._greedy.pad_token_id
         ids = [[pad] * (width - len(p)) + list(p) for p in prompts]
         mask = [[0] * (width - len(p)) + [1] * len(p) for p in prompts]
-        return torch.tensor(ids, device=device()), torch.tensor(mask, device=device())
+        return torch.tensor(ids, device=torch_device()), torch.tensor(mask, device=torch_device())
 
     def _greedy_settings(self) -> GenerationConfig:
         """transformers only ever takes the likeliest token; what is drawn, `RowSampler` draws."""
@@ -132,21 +133,16 @@ class TransformersEngine:
         for parameter in model.parameters():
             # parameters only: positions are computed from a buffer that must stay float32
             parameter.data = parameter.data.to(_dtype())
-        return model.to(device()).eval()
-
-
-def device() -> str:
-    """ "cuda" where there is such a device, else "cpu"."""
-    return "cuda" if torch.cuda.is_available() else "cpu"
+        return model.to(torch_device()).eval()
 
 
 def _machine() -> dict[str, str]:
     libraries = {name: version(name) for name in ("torch", "transformers", "peft")}
-    return {"device": device(), "dtype": str(_dtype()), **libraries}
+    return {"device": torch_device(), "dtype": str(_dtype()), **libraries}
 
 
 def _dtype() -> torch.dtype:
-    return torch.bfloat16 if device() == "cuda" else torch.float32
+    return torch.bfloat16 if torch_device() == "cuda" else torch.float32
 
 
 def _load_model(weights: Weights) -> Any:

@@ -10,8 +10,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import torch
-
+from text2sql.devices import torch_device
 from text2sql.errors import UserError
 from text2sql.files import read_json
 from text2sql.inference.chat_tokens import ChatTokens
@@ -56,7 +55,7 @@ class VllmEngine:
         return {
             "weights": self._weights.sha256,
             "base": self._weights.base_sha256,
-            "device": "cuda" if torch.cuda.is_available() else "cpu",
+            "device": torch_device(),
             "dtype": _dtype(),
             "vllm": self._vllm.__version__,
             "torch": version("torch"),
@@ -152,11 +151,11 @@ def _rank(weights: Weights) -> int | None:
 
 
 def _dtype() -> str:
-    return "bfloat16" if torch.cuda.is_available() else "float32"
+    return "bfloat16" if torch_device() == "cuda" else "float32"
 
 
 def _cpu_settings() -> dict[str, Any]:
-    if torch.cuda.is_available():
+    if torch_device() == "cuda":
         return {}
     # its name for a share of any memory; on a machine without a GPU others need theirs
     return {"enforce_eager": True, "gpu_memory_utilization": 0.2}

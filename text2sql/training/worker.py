@@ -10,6 +10,7 @@ import click
 import yaml
 
 from text2sql.cpu import use_fixed_products
+from text2sql.devices import torch_device
 from text2sql.processes import die_with_parent
 
 
@@ -26,7 +27,7 @@ def main(config: Path, save_minutes: float | None) -> None:
     from text2sql.training.watch import NonFiniteLoss, Watch
 
     arguments = yaml.safe_load(config.read_text(encoding="utf-8"))
-    if not torch.cuda.is_available():
+    if torch_device() == "cpu":
         if arguments["use_muon"]:
             use_float32()
         if torch.get_num_threads() == 1:
