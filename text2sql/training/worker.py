@@ -1,4 +1,4 @@
-"""One rank of a training: LLaMA-Factory's trainer with our eyes in it. `launch` starts it."""
+"""Run one rank of a training: LLaMA-Factory's trainer with this project's callback. `launch` starts it."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from text2sql.processes import die_with_parent
 
 @click.command(help=__doc__)
 @click.argument("config", type=click.Path(path_type=Path))
-@click.option("--save-minutes", type=float, help="A checkpoint also after so many minutes.")
+@click.option("--save-minutes", type=float, help="Save a checkpoint also after this many minutes.")
 def main(config: Path, save_minutes: float | None) -> None:
-    """Train as `config` says; why it was stopped is left in fault.txt beside it."""
+    """Train with the arguments in `config`; fault.txt beside it gets the reason if the loss stops it."""
     die_with_parent()  # of several ranks the parent is torchrun
     import torch
     from llamafactory.train.tuner import run_exp
 
+    from text2sql.training.monitor import NonFiniteLoss, TrainingMonitor
     from text2sql.training.muon import use_float32
-    from text2sql.training.watch import NonFiniteLoss, Watch
 
     arguments = yaml.safe_load(config.read_text(encoding="utf-8"))
     if torch_device() == "cpu":
@@ -32,9 +32,9 @@ def main(config: Path, save_minutes: float | None) -> None:
             use_float32()
         if torch.get_num_threads() == 1:
             use_fixed_products()
-    watch = Watch(config.parent, save_minutes, sees_batches=os.environ.get("USE_MCA") != "1")
+    monitor = TrainingMonitor(config.parent, save_minutes, hook_model=os.environ.get("USE_MCA") != "1")
     try:
-        run_exp(arguments, callbacks=[watch])
+        run_exp(arguments, callbacks=[monitor])
     except NonFiniteLoss as error:
         (config.parent / "fault.txt").write_text(str(error), encoding="utf-8")
         sys.exit(str(error))
