@@ -242,7 +242,7 @@ def test_arms_judged_on_different_questions_are_not_compared(tmp_path: Path) -> 
 def test_arms_judged_by_different_evaluators_are_not_compared(tmp_path: Path) -> None:
     write_arm(tmp_path, "baseline", "10")
     write_arm(tmp_path, "lora", "11", evaluator={"version": 2})
-    with pytest.raises(UserError, match=r"lora\.json: not judged by the same evaluator as baseline's"):
+    with pytest.raises(UserError, match=r"lora\.json: not judged by the same evaluator as baseline"):
         read(tmp_path, "baseline", "lora")
 
 
