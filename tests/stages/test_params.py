@@ -83,6 +83,13 @@ def test_the_committed_params_are_the_embedded_profile() -> None:
         ("train_full.enabled", False, "arms.full uses models/full"),
         ("convert_schema.values", "rows", "convert_schema.values: .*'none', 'comment' or 'insert'"),
         ("convert_schema.backend", "recorded", "fetch_data.recorded_schemas is needed with convert_schema"),
+        (
+            "convert_schema.openai.cap_usd",
+            5.0,
+            "convert_schema.openai: cap_usd limits nothing without prices",
+        ),
+        ("fetch_data.sha256", {"a": "0"}, "fetch_data: sha256 must be {} with source: builtin"),
+        ("convert_schema", {"backend": "openai"}, "convert_schema: openai is needed with backend: openai"),
         ("convert_schema.openai.cap_usd", 0.0, "convert_schema.openai.cap_usd: .*greater than 0"),
         (
             "convert_schema.openai.key",
@@ -105,8 +112,9 @@ def test_the_committed_params_are_the_embedded_profile() -> None:
 def test_a_bad_value_is_named_with_what_is_allowed(
     tmp_path: Path, key: str, value: object, message: str
 ) -> None:
-    with pytest.raises(UserError, match=message):
+    with pytest.raises(UserError, match=message) as error:
         load_params(_write(tmp_path, {key: value}))
+    assert "secret@" not in str(error.value)
 
 
 def test_a_missing_key_is_named(tmp_path: Path) -> None:
