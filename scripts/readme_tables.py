@@ -1,11 +1,14 @@
-"""Writes the README's tables (results from metrics/table.md, stages from dvc.yaml), so they agree.
+"""Tables in the documentation: results in README.md, the stages in docs/architecture.md.
 
-Usage: python scripts/readme_tables.py [--write]; without --write it tells whether README.md is current.
+Usage: python -m scripts.readme_tables            tells whether both are current
+       python -m scripts.readme_tables --write    writes them
 """
 
 from __future__ import annotations
 
+import json
 import re
+import subprocess
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -13,8 +16,13 @@ from typing import Any
 
 import yaml
 
+from text2sql.errors import UserError
+
 ROOT = Path(__file__).resolve().parent.parent
+README, ARCHITECTURE = ROOT / "README.md", ROOT / "docs" / "architecture.md"
+SPIDER_PAGE = ROOT / "docs" / "spider-cpu.md"
 PRODUCTS = ("data/", "models/", "metrics/", "the arm's")
+ARMS = {"baseline": "base model", "lora32": "LoRA, rank 32", "full": "full fine-tuning"}
 
 
 def stage_table(pipeline: dict[str, Any]) -> str:
@@ -29,28 +37,79 @@ def stage_table(pipeline: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def first_table(page: str) -> str:
-    """The first Markdown table of `page`. ValueError: it has none."""
-    match = re.search(r"(?:^\|.*\n)+", page, re.MULTILINE)
+def results_table(commit: str) -> str:
+    """Execution accuracy of three arms: on the built-in benchmark at `commit`, on Spider as its page says.
+
+    Raises:
+        UserError: the commit has no such metrics, or the page no such table.
+    """
+    metrics = {arm: json.loads(_at(commit, f"metrics/{arm}.json")) for arm in ARMS}
+    scores = [
+        _score(m["ex"]["all"], m["ci95"]["all"]["low"], m["ci95"]["all"]["high"]) for m in metrics.values()
+    ]
+    questions = metrics["baseline"]["n"]["all"]
+    built_in = ["built-in benchmark, tiny Qwen3 trained here", str(questions), *scores]
+    lines = [["execution accuracy in percent", "questions", *ARMS.values()], ["---"] + ["---:"] * 4]
+    lines += [built_in, _spider_row(SPIDER_PAGE.read_text(encoding="utf-8"))]
+    note = f"With 95 % intervals; first row: metrics of commit {commit}."
+    return "\n".join([*(f"| {' | '.join(line)} |" for line in lines), "", note])
+
+
+def shown_commit(readme: str) -> str:
+    """The commit whose results README.md shows.
+
+    Raises:
+        UserError: it names none.
+    """
+    match = re.search(r"first row: metrics of commit ([0-9a-f]{7,40})", readme)
     if match is None:
-        raise ValueError("metrics/table.md holds no table; next: make reproduce")
-    return match.group().rstrip("\n")
+        raise UserError("README.md: names no commit of its results; next: make readme")
+    return match[1]
 
 
-def with_table(readme: str, name: str, table: str) -> str:
-    """`readme` with `table` between the markers of `name`. ValueError: it lacks them."""
+def newest_commit() -> str:
+    """The newest commit that changed the scores."""
+    return _git("log", "-1", "--format=%h", "--", "metrics/summary.json").strip()
+
+
+def with_block(page: str, name: str, block: str) -> str:
+    """`page` with `block` between the markers of `name`.
+
+    Raises:
+        UserError: it has no such markers.
+    """
     begin, end = f"<!-- {name}: begin (by `make readme`) -->", f"<!-- {name}: end -->"
-    if begin not in readme or end not in readme:
-        raise ValueError(f"README.md lacks the lines `{begin}` and `{end}`")
-    head, rest = readme.split(begin, 1)
-    return f"{head}{begin}\n{table}\n{end}{rest.split(end, 1)[1]}"
+    if begin not in page or end not in page:
+        raise UserError(f"the page has no lines `{begin}` and `{end}`")
+    head, rest = page.split(begin, 1)
+    return f"{head}{begin}\n{block}\n{end}{rest.split(end, 1)[1]}"
 
 
-def current(readme: str) -> str:
-    """`readme` with all its tables as dvc.yaml and metrics/table.md have them now."""
-    page = (ROOT / "metrics" / "table.md").read_text(encoding="utf-8")
+def pages(commit: str) -> dict[Path, str]:
+    """Both pages with their tables; the results are those of `commit`."""
     pipeline = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))
-    return with_table(with_table(readme, "results", first_table(page)), "stages", stage_table(pipeline))
+    blocks = {README: ("results", results_table(commit)), ARCHITECTURE: ("stages", stage_table(pipeline))}
+    return {page: with_block(page.read_text(encoding="utf-8"), *block) for page, block in blocks.items()}
+
+
+def _spider_row(page: str) -> list[str]:
+    """The row of README's table from the table of docs/spider-cpu.md."""
+    rows = [
+        [cell.strip() for cell in line.strip("|").split("|")] for line in page.splitlines() if "|" in line
+    ]
+    head = next((row for row in rows if row[0] == "arm"), [])
+    found = {row[0]: dict(zip(head, row, strict=True)) for row in rows if row[0] in ARMS}
+    total = next((name for name in head if name.startswith("all (n=")), None)
+    if total is None or set(found) != set(ARMS):
+        raise UserError(f"docs/spider-cpu.md: has no table with the arms {', '.join(ARMS)}")
+    ends = [found[arm]["95 % interval of all"].split(" to ") for arm in ARMS]
+    scores = [_score(found[arm][total], *interval) for arm, interval in zip(ARMS, ends, strict=True)]
+    questions = total.removeprefix("all (n=").removesuffix(")")
+    return ["Spider dev, SmolLM2-135M ([details](docs/spider-cpu.md))", questions, *scores]
+
+
+def _score(percent: object, low: object, high: object) -> str:
+    return f"{percent} ({low} to {high})"
 
 
 def _paths(body: dict[str, Any], key: str) -> Iterator[str]:
@@ -69,16 +128,30 @@ def _cell(paths: Iterable[str]) -> str:
     return ", ".join(path if path.startswith("the arm's") else f"`{path}`" for path in shown) or "–"
 
 
+def _at(commit: str, path: str) -> str:
+    return _git("show", f"{commit}:{path}")
+
+
+def _git(*arguments: str) -> str:
+    done = subprocess.run(["git", "-C", str(ROOT), *arguments], capture_output=True, text=True)
+    if done.returncode:
+        raise UserError(f"git {' '.join(arguments)}: {done.stderr.strip()}")
+    return done.stdout
+
+
 def main() -> None:
-    """Write the tables, or exit 1 when README.md is not current."""
-    readme = ROOT / "README.md"
-    text = readme.read_text(encoding="utf-8")
-    wanted = current(text)
+    """Write the tables, or exit with status 1 where a page is not current."""
     if "--write" in sys.argv[1:]:
-        readme.write_text(wanted, encoding="utf-8")
-    elif wanted != text:
-        sys.exit("error: README.md: a table is older than dvc.yaml or metrics; next: make readme")
+        for page, text in pages(newest_commit()).items():
+            page.write_text(text, encoding="utf-8")
+        return
+    for page, text in pages(shown_commit(README.read_text(encoding="utf-8"))).items():
+        if text != page.read_text(encoding="utf-8"):
+            raise UserError(f"{page.relative_to(ROOT)}: a table is not current; next: make readme")
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except UserError as error:
+        sys.exit(f"error: {error}")

@@ -18,6 +18,7 @@ import click
 
 from stages._main import stage_main
 from stages._params import load_params
+from text2sql.databases import database_path
 from text2sql.errors import UserError
 from text2sql.files import copy_file, read_json, replacing_folder, write_jsonl
 from text2sql.preparation.outside_data import NEXT, OutsideFolder, data_folder
@@ -124,7 +125,7 @@ def fetch_test(outside: OutsideFolder, folder: Path, recorded: str | None) -> No
     else:
         copy_file(questions, folder / "test.json")
     for db_id, path in outside.databases("spider/database"):
-        copy_file(path, folder / "databases" / db_id / f"{db_id}.sqlite")
+        copy_file(path, database_path(folder / "databases", db_id))
 
 
 def with_schemas(questions: Path, recorded: Path) -> list[dict[str, Any]]:

@@ -14,10 +14,9 @@ from stages._main import stage_main
 from stages._params import Params, load_params
 from text2sql.base_models.hub import fetch_hub_model
 from text2sql.base_models.packaged import convert_packaged_model
-from text2sql.base_models.tiny import Shape, build_base_model
+from text2sql.base_models.tiny import build_base_model
 from text2sql.builtin.benchmark import base_rows
 from text2sql.files import read_json
-from text2sql.training.recipe import Recipe
 
 
 @click.command(help=__doc__)
@@ -33,22 +32,8 @@ def _builtin(params: Params, raw: Path, output: Path) -> None:
     """Train the tiny model on simple questions, none of which the test asks."""
     tiny = params.fetch_model.tiny
     asked = [question["input"] for question in read_json(raw / "test.json")]
-    shape = Shape(tiny.vocab_size, tiny.hidden_size, tiny.layers, tiny.heads, tiny.kv_heads)
     rows = base_rows(tiny.seed, tiny.rows, asked)
-    build_base_model(rows, shape, tiny_recipe(params), params.prompt.schema_types, output)
-
-
-def tiny_recipe(params: Params) -> Recipe:
-    """How the tiny model is trained: as all arms are, but for its own seed, rate, steps and batch."""
-    tiny = params.fetch_model.tiny
-    shared = params.training.model_dump() | {"seed": tiny.seed}
-    return Recipe(
-        **shared,
-        learning_rate=tiny.learning_rate,
-        max_steps=tiny.max_steps,
-        global_batch=tiny.global_batch,
-        device_batch=tiny.device_batch,
-    )
+    build_base_model(rows, tiny, params.training, params.prompt.schema_types, output)
 
 
 def _from_package(params: Params, raw: Path, output: Path) -> None:

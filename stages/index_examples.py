@@ -8,6 +8,7 @@ import click
 
 from stages._main import stage_main
 from stages._params import load_params
+from text2sql.cpu import allowed_cores
 from text2sql.errors import UserError
 from text2sql.files import replacing_folder, write_json
 from text2sql.records import TrainingRow, read_records
@@ -27,7 +28,7 @@ def main(train: Path, output: Path) -> None:
     from text2sql.retrieval.embed import load_embedder
     from text2sql.retrieval.index import build_index
 
-    embedder = load_embedder(settings.embedding_model, settings.batch_size)
+    embedder = load_embedder(settings.embedding_model, settings.batch_size, allowed_cores())
     vectors = embedder.embed([row.question for row in rows])
     # Milvus Lite 3.2 writes the same bytes for the same rows, so its folder can be the DVC output.
     with replacing_folder(output) as folder:

@@ -17,6 +17,7 @@ import click
 
 from stages._main import stage_main
 from stages._params import load_params
+from text2sql.databases import database_path
 from text2sql.errors import UserError
 from text2sql.files import copy_file, read_json, replacing_folder, write_json, write_jsonl
 from text2sql.preparation.checks import is_unfit
@@ -52,7 +53,7 @@ def read_test(raw: Path) -> list[TestQuestion]:
         raise UserError(f"{path}: expected a JSON list of questions; {_AGAIN}")
     questions = [_test_question(path, number, row) for number, row in enumerate(rows)]
     for db_id, row in {question.db_id: question.row for question in reversed(questions)}.items():
-        database = raw / "databases" / db_id / f"{db_id}.sqlite"
+        database = database_path(raw / "databases", db_id)
         if not database.is_file():
             raise UserError(f"{path}, row {row}: its database {database} is missing; {_AGAIN}")
     return questions

@@ -15,8 +15,10 @@ import click
 
 from stages._main import stage_main
 from stages._params import load_params
+from text2sql.cpu import allowed_cores
 from text2sql.errors import UserError
 from text2sql.files import read_json, replacing_folder, write_jsonl
+from text2sql.processes import spread
 from text2sql.progress import Progress
 from text2sql.records import ConvertedQuestion, TrainingRow, read_records
 
@@ -42,12 +44,12 @@ def main(index: Path, train: Path, test: Path, output: Path) -> None:
     from text2sql.retrieval.index import search_index
     from text2sql.retrieval.rerank import load_reranker
 
-    embedder = load_embedder(model, batch_size)
+    embedder = load_embedder(model, batch_size, allowed_cores())
     reranker = load_reranker(settings.reranker, embedder)
     vectors = embedder.embed([question.question for question in questions])
     found = search_index(index / "examples.db", vectors, settings.candidates)
     _check_known(found, rows, index)
-    reranked = _rerank(questions, found, rows, reranker)
+    reranked = _rerank(questions, found, rows, reranker, embedder.processes)
     with replacing_folder(output) as folder:
         for arm, ranking in (("embedding", found), ("rerank", reranked)):
             examples = [_examples(hits[: settings.top_k], rows) for hits in ranking]
@@ -77,19 +79,25 @@ def _rerank(
     found: Sequence[Sequence[Hit]],
     rows: Mapping[str, TrainingRow],
     reranker: Reranker,
+    processes: int,
 ) -> list[list[Hit]]:
     """Order each question's hits by the reranker's score, equal ones by id."""
     from text2sql.retrieval.index import DIGITS
 
-    ranking = []
-    progress = Progress(len(questions), "questions", "rerank")
-    for question, hits in zip(questions, found, strict=True):
-        ids = [row_id for row_id, _ in hits]
-        scores = reranker.score(question, [rows[row_id] for row_id in ids])
+    def rank(number: int) -> list[Hit]:
+        ids = [row_id for row_id, _ in found[number]]
+        scores = reranker.score(questions[number], [rows[row_id] for row_id in ids])
         scored = [(i, round(score, DIGITS)) for i, score in zip(ids, scores, strict=True)]
-        ranking.append(sorted(scored, key=lambda hit: (-hit[1], hit[0])))
+        return sorted(scored, key=lambda hit: (-hit[1], hit[0]))
+
+    shown = {row_id for hits in found for row_id, _ in hits}
+    reranker.prepare([*questions, *(rows[row_id] for row_id in sorted(shown))])
+    progress = Progress(len(questions), "questions", "rerank")
+    rankings: dict[int, list[Hit]] = {}
+    for number, ranking in spread(rank, range(len(questions)), processes):
+        rankings[number] = ranking
         progress.advance()
-    return ranking
+    return [rankings[number] for number in range(len(questions))]
 
 
 def _examples(hits: Sequence[Hit], rows: Mapping[str, TrainingRow]) -> list[dict[str, Any]]:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import settings
 
 from text2sql.errors import UserError
 from text2sql.preparation.outside_data import data_folder
@@ -16,6 +17,10 @@ if TYPE_CHECKING:
     from tests.openai_server import Serve
 
 ROOT = Path(__file__).resolve().parent.parent
+
+# By default Hypothesis also fails an example that takes over 200 ms, as any may on a busy machine.
+settings.register_profile("no_deadline", deadline=None)
+settings.load_profile("no_deadline")
 
 
 @pytest.fixture(scope="session")

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 from text2sql.base_models.tiny import CHAT_TEMPLATE
-from text2sql.training.recipe import Recipe
+from text2sql.training.settings import Recipe
 
 # A short full training; tests replace what they are about.
 TINY_RECIPE = Recipe(

@@ -6,17 +6,19 @@ their options from the same fields (see commands/options.py).
 
 from __future__ import annotations
 
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Self, TypeVar
 
+from annotated_types import Ge, Gt, Le, Lt
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from text2sql.errors import UserError
 
-Count = Annotated[int, Field(ge=0)]
-Positive = Annotated[int, Field(gt=0)]
-PositiveFloat = Annotated[float, Field(gt=0)]
-NotNegative = Annotated[float, Field(ge=0)]
-Similarity = Annotated[float, Field(gt=0, le=1)]
+Count = Annotated[int, Ge(0)]
+Positive = Annotated[int, Gt(0)]
+PositiveFloat = Annotated[float, Gt(0)]
+NotNegative = Annotated[float, Ge(0)]
+Similarity = Annotated[float, Gt(0), Le(1)]
+Rate = Annotated[float, Gt(0), Lt(1)]
 Commit = Annotated[str, Field(pattern=r"^[0-9a-f]{40}$")]
 
 
@@ -24,6 +26,11 @@ class Settings(BaseModel):
     """A group of settings: types are exact, unknown keys are refused, values do not change."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, validate_default=True)
+
+    def replace(self, **changes: object) -> Self:
+        """A copy with `changes`, checked as a whole. Raises: pydantic.ValidationError."""
+        values = {key: getattr(self, key) for key in self.model_fields_set}
+        return type(self)(**{**values, **changes})
 
 
 Model = TypeVar("Model", bound=Settings)
@@ -38,8 +45,12 @@ def checked(model: type[Model], values: object, origin: str) -> Model:
     try:
         return model.model_validate(values)
     except ValidationError as error:
-        faults = "; ".join(_sentence(model, dict(fault)) for fault in error.errors())
-        raise UserError(f"{origin}: {faults}") from error
+        raise UserError(f"{origin}: {sentences(model, error)}") from error
+
+
+def sentences(model: type[Settings], error: ValidationError) -> str:
+    """What is wrong with the values that `model` refused, each fault with its key."""
+    return "; ".join(_sentence(model, dict(fault)) for fault in error.errors())
 
 
 def _sentence(model: type[BaseModel], fault: dict[str, Any]) -> str:

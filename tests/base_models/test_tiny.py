@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from text2sql.base_models.tiny import CHAT_TOKENS, Shape, initialise, train_tokenizer
+from text2sql.base_models.settings import TinyModel
+from text2sql.base_models.tiny import CHAT_TOKENS, initialise, train_tokenizer
 from text2sql.prompts import messages
 from text2sql.workstore import hash_path
 
@@ -52,10 +53,10 @@ def test_a_name_has_the_same_tokens_wherever_it_stands(folder: Path, text: str) 
 
 
 def test_the_same_seed_gives_the_same_bytes_and_another_seed_others(tmp_path: Path) -> None:
-    shape = Shape(400, 32, 1, 2, 1)
+    shape = TinyModel(vocab_size=400, hidden_size=32, layers=1, heads=2, kv_heads=1)
     for name, seed in (("a", 1), ("b", 1), ("c", 2)):
         train_tokenizer(TEXTS, 400, tmp_path / name)
-        initialise(shape, seed, tmp_path / name)
+        initialise(shape.replace(seed=seed), tmp_path / name)
     first, again, other = (hash_path(tmp_path / name) for name in "abc")
     assert first == again
     assert first != other

@@ -20,7 +20,7 @@ from text2sql.builtin.benchmark import MAX_TEST_ROWS, TEST_MIX
 from text2sql.builtin.databases import DATABASES, SEEN, UNSEEN
 from text2sql.contamination.folding import fold_question
 from text2sql.errors import UserError
-from text2sql.evaluation.hardness import hardness
+from text2sql.evaluation.spider.hardness import hardness
 from text2sql.files import read_json, read_jsonl
 from text2sql.schema.ddl import read_ddl, write_ddl
 from text2sql.schema.prose import read_prose

@@ -15,7 +15,7 @@ from text2sql.builtin.grammar import KINDS, MAX_WORDS, MIN_WORDS, draw, names_ev
 from text2sql.builtin.lexicon import MEASURES
 from text2sql.builtin.phrases import Condition, Extreme, Path, verb
 from text2sql.builtin.scene import Draft, is_sound, join
-from text2sql.evaluation.hardness import HARDNESS, hardness
+from text2sql.evaluation.spider.hardness import HARDNESS, hardness
 
 CLINIC = next(domain for domain in DATABASES if domain.id == "clinic")
 RNG_NAMES = [f"grammar:{number}" for number in range(60)]

@@ -18,6 +18,7 @@ import yaml
 from click.testing import CliRunner
 from sqlglot import exp
 
+from scripts.profiles import composed
 from text2sql import cli
 from text2sql.contamination.evidence import Evidence
 from text2sql.contamination.folding import fold_question, schema_signature
@@ -355,7 +356,7 @@ def test_the_page_names_every_kind_and_whether_it_leaks() -> None:
 
 
 def test_the_rules_that_the_page_recommends_are_those_of_the_profile_for_real_data() -> None:
-    profile = yaml.safe_load((ROOT / "profiles/spider-cpu.yaml").read_text(encoding="utf-8"))["dedupe_test"]
+    profile = yaml.safe_load(composed("spider-cpu"))["dedupe_test"]
     assert Rules(**{name: profile[name] for name in Rules.model_fields}) == COLUMNS["recommended"]
 
 

@@ -24,7 +24,7 @@ class Parrot:
     """Answers at once, and keeps what it was asked; dies at the batch that holds `dies_at`."""
 
     identity: Mapping[str, object] = {}
-    room = 10
+    max_prompt_tokens = 10
 
     def __init__(self, dies_at: int | None = None, likely: float | None = None) -> None:
         self.asked: list[list[int]] = []

@@ -11,6 +11,7 @@ import pytest
 import yaml
 from click.testing import CliRunner, Result
 
+from scripts.profiles import composed
 from stages import index_examples, retrieve_examples
 from text2sql.files import read_jsonl, write_jsonl
 from text2sql.records import ConvertedQuestion, TrainingRow
@@ -36,7 +37,7 @@ TEST = [
 @pytest.fixture
 def pipeline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A working folder with indexed training rows and two test questions."""
-    shutil.copy(ROOT / "profiles" / "embedded.yaml", tmp_path / "params.yaml")
+    (tmp_path / "params.yaml").write_text(composed("embedded"))
     monkeypatch.chdir(tmp_path)
     set_params(top_k=2, candidates=4, reranker="maxsim")
     write_jsonl("data/train/rows.jsonl", TRAIN)

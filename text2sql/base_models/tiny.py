@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
 
+from text2sql.base_models.settings import TinyModel
 from text2sql.prompts import schema_text
 from text2sql.training.dataset import turn, write_dataset
-from text2sql.training.recipe import Recipe
 from text2sql.training.run import train
+from text2sql.training.settings import Training
 
 # Qwen3's chat tokens in the order of its own tokenizer; the model card of Qwen/Qwen3-1.7B names them.
 CHAT_TOKENS = ("<|endoftext|>", "<|im_start|>", "<|im_end|>", "<think>", "</think>")
@@ -42,35 +42,24 @@ _POSITIONS = 2048
 _INITIAL_SPREAD = 0.06
 
 
-@dataclass(frozen=True)
-class Shape:
-    """Size of the tiny model; the intermediate size is three times `hidden_size`."""
-
-    vocab_size: int
-    hidden_size: int
-    layers: int
-    heads: int
-    kv_heads: int
-
-
 def build_base_model(
     rows: Iterable[dict[str, str]],
-    shape: Shape,
-    recipe: Recipe,
+    model: TinyModel,
+    training: Training,
     schema_types: bool,
     output: Path,
 ) -> None:
     """Train the tiny Qwen3 with LLaMA-Factory on `rows` {prompt, context, answer} and put it in `output`.
 
-    `recipe.seed` also decides the first weights. The work store makes it resumable.
+    `model.seed` also decides the first weights. A killed training resumes from the work store.
     """
     turns = [_turn(row, schema_types) for row in rows]
     with tempfile.TemporaryDirectory() as scratch:
         start, dataset = Path(scratch) / "start", Path(scratch) / "dataset"
-        train_tokenizer(_texts(turns), shape.vocab_size, start)
-        initialise(shape, recipe.seed, start)
+        train_tokenizer(_texts(turns), model.vocab_size, start)
+        initialise(model, start)
         write_dataset(turns, dataset)
-        train(recipe, start, dataset, output, Path(scratch) / "loss.csv", "fetch_model")
+        train(model.recipe(training), start, dataset, output, Path(scratch) / "loss.csv", "fetch_model")
 
 
 def train_tokenizer(texts: Iterable[str], vocab_size: int, folder: Path) -> None:
@@ -108,8 +97,8 @@ def train_tokenizer(texts: Iterable[str], vocab_size: int, folder: Path) -> None
     tokenizer.save_pretrained(folder)
 
 
-def initialise(shape: Shape, seed: int, folder: Path) -> None:
-    """Save a Qwen3 of random weights that `seed` decides beside the tokenizer in `folder`."""
+def initialise(shape: TinyModel, folder: Path) -> None:
+    """Save a Qwen3 of random weights, drawn with `shape.seed`, beside the tokenizer in `folder`."""
     import torch
     from transformers import AutoTokenizer, Qwen3Config, Qwen3ForCausalLM
 
@@ -129,7 +118,7 @@ def initialise(shape: Shape, seed: int, folder: Path) -> None:
         pad_token_id=CHAT_TOKENS.index("<|endoftext|>"),
         bos_token_id=None,
     )
-    torch.manual_seed(seed)
+    torch.manual_seed(shape.seed)
     Qwen3ForCausalLM(config).save_pretrained(folder)
 
 

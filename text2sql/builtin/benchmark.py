@@ -20,6 +20,7 @@ from text2sql.builtin.grammar import KINDS, draw, names_every_column, word
 from text2sql.builtin.random_schemas import compose
 from text2sql.builtin.scene import Draft
 from text2sql.contamination.folding import fold_question
+from text2sql.databases import database_path
 from text2sql.errors import UserError
 from text2sql.files import write_json, write_jsonl
 from text2sql.schema.prose import write_prose
@@ -99,7 +100,7 @@ def build_benchmark(folder: Path, seed: int, train_rows: int, test_rows: int) ->
         rows = _training_rows(worlds, test, seed, train_rows - len(leaks))
         rows, planted = _plant(rows, leaks, random.Random(f"{seed}:places"))
         for world in worlds:
-            write_sqlite(folder / "databases" / world.domain.id / f"{world.domain.id}.sqlite", world)
+            write_sqlite(database_path(folder / "databases", world.domain.id), world)
     write_jsonl(folder / "train" / "embedded.jsonl", rows)
     write_json(folder / "test.json", [item.test_row() for item in test])
     write_json(folder / "planted.json", planted)

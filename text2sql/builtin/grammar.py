@@ -1,7 +1,7 @@
 """Kinds of questions: each with its wordings, and a function that writes the SQL for a database.
 
 The SQL has one spelling per construct: upper-case keywords, single spaces, aliases T1, T2, T3 for
-joins only, the table asked for first. A kind's hardness is Spider's (text2sql.evaluation.hardness).
+joins only, the table asked for first. A kind's hardness is Spider's (text2sql.evaluation.spider.hardness).
 """
 
 from __future__ import annotations

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
@@ -13,32 +12,32 @@ from typing import Any
 import torch
 from transformers import AutoModelForCausalLM, GenerationConfig
 
+from text2sql.cpu import KERNELS, allowed_cores, use_fixed_products
 from text2sql.errors import UserError
 from text2sql.inference.chat_tokens import LOAD_ERRORS, ChatTokens, load, unreadable
-from text2sql.inference.engine import Answer, Decoding, Messages, Request, plan_batches
+from text2sql.inference.engine import Answer, Messages, Request, plan_batches
 from text2sql.inference.sampling import RowSampler
+from text2sql.inference.settings import Batching, Decoding
 from text2sql.inference.weights import Weights
-
-
-@dataclass(frozen=True, slots=True)
-class Batching:
-    """Size of a batch: `batch_tokens` padded tokens, prompt and answer, and `max_batch` prompts."""
-
-    batch_tokens: int
-    max_batch: int
+from text2sql.processes import spread
 
 
 class TransformersEngine:
     """Batches of prompts of similar length. Only folders on this machine are read, never the hub.
 
     The weights are read when the first batch is generated. An adapter is merged into its base in
-    float32, and only then brought to the device's number type. `threads` (of the CPU) is set for the
-    whole process. What is drawn at random depends on the request's seed, not on its batch.
+    float32, and only then brought to the device's number type. What is drawn at random depends on the
+    request's seed, not on its batch. On a CPU `threads` is set for the whole process: with one thread
+    there is a process for each core and the kernels are those of `text2sql.cpu`, with more there is one
+    process.
     Not covered: another device, thread count or library version may round a near tie differently.
     """
 
     def __init__(self, weights: Weights, decoding: Decoding, batching: Batching, threads: int) -> None:
         torch.set_num_threads(threads)
+        if device() == "cpu" and threads == 1:
+            use_fixed_products()
+        self._threads = threads
         self._weights = weights
         self._decoding = decoding
         self._batching = batching
@@ -48,10 +47,11 @@ class TransformersEngine:
     @property
     def identity(self) -> Mapping[str, object]:
         """Weights, device, number type, libraries."""
-        return {"weights": self._weights.sha256, "base": self._weights.base_sha256, **_machine()}
+        kernels = {"kernels": KERNELS} if device() == "cpu" else {}
+        return {"weights": self._weights.sha256, "base": self._weights.base_sha256, **_machine(), **kernels}
 
     @property
-    def room(self) -> int:
+    def max_prompt_tokens(self) -> int:
         """Tokens that a prompt may have."""
         return self._tokens.context - self._decoding.max_new_tokens
 
@@ -61,16 +61,23 @@ class TransformersEngine:
 
     def plan(self, requests: Sequence[Request]) -> list[list[int]]:
         """Batches of similar length, the longest first."""
-        lengths = self._tokens.fitting(requests, self.room)
+        lengths = self._tokens.fitting(requests, self.max_prompt_tokens)
         sizes = self._batching
         return plan_batches(lengths, self._decoding.max_new_tokens, sizes.batch_tokens, sizes.max_batch)
 
     def generate(
         self, batches: Sequence[tuple[int, Sequence[Request]]]
     ) -> Iterator[tuple[int, list[Answer]]]:
-        """Yield the batches one after the other. UserError: the memory is too small."""
-        for number, requests in batches:
-            yield number, self._answer(requests)
+        """Yield the batches as they are done. UserError: the memory is too small."""
+        if batches:
+            self._model.eval()  # read before the processes fork, so that they share it
+        for at, answers in spread(self._answer, [requests for _, requests in batches], self._processes):
+            yield batches[at][0], answers
+
+    @property
+    def _processes(self) -> int:
+        """A batch is the same work in each, so their number does not change the answers."""
+        return allowed_cores() if device() == "cpu" and self._threads == 1 else 1
 
     def _answer(self, requests: Sequence[Request]) -> list[Answer]:
         ids, mask = self._pad([self.encode(request.messages) for request in requests])

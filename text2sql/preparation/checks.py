@@ -21,7 +21,7 @@ from types import TracebackType
 from typing import Any
 
 from text2sql.contamination.folding import parse_query
-from text2sql.evaluation.sandbox import SQL_LENGTH, QueryError, Sandbox
+from text2sql.evaluation.execution.sandbox import SQL_LENGTH, QueryError, Sandbox
 from text2sql.preparation.plain import PlainCheck
 from text2sql.preparation.schemas import Connection, Database, SchemaError, Schemas
 from text2sql.preparation.settings import Prepare

@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from text2sql.databases import database_path
 from text2sql.errors import UserError
 from text2sql.workstore import hash_path
 
@@ -68,7 +69,7 @@ class OutsideFolder:
         if not names:
             raise UserError(f"{self.root / below}: has no database ID/ID.sqlite; {NEXT}")
         for name in names:
-            yield name, self.file(f"{below}/{name}/{name}.sqlite")
+            yield name, self.file(database_path(Path(below), name).as_posix())
 
     def refuse_unread(self) -> None:
         """Check that every checksum was used: one for a file that is not read guards nothing.

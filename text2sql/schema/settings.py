@@ -7,9 +7,9 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from text2sql.endpoint_settings import Endpoint
-from text2sql.schema.ddl import Values
 from text2sql.settings import Count, NotNegative, Positive, PositiveFloat, Settings
 
+Values = Literal["none", "comment", "insert"]
 _MILLION = 1_000_000
 
 
@@ -46,6 +46,12 @@ class OpenAI(Endpoint):
                 "cap_usd limits nothing without prices: set usd_per_million_in and usd_per_million_out"
             )
         return self
+
+
+class Prompt(Settings):
+    """How schemas are written in prompts: with column types or without."""
+
+    schema_types: bool
 
 
 class ConvertSchema(Settings):

@@ -15,11 +15,12 @@ from typing import Any
 import yaml
 
 import text2sql
+from text2sql.cpu import kernel_settings
 from text2sql.errors import UserError
+from text2sql.processes import die_with_parent
 from text2sql.progress import Progress
 from text2sql.training.nodes import Nodes
-from text2sql.training.recipe import Recipe
-from text2sql.training.worker import die_with_parent
+from text2sql.training.settings import Recipe
 
 _POLL_S = 0.5
 _LOG_TAIL_LINES = 15
@@ -88,7 +89,7 @@ def environment(recipe: Recipe) -> dict[str, str]:
     paths = [str(_CHECKOUT), os.environ.get("PYTHONPATH", "")]
     settings = {
         "PYTHONPATH": os.pathsep.join(filter(None, paths)),  # the worker is this checkout's
-        "OMP_NUM_THREADS": str(recipe.threads),
+        **kernel_settings(recipe.threads),
         "HF_HUB_OFFLINE": "1",  # the base model lies in a local folder by now
         "HF_DATASETS_DISABLE_PROGRESS_BARS": "1",
         "PYTHONHASHSEED": "0",  # adapter_config.json lists a set

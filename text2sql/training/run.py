@@ -10,6 +10,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from text2sql.cpu import KERNELS
 from text2sql.errors import UserError
 from text2sql.files import publish, read_json, replacing, write_json
 from text2sql.training.checkpoints import newest_checkpoint
@@ -18,7 +19,8 @@ from text2sql.training.lengths import Lengths, measure, without_long_rows
 from text2sql.training.megatron import convert_to_hugging_face
 from text2sql.training.nodes import Nodes
 from text2sql.training.preflight import refuse_impossible, visible_gpus
-from text2sql.training.recipe import Recipe, llamafactory_config
+from text2sql.training.recipe import llamafactory_config
+from text2sql.training.settings import Recipe
 from text2sql.training.throughput import read_throughput, write_throughput
 from text2sql.workstore import WorkStore, hash_path, locked
 
@@ -89,8 +91,8 @@ def _key(recipe: Recipe, base_hash: str, dataset: Path, lengths: Lengths, nodes:
     configuration = llamafactory_config(recipe, here, here, here, nodes.count)
     packages: tuple[str, ...] = _PACKAGES
     more: dict[str, object] = {}
-    if recipe.deepspeed is not None:
-        configuration["deepspeed"] = read_json(recipe.deepspeed)
+    if recipe.deepspeed_file is not None:
+        configuration["deepspeed"] = read_json(recipe.deepspeed_file)
         packages += ("deepspeed",)
     if recipe.megatron is not None:
         packages += ("megatron-core", "mcore_adapter")
@@ -98,6 +100,10 @@ def _key(recipe: Recipe, base_hash: str, dataset: Path, lengths: Lengths, nodes:
         more["ranks"] = nodes.count * recipe.ranks
     if lengths.long:
         more["rows_left_out"] = list(lengths.long)
+    if not visible_gpus():
+        more["cpu_kernels"] = KERNELS
+        if recipe.optimizer == "muon":
+            more["muon"] = "float32"
     return more | {
         "configuration": configuration,
         "threads": recipe.threads,

@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
-import signal
 import sys
 from pathlib import Path
 
 import click
 import yaml
 
-_PR_SET_PDEATHSIG = 1  # linux/prctl.h
-
-
-def die_with_parent() -> None:
-    """Have the kernel kill this process when its parent ends, so that nobody goes on writing unwatched."""
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+from text2sql.cpu import use_fixed_products
+from text2sql.processes import die_with_parent
 
 
 @click.command(help=__doc__)
@@ -25,11 +19,18 @@ def die_with_parent() -> None:
 def main(config: Path, save_minutes: float | None) -> None:
     """Train as `config` says; why it was stopped is left in fault.txt beside it."""
     die_with_parent()  # of several ranks the parent is torchrun
+    import torch
     from llamafactory.train.tuner import run_exp
 
+    from text2sql.training.muon import use_float32
     from text2sql.training.watch import NonFiniteLoss, Watch
 
     arguments = yaml.safe_load(config.read_text(encoding="utf-8"))
+    if not torch.cuda.is_available():
+        if arguments["use_muon"]:
+            use_float32()
+        if torch.get_num_threads() == 1:
+            use_fixed_products()
     watch = Watch(config.parent, save_minutes, sees_batches=os.environ.get("USE_MCA") != "1")
     try:
         run_exp(arguments, callbacks=[watch])

@@ -1,9 +1,9 @@
-"""Results of gold queries, kept from arm to arm.
+"""Results of gold queries, kept for the next arm.
 
-All arms are judged against the same gold, so its results are kept in one SQLite file. A result is
-found again by what it depends on: the database's bytes, the query, the limit of rows, the versions
-of SQLite and of Python's encoding. Failures are not kept: a time-out may not repeat itself.
-Not covered: a power cut while it is written; a damaged file is reported, and may be deleted.
+All arms are judged against the same gold queries, so their results are kept in one SQLite file. The key
+of a result is everything it depends on: the database's bytes, the query, the limit of rows, the versions
+of SQLite and of Python's encoding. Failures are not kept: a timeout may not happen again.
+Not covered: a power cut while the file is written; a damaged file is reported, and may be deleted.
 """
 
 from __future__ import annotations
@@ -15,15 +15,19 @@ from functools import lru_cache
 from pathlib import Path
 
 from text2sql.errors import UserError
-from text2sql.evaluation.sandbox import Row
+from text2sql.evaluation.execution.sandbox import Row
 from text2sql.workstore import hash_path
 
-_WAIT_S = 60.0  # for another worker that writes
+_WAIT_S = 60.0  # while another worker writes
 _VERSIONS = f"{sqlite3.sqlite_version} {marshal.version}"
 
 
 class GoldCache:
-    """Rows by database and query in the file `path`, which several processes may use at once."""
+    """Rows by database and query in the file `path`, which several processes may use at the same time.
+
+    Raises:
+        UserError: the file is damaged or cannot be written.
+    """
 
     def __init__(self, path: Path, max_rows: int) -> None:
         self._path, self._max_rows = path, max_rows
@@ -33,12 +37,20 @@ class GoldCache:
         self._execute("CREATE TABLE IF NOT EXISTS gold (key BLOB PRIMARY KEY, rows BLOB) WITHOUT ROWID")
 
     def get(self, database: Path, sql: str) -> list[Row] | None:
-        """Return the rows of `sql` on `database`, or None if they are not kept. UserError: damaged."""
+        """Return the rows of `sql` on `database`, or None if they are not in the cache.
+
+        Raises:
+            UserError: the file is damaged.
+        """
         found = self._execute("SELECT rows FROM gold WHERE key = ?", self._key(database, sql))
         return marshal.loads(found[0][0]) if found else None
 
     def put(self, database: Path, sql: str, rows: list[Row]) -> None:
-        """Keep the rows of `sql` on `database`. UserError: the file is damaged, or the disk full."""
+        """Store the rows of `sql` on `database`.
+
+        Raises:
+            UserError: the file is damaged, or the disk is full.
+        """
         self._execute(
             "INSERT OR IGNORE INTO gold VALUES (?, ?)", self._key(database, sql), marshal.dumps(rows)
         )

@@ -3,7 +3,7 @@
 The semantics are those of test-suite accuracy (Zhong et al. 2020,
 https://arxiv.org/abs/2010.02840; https://github.com/taoyds/test-suite-sql-eval) on one database:
 two results are the same if some order of the columns makes them the same bag of rows, or the same
-list where the gold has ORDER BY.
+list if the gold query has ORDER BY.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ def same_result(gold_rows: Sequence[Row], predicted_rows: Sequence[Row], order_m
     """Whether some order of the columns makes the two results the same.
 
     Values compare as in Python: 1 equals 1.0 and differs from '1'; NULL equals NULL. Two empty
-    results are the same whatever their columns. The official evaluator's early rejection is kept: it
-    tells some results apart in which a whole number is an integer here and a float there.
+    results are the same, whatever their columns. The official evaluator's early rejection is kept
+    (see the quirks in spider/__init__.py).
     """
     if len(gold_rows) != len(predicted_rows):
         return False
@@ -36,10 +36,10 @@ def same_result(gold_rows: Sequence[Row], predicted_rows: Sequence[Row], order_m
 
 
 def _rejected_early(gold: Sequence[Row], predicted: Sequence[Row], order_matters: bool) -> bool:
-    """Whether rows with their values in the order of their text differ, equal though they are.
+    """Whether two equal results differ once the values of each row are sorted by their text.
 
-    A whole number's place in that order depends on whether it is written 1 or 1.0, so among equal
-    results only such floats, in rows of several values, can make a difference.
+    A whole number's place in that order depends on whether it is written 1 or 1.0, so equal results
+    can only differ if they have such floats, in rows of several values.
     """
     if len(gold[0]) == 1 or not (_has_whole_float(gold) or _has_whole_float(predicted)):
         return False
@@ -67,17 +67,17 @@ def _same_bag(gold_rows: Sequence[Row], predicted_rows: Sequence[Row]) -> bool:
     if Counter(gold_rows) == Counter(predicted_rows):
         return True
     gold, predicted = list(zip(*gold_rows, strict=True)), list(zip(*predicted_rows, strict=True))
-    # Most wrong results are told by their columns' values alone.
+    # For most wrong results the values of the columns alone already differ.
     return Counter(map(_bag, gold)) == Counter(map(_bag, predicted)) and _can_pair(gold, predicted)
 
 
 def _can_pair(gold: list[Row], predicted: list[Row]) -> bool:
-    """Find an order of `predicted` (columns) that makes it the same bag of rows as `gold`.
+    """Whether some order of the columns `predicted` makes it the same bag of rows as `gold`.
 
-    The search gives the gold columns their partners one by one. Two things keep it from trying n!
-    orders: a partner must have the same fingerprint, and after each step the rows so far must be
-    the same bag. Not covered: results made to be symmetrical in all columns, which no fingerprint
-    tells apart; they can still take time exponential in the number of columns.
+    The search pairs the gold columns with predicted columns one by one. Two conditions avoid trying
+    all n! orders: paired columns must have the same fingerprint, and after each step the rows so far
+    must be the same bag. Not covered: results built to be symmetrical in all columns, whose
+    fingerprints are all equal; they can still take time exponential in the number of columns.
     """
     gold_prints, predicted_prints = _fingerprints(gold), _fingerprints(predicted)
     if Counter(gold_prints) != Counter(predicted_prints):
@@ -102,7 +102,7 @@ def _can_pair(gold: list[Row], predicted: list[Row]) -> bool:
 
 
 def _fingerprints(columns: list[Row]) -> list[Hashable]:
-    """What no order of rows or columns changes in a column: its values, each with its row's bag."""
+    """For each column, what no reordering of rows or columns changes: its values, each with its row's bag."""
     bags = [_bag(row) for row in zip(*columns, strict=True)]
     return [_bag(zip(column, bags, strict=True)) for column in columns]
 
@@ -112,7 +112,7 @@ def _bag(values: Iterable[Hashable]) -> frozenset[tuple[Hashable, int]]:
 
 
 def _bags_of_prefixes(columns: list[Row], numbers: dict[Hashable, int]) -> list[Counter[int]]:
-    """For each column the bag of rows cut off behind it."""
+    """For each column, the bag of rows cut off after it."""
     prefixes, bags = [0] * len(columns[0]), []
     for column in columns:
         prefixes = _extend(prefixes, column, numbers)
@@ -121,6 +121,6 @@ def _bags_of_prefixes(columns: list[Row], numbers: dict[Hashable, int]) -> list[
 
 
 def _extend(prefixes: list[int], column: Row, numbers: dict[Hashable, int]) -> list[int]:
-    """Lengthen every row by a value. Equal rows have equal numbers, which `numbers` keeps."""
+    """Add a value to every row. `numbers` gives equal rows equal numbers."""
     pairs = zip(prefixes, column, strict=True)
     return [numbers.setdefault(pair, len(numbers) + 1) for pair in pairs]

@@ -1,18 +1,18 @@
-"""Running a query that nobody has vouched for.
+"""Runs an untrusted query read-only, with a timeout and a limit of rows.
 
-Covered: the file is opened read-only and every action but reading is refused while the statement
-is compiled, so it can neither change the database nor reach another file. A query ends at its
+Covered: the file is opened read-only and every action except reading is refused while the statement
+is compiled, so a query can neither change the database nor reach another file. A query ends at its
 deadline or at its limit of rows. Temporary tables and sorting stay in memory, never on disk.
 
-Not covered here, but by the worker process of `pool.py` that the judge runs this in:
-- SQLite looks at the clock between opcodes only. One opcode that runs long by itself (LIKE with
-  many wildcards on a long text, replace() or printf() on megabytes) outlasts the deadline.
-- Memory that SQLite or Python takes.
+Not covered here, but by the worker processes of `pool.py`, in which the judge runs this code:
+- SQLite checks the time between opcodes only. One opcode that runs for a long time (LIKE with
+  many wildcards on a long text, replace() or printf() on megabytes) exceeds the deadline.
+- Memory that SQLite or Python uses.
 
 Not covered at all:
-- The database is opened as immutable: transactions that wait in a -wal file beside it are not seen,
-  and whoever changes the file while it is open may make a query fail or lie.
-- random() and date('now') are allowed, so a query that calls them may not repeat its result.
+- The database is opened as immutable: transactions in a -wal file beside it are ignored, and if the
+  file is changed while it is open, a query may fail or return wrong rows.
+- random() and date('now') are allowed, so a query that calls them may return another result each time.
 """
 
 from __future__ import annotations
@@ -43,17 +43,17 @@ ErrorKind = Literal[
 ]
 
 SQL_LENGTH = 100_000
-"""Bytes of SQL that SQLite is given at most; nobody's answer is longer."""
+"""Most bytes of SQL that SQLite accepts; real answers are far shorter."""
 
-_OPCODES_BETWEEN_LOOKS = 1000  # some microseconds; looking more often slows every query down
+_OPCODES_BETWEEN_CHECKS = 1000  # a few microseconds; checking the time more often slows every query down
 _CHUNK = 1000  # rows fetched at a time
 _HEADER = b"SQLite format 3\0"  # https://www.sqlite.org/fileformat2.html#the_database_header
 _READING = frozenset(
     (sqlite3.SQLITE_SELECT, sqlite3.SQLITE_READ, sqlite3.SQLITE_FUNCTION, sqlite3.SQLITE_RECURSIVE)
 )
-# load_extension runs any code; fts3_tokenizer gives addresses in memory away, and takes them.
+# load_extension runs any code; fts3_tokenizer reads and sets addresses in memory.
 _DENIED_FUNCTIONS = ("load_extension", "fts3_tokenizer")
-# Their first use in a connection looks to the authorizer like the making of a table.
+# Their first use in a connection looks to the authorizer like CREATE TABLE.
 _TABLE_FUNCTIONS = ("json_each", "json_tree")
 _LIMITS = {
     sqlite3.SQLITE_LIMIT_LENGTH: 10_000_000,  # bytes of one value
@@ -63,7 +63,7 @@ _LIMITS = {
     sqlite3.SQLITE_LIMIT_LIKE_PATTERN_LENGTH: 1000,  # bytes
     sqlite3.SQLITE_LIMIT_ATTACHED: 0,
 }
-# SQLite has one error code for all of these; only its messages tell them apart.
+# SQLite has one error code for all of these; only its messages differ.
 _MESSAGES: tuple[tuple[str, ErrorKind], ...] = (
     (r"no such table", "no_such_table"),
     (r"no such column", "no_such_column"),
@@ -82,15 +82,15 @@ _REFUSED_BY_COMPILER: tuple[ErrorKind, ...] = (
     "denied",
 )
 _NOT_UTF8 = "Could not decode to UTF-8"
-_CURE = "bring the databases anew (in the pipeline: `dvc repro --force fetch_data`)"
+_FIX = "fetch the databases again (in the pipeline: `dvc repro --force fetch_data`)"
 
 
 class DatabaseError(UserError):
-    """A file that is missing, or that SQLite cannot read."""
+    """A database file is missing, or SQLite cannot read it."""
 
 
 class QueryError(Exception):
-    """A query that gave no result: `kind` is its class, `message` what SQLite said."""
+    """A query failed: `kind` is the class of the error, `message` is SQLite's message."""
 
     def __init__(self, kind: ErrorKind, message: str) -> None:
         super().__init__(f"{kind}: {message}")
@@ -99,15 +99,17 @@ class QueryError(Exception):
 
     @property
     def refused_by_compiler(self) -> bool:
-        """Whether SQLite refused the statement before it ran, whatever its literals say."""
+        """Whether SQLite refused to compile the statement, whatever its literals are."""
         return self.kind in _REFUSED_BY_COMPILER
 
 
 class Sandbox:
-    """A SQLite file that can be read and nothing else; use it in a `with` statement.
+    """A SQLite file that can only be read; use it in a `with` statement.
 
-    `max_rows` is the number of rows that a query may return. DatabaseError: the file is missing
-    or is no SQLite database.
+    `max_rows` is the number of rows that a query may return.
+
+    Raises:
+        DatabaseError: the file is missing, or not a SQLite database.
     """
 
     def __init__(self, database: Path, max_rows: int) -> None:
@@ -115,7 +117,7 @@ class Sandbox:
         self._deadline = 0.0
         self._connection = _open(Path(database))
         self._connection.set_authorizer(_authorize)
-        self._connection.set_progress_handler(self._is_late, _OPCODES_BETWEEN_LOOKS)
+        self._connection.set_progress_handler(self._is_late, _OPCODES_BETWEEN_CHECKS)
 
     def __enter__(self) -> Sandbox:
         return self
@@ -133,11 +135,13 @@ class Sandbox:
         self._connection.close()
 
     def run(self, sql: str, deadline: float, keep: int | None = None) -> list[Row]:
-        """Return the rows of one SELECT, of more than `keep` rows only the first `keep`.
+        """Return the rows of one SELECT, at most the first `keep` of them (None: all).
 
-        `deadline` is a time of `time.monotonic()`. QueryError: the query failed, or broke a limit.
-        Text that is not UTF-8 loses its bad bytes, as in the official evaluator. Of several
-        statements none is run.
+        `deadline` is a time of `time.monotonic()`. Text that is not UTF-8 loses its invalid bytes, as in
+        the official evaluator. Several statements are refused as a whole.
+
+        Raises:
+            QueryError: the query failed, or exceeded a limit.
         """
         if time.monotonic() > deadline:
             raise QueryError("timeout", "no time left")
@@ -147,7 +151,7 @@ class Sandbox:
         except sqlite3.OperationalError as error:
             if not str(error).startswith(_NOT_UTF8):
                 raise QueryError(_classify(str(error)), str(error)) from error
-        # Decoding every text leniently is slow, so it is left for where it is needed.
+        # Lenient decoding is slow, so it is used only if a text needs it.
         self._connection.text_factory = _decode_leniently
         return self.run(sql, deadline, keep)
 
@@ -190,25 +194,25 @@ def _open(database: Path) -> sqlite3.Connection:
             connection.execute(f"SELECT * FROM {function}('[]')").fetchall()
     except sqlite3.DatabaseError as error:
         connection.close()
-        raise DatabaseError(f"{database}: SQLite cannot read it ({error}); {_CURE}") from error
+        raise DatabaseError(f"{database}: SQLite cannot read it ({error}); {_FIX}") from error
     for limit, value in _LIMITS.items():
         connection.setlimit(limit, value)
     return connection
 
 
 def _check_header(database: Path) -> None:
-    # SQLite itself takes an empty file for an empty database; here it is a download gone wrong.
+    # To SQLite an empty file is an empty database; here it is a failed download.
     try:
         with open(database, "rb") as file:
             header = file.read(len(_HEADER))
     except OSError as error:
-        raise DatabaseError(f"{database}: cannot be opened ({error.strerror}); {_CURE}") from error
+        raise DatabaseError(f"{database}: cannot be opened ({error.strerror}); {_FIX}") from error
     if header != _HEADER:
-        raise DatabaseError(f"{database}: not a SQLite database; {_CURE}")
+        raise DatabaseError(f"{database}: not a SQLite database; {_FIX}")
 
 
 def _authorize(action: int, first: str | None, second: str | None, *_: str | None) -> int:
-    """SQLite asks this for each action of a statement that it compiles."""
+    """Called by SQLite for each action of a statement that it compiles."""
     if action not in _READING:
         return sqlite3.SQLITE_DENY
     denied = action == sqlite3.SQLITE_FUNCTION and (second or "").lower() in _DENIED_FUNCTIONS

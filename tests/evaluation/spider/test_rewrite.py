@@ -1,4 +1,4 @@
-"""What is run in place of a query as written."""
+"""Rewriting of queries before they are run."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from text2sql.evaluation.normalise import (
+from text2sql.evaluation.spider.rewrite import (
     MAX_TOKENS,
     Statement,
     UnreadableStatement,
     _drop_plain_distinct,
     first_statement,
-    mend_year,
-    normalise_gold,
-    normalise_prediction,
     order_matters,
+    replace_year,
+    rewrite_gold,
+    rewrite_prediction,
 )
 
 # What comes out was checked against the official evaluator with sqlparse 0.6.1.
@@ -55,51 +55,50 @@ SEVERAL = [
     ("SELECT '; SELECT 2'", False),
 ]
 
-# Without what is blank or a comment to sqlparse only.
+# Without characters that only sqlparse takes for blanks or comments.
 LATER = st.text(alphabet="'\"`[]/*-$; \nagoSELCT1", max_size=30)
 
 
 @pytest.mark.parametrize(("written", "run"), REWRITTEN)
 def test_gold_and_prediction_are_rewritten_alike(written: str, run: str) -> None:
-    assert normalise_gold(written) == run
-    assert normalise_prediction(written).sql == run
+    assert rewrite_gold(written) == run
+    assert rewrite_prediction(written).sql == run
 
 
 @pytest.mark.parametrize(("written", "several"), SEVERAL)
 def test_further_statements_are_noticed_where_there_are_any(written: str, several: bool) -> None:
-    assert normalise_prediction(written).several == several
+    assert rewrite_prediction(written).several == several
 
 
 @given(LATER)
 def test_only_the_first_statement_is_run_whatever_follows(later: str) -> None:
-    run = normalise_gold(f"SELECT 1 AS one;{later}")
+    run = rewrite_gold(f"SELECT 1 AS one;{later}")
     with sqlite3.connect(":memory:") as connection:
         assert connection.execute(run).fetchall() == [(1,)]
 
 
 def test_the_word_value_becomes_one_in_predictions_only() -> None:
-    assert normalise_prediction("SELECT a FROM t WHERE b = value") == Statement("SELECT a FROM t WHERE b = 1")
+    assert rewrite_prediction("SELECT a FROM t WHERE b = value") == Statement("SELECT a FROM t WHERE b = 1")
     assert (
-        normalise_prediction("SELECT values_ FROM t WHERE b = 'value'").sql
-        == "SELECT 1s_ FROM t WHERE b = '1'"
+        rewrite_prediction("SELECT values_ FROM t WHERE b = 'value'").sql == "SELECT 1s_ FROM t WHERE b = '1'"
     )
-    assert normalise_prediction("SELECT VALUE FROM t").sql == "SELECT VALUE FROM t"
-    assert normalise_gold("SELECT value FROM t") == "SELECT value FROM t"
+    assert rewrite_prediction("SELECT VALUE FROM t").sql == "SELECT VALUE FROM t"
+    assert rewrite_gold("SELECT value FROM t") == "SELECT value FROM t"
 
 
 def test_the_word_value_can_be_kept() -> None:
-    assert normalise_prediction("SELECT value FROM t", keep_value=True).sql == "SELECT value FROM t"
+    assert rewrite_prediction("SELECT value FROM t", keep_value=True).sql == "SELECT value FROM t"
 
 
 @given(st.text(alphabet="dDistnc ;'\"GO\n"))
 def test_with_distinct_kept_the_whole_text_is_left_to_sqlite(sql: str) -> None:
-    assert normalise_gold(sql, keep_distinct=True) == sql
-    assert normalise_prediction(sql, keep_distinct=True) == Statement(sql, several=False)
+    assert rewrite_gold(sql, keep_distinct=True) == sql
+    assert rewrite_prediction(sql, keep_distinct=True) == Statement(sql, several=False)
 
 
 @given(st.text(alphabet=st.characters(), max_size=60))
 def test_any_text_has_something_to_run(sql: str) -> None:
-    statement = normalise_prediction(f"{sql};{sql} distinct")
+    statement = rewrite_prediction(f"{sql};{sql} distinct")
     assert len(statement.sql) <= len(f"{sql};{sql} distinct")
 
 
@@ -111,16 +110,16 @@ def test_text_without_a_readable_statement_is_refused(sql: str) -> None:
 
 def test_text_too_long_for_sqlparse_stays_as_it_is() -> None:
     sql = "SELECT DISTINCT 1" + ", 1" * MAX_TOKENS + "; SELECT 2"
-    assert normalise_prediction(sql) == Statement(sql, several=False)
+    assert rewrite_prediction(sql) == Statement(sql, several=False)
 
 
 def test_a_short_statement_before_endless_text_is_still_cut_out() -> None:
-    assert normalise_prediction("SELECT 1;" + "x " * MAX_TOKENS) == Statement("SELECT 1;", several=True)
+    assert rewrite_prediction("SELECT 1;" + "x " * MAX_TOKENS) == Statement("SELECT 1;", several=True)
 
 
-def test_deep_nesting_is_no_obstacle() -> None:
+def test_deep_nesting_is_rewritten_too() -> None:
     sql = "SELECT DISTINCT " + "(" * 2000 + "1" + ")" * 2000
-    assert normalise_gold(sql) == sql.replace("DISTINCT", "")
+    assert rewrite_gold(sql) == sql.replace("DISTINCT", "")
 
 
 @pytest.mark.parametrize(
@@ -133,7 +132,7 @@ def test_deep_nesting_is_no_obstacle() -> None:
     ],
 )
 def test_the_current_year_is_2020(written: str, run: str) -> None:
-    assert mend_year(written) == run
+    assert replace_year(written) == run
 
 
 def test_order_matters_where_the_gold_says_order_by_with_one_blank() -> None:

@@ -1,18 +1,11 @@
-"""A prediction with the gold's values in place of its own.
+"""Plugs the gold query's values into a prediction in place of its own.
 
-Models that are not told how a database writes its values can only guess them. The official evaluator
-(https://github.com/taoyds/test-suite-sql-eval) therefore offers to fill every slot of a prediction
-with values of the gold, and counts the prediction as right if any way to do so makes it right.
+A model that does not see how a database writes its values can only guess them. The test-suite evaluator
+therefore offers to fill every slot of a prediction with values of the gold query, and counts the
+prediction as right if any way to fill them makes it right.
 
-It finds values and slots by working on the text, and what comes out of that is executed, so each of
-its habits can turn a verdict and is kept:
-
-- A query is written anew, a blank between any two tokens, in lower case but for what is plugged in,
-  without semicolons and tabs, and ends with its first statement.
-- Values are texts, in single or double quotes, and numbers. So is a name of one character and digits
-  (an alias such as `a1`) unless the character is a t. Wherever such a text or number stands between
-  blanks there is a slot, in comments too.
-- `T1.*` becomes `*` and blanks behind `T1.` go, both only where they hit the wrong thing: in quotes.
+It finds values and slots with regular expressions and runs the text that results, so its quirks, which
+are listed in spider/__init__.py, can change verdicts and are kept.
 """
 
 from __future__ import annotations
@@ -26,17 +19,17 @@ from typing import NamedTuple
 import sqlparse
 from sqlparse.tokens import String, Whitespace
 
-from text2sql.evaluation.normalise import UnreadableStatement, first_statement
+from text2sql.evaluation.spider.rewrite import UnreadableStatement, first_statement
 
-# The official mark of a slot; a query that holds this very word has a slot there.
+# The official mark of a slot; if a query holds this word, it has a slot there.
 _SLOT = "VALUERARE"
 
-# The look behind spares a number of thousands of digits a search from each of them.
+# The lookbehind avoids a search from every digit of a number with thousands of them.
 _DECIMAL = re.compile(r"[-+]?(?:(?<!\d)\d+)?\.\d+")
 _INTEGER = re.compile(r"[^tT]\d+")  # the character before may be a sign, a digit or a blank
 _TABLE_AND_DOT = re.compile(r"[Tt]\d+\.")
 _BLANK_BEHIND_TABLE = re.compile(r"(T\d+\.)\s")
-# Where the official writing of keywords in capitals does more than the lower case at the end undoes.
+# Where converting keywords to capitals, as officially, changes more than the case that is lowered at the end.
 _KEYWORD_CASE_COUNTS = re.compile(r"(?i:go|time\s+zone)|[\r\n]")
 
 _KINDS = {
@@ -45,17 +38,17 @@ _KINDS = {
     "number": re.compile(r"[0-9]+|[0-9]*\.[0-9]+"),
     "minus": re.compile(r"-(?:[0-9]+|[0-9]*\.[0-9]+)"),
 }
-# Behind these stands an expression; elsewhere a text may be an alias and a number a column's place.
+# An expression follows these; elsewhere a text may be an alias, and a number the position of a column.
 _COMPARISONS = {"=", "==", "!=", "<>", "<", ">", "<=", ">="}
 _BEFORE_OPERAND = _COMPARISONS | {"like", "glob", "between", "and", "or", "limit", "offset"}
 
-# The values that may fill a slot: those that SQLite's grammar takes for the same, and among them those
-# that its compiler takes for the same.
+# The values that may fill a slot, grouped by what is the same to SQLite's grammar, and within that by what
+# is the same to its compiler.
 _Choice = dict[str, dict[str, list[str]]]
 
 
 class _Template(NamedTuple):
-    """The words of a query, its values (distinct, as they come in the text), indices of its slots."""
+    """The words of a query, its values (distinct, in the order of the text), the indices of its slots."""
 
     words: list[str]
     values: list[str]
@@ -63,21 +56,21 @@ class _Template(NamedTuple):
 
 
 class Candidates:
-    """The ways to plug the values of `gold` into `predicted`, both normalised; iterates over their SQL.
+    """The ways to plug the values of `gold` into `predicted`, both rewritten; iterates over their SQL.
 
-    They are made as they are asked for; the first one has the gold's values in the gold's order.
-    Only one iteration may be under way at a time. There are no candidates where sqlparse cannot read
-    one of the two queries (see normalise.py): the official evaluator crashes there.
+    Candidates are generated lazily; the first one has the gold's values in the gold's order.
+    Only one iteration at a time is allowed. There are no candidates if sqlparse cannot read
+    one of the two queries (see rewrite.py).
     """
 
     def __init__(self, gold: str, predicted: str) -> None:
         self._gold = gold
         self._predicted = predicted
-        self._refused_by = ""  # "compiler" or "grammar": the candidate that came last
+        self._refused_by = ""  # "compiler" or "grammar", for the latest candidate
 
     @property
     def count(self) -> int:
-        """The number of candidates, those included that `refuse` skips."""
+        """The number of candidates, including those that `refuse` skips."""
         values, template = self._parts
         return len(values) ** len(template.slots) if template else 0
 
@@ -92,12 +85,12 @@ class Candidates:
                     break
 
     def refuse(self, syntax: bool = False) -> None:
-        """Skip what SQLite would refuse for the same reason as the candidate that came last.
+        """Skip the candidates that SQLite would refuse for the same reason as the latest one.
 
-        To be called only if that failed to compile, not if it failed while it ran. For SQLite's compiler
-        one number is as good as another where an operand stands, one text in single quotes as another.
-        `syntax`: the error was one of syntax. For the grammar all values of a kind are alike, names in
-        double quotes included, wherever they stand.
+        Call it only if that one failed to compile, not if it failed while it ran. To SQLite's compiler all
+        numbers are the same as an operand, and so are all texts in single quotes.
+        `syntax`: it was a syntax error. To the grammar all values of a kind are the same, including names
+        in double quotes, in any place.
         """
         self._refused_by = "grammar" if syntax else "compiler"
 
@@ -113,7 +106,7 @@ class Candidates:
 
     @cached_property
     def _parts(self) -> tuple[list[str], _Template | None]:
-        """The gold's values and the prediction's template, null if either query cannot be read."""
+        """The gold's values and the prediction's template; None if either query cannot be read."""
         try:
             return _values_of(self._gold), _read(self._predicted)
         except UnreadableStatement:
@@ -126,7 +119,7 @@ def _values_of(gold: str) -> list[str]:
 
 
 def _choices(values: list[str], template: _Template) -> Iterator[_Choice]:
-    """For each slot the values, the one first that comes at this place in the gold."""
+    """For each slot the values, starting with the one that has the same position in the gold."""
     for count, slot in enumerate(template.slots):
         turn = count % max(len(values), 1)
         is_operand = slot > 0 and template.words[slot - 1] in _BEFORE_OPERAND
@@ -139,7 +132,7 @@ def _choices(values: list[str], template: _Template) -> Iterator[_Choice]:
 
 
 def _kind(value: str) -> str:
-    """What the value is to SQLite; where sqlparse has its own idea of values, the value itself."""
+    """The kind of the value to SQLite; the value itself if only sqlparse takes it for a value."""
     return next((kind for kind, form in _KINDS.items() if form.fullmatch(value)), value)
 
 
@@ -161,7 +154,7 @@ def _respaced(sql: str) -> str:
 
 
 def _split_off_values(sql: str) -> tuple[list[str], list[str]]:
-    """Return the words, in lower case, with slots for values, and the values, repeated ones too."""
+    """Return the words, in lower case, with slots for values, and the values with repetitions."""
     values = _quoted(sql)
     for text in values:
         sql = sql.replace(text, _SLOT)

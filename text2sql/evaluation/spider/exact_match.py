@@ -1,18 +1,8 @@
-"""Exact set match: whether two queries have the same clauses, their order aside.
+"""Exact set match: whether two queries have the same clauses, in any order.
 
 Source: Yu et al. 2018, "Spider" (https://arxiv.org/abs/1809.08887), as `evaluation.py` of
-https://github.com/taoyds/spider judges. Values do not count, nor does DISTINCT, and columns tied by
-foreign keys are one. The script's exceptions are kept:
-
-- Subqueries in FROM are compared word by word: values, DISTINCT and each column count.
-- Subqueries in conditions are compared in order, DISTINCT and each column counting, values not.
-- ON conditions count only by their keywords (OR, NOT, IN, LIKE), the tables of FROM only by name.
-- GROUP BY is compared by the columns' names without their tables, except together with HAVING.
-- Where two conditions have no AND or OR between them, the second counts as a connective.
-- The two totals of the part "and/or" are swapped.
-
-Where the script fails on two queries that it has read (two different subqueries in one FROM, or a
-condition with a subquery in the place of a connective), they are compared all the same.
+https://github.com/taoyds/spider computes it. Values and DISTINCT do not count, and columns tied by
+foreign keys are the same. The script's exceptions are kept; they are listed in spider/__init__.py.
 """
 
 from __future__ import annotations
@@ -21,36 +11,39 @@ from collections import Counter
 from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass
 
-from text2sql.evaluation.spider_sql import (
+from text2sql.evaluation.spider.parser import (
     EMPTY_QUERY,
     Column,
     Condition,
     Conditions,
     Expression,
     Query,
-    SpiderSchema,
     UnreadableSQL,
     Value,
     compared,
     connected,
     read_sql,
 )
+from text2sql.evaluation.spider.schema import SpiderSchema
 from text2sql.evaluation.verdicts import PartCount
 
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """Whether all of two queries match, and how much of each part, by its official name."""
+    """Whether two queries match as a whole, and the counts of each part by its official name."""
 
     em: bool
     parts: dict[str, PartCount]
 
 
 def exact_match(gold_sql: str, predicted_sql: str, schema: SpiderSchema) -> Match:
-    """Compare a prediction with its gold, both as they stand but for the word "value" in the former.
+    """Compare a prediction, in which "value" is replaced already, with its gold query.
 
     A part matches if its three counts are equal. A prediction that cannot be read counts as a query
-    without clauses. UnreadableSQL: the gold cannot be read, or both are nested too deeply.
+    without clauses.
+
+    Raises:
+        UnreadableSQL: the gold cannot be read, or both are nested too deeply.
     """
     gold = _comparable(read_sql(gold_sql, schema), schema)
     try:
@@ -69,7 +62,7 @@ def _match(gold: Query, predicted: Query) -> Match:
     return Match(em and (not gold.tables or Counter(gold.tables) == Counter(predicted.tables)), parts)
 
 
-# --- what does not count is taken away ---
+# --- removing what does not count ---
 
 
 def _comparable(query: Query, schema: SpiderSchema) -> Query:
@@ -98,10 +91,10 @@ def _subquery(value: Value) -> Query | None:
 
 
 def _with_merged_columns(query: Query, tables: set[str], schema: SpiderSchema) -> Query:
-    """Without DISTINCT, and with one name for the columns of `tables` that foreign keys tie.
+    """Remove DISTINCT, and give the columns of `tables` that foreign keys tie the same name.
 
-    As in the official script, the tables of the first SELECT decide for all that it is combined with,
-    and subqueries stay as they are.
+    As in the official script, the tables of the first SELECT decide for the whole compound, and subqueries
+    stay unchanged.
     """
 
     def column(it: Column) -> Column:
@@ -127,7 +120,7 @@ def _with_merged_columns(query: Query, tables: set[str], schema: SpiderSchema) -
 
 
 def _each(conditions: Conditions, change: Callable[[Condition], Condition]) -> Conditions:
-    """Change the conditions, but not one in the place of a connective."""
+    """Change the conditions, except those in the place of a connective."""
     return tuple(
         change(it) if place % 2 == 0 and isinstance(it, Condition) else it
         for place, it in enumerate(conditions)

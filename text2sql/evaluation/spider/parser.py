@@ -1,49 +1,27 @@
-"""SQL as Spider's official evaluation script reads it.
+"""Parses SQL as Spider's evaluation script does (`process_sql.py` of https://github.com/taoyds/spider).
 
-Exact set match and the hardness classes are defined by that script, https://github.com/taoyds/spider
-(`process_sql.py`), so its reading is kept, habits included:
-
-- Single and double quotes are the same, and quoted text is a value, never a name.
-- `a=1`, `a-b` and `1,2` are one word each: the script cuts text as NLTK cuts English prose. NLTK's
-  rules for quotes within words and for contractions (cannot, gonna) are left out: no query has them.
-  Where its trained model would tell the end of a sentence from an abbreviation, here every period
-  before white space ends one.
-- A query is read as far as the grammar goes; what follows is ignored. Outside of it are, among
-  others, DISTINCT ON, CASE, functions but five aggregates, IS NULL, lists after IN, joins by comma,
-  aliases without AS, aliases of columns and of subqueries, arithmetic on aggregates and
-  parentheses around conditions.
-- Aliases hold in the whole text, whichever query they stand in.
-- After a comparison with a bare column (`ON a.x = b.x OR a.x = b.y`) everything up to the next AND,
-  comma or clause is lost, the OR included.
-- The AND or OR between two conditions may be missing; then conditions and connectives are no longer
-  told apart. Where the script itself would fail over that, the query counts as unreadable.
+Exact set match and the hardness classes are defined by that parser, so its quirks are kept; they are
+listed in spider/__init__.py.
 """
 
 from __future__ import annotations
 
 import re
-import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import closing
-from dataclasses import dataclass, field
-from pathlib import Path
 from typing import NamedTuple, Union
 
-from text2sql.errors import UserError
+from text2sql.evaluation.spider.schema import SpiderSchema
 
 MAX_CHARACTERS = 100_000
-"""Longer texts are not read, as the sandbox would not run them."""
-
-ForeignKeys = Mapping[str, str]
-"""Columns (`table.column`, in lower case) by the one that stands for all that foreign keys tie to it."""
+"""Longer texts are not parsed, because the sandbox would not run them."""
 
 
 class UnreadableSQL(ValueError):
-    """SQL outside the grammar of the official script; the message says what was found where."""
+    """SQL outside the grammar of the official script; the message says what was found."""
 
 
 class Column(NamedTuple):
-    """A column, `table.column` or `*`, with its aggregate ("none" without) and its DISTINCT."""
+    """A column, `table.column` or `*`, with its aggregate ("none": without one) and DISTINCT."""
 
     aggregate: str
     name: str
@@ -51,7 +29,7 @@ class Column(NamedTuple):
 
 
 class Expression(NamedTuple):
-    """A column, or two with an arithmetic operator ("none" for one alone)."""
+    """A column, or two with an arithmetic operator ("none": only one column)."""
 
     operator: str
     left: Column
@@ -72,11 +50,11 @@ class Condition(NamedTuple):
 
 
 Conditions = tuple[Condition | str, ...]
-"""Conditions and, as a rule, "and" or "or" between them."""
+"""Conditions, normally with "and" or "or" between them."""
 
 
 class Query(NamedTuple):
-    """A SELECT; `direction` is null without ORDER BY, `other` is what `set_operator` combines it with.
+    """A SELECT; `direction` is None without ORDER BY, `set_operator` combines it with `other`.
 
     `selected` holds pairs of an aggregate and an expression, `tables` names and subqueries.
     """
@@ -96,76 +74,27 @@ class Query(NamedTuple):
 
 
 EMPTY_QUERY = Query(False, (), (), (), (), (), (), None, (), False, None, None)
-"""What the official script puts in place of a prediction that it cannot read."""
+"""What the official script uses in place of a prediction that it cannot read."""
 
 
 def compared(conditions: Conditions) -> list[Condition]:
-    """The comparisons; one that no AND or OR parts from the comparison before is none of them."""
+    """The conditions, except those in the place of a connective (after a missing AND or OR)."""
     return [it for it in conditions[::2] if isinstance(it, Condition)]
 
 
 def connected(conditions: Conditions) -> tuple[Condition | str, ...]:
-    """What stands between the comparisons: AND, OR or, if they are missing, another comparison."""
+    """The connectives: AND, OR or, if one is missing, the condition in its place."""
     return conditions[1::2]
 
 
-@dataclass(frozen=True, slots=True)
-class SpiderSchema:
-    """The columns of each table, all in lower case, and the columns that count as one."""
-
-    tables: Mapping[str, tuple[str, ...]]
-    foreign_keys: ForeignKeys
-    names: frozenset[str] = field(init=False, repr=False)
-    """What a name may stand for: each table, each `table.column`, and `*`."""
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "names", frozenset(["*", *self.tables, *_columns(self.tables)]))
-
-
-def schema_of(database: Path, tables: Mapping[str, ForeignKeys] | None = None) -> SpiderSchema:
-    """Return the schema of a SQLite file, which is only read.
-
-    The foreign keys are those that `tables` (see `read_tables`) has under the file's stem; with
-    null they come from the file itself. UserError: SQLite cannot read it, or `tables` lacks it.
-    """
-    if tables is not None and database.stem not in tables:
-        raise UserError(
-            f"{database}: no entry {database.stem!r} in the file of tables; add one, or give no file"
-        )
-    uri = f"{database.resolve().as_uri()}?mode=ro&immutable=1"
-    try:
-        with closing(sqlite3.connect(uri, uri=True)) as connection:
-            columns = _tables(connection)
-            own = _foreign_keys(connection, columns) if tables is None else tables[database.stem]
-    except sqlite3.Error as error:
-        raise UserError(f"{database}: SQLite cannot read its schema ({error})") from error
-    return SpiderSchema(columns, own)
-
-
-def read_tables(path: Path) -> dict[str, ForeignKeys]:
-    """Return the foreign keys of every database in Spider's tables.json, by its name.
-
-    UserError: the file is missing or no JSON, or an entry (counted from 0) is not as Spider has it.
-    """
-    # here and not above: the processes that judge have no use for it
-    from text2sql.schema.spider_tables import SpiderNames, read_entries
-
-    found = {}
-    for db_id, entry in read_entries(path, SpiderNames).items():
-        tables = entry.table_names_original
-        columns = [
-            f"{tables[table]}.{column}".lower() if table >= 0 else "*"
-            for table, column in entry.column_names_original
-        ]
-        found[db_id] = _merged(columns, entry.foreign_keys)
-    return found
-
-
 def read_sql(sql: str, schema: SpiderSchema | None) -> Query:
-    """Return a query as the official script understands it; null as schema stands for any names.
+    """Return a query as the official script understands it; without a schema any name is accepted.
 
-    Without a schema, names side by side (`SELECT a b FROM t u`) are refused: nothing says whether
-    the second is an alias. UnreadableSQL: outside the grammar, an unknown name, or nested too deeply.
+    Without a schema, adjacent names (`SELECT a b FROM t u`) are refused, because the second may
+    be an alias.
+
+    Raises:
+        UnreadableSQL: the query is outside the grammar, has an unknown name, or is nested too deeply.
     """
     words = _words(sql)
     names = _AnyNames() if schema is None else _SchemaNames(schema, _aliases(words))
@@ -175,64 +104,14 @@ def read_sql(sql: str, schema: SpiderSchema | None) -> Query:
         raise UnreadableSQL("nested too deeply") from error
 
 
-# --- schemas ---
-
-_COLUMNS_OF_TABLES = """
-    SELECT held.name, info.name FROM sqlite_master AS held, pragma_table_info(held.name) AS info
-    WHERE held.type = 'table' ORDER BY held.rowid, info.cid
-"""
-# SQLite lists a table's keys from the last to the first. A key may leave out the columns that it
-# points to: then they are the other table's primary key.
-_TIED_COLUMNS = """
-    SELECT held.name, key."from", key."table", coalesce(
-        key."to", (SELECT name FROM pragma_table_info(key."table") WHERE pk = key.seq + 1), '')
-    FROM sqlite_master AS held, pragma_foreign_key_list(held.name) AS key
-    WHERE held.type = 'table' ORDER BY held.rowid, key.id DESC, key.seq
-"""
-
-
-def _tables(connection: sqlite3.Connection) -> dict[str, tuple[str, ...]]:
-    tables: dict[str, tuple[str, ...]] = {}
-    for table, column in connection.execute(_COLUMNS_OF_TABLES):
-        tables[table.lower()] = (*tables.get(table.lower(), ()), column.lower())
-    return tables
-
-
-def _foreign_keys(connection: sqlite3.Connection, tables: Mapping[str, tuple[str, ...]]) -> ForeignKeys:
-    columns = _columns(tables)
-    place = {column: number for number, column in enumerate(columns)}
-    rows = connection.execute(_TIED_COLUMNS)
-    ties = [(f"{row[0]}.{row[1]}".lower(), f"{row[2]}.{row[3]}".lower()) for row in rows]
-    # SQLite lets a key point to what does not exist; such a key ties nothing.
-    return _merged(columns, [(place[a], place[b]) for a, b in ties if a in place and b in place])
-
-
-def _columns(tables: Mapping[str, tuple[str, ...]]) -> list[str]:
-    return [f"{table}.{column}" for table, columns in tables.items() for column in columns]
-
-
-def _merged(columns: Sequence[str], ties: Iterable[tuple[int, int]]) -> ForeignKeys:
-    """The first column of each group that the ties make stands for the others.
-
-    As in the official script, a tie between two groups joins only the first of them.
-    """
-    groups: list[set[int]] = []
-    for tie in ties:
-        group = next((group for group in groups if not group.isdisjoint(tie)), None)
-        if group is None:
-            groups.append(group := set())
-        group.update(tie)
-    return {columns[column]: columns[min(group)] for group in groups for column in sorted(group)}
-
-
 # --- words ---
 
-# White space ends a sentence's last word before its period; brackets and quotes may close it first.
+# The period at the end of a sentence is a word of its own; brackets and quotes may come after it.
 _PERIOD = r"\.(?=[\])}>»”’ ]*(?:\s|\Z))"
 _WORDS = re.compile(
     rf"""
     (?: ["'][^"']*["']                                       # quoted text
-      | [^\s"'`.,:;@\#$%&?!*()\[\]{{}}<>«»“”„‘’\u2012-\u2015-]  # all that no rule below cuts off
+      | [^\s"'`.,:;@\#$%&?!*()\[\]{{}}<>«»“”„‘’\u2012-\u2015-]  # characters without a rule below
       | (?!{_PERIOD})\.(?!\.) | -(?!-) | [,:](?=\d)
     )+
     | \.{{2,}} | -- | `` | \S
@@ -240,11 +119,11 @@ _WORDS = re.compile(
     re.VERBOSE,
 )
 _QUOTED = re.compile(r"""["']([^"']*)["']""")
-_GLUED = "'"  # quoted text that touches other text; a quote is never a word by itself
+_GLUED = "'"  # stands for quoted text that touches other text, because a quote alone is never a word
 
 
 def _words(sql: str) -> list[str]:
-    """Cut text into words: in lower case, but quoted text as it is between double quotes."""
+    """Split text into words: in lower case, except quoted text, which is put in double quotes unchanged."""
     if len(sql) > MAX_CHARACTERS:
         raise UnreadableSQL(f"more than {MAX_CHARACTERS} characters")
     if (sql.count("'") + sql.count('"')) % 2:
@@ -309,7 +188,7 @@ class _SchemaNames:
 
 
 class _AnyNames:
-    """Takes whatever looks like a name."""
+    """Accepts any word that looks like a name."""
 
     side_by_side = False
 
@@ -352,13 +231,13 @@ _NAME = re.compile(r"(?:\w+\.)?\w*[^\W\d]\w*")
 
 
 class _Reader:
-    """Reads one text from left to right; every method takes what it names and moves past it."""
+    """Parses one text from left to right; each method parses what it is named after and moves past it."""
 
     def __init__(self, words: Sequence[str], names: _SchemaNames | _AnyNames) -> None:
-        self._words = [*words, ""]  # no rule takes the empty word, so none runs past the end
+        self._words = [*words, ""]  # no rule accepts the empty word, so none runs past the end
         self._at = 0
         self._names = names
-        self._tables: Sequence[str] = ()  # of the query that is being read
+        self._tables: Sequence[str] = ()  # of the query that is being parsed
 
     def query(self) -> Query:
         outer, start = self._tables, self._at
@@ -480,7 +359,7 @@ class _Reader:
         return value
 
     def _compared_column(self) -> Column:
-        """A column on the right of a comparison, past all that is lost after it."""
+        """A column on the right of a comparison; skips the words that are lost after it."""
         if self._word in _AGGREGATES:
             raise UnreadableSQL(f"{self._word!r} in the place of a value")
         distinct = self._skip("distinct")
@@ -505,7 +384,7 @@ class _Reader:
         aggregate = self._skip_any(_AGGREGATES)
         if aggregate:
             self._take("(")
-            in_brackets = True  # of the aggregate; a bracket before it is left to others
+            in_brackets = True  # those of the aggregate; a bracket before it stays open, as officially
         distinct = self._skip("distinct")
         name = self._name()
         if in_brackets:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from text2sql.evaluation.equivalence import same_result
+from text2sql.evaluation.execution.equivalence import same_result
 
 Rows = list[tuple[object, ...]]
 
@@ -85,7 +85,7 @@ def test_columns_are_paired_one_to_one() -> None:
     assert not same_result([(1, 1, 2)], [(1, 2, 2)], order_matters=False)
 
 
-def test_columns_with_equal_values_are_told_apart_by_their_rows() -> None:
+def test_columns_with_equal_values_are_distinguished_by_their_rows() -> None:
     gold: Rows = [(0, 0, "x"), (0, 1, "y"), (1, 0, "z"), (1, 1, "w")]
     predicted: Rows = [(0, 0, "x"), (0, 1, "y"), (1, 0, "w"), (1, 1, "z")]
     assert not same_result(gold, predicted, order_matters=False)
@@ -99,7 +99,7 @@ def test_results_that_look_alike_in_every_row_and_column_can_differ() -> None:
     assert not same_result(ring, triangles, order_matters=False)
 
 
-def test_repeated_rows_count_as_often_as_they_stand() -> None:
+def test_repeated_rows_count_as_often_as_they_occur() -> None:
     assert not same_result([(1,), (1,), (2,)], [(1,), (2,), (2,)], order_matters=False)
 
 
@@ -108,7 +108,7 @@ def test_numbers_compare_by_value_and_never_equal_text() -> None:
     assert not same_result([(1,)], [("1",)], order_matters=False)
 
 
-def test_a_number_written_otherwise_is_told_apart_where_that_changes_the_order_of_a_row_as_text() -> None:
+def test_a_number_written_differently_is_rejected_if_that_changes_the_order_of_a_row_as_text() -> None:
     # "1.5" comes before "1" and a type's name, but behind "1.0".
     assert not same_result([(1, 1.5)], [(1.0, 1.5)], order_matters=False)
     assert not same_result([(1, 1.5)], [(1.0, 1.5)], order_matters=True)
@@ -116,7 +116,7 @@ def test_a_number_written_otherwise_is_told_apart_where_that_changes_the_order_o
     assert same_result([(1, 2.5)], [(1.0, 2.5)], order_matters=True)
 
 
-def test_the_order_of_a_row_as_text_is_forgotten_where_the_bag_has_it_both_ways() -> None:
+def test_the_order_of_a_row_as_text_does_not_count_if_the_bag_has_both_orders() -> None:
     gold: Rows = [(1, 1.5), (1.0, 1.5)]
     assert not same_result(gold, [(1, 1.5), (1, 1.5)], order_matters=False)
     assert same_result(gold, [(1.0, 1.5), (1, 1.5)], order_matters=False)

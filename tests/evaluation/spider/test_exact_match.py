@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from text2sql.evaluation.exact_match import PARTS, exact_match
-from text2sql.evaluation.spider_sql import SpiderSchema, UnreadableSQL
+from text2sql.evaluation.spider.exact_match import PARTS, exact_match
+from text2sql.evaluation.spider.parser import UnreadableSQL
+from text2sql.evaluation.spider.schema import SpiderSchema
 from text2sql.evaluation.verdicts import PartCount
 
 SCHEMA = SpiderSchema(

@@ -1,4 +1,4 @@
-"""Gold results are found again, and never where something differs."""
+"""Gold results are found again, unless something differs."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from text2sql.errors import UserError
-from text2sql.evaluation.gold_cache import GoldCache
+from text2sql.evaluation.execution.gold_cache import GoldCache
 
 ROWS = [(1, None, 2.5, "é", b"\xff"), (2**62, "", float("inf"), "\ud800", b"")]
 

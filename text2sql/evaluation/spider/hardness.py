@@ -1,21 +1,14 @@
 """Spider's four classes of query hardness.
 
 Source: Yu et al. 2018, "Spider" (https://arxiv.org/abs/1809.08887), as the evaluation script of
-https://github.com/taoyds/spider counts it. Three counts decide:
+https://github.com/taoyds/spider counts. Three counts decide:
 
 - component 1: WHERE, GROUP BY, ORDER BY, LIMIT, each JOIN, each OR, each LIKE;
 - component 2: nested queries in conditions, and INTERSECT, UNION or EXCEPT;
 - others: more than one aggregate, selected column, WHERE condition, GROUP BY column: one each.
 
-The script has habits that its classes rest on, so they are kept, beside those of its reading (see
-`spider_sql`):
-
-- Only the outermost query is counted, and of a compound only its first SELECT. A chain of set
-  operations counts once; a subquery in FROM counts as one table whatever it holds.
-- Among the aggregates it counts each NOT of a condition, and each AND and OR of HAVING, but no
-  aggregate inside HAVING.
-
-A query that the script cannot read is counted by the plain meaning of these rules.
+The script's quirks, in counting and in parsing, are kept; they are listed in spider/__init__.py. A query
+that the script cannot read is counted by the plain meaning of the three counts.
 """
 
 from __future__ import annotations
@@ -27,7 +20,8 @@ import sqlglot
 from sqlglot import exp
 from sqlglot.errors import SqlglotError
 
-from text2sql.evaluation.spider_sql import Query, SpiderSchema, UnreadableSQL, compared, connected, read_sql
+from text2sql.evaluation.spider.parser import Query, UnreadableSQL, compared, connected, read_sql
+from text2sql.evaluation.spider.schema import SpiderSchema
 
 Hardness = Literal["easy", "medium", "hard", "extra"]
 HARDNESS: tuple[Hardness, ...] = ("easy", "medium", "hard", "extra")
@@ -38,9 +32,11 @@ _AGGREGATES = (exp.Max, exp.Min, exp.Count, exp.Sum, exp.Avg)
 def hardness(sql: str, schema: SpiderSchema | None = None) -> Hardness:
     """Return the class of a gold query.
 
-    The schema of its database makes a difference only for names side by side (`SELECT name age`):
-    the script takes both for columns if both are, while by plain meaning the second is an alias.
-    ValueError: `sql` is no SELECT that can be parsed, or is nested too deeply.
+    The schema of its database only matters for adjacent names (`SELECT name age`): to the script they
+    are two columns if the table has both, while by plain meaning the second is an alias.
+
+    Raises:
+        ValueError: `sql` is not a SELECT that can be parsed, or is nested too deeply.
     """
     try:
         return _as_read(read_sql(sql, schema))
@@ -56,8 +52,7 @@ def _classify(component1: int, component2: int, others: int) -> Hardness:
         return "easy"
     if (component1 <= 1 and others <= 2) or (component1 == 2 and others <= 1):
         return "medium"
-    # The script's rules leave a gap: two of component 1 with two others fall through to "extra",
-    # while with three others they are "hard".
+    # The script's rules leave a gap (see the quirks): two of component 1 with two others are "extra".
     if (component1 <= 2 and others > 2) or (component1 == 3 and others <= 2):
         return "hard"
     return "extra"
@@ -83,7 +78,7 @@ def _as_read(query: Query) -> Hardness:
 
 
 def _aggregates(query: Query) -> int:
-    """Number of what the script takes for aggregates."""
+    """Number of what the script counts as aggregates."""
     ordered = (column for it in query.ordered for column in (it.left, it.right) if column)
     columns = sum(column.aggregate != "none" for column in (*query.grouped, *ordered))
     selected = sum(aggregate != "none" for aggregate, _ in query.selected)
@@ -132,6 +127,6 @@ def _count(query: exp.Expr, select: exp.Select) -> Hardness:
 
 
 def _find(kinds: tuple[type[exp.Expr], ...], parts: Iterable[exp.Expr | None]) -> list[exp.Expr]:
-    """Nodes of these kinds in `parts`, but none inside a subquery."""
+    """Nodes of these kinds in `parts`, outside subqueries."""
     nodes = (node for part in parts if part for node in part.walk(prune=lambda it: isinstance(it, exp.Query)))
     return [node for node in nodes if isinstance(node, kinds)]

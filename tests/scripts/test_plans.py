@@ -10,7 +10,9 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[1]
+from scripts.profiles import composed
+
+ROOT = Path(__file__).resolve().parents[2]
 ARMS = ("baseline", "rag_embedding", "rag_rerank", "lora32", "lora128", "full")
 
 
@@ -24,7 +26,7 @@ def plan(folder: Path, profile: str, *options: str) -> subprocess.CompletedProce
         shutil.copy(ROOT / name, folder / name)
     for name in ("stages", "text2sql", "configs"):
         shutil.copytree(ROOT / name, folder / name)
-    shutil.copy(ROOT / "profiles" / f"{profile}.yaml", folder / "params.yaml")
+    (folder / "params.yaml").write_text(composed(profile))
     subprocess.run(["git", "init", "-q"], cwd=folder, check=True)
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     return subprocess.run(

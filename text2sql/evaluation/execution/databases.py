@@ -1,4 +1,4 @@
-"""The databases of a judge, open as long as they are needed, with the results of gold queries."""
+"""The open databases of a judge, and the results of gold queries in memory."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 
-from text2sql.evaluation.gold_cache import GoldCache
-from text2sql.evaluation.normalise import mend_year
-from text2sql.evaluation.sandbox import DatabaseError, Row, Sandbox
+from text2sql.databases import database_path
+from text2sql.evaluation.execution.gold_cache import GoldCache
+from text2sql.evaluation.execution.sandbox import DatabaseError, Row, Sandbox
 
 _OPEN = 128
 _GOLD_CELLS = 500_000  # values of gold results in memory, some 50 MB
-_CELLS_OF_A_ROW = 3  # what a row costs beside its values
+_CELLS_OF_A_ROW = 3  # memory of a row besides its values
 
 
 class Databases:
-    """Runs queries; of open files and of gold results the longest unused ones are let go.
+    """Runs queries; drops the least recently used files and gold results when there are too many.
 
-    `max_rows` is the number of rows that a query may return; `cache` keeps gold results beyond this
-    process (None: it does not).
+    `max_rows` is the number of rows that a query may return; `cache` keeps gold results for other
+    processes (None: memory only).
     """
 
     def __init__(self, max_rows: int, cache: GoldCache | None = None) -> None:
@@ -31,7 +31,11 @@ class Databases:
         self._cells = 0
 
     def open(self, file: Path) -> Sandbox:
-        """Return the file's sandbox. DatabaseError: it is missing or no SQLite database."""
+        """Return the file's sandbox.
+
+        Raises:
+            DatabaseError: the file is missing, or not a SQLite database.
+        """
         if file not in self._sandboxes:
             self._sandboxes[file] = Sandbox(file, self._max_rows)
         self._sandboxes.move_to_end(file)
@@ -40,11 +44,22 @@ class Databases:
         return self._sandboxes[file]
 
     def run(self, file: Path, sql: str, deadline: float, keep: int | None = None) -> list[Row]:
-        """Return the rows of a normalised query, as `Sandbox.run` does."""
-        return self.open(file).run(mend_year(sql), deadline, keep)
+        """Return the rows of a query, as `Sandbox.run` does.
+
+        Raises:
+            DatabaseError: see `open`.
+            QueryError: the query fails.
+        """
+        return self.open(file).run(sql, deadline, keep)
 
     def gold(self, file: Path, sql: str, timeout_s: float) -> list[Row]:
-        """Return the rows of a normalised gold query, which is run once. QueryError: it fails."""
+        """Return the rows of a gold query, which is run once.
+
+        Raises:
+            DatabaseError: see `open`.
+            QueryError: the query fails.
+            UserError: the cache cannot be read or written.
+        """
         rows = self._golds.get((file, sql))
         if rows is None:
             rows = self._golds[file, sql] = self._run_gold(file, sql, timeout_s)
@@ -63,17 +78,14 @@ class Databases:
         return rows
 
 
-def database_path(databases: Path, db_id: str) -> Path:
-    """Where Spider's layout keeps a database: ID/ID.sqlite."""
-    return databases / db_id / f"{db_id}.sqlite"
-
-
 @lru_cache(maxsize=1024)
 def database_files(databases: Path, db_id: str) -> list[Path]:
-    """Return ID/ID.sqlite and, behind it, every other database of its folder (a test suite).
+    """Return ID/ID.sqlite, followed by every other database in its folder (a test suite).
 
-    As in the official evaluator a database is a file with ".sqlite" in its name. DatabaseError:
-    there is no ID/ID.sqlite.
+    As in the official evaluator, a database is a file with ".sqlite" in its name.
+
+    Raises:
+        DatabaseError: there is no ID/ID.sqlite.
     """
     own = database_path(databases, db_id)
     if not own.is_file():

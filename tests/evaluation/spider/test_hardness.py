@@ -1,4 +1,4 @@
-"""Spider's hardness classes, by the rules and by the habits of the official script."""
+"""Spider's hardness classes, by the rules and by the quirks of the official script."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from text2sql.evaluation.hardness import HARDNESS, hardness
-from text2sql.evaluation.spider_sql import SpiderSchema
+from text2sql.evaluation.spider.hardness import HARDNESS, hardness
+from text2sql.evaluation.spider.schema import SpiderSchema
 
 NESTED = "a IN (SELECT a FROM u)"
 
@@ -127,7 +127,7 @@ def test_what_the_script_cannot_read_is_counted_by_plain_meaning(sql: str, expec
     assert hardness(sql) == expected
 
 
-def test_names_side_by_side_are_columns_if_the_schema_has_both() -> None:
+def test_adjacent_names_are_columns_if_the_schema_has_both() -> None:
     sql = "SELECT name age FROM singer"
     assert hardness(sql) == "easy"
     assert hardness(sql, SpiderSchema({"singer": ("name", "age")}, {})) == "medium"
