@@ -5,41 +5,47 @@ SHELL := bash
 
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 ENVIRONMENT := .venv/.complete
-PROFILES = $(sort $(basename $(notdir $(wildcard profiles/*.yaml))))
 
-.PHONY: help setup reproduce test test-vllm lint use metrics plots readme clean distclean
+.PHONY: help setup reproduce test test-fast test-vllm format lint use profiles metrics plots readme clean distclean
 
 help: ## List what `make` can do
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' Makefile
 
-setup: $(ENVIRONMENT) ## Build .venv, if it is not there or not up to date (TORCH_INDEX=, PYTHON=: see configs/setup.sh)
+setup: $(ENVIRONMENT) ## Build .venv, if it is not there or not up to date (TORCH_INDEX=, PYTHON=: see scripts/setup.sh)
 
-$(ENVIRONMENT): pyproject.toml configs/setup.sh configs/constraints.txt configs/requirements-data.txt \
+$(ENVIRONMENT): pyproject.toml scripts/setup.sh configs/constraints.txt configs/requirements-data.txt \
 		$(wildcard configs/standins/*/pyproject.toml)
-	@configs/setup.sh
+	@scripts/setup.sh
 	@touch $@
 
 reproduce: setup ## Run the pipeline, as far as anything changed, and show the table
 	@dvc repro
 	@cat metrics/table.md
 
-test: setup ## Run the tests
-	@pytest
+test: setup ## Run all tests, on all cores
+	@pytest -n auto
+
+test-fast: setup ## Run the quick tests
+	@pytest -n auto -m "not slow"
 
 test-vllm: setup ## Run the vLLM engine on the CPU, in an environment of its own (.venv-vllm: 3 GB, minutes)
-	@configs/test_vllm.sh
+	@scripts/test_vllm.sh
 
-lint: setup ## Check style, formatting and types
+format: setup ## Format the code and apply ruff's safe fixes
+	@ruff format .
+	@ruff check --fix .
+
+lint: setup ## Check style, formatting, types and who imports whom
 	@ruff check .
 	@ruff format --check .
 	@mypy
+	@lint-imports --no-logo --no-cache
 
-use: ## Make PROFILE=name the params.yaml (the old one stays as params.yaml.old)
-	@if [ -z "$(PROFILE)" ] || [ ! -f "profiles/$(PROFILE).yaml" ]; then \
-		echo "error: no profile '$(PROFILE)'; next: make use PROFILE=name, name being one of: $(PROFILES)" >&2; exit 1; fi
-	@if [ -f params.yaml ]; then cp params.yaml params.yaml.old; fi
-	@cp "profiles/$(PROFILE).yaml" params.yaml
-	@echo "params.yaml is now profile $(PROFILE); next: make reproduce; dvc repro --dry --force prints the plan"
+use: setup ## Make PROFILE=name the params.yaml (the old one stays as params.yaml.old)
+	@python -m scripts.profiles use "$(PROFILE)"
+
+profiles: setup ## Show the profiles side by side
+	@python -m scripts.profiles table
 
 metrics: setup ## Show the scores, and how they differ from the last commit
 	@dvc metrics show
@@ -48,11 +54,12 @@ metrics: setup ## Show the scores, and how they differ from the last commit
 plots: setup ## Draw the plots into dvc_plots/index.html
 	@dvc plots show
 
-readme: setup ## Write the README's tables from dvc.yaml and metrics/table.md
-	@python docs/readme_tables.py --write
+readme: setup ## Write the tables of README.md and docs/architecture.md
+	@python -m scripts.readme_tables --write
 
 clean: ## Remove data/ and models/; .work and DVC's cache stay, so `make reproduce` trains nothing again
-	rm -rf data models dvc_plots
+	git clean -qfdX data models
+	rm -rf dvc_plots
 
 distclean: clean ## Also remove .work, DVC's cache and .venv*: `make reproduce` then starts from nothing
 	rm -rf .dvc/cache .dvc/tmp .work .venv .venv-vllm .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -7,7 +7,6 @@ a run that was killed goes on where it stopped, and a second run only prints the
 from __future__ import annotations
 
 import shlex
-import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -16,10 +15,11 @@ from pathlib import Path
 
 import click
 
+from scripts.profiles import composed
 from text2sql.evaluation.scores import mcnemar, paired_bootstrap, wilson_interval
-from text2sql.records import read_jsonl
+from text2sql.files import read_jsonl, replacing
 
-PROFILE = Path("profiles/spider-ablation.yaml")
+PROFILE = "spider-ablation"
 VERDICTS = Path("data/verdicts/lora.jsonl")
 HEAD = """| recipe | EX | 95 % interval | difference to ours | p | changed by |
 |---|---:|---:|---:|---:|---|"""
@@ -80,10 +80,11 @@ def main() -> None:
 
 def verdicts(row: Row) -> list[bool]:
     """Whether the answer to each question is right; questions whose gold fails are left out."""
-    shutil.copy(PROFILE, "params.yaml")
+    with replacing("params.yaml") as file:
+        file.write(composed(PROFILE, Path()))
     command = ["dvc", "exp", "run", *row.flags]
     if subprocess.run(command, stdout=sys.stderr).returncode != 0:
-        raise click.ClickException(f"`{shlex.join(command)}` failed; mend what it says, then run this again")
+        raise click.ClickException(f"`{shlex.join(command)}` failed; fix what it says, then run this again")
     judged = (verdict for verdict in read_jsonl(VERDICTS) if verdict["ex"] is not None)
     return [verdict["ex"] for verdict in judged]
 

@@ -18,8 +18,9 @@ import click
 from datasketch import MinHash, MinHashLSH
 
 from text2sql.contamination.folding import fold_question
-from text2sql.contamination.leaks import LeakFinder, Rules
+from text2sql.contamination.leaks import LeakFinder
 from text2sql.contamination.near import jaccard, shingles
+from text2sql.contamination.settings import Rules
 from text2sql.records import TestQuestion, TrainingRow
 
 TEST_ROWS = 1_034

@@ -1,4 +1,4 @@
-"""What samples and repair do to execution accuracy: the same model and questions, each way of asking.
+"""What samples and max_repairs do to execution accuracy: the same model and questions, each way of asking.
 
 Prints a Markdown table; every difference is to greedy decoding, question by question.
 """
@@ -15,15 +15,16 @@ import click
 
 from text2sql.evaluation.judge import judge
 from text2sql.evaluation.scores import paired_bootstrap
-from text2sql.evaluation.verdicts import Case, Rules
-from text2sql.inference.engine import Decoding, Engine
+from text2sql.evaluation.settings import EvaluationSettings, JudgeSettings
+from text2sql.evaluation.verdicts import Case
+from text2sql.inference.engine import Engine
 from text2sql.inference.questions import read_chats
-from text2sql.inference.rounds import Tries, predict_all
-from text2sql.inference.voting import Limits
+from text2sql.inference.rounds import Execution, predict_all
+from text2sql.inference.settings import Batching, Decoding, SamplingPlan
 from text2sql.inference.weights import resolve_weights
 from text2sql.records import ConvertedQuestion, Prediction, read_records
 
-LIMITS = Limits(timeout_s=10.0, max_rows=100_000)
+LIMITS = EvaluationSettings()
 SEED = 42
 HEAD = """| | EX | difference to greedy (95 % interval) | agreement | asked again | seconds |
 |---|---:|---:|---:|---:|---:|"""
@@ -38,7 +39,7 @@ class Way:
     name: str
     temperature: float = 0.0
     samples: int = 1
-    repair: int = 0
+    max_repairs: int = 0
 
 
 @click.command()
@@ -47,7 +48,7 @@ class Way:
 @click.option("--databases", type=existing, default="data/raw/databases", show_default=True)
 @click.option("--temperature", default=0.7, show_default=True, help="Of what is drawn.")
 @click.option("--samples", default=8, show_default=True)
-@click.option("--repair", default=1, show_default=True)
+@click.option("--max-repairs", default=1, show_default=True)
 @click.option("--schema-types/--no-schema-types", default=False, help="As prompt.schema_types.")
 @click.option("--keep-value/--no-keep-value", default=True, help="As evaluate.keep_value.")
 def main(
@@ -56,30 +57,31 @@ def main(
     databases: Path,
     temperature: float,
     samples: int,
-    repair: int,
+    max_repairs: int,
     schema_types: bool,
     keep_value: bool,
 ) -> None:
     """Print the execution accuracy of every way of asking, and how it differs from greedy."""
     ways = [
         Way("greedy"),
-        Way(f"repair: {repair}", repair=repair),
+        Way(f"max_repairs: {max_repairs}", max_repairs=max_repairs),
         Way(f"one drawn at {temperature}", temperature),
         Way(f"samples: {samples}", temperature, samples),
-        Way(f"samples: {samples}, repair: {repair}", temperature, samples, repair),
+        Way(f"samples: {samples}, max_repairs: {max_repairs}", temperature, samples, max_repairs),
     ]
     chats = read_chats(questions, schema_types)
     asked = read_records(questions, ConvertedQuestion)
-    rules = Rules(keep_value=keep_value)
+    settings = JudgeSettings(keep_value=keep_value)
     click.echo(f"{weights}, {len(chats)} questions\n\n{HEAD}")
     greedy: list[bool] = []
     for way in ways:
         started = time.perf_counter()
-        tries = Tries(way.samples, way.repair, SEED, databases, LIMITS)
+        plan = SamplingPlan(samples=way.samples, max_repairs=way.max_repairs, seed=SEED)
         with tempfile.TemporaryDirectory() as work:
-            found = predict_all(engine(weights, way), chats, tries, Path(work), way.name)
+            place = Execution(databases, LIMITS)
+            found = predict_all(engine(weights, way), chats, plan, place, Path(work), way.name)
         seconds = time.perf_counter() - started
-        right = verdicts(asked, found, databases, rules)
+        right = verdicts(asked, found, databases, settings)
         greedy = greedy or right
         click.echo(line(way, right, greedy, found, seconds))
 
@@ -87,18 +89,18 @@ def main(
 def engine(weights: Path, way: Way) -> Engine:
     """The engine of the pipeline, with the embedded profile's batches."""
     # imported here, because every worker process of the judge imports this file
-    from text2sql.inference.transformers_engine import Batching, TransformersEngine
+    from text2sql.inference.transformers_engine import TransformersEngine
 
-    decoding = Decoding(80, way.temperature, likelihood=way.samples > 1)
-    return TransformersEngine(resolve_weights(weights), decoding, Batching(16_384, 48), threads=1)
+    decoding = Decoding(max_new_tokens=80, temperature=way.temperature, likelihood=way.samples > 1)
+    return TransformersEngine(resolve_weights(weights), decoding, Batching(), threads=1)
 
 
 def verdicts(
-    asked: Sequence[ConvertedQuestion], found: Sequence[Prediction], databases: Path, rules: Rules
+    asked: Sequence[ConvertedQuestion], found: Sequence[Prediction], databases: Path, settings: JudgeSettings
 ) -> list[bool]:
     """Whether each prediction is right; questions whose gold fails are left out."""
     cases = [Case(q.row, q.db_id, q.gold, p.sql) for q, p in zip(asked, found, strict=True)]
-    return [bool(v.ex) for v in judge(cases, databases, rules, method="spawn") if not v.gold_failed]
+    return [bool(v.ex) for v in judge(cases, databases, settings, method="spawn") if not v.gold_failed]
 
 
 def line(
@@ -110,7 +112,7 @@ def line(
     low, high = paired_bootstrap(right, greedy)
     agreed = [p.agreement for p in found if p.agreement is not None]
     agreement = f"{sum(agreed) / len(agreed):.2f}" if agreed else "–"
-    again = sum(p.tries > 1 for p in found if p.tries is not None) if way.repair else "–"
+    again = sum(p.tries > 1 for p in found if p.tries is not None) if way.max_repairs else "–"
     interval = f"{difference:+.1f} ({low:.1f} to {high:.1f})"
     return f"| {way.name} | {accuracy:.1f} | {interval} | {agreement} | {again} | {seconds:.0f} |"
 

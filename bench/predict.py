@@ -15,15 +15,17 @@ from pathlib import Path
 
 import click
 
-from text2sql.embedded.base_model import Shape, initialise, train_tokenizer
-from text2sql.inference.engine import Decoding, Request
+from text2sql.base_models.settings import TinyModel
+from text2sql.base_models.tiny import initialise, train_tokenizer
+from text2sql.inference.engine import Request
 from text2sql.inference.questions import read_chats
-from text2sql.inference.transformers_engine import Batching, TransformersEngine
+from text2sql.inference.settings import Batching, Decoding
+from text2sql.inference.transformers_engine import TransformersEngine
 from text2sql.inference.weights import resolve_weights
 from text2sql.prompts import messages
 
 LIMIT = 2.0  # times one by one
-SHAPE = Shape(vocab_size=1300, hidden_size=128, layers=2, heads=4, kv_heads=2)  # as profile embedded
+SHAPE = TinyModel(seed=0)  # as profile embedded
 BATCHES = Batching(batch_tokens=16_384, max_batch=48)
 ONE_BY_ONE = Batching(batch_tokens=1, max_batch=1)
 GREEDY = Decoding(max_new_tokens=80)
@@ -66,7 +68,7 @@ def made_up_requests(count: int) -> list[Request]:
 def random_model(requests: Sequence[Request], folder: Path) -> Path:
     """A random model that reads the requests; hardly any of its answers ends before its last token."""
     train_tokenizer([turn["content"] for r in requests for turn in r.messages], SHAPE.vocab_size, folder)
-    initialise(SHAPE, 0, folder)
+    initialise(SHAPE, folder)
     return folder
 
 

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import click
 
+from text2sql.preparation.settings import Prepare
 from text2sql.preparation.training import Counts, prepare_training
 
 LIMITS = {0.3: 20_000.0}
@@ -102,7 +103,7 @@ def read(path: Path) -> None:
 
 def prepare(raw: Path) -> Counts:
     with tempfile.TemporaryDirectory() as output:
-        return prepare_training(raw, Path(output), None, "compile")
+        return prepare_training(raw, Path(output), Prepare(sql_check="compile"))
 
 
 def seconds(work: Callable[[], object]) -> float:

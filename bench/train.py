@@ -13,24 +13,24 @@ import statistics
 import sys
 import tempfile
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from stages._params import load_params
-from stages._train import recipe_from
-from text2sql.embedded.base_model import Shape, initialise, train_tokenizer
-from text2sql.embedded.benchmark import build_benchmark
+from scripts.profiles import load_profile
+from text2sql.base_models.tiny import initialise, train_tokenizer
+from text2sql.builtin.benchmark import build_benchmark
+from text2sql.files import read_jsonl
 from text2sql.prompts import schema_text
-from text2sql.records import read_jsonl
 from text2sql.training.dataset import turn, write_dataset
 from text2sql.training.launch import launch
 from text2sql.training.lengths import row_lengths
 from text2sql.training.nodes import Nodes
 from text2sql.training.preflight import refuse_impossible, visible_gpus
-from text2sql.training.recipe import Recipe, accumulation, llamafactory_config
+from text2sql.training.recipe import accumulation, llamafactory_config
+from text2sql.training.settings import Recipe
 
 if TYPE_CHECKING:
     from transformers import Qwen3Config
@@ -118,8 +118,8 @@ def recipes(section: str, gpu: bool, packages: Collection[str]) -> tuple[Recipe,
 
 def profile_recipe(profile: str, section: str) -> Recipe:
     """The recipe of a section of profiles/PROFILE.yaml."""
-    params = load_params(ROOT / "profiles" / f"{profile}.yaml")
-    return recipe_from(params.training, getattr(params, section))
+    params = load_profile(profile)
+    return params.recipe(section)
 
 
 def installed() -> set[str]:
@@ -131,11 +131,11 @@ def for_gpu(recipe: Recipe, packages: Collection[str]) -> Recipe:
     """The recipe on one GPU with these packages; what needs another package is left out."""
     recipe = on_one_device(recipe)
     if recipe.attention == "fa2" and "flash-attn" not in packages:
-        recipe = replace(recipe, attention="sdpa")
+        recipe = recipe.replace(attention="sdpa")
     if recipe.optimizer == "adamw_8bit" and "bitsandbytes" not in packages:
-        recipe = replace(recipe, optimizer="adamw")
+        recipe = recipe.replace(optimizer="adamw")
     if "liger-kernel" not in packages:
-        recipe = replace(recipe, fused_loss=False)
+        recipe = recipe.replace(fused_loss=False)
     return recipe
 
 
@@ -145,8 +145,7 @@ def for_cpu(recipe: Recipe) -> Recipe:
     Packs are shorter and as many more: without flash attention every token of a pack looks at all others.
     """
     parts = recipe.cutoff_len // CPU_PACK if recipe.packing else 1
-    return replace(
-        on_one_device(recipe),
+    return on_one_device(recipe).replace(
         cutoff_len=recipe.cutoff_len // parts,
         device_batch=recipe.device_batch * parts,
         global_batch=recipe.device_batch * parts,
@@ -161,13 +160,13 @@ def for_cpu(recipe: Recipe) -> Recipe:
 def on_one_device(recipe: Recipe) -> Recipe:
     """One rank of the recipe, alone: its batches stay, and a step sees as many fewer as there were ranks."""
     share = recipe.device_batch * accumulation(recipe, 1)
-    return replace(recipe, ranks=1, deepspeed=None, megatron=None, global_batch=share)
+    return recipe.replace(ranks=1, deepspeed=None, megatron=None, global_batch=share)
 
 
 def differences(written: Recipe, run: Recipe) -> str:
     """What `run` has otherwise than `written`: "ranks 4 → 1, ..."."""
-    before, after = asdict(written), asdict(run)
-    shown = {"deepspeed": lambda path: path and path.stem, "megatron": bool}
+    before, after = dict(written), dict(run)
+    shown = {"megatron": bool}
     changed = [
         f"{key} {shown.get(key, str)(before[key])} → {shown.get(key, str)(after[key])}"
         for key in before
@@ -182,16 +181,14 @@ def make_inputs(place: Path, shape: str, tokens: int) -> float:
     base, dataset = place / "base", place / "dataset"
     build_benchmark(place / "raw", SEED, train_rows=tokens // LEAST_MEAN, test_rows=1)
     rows = list(read_jsonl(place / "raw" / "train" / "embedded.jsonl"))
-    tiny = load_params(ROOT / "profiles" / "embedded.yaml").fetch_model.tiny
+    tiny = load_profile("embedded").fetch_model.tiny
     train_tokenizer((text for row in rows for text in row.values()), tiny.vocab_size, base)
     if large:
         turns = wide_turns(rows, base)
         initialise_qwen3(base)
     else:
         turns = [turn(schema_text(row["context"], False), row["prompt"], row["answer"]) for row in rows]
-        initialise(
-            Shape(tiny.vocab_size, tiny.hidden_size, tiny.layers, tiny.heads, tiny.kv_heads), SEED, base
-        )
+        initialise(tiny.replace(seed=SEED), base)
     lengths = row_lengths(base, turns, enough=0)
     write_dataset(turns, dataset)
     print_lengths(lengths)
@@ -262,7 +259,10 @@ def tokens_a_step(recipe: Recipe, row_tokens: float) -> float:
 def cut_short(recipe: Recipe, row_tokens: float, line_tokens: float, lines: int) -> Recipe:
     """The recipe ended after `lines` log lines of about `line_tokens` tokens each."""
     every = max(1, round(line_tokens / tokens_a_step(recipe, row_tokens)))
-    return replace(recipe, max_steps=every * lines, epochs=None, logging_steps=every, save_minutes=None)
+    steps = every * lines
+    return recipe.replace(
+        max_steps=steps, epochs=None, logging_steps=every, save_steps=steps, save_minutes=None
+    )
 
 
 def train_once(recipe: Recipe, place: Path, label: str) -> list[dict[str, float]]:

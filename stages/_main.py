@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from text2sql.records import UserError
+from text2sql.errors import UserError
 
 
 def stage_main(body: Callable[..., None]) -> Callable[..., None]:

@@ -2,270 +2,37 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 from ruamel.yaml import YAML, YAMLError
 
-from text2sql.records import UserError
+from text2sql.base_models.settings import FetchModel
+from text2sql.contamination.settings import DedupeTest
+from text2sql.errors import UserError
+from text2sql.evaluation.settings import EvaluationSettings
+from text2sql.inference.settings import Predict
+from text2sql.preparation.settings import FetchData, Prepare
+from text2sql.retrieval.settings import IndexExamples, RetrieveExamples
+from text2sql.schema.settings import ConvertSchema, Prompt
+from text2sql.settings import Settings, checked, sentences
+from text2sql.training.settings import FullArm, LoraArm, Recipe, Training, recipe_of
 
-Positive = Annotated[int, Field(gt=0)]
-Rate = Annotated[float, Field(gt=0, lt=1)]
-Fraction = Annotated[float, Field(ge=0, lt=1)]
-Similarity = Annotated[float, Field(gt=0, le=1)]
-Commit = Annotated[str, Field(pattern=r"^[0-9a-f]{40}$")]
-Url = Annotated[str, Field(pattern=r"^https?://[^@\s]+$")]  # no user or password in it
 WeightsFolder = Literal["models/base", "models/lora32", "models/lora128", "models/full", "models/lora"]
 
 
-class Section(BaseModel):
-    """A group of parameters; every key is required, none beside those named is allowed."""
-
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
-
-
-class FetchData(Section):
-    """Where the raw rows come from."""
-
-    source: Literal["embedded", "folder", "hub"]
-    seed: int
-    train_rows: Positive
-    test_rows: Positive
-    train_files: Annotated[list[str], Field(min_length=1)] | None
-    recorded_schemas: str | None
-    hub_dataset: str | None
-    hub_revision: Commit | None
-    sha256: dict[str, str]
-
-
-class TinyModel(Section):
-    """Shape and schooling of the built-in base model."""
-
-    seed: int
-    rows: Positive
-    vocab_size: Positive
-    hidden_size: Positive
-    layers: Positive
-    heads: Positive
-    kv_heads: Positive
-    learning_rate: Rate
-    max_steps: Positive
-    global_batch: Positive
-    device_batch: Positive
-
-
-class FetchModel(Section):
-    """Where the base model comes from."""
-
-    source: Literal["embedded", "package", "hub"]
-    package: str | None
-    hub_model: str | None
-    hub_revision: Commit | None
-    tiny: TinyModel
-
-
-class Prepare(Section):
-    """How much of the raw data is used (null: all of it), and what a training row must pass."""
-
-    train_limit: Positive | None
-    test_limit: Positive | None
-    columns: Annotated[dict[Literal["question", "schema", "sql"], str], Field(min_length=3)] | None
-    sql_check: Literal["parse", "compile", "execute"]
-    executor: Literal["local", "ray"]
-
-
-class DedupeTest(Section):
-    """Which contamination rules remove a training row; see text2sql/contamination/leaks.py."""
-
-    question: bool
-    near_question: Similarity | None
-    same_sql: Literal["exact", "masked"] | None
-    same_database: bool
-    embedding: Similarity | None
-    labelled: bool
-    executor: Literal["local", "ray"]
-
-
-class OpenAI(Section):
-    """An OpenAI-compatible endpoint that converts schemas; see text2sql/schema/paid_client.py."""
-
-    base_url: str
-    model: str
-    temperature: Annotated[float, Field(ge=0)] | None
-    max_tokens: Positive
-    max_tokens_name: Literal["max_tokens", "max_completion_tokens"]
-    max_repairs: Annotated[int, Field(ge=0)]
-    concurrency: Positive
-    requests_per_minute: Annotated[float, Field(gt=0)]
-    timeout_s: Annotated[float, Field(gt=0)]
-    max_retries: Annotated[int, Field(ge=0)]
-    usd_per_million_in: Annotated[float, Field(ge=0)]
-    usd_per_million_out: Annotated[float, Field(ge=0)]
-    cap_usd: Annotated[float, Field(gt=0)] | None
-
-
-class ConvertSchema(Section):
-    """How test schemas become CREATE TABLE."""
-
-    backend: Literal["rules", "sqlite", "openai", "recorded"]
-    values: Literal["none", "comment", "insert"]
-    examples: Positive
-    openai: OpenAI
-
-
-class IndexExamples(Section):
-    """Embedding of the training questions."""
-
-    embedding_model: str
-    batch_size: Positive
-
-
-class RetrieveExamples(Section):
-    """Few-shot examples of the retrieval arms."""
-
-    top_k: Positive
-    candidates: Positive
-    reranker: str
-
-    @model_validator(mode="after")
-    def _candidates_cover_top_k(self) -> RetrieveExamples:
-        if self.candidates < self.top_k:
-            raise ValueError(f"candidates must be at least top_k ({self.top_k})")
-        return self
-
-
-class Prompt(Section):
-    """The form of the schema in every prompt."""
-
-    schema_types: bool
-
-
-class Training(Section):
-    """What all training stages share."""
-
-    template: str
-    cutoff_len: Positive
-    optimizer: Literal["adamw", "adamw_8bit", "muon"]
-    scheduler: Literal["cosine", "cosine_with_min_lr", "linear", "constant"]
-    min_learning_rate: Rate | None
-    warmup_ratio: Fraction
-    weight_decay: Annotated[float, Field(ge=0)]
-    precision: Literal["fp32", "bf16"]
-    attention: Literal["auto", "sdpa", "fa2"]
-    packing: bool
-    fused_loss: bool
-    gradient_checkpointing: bool
-    seed: int
-    logging_steps: Positive
-    save_steps: Positive
-    save_minutes: Annotated[float, Field(gt=0)] | None
-    threads: Positive
-
-    @model_validator(mode="after")
-    def _saves_when_it_logs(self) -> Training:
-        if self.save_steps % self.logging_steps:
-            # a checkpoint between two log lines would lose the running mean of the loss
-            raise ValueError(f"save_steps must be a multiple of logging_steps ({self.logging_steps})")
-        return self
-
-
-class TrainedArm(Section):
-    """What every trained arm has of its own: how far it trains, and on what ranks."""
-
-    enabled: bool
-    learning_rate: Rate
-    max_steps: Positive | None
-    epochs: Annotated[float, Field(gt=0)] | None
-    global_batch: Positive
-    device_batch: Positive
-    ranks: Positive
-    deepspeed: Literal["z2", "z2_offload", "z3", "z3_offload"] | None
-
-    @model_validator(mode="after")
-    def _one_end_and_batches_that_divide(self) -> TrainedArm:
-        if (self.max_steps is None) == (self.epochs is None):
-            raise ValueError("give either max_steps or epochs, and null for the other")
-        if self.global_batch % self.device_batch:
-            raise ValueError(f"global_batch must be a multiple of device_batch ({self.device_batch})")
-        return self
-
-
-class MegatronSwitch(Section):
-    """Megatron in place of DeepSpeed, for full fine-tuning."""
-
-    enabled: bool
-    tensor_parallel: Positive
-    sequence_parallel: bool
-    distributed_optimizer: bool
-
-
-class FullArm(TrainedArm):
-    """Full fine-tuning; `deepspeed` counts where Megatron is off."""
-
-    megatron: MegatronSwitch
-
-
-class LoraArm(TrainedArm):
-    """Fine-tuning of low-rank adapters."""
-
-    rank: Positive
-    alpha: Positive
-    targets: Annotated[list[str], Field(min_length=1)]
-
-
-class Endpoint(Section):
-    """An OpenAI-compatible server. Its key comes from OPENAI_API_KEY, never from here."""
-
-    base_url: Url | None
-    models: dict[WeightsFolder, str]
-    concurrency: Positive
-    timeout_s: Annotated[float, Field(gt=0)]
-    retries: Annotated[int, Field(ge=0)]
-    extra_body: dict[str, Any]
-
-
-class Predict(Section):
-    """Who answers, how answers are drawn, and what is done with them."""
-
-    engine: Literal["transformers", "vllm", "openai"]
-    temperature: Annotated[float, Field(ge=0, le=2)]
-    top_p: Annotated[float, Field(gt=0, le=1)]
-    repetition_penalty: Annotated[float, Field(gt=0)]
-    seed: Annotated[int, Field(ge=0)]
-    max_new_tokens: Positive
-    samples: Positive
-    repair: Annotated[int, Field(ge=0)]
-    batch_tokens: Positive
-    max_batch: Positive
-    threads: Positive
-    endpoint: Endpoint
-
-    @model_validator(mode="after")
-    def _samples_differ(self) -> Predict:
-        if self.samples > 1 and self.temperature == 0:
-            raise ValueError("samples above 1 need a temperature above 0: else all are the same answer")
-        return self
-
-
-class Evaluate(Section):
-    """Limits of a prediction's execution, one habit of the official evaluator, and where it runs."""
-
-    timeout_s: Annotated[float, Field(gt=0)]
-    max_rows: Positive
-    keep_value: bool
-    executor: Literal["processes", "ray"]
-
-
-class Arm(Section):
+class Arm(Settings):
     """What is compared: weights, and questions with or without retrieved examples."""
 
     weights: WeightsFolder
     questions: Literal["data/test", "data/examples/embedding", "data/examples/rerank"]
 
 
-class Params(Section):
-    """The whole of params.yaml, one section a stage."""
+class Params(Settings):
+    """The whole of params.yaml; the settings of each section are declared in the package that uses them."""
 
     profile: str
     fetch_data: FetchData
@@ -282,26 +49,20 @@ class Params(Section):
     train_full: FullArm
     lora: LoraArm
     predict: Predict
-    evaluate: Evaluate
+    evaluate: EvaluationSettings
     arms: Annotated[dict[str, Arm], Field(min_length=1)]
 
+    def trained(self) -> dict[str, LoraArm | FullArm]:
+        """The sections of the trained arms, by the name of the section."""
+        names = ("train_lora32", "train_lora128", "train_full", "lora")
+        return {name: getattr(self, name) for name in names}
+
+    def recipe(self, section: str) -> Recipe:
+        """The recipe of the trained arm whose parameters are in `section`."""
+        return recipe_of(self.training, self.trained()[section])
+
     @model_validator(mode="after")
-    def _sources_are_named(self) -> Params:
-        _require(
-            self.fetch_data.source == "hub",
-            "fetch_data",
-            self.fetch_data,
-            "hub_dataset",
-            "hub_revision",
-        )
-        _require(
-            self.fetch_model.source == "hub",
-            "fetch_model",
-            self.fetch_model,
-            "hub_model",
-            "hub_revision",
-        )
-        _require(self.fetch_model.source == "package", "fetch_model", self.fetch_model, "package")
+    def _recorded_schemas_are_named(self) -> Params:
         if self.convert_schema.backend == "recorded" and not self.fetch_data.recorded_schemas:
             raise ValueError("fetch_data.recorded_schemas is needed with convert_schema.backend: recorded")
         return self
@@ -314,21 +75,31 @@ class Params(Section):
         return self
 
     @model_validator(mode="after")
+    def _recipes_have_no_conflicts(self) -> Params:
+        if self.fetch_model.source == "builtin":
+            with _naming("fetch_model.tiny"):
+                self.fetch_model.tiny.recipe(self.training)
+        for section, arm in self.trained().items():
+            if arm.enabled:
+                with _naming(section):
+                    self.recipe(section)
+        return self
+
+    @model_validator(mode="after")
     def _arms_are_trained(self) -> Params:
-        trained = {
-            "models/lora32": self.train_lora32,
-            "models/lora128": self.train_lora128,
-            "models/full": self.train_full,
-            "models/lora": self.lora,
-        }
+        folders = {f"models/{name.removeprefix('train_')}": arm for name, arm in self.trained().items()}
         for name, arm in self.arms.items():
-            if arm.weights in trained and not trained[arm.weights].enabled:
+            if arm.weights in folders and not folders[arm.weights].enabled:
                 raise ValueError(f"arms.{name} uses {arm.weights}, whose training has enabled: false")
         return self
 
     @model_validator(mode="after")
     def _endpoint_serves_the_arms(self) -> Params:
         endpoint = self.predict.endpoint
+        unknown = sorted(set(endpoint.models) - set(get_args(WeightsFolder)))
+        if unknown:
+            known = ", ".join(get_args(WeightsFolder))
+            raise ValueError(f"predict.endpoint.models: no weights {unknown[0]!r}; choose from {known}")
         if self.predict.engine != "openai":
             return self
         if endpoint.base_url is None:
@@ -336,50 +107,33 @@ class Params(Section):
         for name, arm in self.arms.items():
             if arm.weights not in endpoint.models:
                 raise ValueError(
-                    f"predict.endpoint.models lacks {arm.weights} (arms.{name}): name what serves it"
+                    f"predict.endpoint.models has no {arm.weights} (arms.{name}): name its model"
                 )
         return self
 
 
-def load_params(path: str | Path = "params.yaml") -> Params:
-    """Read and check params.yaml, with the parser of DVC, which writes there 2e-05 for `-S ...=2.0e-5`.
+@contextmanager
+def _naming(section: str) -> Iterator[None]:
+    """Name the section whose recipe is refused."""
+    try:
+        yield
+    except ValidationError as error:
+        raise ValueError(f"{section}, with training: {sentences(Recipe, error)}") from error
 
-    UserError: the file is missing or not YAML, or a value is not allowed (all such are listed).
+
+def load_params(path: str | Path = "params.yaml") -> Params:
+    """Read and check params.yaml, with the parser of DVC, which writes 2e-05 there for `-S ...=2.0e-5`.
+
+    Raises:
+        UserError: the file is missing or not YAML, or values are not allowed (all of them are listed).
     """
     try:
-        text = Path(path).read_text(encoding="utf-8")
-        return Params.model_validate(YAML(typ="safe", pure=True).load(text))
+        values = YAML(typ="safe", pure=True).load(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise UserError(f"{path}: no such file; `make use PROFILE=embedded` writes it") from error
     except YAMLError as error:
         raise UserError(f"{path}: not YAML: {error}") from error
-    except ValidationError as error:
-        raise UserError(f"{path}: {_explain(error)}\nmend it, or `make use PROFILE=embedded`") from error
-
-
-def _require(needed: bool, section: str, values: Section, *keys: str) -> None:
-    missing = [key for key in keys if getattr(values, key) is None]
-    if needed and missing:
-        raise ValueError(f"{section}.{missing[0]} is needed with {section}.source: {values.source}")  # type: ignore[attr-defined]
-
-
-def _explain(error: ValidationError) -> str:
-    return "; ".join(_sentence(dict(fault)) for fault in error.errors())
-
-
-def _sentence(fault: dict[str, object]) -> str:
-    key = ".".join(str(part) for part in fault["loc"]) or "params"  # type: ignore[attr-defined]
-    if fault["type"] == "extra_forbidden":
-        return f"{key}: unknown key; allowed beside it: {_siblings(fault)}"
-    if fault["type"] == "missing":
-        return f"{key}: missing"
-    return f"{key}: {fault['msg']} (found {fault['input']!r})" if fault["loc"] else str(fault["msg"])
-
-
-def _siblings(fault: dict[str, object]) -> str:
-    model: type[BaseModel] | None = Params
-    for part in fault["loc"][:-1]:  # type: ignore[index]
-        field = model.model_fields.get(str(part)) if model else None
-        annotation = field.annotation if field else Arm  # only arms are keyed by free names
-        model = annotation if isinstance(annotation, type) and issubclass(annotation, BaseModel) else Arm
-    return ", ".join(model.model_fields) if model else ""
+    try:
+        return checked(Params, values, str(path))
+    except UserError as error:
+        raise UserError(f"{error}\nfix it, or `make use PROFILE=embedded`") from error

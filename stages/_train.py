@@ -1,4 +1,4 @@
-"""What the four training stages share: their command line, and parameters turned into a recipe."""
+"""What the four training stages share: their command line."""
 
 from __future__ import annotations
 
@@ -7,34 +7,9 @@ from pathlib import Path
 import click
 
 from stages._main import stage_main
-from stages._params import FullArm, LoraArm, MegatronSwitch, TrainedArm, Training, load_params
-from text2sql.training.recipe import Lora, Megatron, Recipe
+from stages._params import load_params
 from text2sql.training.run import train, write_loss
 from text2sql.training.throughput import write_throughput
-
-DEEPSPEED = Path(__file__).resolve().parents[1] / "configs" / "deepspeed"
-
-
-def recipe_from(training: Training, arm: TrainedArm) -> Recipe:
-    """The recipe of one arm: what all arms share, and what is its own. UserError: they exclude each other."""
-    lora = Lora(arm.rank, arm.alpha, tuple(arm.targets)) if isinstance(arm, LoraArm) else None
-    megatron = _megatron(arm.megatron) if isinstance(arm, FullArm) else None
-    return Recipe(
-        **training.model_dump(),
-        learning_rate=arm.learning_rate,
-        max_steps=arm.max_steps,
-        epochs=arm.epochs,
-        global_batch=arm.global_batch,
-        device_batch=arm.device_batch,
-        ranks=arm.ranks,
-        deepspeed=DEEPSPEED / f"{arm.deepspeed}.json" if arm.deepspeed and not megatron else None,
-        megatron=megatron,
-        lora=lora,
-    )
-
-
-def _megatron(switch: MegatronSwitch) -> Megatron | None:
-    return Megatron(**switch.model_dump(exclude={"enabled"})) if switch.enabled else None
 
 
 def training_command(stage: str, section: str) -> click.Command:
@@ -49,9 +24,8 @@ def training_command(stage: str, section: str) -> click.Command:
     @stage_main
     def command(base: Path, dataset: Path, output: Path, loss: Path, throughput: Path) -> None:
         params = load_params()
-        arm: TrainedArm = getattr(params, section)
-        if arm.enabled:
-            train(recipe_from(params.training, arm), base, dataset, output, loss, stage, throughput)
+        if params.trained()[section].enabled:
+            train(params.recipe(section), base, dataset, output, loss, stage, throughput)
         else:
             _leave_empty(section, output, loss)
             write_throughput([], throughput, stage)

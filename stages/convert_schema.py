@@ -16,29 +16,22 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from stages._main import stage_main
-from stages._params import ConvertSchema, load_params
-from text2sql.outputs import replacing_folder
-from text2sql.records import (
-    ConvertedQuestion,
-    TestQuestion,
-    UserError,
-    read_records,
-    write_json,
-    write_jsonl,
-)
+from stages._params import load_params
+from text2sql.errors import UserError
+from text2sql.files import replacing_folder, write_json, write_jsonl
+from text2sql.records import ConvertedQuestion, TestQuestion, read_records
 from text2sql.schema.check import gold_problem
 from text2sql.schema.convert import (
     Backend,
     Conversion,
     LocalBackend,
-    RecordedBackend,
-    RulesBackend,
     Source,
     SourceError,
-    SqliteBackend,
     convert,
     count_backends,
+    local_backend,
 )
+from text2sql.schema.settings import ConvertSchema
 from text2sql.workstore import WorkStore
 
 if TYPE_CHECKING:
@@ -66,24 +59,17 @@ def main(prepared: Path, databases: Path, output: Path, metrics: Path) -> None:
     write_json(metrics, figures)
 
 
-def make_backend(params: ConvertSchema, databases: Path) -> LocalBackend | OpenAIBackend:
+def make_backend(settings: ConvertSchema, databases: Path) -> LocalBackend | OpenAIBackend:
     """The back end that the parameters ask for; a language model's answers go to the work store."""
-    if params.backend == "rules":
-        return RulesBackend(params.values)
-    if params.backend == "sqlite":
-        return SqliteBackend(databases, params.values, params.examples)
-    if params.backend == "recorded":
-        return RecordedBackend()
+    model = settings.openai
+    if settings.backend != "openai" or model is None:
+        return local_backend(settings, databases)
     from text2sql.schema.openai_backend import OpenAIBackend
-    from text2sql.schema.paid_client import PaidEndpoint
 
-    settings = params.openai.model_dump()
-    repairs = settings.pop("max_repairs")
-    endpoint = PaidEndpoint(**settings)  # refuses an address with a password before it is written anywhere
     # limits and prices are no part of the key: changed, they must not cost what has been answered
-    key = {"base_url": params.openai.base_url, "model": params.openai.model}
+    key = {"base_url": model.base_url, "model": model.model}
     work = WorkStore.from_environment().open("convert_schema", key)
-    return OpenAIBackend(endpoint, params.values, repairs, work)
+    return OpenAIBackend(model, settings.values, work)
 
 
 def convert_all(path: Path, questions: Sequence[TestQuestion], backend: Backend) -> dict[str, Conversion]:

@@ -20,20 +20,13 @@ import click
 from stages._main import stage_main
 from stages._params import load_params
 from text2sql.contamination.labelled import label_report
-from text2sql.contamination.leaks import Embed, Evidence, Rules, find_leaks
-from text2sql.outputs import replacing_folder
+from text2sql.contamination.leaks import Embed, Evidence, find_leaks
+from text2sql.contamination.settings import DedupeTest, Rules
+from text2sql.errors import UserError
+from text2sql.files import read_json, replacing, replacing_folder, write_json
 from text2sql.progress import Progress
 from text2sql.prompts import schema_text
-from text2sql.records import (
-    TestQuestion,
-    TrainingRow,
-    UserError,
-    iterate_records,
-    read_json,
-    read_records,
-    replacing,
-    write_json,
-)
+from text2sql.records import TestQuestion, TrainingRow, iterate_records, read_records
 from text2sql.training.dataset import turn, write_dataset
 
 Found = tuple[TrainingRow, Evidence | None]
@@ -79,10 +72,9 @@ class Tally:
 @stage_main
 def main(prepared: Path, output: Path, metrics: Path) -> None:
     params = load_params()
-    rules = Rules(**params.dedupe_test.model_dump(exclude={"executor", "labelled"}))
     test = read_records(prepared / "test.jsonl", TestQuestion)
-    tally = Tally(rules, read_planted(prepared / "planted.json"))
-    found = find(prepared / "train.jsonl", test, rules, params.dedupe_test.executor)
+    tally = Tally(params.dedupe_test, read_planted(prepared / "planted.json"))
+    found = find(prepared / "train.jsonl", test, params.dedupe_test)
     with replacing_folder(output) as folder:
         kept = part(watched(found, prepared / "train.jsonl"), folder, tally)
         write_dataset(turns(kept, params.prompt.schema_types), folder)
@@ -93,18 +85,18 @@ def main(prepared: Path, output: Path, metrics: Path) -> None:
             )
     figures = tally.figures()
     if params.dedupe_test.labelled:
-        figures["labelled"] = measure(rules)
+        figures["labelled"] = measure(params.dedupe_test)
     write_json(metrics, figures)
 
 
-def find(path: Path, test: Sequence[TestQuestion], rules: Rules, executor: str) -> Iterator[Found]:
+def find(path: Path, test: Sequence[TestQuestion], settings: DedupeTest) -> Iterator[Found]:
     """Yield the rows of train.jsonl with the evidence against each, found here or on Ray."""
-    if executor == "ray":
+    if settings.executor == "ray":
         from text2sql.contamination.ray_leaks import find_leaks_on_ray
 
-        return find_leaks_on_ray(path, test, rules, load_embed if rules.embedding else None)
-    embed = load_embed() if rules.embedding else None
-    return find_leaks(iterate_records(path, TrainingRow), test, rules, embed)
+        return find_leaks_on_ray(path, test, settings, load_embed if settings.embedding else None)
+    embed = load_embed() if settings.embedding else None
+    return find_leaks(iterate_records(path, TrainingRow), test, settings, embed)
 
 
 def watched(found: Iterable[Found], path: Path) -> Iterator[Found]:

@@ -1,4 +1,4 @@
-"""Stage evaluate: runs an arm's predictions and the gold queries, compares and scores them."""
+"""Stage evaluate: runs the predictions of an arm and the gold queries, compares the results, scores them."""
 
 from __future__ import annotations
 
@@ -11,19 +11,15 @@ import click
 
 from stages._main import stage_main
 from stages._params import load_params
-from text2sql.evaluation.databases import database_path
+from text2sql.databases import database_path
+from text2sql.errors import UserError
 from text2sql.evaluation.judge import describe, judge
 from text2sql.evaluation.scores import Scores
-from text2sql.evaluation.verdicts import Case, Rules, Verdict, as_row
+from text2sql.evaluation.settings import JudgeSettings
+from text2sql.evaluation.verdicts import Case, Verdict, as_row
+from text2sql.files import write_json, write_jsonl
 from text2sql.progress import Progress
-from text2sql.records import (
-    ConvertedQuestion,
-    Prediction,
-    UserError,
-    read_records,
-    write_json,
-    write_jsonl,
-)
+from text2sql.records import ConvertedQuestion, Prediction, read_records
 from text2sql.workstore import WorkStore
 
 
@@ -39,28 +35,26 @@ def main(
     arm: str, questions: Path, predictions: Path, databases: Path, verdicts: Path, metrics: Path
 ) -> None:
     """Judge the predictions of ARM and write verdicts and scores."""
-    params = load_params().evaluate
-    limits = params.model_dump(exclude={"executor"})
-    rules = Rules(plug_values=True, match=True, **limits)
+    settings = JudgeSettings(plug_values=True, match=True, **load_params().evaluate.model_dump())
     asked = read_questions(questions)
     predicted = read_predictions(predictions, asked, arm)
     check_databases(databases, asked)
     cases = [Case(q.row, q.db_id, q.gold, predicted[q.row], q.slice) for q in asked]
-    judged = judge(cases, databases, rules, gold_cache=gold_cache(), executor=params.executor)
+    judged = judge(cases, databases, settings, gold_cache=gold_cache())
     scores = Scores()
     write_jsonl(verdicts, watched(judged, scores, len(cases), arm, questions))
-    write_json(metrics, {**scores.table(), "evaluator": describe(rules)})
+    write_json(metrics, {**scores.table(), "evaluator": describe(settings)})
 
 
 def gold_cache() -> Path:
-    """Where all arms, and all experiments, keep the results of gold queries."""
+    """The file in which all arms and all experiments keep the results of gold queries."""
     return WorkStore.from_environment().root / "evaluate" / "gold.sqlite"
 
 
 def watched(
     verdicts: Iterable[Verdict], scores: Scores, total: int, arm: str, questions: Path
 ) -> Iterator[dict[str, object]]:
-    """Count each verdict, say on stderr what fails in the gold, and yield its row."""
+    """Count each verdict and yield its row; report failing gold queries on stderr."""
     progress = Progress(total, "questions", f"evaluate {arm}")
     for verdict in verdicts:
         scores.add(verdict)
@@ -72,19 +66,27 @@ def watched(
 
 
 def read_questions(path: Path) -> list[ConvertedQuestion]:
-    """Read the test questions. UserError: there are none, or a row number comes twice."""
+    """Read the test questions.
+
+    Raises:
+        UserError: there are none, or a row number is repeated.
+    """
     questions = read_records(path, ConvertedQuestion)
-    cure = "`dvc repro convert_schema` writes the file anew"
+    fix = "run `dvc repro convert_schema` to write the file again"
     if not questions:
-        raise UserError(f"{path}: holds no questions; {cure}")
-    twice = _repeated(question.row for question in questions)
-    if twice:
-        raise UserError(f"{path}: {_rows(twice)} more than once; {cure}")
+        raise UserError(f"{path}: no questions; {fix}")
+    repeated = _repeated(question.row for question in questions)
+    if repeated:
+        raise UserError(f"{path}: {_rows(repeated)} more than once; {fix}")
     return questions
 
 
 def read_predictions(path: Path, questions: Sequence[ConvertedQuestion], arm: str) -> dict[int, str]:
-    """Read SQL by row. UserError: rows are missing, repeated, unknown or without text."""
+    """Read the predicted SQL by row.
+
+    Raises:
+        UserError: rows are missing, repeated, unknown or without text.
+    """
     predictions = read_records(path, Prediction)
     asked = {question.row for question in questions}
     rows = {prediction.row for prediction in predictions}
@@ -97,19 +99,23 @@ def read_predictions(path: Path, questions: Sequence[ConvertedQuestion], arm: st
     found = [f"{_rows(wrong)} {fault}" for fault, wrong in faults.items() if wrong]
     if found:
         counts = f"{len(predictions)} predictions for {len(asked)} questions"
-        raise UserError(f"{path}: {counts}: {'; '.join(found)}; `dvc repro predict@{arm}`")
+        raise UserError(f"{path}: {counts}: {'; '.join(found)}; run `dvc repro predict@{arm}`")
     return {prediction.row: prediction.sql for prediction in predictions}
 
 
 def check_databases(databases: Path, questions: Iterable[ConvertedQuestion]) -> None:
-    """Find every missing database before a query runs. UserError: names them all."""
+    """Check that every database exists before a query runs.
+
+    Raises:
+        UserError: databases are missing; the message names all of them.
+    """
     needed = sorted({question.db_id for question in questions})
     missing = [db_id for db_id in needed if not database_path(databases, db_id).is_file()]
     if missing:
         first = database_path(databases, missing[0])
         raise UserError(
             f"{first}: no such file; {len(missing)} of {len(needed)} databases are missing: "
-            f"{', '.join(missing)}; `dvc repro fetch_data` brings them"
+            f"{', '.join(missing)}; run `dvc repro fetch_data`"
         )
 
 

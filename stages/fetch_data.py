@@ -1,14 +1,13 @@
 """Bring the raw rows and test files to data/raw/, from the built-in generator, a folder or the hub.
 
 Writes train/NAME.jsonl (rows of question or prompt, context, answer), test.json (DB-GPT-Hub's form,
-with `table_creating` where schemas are recorded) and databases/ID/ID.sqlite; the embedded source also
+with `table_creating` where schemas are recorded) and databases/ID/ID.sqlite; the built-in source also
 planted.json, which tells prepare's successors which training rows were planted as leaks.
 """
 
 from __future__ import annotations
 
 import json
-import os
 import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -18,16 +17,15 @@ from typing import Any
 import click
 
 from stages._main import stage_main
-from stages._params import FetchData, load_params
-from text2sql.outputs import copy_file, replacing_folder
-from text2sql.records import UserError, read_json, write_jsonl
+from stages._params import load_params
+from text2sql.databases import database_path
+from text2sql.errors import UserError
+from text2sql.files import copy_file, read_json, replacing_folder, write_jsonl
+from text2sql.preparation.outside_data import NEXT, OutsideFolder, data_folder
+from text2sql.preparation.settings import FetchData
 from text2sql.schema.ddl import write_ddl
 from text2sql.schema.recorded import read_recorded
 from text2sql.schema.sqlite import read_sqlite
-from text2sql.workstore import hash_path
-
-_DEFAULT_FOLDER = "../shared/data"
-_CURE = "set TEXT2SQL_REAL_DATA to the folder that holds it, or `make use PROFILE=embedded`"
 
 
 @click.command(help=__doc__)
@@ -36,77 +34,22 @@ _CURE = "set TEXT2SQL_REAL_DATA to the folder that holds it, or `make use PROFIL
 def main(output: Path) -> None:
     config = load_params().fetch_data
     with replacing_folder(output) as folder:
-        if config.source == "embedded":
-            fetch_embedded(folder, config)
+        if config.source == "builtin":
+            fetch_builtin(folder, config)
         else:
             fetch_outside(folder, config)
 
 
-class OutsideFolder:
-    """A folder of outside files; each is checked against its SHA-256 where one is given."""
+def fetch_builtin(folder: Path, config: FetchData) -> None:
+    """Make the built-in benchmark."""
+    from text2sql.builtin import build_benchmark
 
-    def __init__(self, root: Path, sha256: dict[str, str]) -> None:
-        self.root = root
-        self._sha256 = sha256
-        self._unread = set(sha256)
-
-    @classmethod
-    def from_environment(cls, sha256: dict[str, str]) -> OutsideFolder:
-        """The folder TEXT2SQL_REAL_DATA, else ../shared/data. UserError: there is none."""
-        root = Path(os.environ.get("TEXT2SQL_REAL_DATA") or _DEFAULT_FOLDER)
-        if not root.is_dir():
-            raise UserError(f"{root}: no such folder; {_CURE}")
-        return cls(root, sha256)
-
-    def file(self, name: str) -> Path:
-        """The path of a file, given relative to the folder. UserError: missing, or other bytes."""
-        path, expected = self.root / name, self._sha256.get(name)
-        if not path.is_file():
-            raise UserError(f"{path}: no such file; {_CURE}")
-        found = hash_path(path) if expected else None
-        if expected and found != expected.lower():
-            raise UserError(
-                f"{path}: its SHA-256 is not the one in params.yaml, fetch_data.sha256: expected "
-                f"{expected}, found {found}; bring the expected file, or mend params.yaml"
-            )
-        self._unread.discard(name)
-        return path
-
-    def databases(self, below: str) -> Iterator[tuple[str, Path]]:
-        """Every ID with BELOW/ID/ID.sqlite, sorted. UserError: there is none, or other bytes."""
-        files = (self.root / below).glob("*/*.sqlite")
-        names = sorted(path.stem for path in files if path.stem == path.parent.name)
-        if not names:
-            raise UserError(f"{self.root / below}: holds no ID/ID.sqlite; {_CURE}")
-        for name in names:
-            yield name, self.file(f"{below}/{name}/{name}.sqlite")
-
-    def refuse_unread(self) -> None:
-        """UserError: a checksum is given for a file that was not read, so it guards nothing."""
-        if self._unread:
-            names = ", ".join(sorted(self._unread))
-            raise UserError(
-                f"params.yaml, fetch_data.sha256: nothing reads {names} in {self.root}; "
-                "take the entry out or mend its name"
-            )
-
-
-def fetch_embedded(folder: Path, config: FetchData) -> None:
-    """Make the built-in benchmark. UserError: checksums or recorded schemas are given, of no use here."""
-    from text2sql.embedded import build_benchmark
-
-    if config.sha256:
-        raise UserError("params.yaml: fetch_data.sha256 must be {} with fetch_data.source: embedded")
-    if config.recorded_schemas:
-        raise UserError(
-            "params.yaml: fetch_data.recorded_schemas must be null with fetch_data.source: embedded"
-        )
     build_benchmark(folder, config.seed, config.train_rows, config.test_rows)
 
 
 def fetch_outside(folder: Path, config: FetchData) -> None:
     """Test files and training rows; what is near is checked before the long download."""
-    outside = OutsideFolder.from_environment(config.sha256)
+    outside = OutsideFolder(data_folder(), config.sha256)
     fetch_test(outside, folder, config.recorded_schemas)
     if config.source == "folder" and config.train_files:
         fetch_files(outside, folder, config.train_files)
@@ -182,7 +125,7 @@ def fetch_test(outside: OutsideFolder, folder: Path, recorded: str | None) -> No
     else:
         copy_file(questions, folder / "test.json")
     for db_id, path in outside.databases("spider/database"):
-        copy_file(path, folder / "databases" / db_id / f"{db_id}.sqlite")
+        copy_file(path, database_path(folder / "databases", db_id))
 
 
 def with_schemas(questions: Path, recorded: Path) -> list[dict[str, Any]]:
@@ -192,7 +135,7 @@ def with_schemas(questions: Path, recorded: Path) -> list[dict[str, Any]]:
     """
     answers, rows = read_recorded(recorded), read_json(questions)
     if not isinstance(rows, list):
-        raise UserError(f"{questions}: expected a JSON list of questions; {_CURE}")
+        raise UserError(f"{questions}: expected a JSON list of questions; {NEXT}")
     for number, row in enumerate(rows):
         if not isinstance(row, dict) or str(row.get("instruction")).strip() not in answers:
             raise UserError(
@@ -205,10 +148,10 @@ def with_schemas(questions: Path, recorded: Path) -> list[dict[str, Any]]:
 def _spider_questions(path: Path) -> list[dict[str, Any]]:
     rows = read_json(path)
     if not isinstance(rows, list):
-        raise UserError(f"{path}: expected a JSON list of rows, found {type(rows).__name__}; {_CURE}")
+        raise UserError(f"{path}: expected a JSON list of rows, found {type(rows).__name__}; {NEXT}")
     for number, row in enumerate(rows):
         if not isinstance(row, dict) or not {"question", "query", "db_id"} <= set(row):
-            raise UserError(f"{path}, row {number}: expected question, query and db_id; {_CURE}")
+            raise UserError(f"{path}, row {number}: expected question, query and db_id; {NEXT}")
     return rows
 
 

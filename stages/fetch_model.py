@@ -12,12 +12,11 @@ import click
 
 from stages._main import stage_main
 from stages._params import Params, load_params
-from text2sql.embedded.base_model import Shape, build_base_model
-from text2sql.embedded.benchmark import base_rows
-from text2sql.hub_model import fetch_hub_model
-from text2sql.packaged_model import convert_packaged_model
-from text2sql.records import read_json
-from text2sql.training.recipe import Recipe
+from text2sql.base_models.hub import fetch_hub_model
+from text2sql.base_models.packaged import convert_packaged_model
+from text2sql.base_models.tiny import build_base_model
+from text2sql.builtin.benchmark import base_rows
+from text2sql.files import read_json
 
 
 @click.command(help=__doc__)
@@ -29,26 +28,12 @@ def main(raw: Path, output: Path) -> None:
     SOURCES[params.fetch_model.source](params, raw, output)
 
 
-def _embedded(params: Params, raw: Path, output: Path) -> None:
+def _builtin(params: Params, raw: Path, output: Path) -> None:
     """Train the tiny model on simple questions, none of which the test asks."""
     tiny = params.fetch_model.tiny
     asked = [question["input"] for question in read_json(raw / "test.json")]
-    shape = Shape(tiny.vocab_size, tiny.hidden_size, tiny.layers, tiny.heads, tiny.kv_heads)
     rows = base_rows(tiny.seed, tiny.rows, asked)
-    build_base_model(rows, shape, tiny_recipe(params), params.prompt.schema_types, output)
-
-
-def tiny_recipe(params: Params) -> Recipe:
-    """How the tiny model is trained: as all arms are, but for its own seed, rate, steps and batch."""
-    tiny = params.fetch_model.tiny
-    shared = params.training.model_dump() | {"seed": tiny.seed}
-    return Recipe(
-        **shared,
-        learning_rate=tiny.learning_rate,
-        max_steps=tiny.max_steps,
-        global_batch=tiny.global_batch,
-        device_batch=tiny.device_batch,
-    )
+    build_base_model(rows, tiny, params.training, params.prompt.schema_types, output)
 
 
 def _from_package(params: Params, raw: Path, output: Path) -> None:
@@ -64,7 +49,7 @@ def _from_hub(params: Params, raw: Path, output: Path) -> None:
 
 
 SOURCES: dict[str, Callable[[Params, Path, Path], None]] = {
-    "embedded": _embedded,
+    "builtin": _builtin,
     "package": _from_package,
     "hub": _from_hub,
 }

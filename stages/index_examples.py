@@ -9,8 +9,9 @@ import click
 from stages._main import stage_main
 from stages._params import load_params
 from text2sql.cpu import allowed_cores
-from text2sql.outputs import replacing_folder
-from text2sql.records import TrainingRow, UserError, read_records, write_json
+from text2sql.errors import UserError
+from text2sql.files import replacing_folder, write_json
+from text2sql.records import TrainingRow, read_records
 
 
 @click.command(help=__doc__)

@@ -11,15 +11,17 @@ from pathlib import Path
 import click
 
 from stages._main import stage_main
-from stages._params import Params, Predict, load_params
+from stages._params import Params, load_params
 from text2sql.cpu import fix_kernels
+from text2sql.errors import UserError
 from text2sql.evaluation.judge import describe
-from text2sql.inference.engine import Decoding, Engine
+from text2sql.files import write_jsonl
+from text2sql.inference.engine import Engine
 from text2sql.inference.questions import Chat, read_chats
-from text2sql.inference.rounds import Tries, database_hashes, predict_all
-from text2sql.inference.voting import Limits
+from text2sql.inference.rounds import Execution, database_hashes, predict_all
+from text2sql.inference.voting import as_written
 from text2sql.inference.weights import resolve_weights
-from text2sql.records import Prediction, UserError, write_jsonl
+from text2sql.records import Prediction
 from text2sql.workstore import WorkStore, locked
 
 CODE_VERSION = 1  # raise it when the answers change although no parameter or input does
@@ -38,20 +40,14 @@ def main(arm: str, questions: Path, weights: Path, databases: Path, output: Path
     _check_arm(arm, params)
     chats = read_chats(questions, params.prompt.schema_types)
     engine = _engine(arm, weights, params)
-    tries = _tries(databases, params)
-    work = WorkStore.from_environment().open("predict", _key(engine, chats, tries, params))
+    plan, execution = params.predict, Execution(databases, params.evaluate)
+    work = WorkStore.from_environment().open("predict", _key(engine, chats, execution, params))
     with locked(work):
-        predictions = predict_all(engine, chats, tries, work, f"predict {arm}")
+        predictions = predict_all(engine, chats, plan, execution, work, f"predict {arm}")
     _write(output, predictions)
 
 
-def _tries(databases: Path, params: Params) -> Tries:
-    limits = Limits(params.evaluate.timeout_s, params.evaluate.max_rows)
-    settings = params.predict
-    return Tries(settings.samples, settings.repair, settings.seed, databases, limits)
-
-
-def _key(engine: Engine, chats: Sequence[Chat], tries: Tries, params: Params) -> dict[str, object]:
+def _key(engine: Engine, chats: Sequence[Chat], execution: Execution, params: Params) -> dict[str, object]:
     """All that decides the predictions; answers are executed only where the parameters ask for it."""
     key: dict[str, object] = {
         "version": CODE_VERSION,
@@ -59,43 +55,29 @@ def _key(engine: Engine, chats: Sequence[Chat], tries: Tries, params: Params) ->
         "chats": hashlib.sha256(json.dumps([asdict(chat) for chat in chats]).encode()).hexdigest(),
         "engine": dict(engine.identity),
     }
-    if tries.execute:
-        key["execution"] = describe(tries.limits.rules)
-        key["databases"] = database_hashes(chats, tries.databases)
+    if params.predict.executes:
+        key["execution"] = describe(as_written(execution.limits))
+        key["databases"] = database_hashes(chats, execution.databases)
     return key
 
 
 def _engine(arm: str, weights: Path, params: Params) -> Engine:
     """The engine that answers for the arm. Each is imported here: it takes seconds."""
     settings = params.predict
-    decoding = _decoding(settings)
+    decoding = settings.decoding
     if settings.engine == "openai":
-        from text2sql.endpoint import Endpoint
         from text2sql.inference.openai_engine import OpenAIEngine
 
-        server = settings.endpoint.model_dump(include={"base_url", "concurrency", "timeout_s"})
-        model, retries = settings.endpoint.models[params.arms[arm].weights], settings.endpoint.retries
-        endpoint = Endpoint(model=model, max_retries=retries, **server)
+        endpoint = settings.endpoint.with_model(settings.endpoint.models[params.arms[arm].weights])
         return OpenAIEngine(endpoint, decoding, settings.endpoint.extra_body)
     found = resolve_weights(weights)
     if settings.engine == "vllm":
         from text2sql.inference.vllm_engine import VllmEngine
 
         return VllmEngine(found, decoding)
-    from text2sql.inference.transformers_engine import Batching, TransformersEngine
+    from text2sql.inference.transformers_engine import TransformersEngine
 
-    batching = Batching(settings.batch_tokens, settings.max_batch)
-    return TransformersEngine(found, decoding, batching, settings.threads)
-
-
-def _decoding(settings: Predict) -> Decoding:
-    return Decoding(
-        settings.max_new_tokens,
-        settings.temperature,
-        settings.top_p,
-        settings.repetition_penalty,
-        likelihood=settings.samples > 1,
-    )
+    return TransformersEngine(found, decoding, settings, settings.threads)
 
 
 def _write(output: Path, predictions: Sequence[Prediction]) -> None:

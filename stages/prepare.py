@@ -17,10 +17,12 @@ import click
 
 from stages._main import stage_main
 from stages._params import load_params
-from text2sql.outputs import copy_file, replacing_folder
+from text2sql.databases import database_path
+from text2sql.errors import UserError
+from text2sql.files import copy_file, read_json, replacing_folder, write_json, write_jsonl
 from text2sql.preparation.checks import is_unfit
 from text2sql.preparation.training import Counts, evenly_spaced, prepare_training
-from text2sql.records import TestQuestion, UserError, read_json, write_json, write_jsonl
+from text2sql.records import TestQuestion
 from text2sql.schema.prose import read_prose
 
 _AGAIN = "mend it, or fetch the data again: dvc repro fetch_data"
@@ -32,18 +34,11 @@ _AGAIN = "mend it, or fetch the data again: dvc repro fetch_data"
 @click.option("--metrics", type=click.Path(path_type=Path), required=True)
 @stage_main
 def main(raw: Path, output: Path, metrics: Path) -> None:
-    params = load_params().prepare
+    settings = load_params().prepare
     questions = read_test(raw)
-    test = list(evenly_spaced(questions, len(questions), params.test_limit))
+    test = list(evenly_spaced(questions, len(questions), settings.test_limit))
     with replacing_folder(output) as folder:
-        train = prepare_training(
-            raw / "train",
-            folder,
-            params.train_limit,
-            params.sql_check,
-            params.columns,
-            params.executor,
-        )
+        train = prepare_training(raw / "train", folder, settings)
         write_jsonl(folder / "test.jsonl", map(_fields, test))
         if (raw / "planted.json").is_file():
             copy_file(raw / "planted.json", folder / "planted.json")
@@ -58,7 +53,7 @@ def read_test(raw: Path) -> list[TestQuestion]:
         raise UserError(f"{path}: expected a JSON list of questions; {_AGAIN}")
     questions = [_test_question(path, number, row) for number, row in enumerate(rows)]
     for db_id, row in {question.db_id: question.row for question in reversed(questions)}.items():
-        database = raw / "databases" / db_id / f"{db_id}.sqlite"
+        database = database_path(raw / "databases", db_id)
         if not database.is_file():
             raise UserError(f"{path}, row {row}: its database {database} is missing; {_AGAIN}")
     return questions

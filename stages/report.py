@@ -9,7 +9,7 @@ import click
 
 from stages._main import stage_main
 from stages._params import load_params
-from text2sql.records import replacing, write_json
+from text2sql.files import replacing, write_json
 from text2sql.report import table
 
 FOLDER = click.Path(path_type=Path)

@@ -16,17 +16,11 @@ import click
 from stages._main import stage_main
 from stages._params import load_params
 from text2sql.cpu import allowed_cores
-from text2sql.outputs import replacing_folder
+from text2sql.errors import UserError
+from text2sql.files import read_json, replacing_folder, write_jsonl
 from text2sql.processes import spread
 from text2sql.progress import Progress
-from text2sql.records import (
-    ConvertedQuestion,
-    TrainingRow,
-    UserError,
-    read_json,
-    read_records,
-    write_jsonl,
-)
+from text2sql.records import ConvertedQuestion, TrainingRow, read_records
 
 if TYPE_CHECKING:
     from text2sql.retrieval.index import Hit

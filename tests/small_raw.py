@@ -13,6 +13,8 @@ import click
 import yaml
 from click.testing import CliRunner
 
+from scripts.profiles import composed
+
 ROOT = Path(__file__).resolve().parent.parent
 DDL = "CREATE TABLE item (id INTEGER PRIMARY KEY, name TEXT, price REAL);"
 PROSE = (
@@ -68,7 +70,7 @@ def write_database(path: Path, ddl: str = DDL) -> None:
 
 def write_params(folder: Path, **changes: dict[str, object]) -> None:
     """Write profile embedded as params.yaml, with `section={key: value}` changed."""
-    params = yaml.safe_load((ROOT / "profiles" / "embedded.yaml").read_text(encoding="utf-8"))
+    params = yaml.safe_load(composed("embedded"))
     for section, values in changes.items():
         params[section].update(values)
     (folder / "params.yaml").write_text(yaml.safe_dump(params), encoding="utf-8")

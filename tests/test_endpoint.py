@@ -9,11 +9,14 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
 from tests.openai_server import FAULTS, LONG_S, Reply, Request, Serve, Server, refusal
 from text2sql import endpoint as endpoint_module
-from text2sql.endpoint import Client, Endpoint, Refused, run_all
-from text2sql.records import UserError
+from text2sql.endpoint import Client, Refused, run_all
+from text2sql.endpoint_settings import Endpoint, EndpointSettings
+from text2sql.errors import UserError
+from text2sql.settings import checked
 
 KEY = "sk-a-secret-of-4711"
 ENDPOINT = Endpoint(
@@ -48,7 +51,7 @@ def ask(endpoint: Endpoint, numbers: int) -> list[str]:
 
 
 def of(server: Server, **changes: Any) -> Endpoint:
-    return replace(ENDPOINT, base_url=server.base_url, **changes)
+    return Endpoint(**{**dict(ENDPOINT), "base_url": server.base_url, **changes})
 
 
 # -- faults --
@@ -66,7 +69,7 @@ def test_a_fault_is_told_and_tried_again(
 
 def test_a_server_that_is_not_there_is_named() -> None:
     with pytest.raises(UserError, match=r"^http://127.0.0.1:9/v1: no answer in 2 tries, .*Connection"):
-        ask(replace(ENDPOINT, max_retries=1), 1)
+        ask(Endpoint(**{**dict(ENDPOINT), "max_retries": 1}), 1)
 
 
 def test_no_request_comes_before_the_time_that_the_server_named(
@@ -203,6 +206,14 @@ def test_a_key_that_no_header_can_hold_is_refused_unseen(monkeypatch: pytest.Mon
     ],
 )
 def test_an_address_is_an_address_and_nothing_more(address: str, said: str) -> None:
-    with pytest.raises(UserError, match=said) as error:
-        replace(ENDPOINT, base_url=address)
-    assert "sk-1" not in str(error.value)
+    settings = {"base_url": address, "model": "writer"}
+    with pytest.raises(UserError, match=rf"^params: base_url: .*{said}") as error:
+        checked(Endpoint, settings, "params")
+    with pytest.raises(ValidationError, match=said) as direct:
+        Endpoint(**settings)
+    assert "sk-1" not in f"{error.value} {direct.value}"
+
+
+def test_a_server_that_is_not_named_has_no_model() -> None:
+    with pytest.raises(ValidationError, match="base_url"):
+        EndpointSettings().with_model("writer")

@@ -30,13 +30,11 @@ def run(command: list[str], folder: Path, **environment: str) -> subprocess.Comp
 
 @pytest.fixture
 def copy(tmp_path: Path) -> Path:
-    """The Makefile and configs/ in a folder of their own, with two profiles and no environment."""
+    """The Makefile, configs/ and scripts/ in a folder of their own, without an environment."""
     shutil.copy(ROOT / "Makefile", tmp_path)
     shutil.copy(ROOT / "pyproject.toml", tmp_path)
     shutil.copytree(ROOT / "configs", tmp_path / "configs")
-    (tmp_path / "profiles").mkdir()
-    for name in ("large", "small"):
-        (tmp_path / "profiles" / f"{name}.yaml").write_text(f"profile: {name}\n")
+    shutil.copytree(ROOT / "scripts", tmp_path / "scripts")
     return tmp_path
 
 
@@ -61,28 +59,12 @@ def test_every_target_is_phony_so_that_no_file_can_hide_it() -> None:
     assert set(phony.split()) == TARGETS
 
 
-def test_use_takes_a_whole_profile_and_keeps_the_old_params(copy: Path) -> None:
-    (copy / "params.yaml").write_text("profile: mine\n")
-    assert run(["make", "use", "PROFILE=small"], copy).returncode == 0
-    assert (copy / "params.yaml").read_text() == "profile: small\n"
-    assert (copy / "params.yaml.old").read_text() == "profile: mine\n"
-
-
-@pytest.mark.parametrize("argument", ["PROFILE=nope", "PROFILE="])
-def test_an_unknown_profile_is_refused_with_the_known_ones(copy: Path, argument: str) -> None:
-    (copy / "params.yaml").write_text("profile: mine\n")
-    result = run(["make", "use", argument], copy)
-    assert result.returncode != 0
-    assert "make use PROFILE=name, name being one of: large small" in result.stderr
-    assert (copy / "params.yaml").read_text() == "profile: mine\n"
-
-
 def test_clean_keeps_scores_work_store_and_environment(copy: Path) -> None:
     for folder in ("data", "models", "metrics", ".work", ".venv"):
         (copy / folder).mkdir()
     run(["make", "clean"], copy)
     left = {path.name for path in copy.iterdir() if path.is_dir()}
-    assert left == {"metrics", ".work", ".venv", "configs", "profiles"}
+    assert left == {"metrics", ".work", ".venv", "configs", "scripts"}
 
 
 def test_setup_does_nothing_when_it_is_current(copy: Path) -> None:
@@ -91,7 +73,7 @@ def test_setup_does_nothing_when_it_is_current(copy: Path) -> None:
     assert run(["make", "--question", "setup"], copy).returncode == 0
 
 
-@pytest.mark.parametrize("name", ["pyproject.toml", "configs/constraints.txt", "configs/setup.sh"])
+@pytest.mark.parametrize("name", ["pyproject.toml", "configs/constraints.txt", "scripts/setup.sh"])
 def test_setup_runs_again_when_what_it_reads_is_newer(copy: Path, name: str) -> None:
     (copy / ".venv").mkdir()
     (copy / ".venv" / ".complete").touch()
@@ -146,12 +128,12 @@ def test_the_constraints_agree_with_the_direct_dependencies() -> None:
     wanted = project["dependencies"] + project["optional-dependencies"]["dev"]
     direct = {canonicalize_name(name): v for name, v in (w.split("==") for w in wanted if "==" in w)}
     pinned = requirements(ROOT / "configs" / "constraints.txt")
-    del direct["torch"]  # configs/setup.sh chooses its build
+    del direct["torch"]  # scripts/setup.sh chooses its build
     assert {name: pinned.get(name) for name in direct} == direct
 
 
 def test_the_script_installs_the_torch_that_the_project_names() -> None:
-    (version,) = re.findall(r"^TORCH=(\S+)$", (ROOT / "configs/setup.sh").read_text(), re.MULTILINE)
+    (version,) = re.findall(r"^TORCH=(\S+)$", (ROOT / "scripts/setup.sh").read_text(), re.MULTILINE)
     assert f'"torch=={version}"' in (ROOT / "pyproject.toml").read_text()
 
 

@@ -24,7 +24,7 @@ def _write(place: Path, full: float, losses: list[float]) -> None:
 
 
 def _charts(place: Path) -> str:
-    command = [sys.executable, str(ROOT / ".github" / "plots_markdown.py"), "HEAD"]
+    command = [sys.executable, str(ROOT / "scripts" / "plots_markdown.py"), "HEAD"]
     return subprocess.run(command, cwd=place, capture_output=True, text=True, check=True).stdout
 
 

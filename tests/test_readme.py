@@ -1,36 +1,37 @@
-"""The README's tables are those that dvc.yaml and the metrics make; its commands work."""
+"""The tables of the documentation are those of dvc.yaml and of the commit they name; its commands work."""
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import re
 import sqlite3
+import subprocess
 from contextlib import closing
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 from click.testing import CliRunner
 
+from scripts import readme_tables as tables
 from text2sql import cli
+from text2sql.errors import UserError
 
 ROOT = Path(__file__).resolve().parent.parent
 
 
 @pytest.fixture(scope="module")
-def tool() -> ModuleType:
-    """docs/readme_tables.py, which is in no package."""
-    spec = importlib.util.spec_from_file_location("readme_tables", ROOT / "docs" / "readme_tables.py")
-    assert spec and spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def commit() -> str:
+    """The commit whose results the README shows."""
+    name = tables.shown_commit(tables.README.read_text(encoding="utf-8"))
+    known = subprocess.run(["git", "cat-file", "-e", name], cwd=ROOT, capture_output=True)
+    if known.returncode:
+        pytest.skip(f"commit {name} of the README's results is not in this shallow history")
+    return name
 
 
-def test_the_tables_are_current(tool: ModuleType) -> None:
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    assert tool.current(readme) == readme, "stale table; next: make readme"
+def test_the_tables_are_current(commit: str) -> None:
+    stale = [page.name for page, text in tables.pages(commit).items() if text != page.read_text("utf-8")]
+    assert not stale, "next: make readme"
 
 
 def test_every_make_command_in_the_readme_is_a_target() -> None:
@@ -80,35 +81,33 @@ def test_the_command_that_merges_names_options_that_exist() -> None:
     assert set(re.findall(r"--\w+", command)) == {option.opts[0] for option in options}
 
 
-def test_a_stage_shows_its_description_and_its_data_but_not_its_code(tool: ModuleType) -> None:
+def test_a_stage_shows_its_description_and_its_data_but_not_its_code() -> None:
     stage = {
         "desc": "Cleans",
         "deps": ["stages/prepare.py", "text2sql/schema", "data/raw"],
         "outs": ["data/prepared", {"metrics/prepare.json": {"cache": False}}],
     }
-    row = tool.stage_table({"stages": {"prepare": stage}}).splitlines()[-1]
+    row = tables.stage_table({"stages": {"prepare": stage}}).splitlines()[-1]
     assert row == "| `prepare` | Cleans | `data/raw` | `data/prepared`, `metrics/prepare.json` |"
 
 
-def test_a_stage_of_every_arm_has_one_row(tool: ModuleType) -> None:
+def test_a_stage_of_every_arm_has_one_row() -> None:
     body = {"desc": "Asks", "deps": ["${item.weights}"], "outs": ["data/predictions/${key}.jsonl"]}
     stage = {"foreach": "${arms}", "do": body}
-    row = tool.stage_table({"stages": {"predict": stage}}).splitlines()[-1]
+    row = tables.stage_table({"stages": {"predict": stage}}).splitlines()[-1]
     assert row == "| `predict@ARM` | Asks | the arm's weights | `data/predictions/ARM.jsonl` |"
 
 
-def test_the_text_around_the_table_is_left_alone(tool: ModuleType) -> None:
-    readme = "before\n<!-- x: begin (by `make readme`) -->\n{}\n<!-- x: end -->\nafter\n"
-    assert tool.with_table(readme.format("old"), "x", "new") == readme.format("new")
+def test_the_text_around_a_block_is_left_alone() -> None:
+    page = "before\n<!-- x: begin (by `make readme`) -->\n{}\n<!-- x: end -->\nafter\n"
+    assert tables.with_block(page.format("old"), "x", "new") == page.format("new")
 
 
-def test_a_readme_without_the_markers_is_an_error(tool: ModuleType) -> None:
-    with pytest.raises(ValueError, match=r"README\.md lacks"):
-        tool.with_table("nothing here\n", "stages", "table")
+def test_a_page_without_the_markers_is_an_error() -> None:
+    with pytest.raises(UserError, match="the page has no lines"):
+        tables.with_block("nothing here\n", "stages", "table")
 
 
-def test_the_first_table_of_a_page_is_taken_whole(tool: ModuleType) -> None:
-    page = "Title\n\n| a |\n|---|\n| 1 |\n\nmore\n\n| b |\n"
-    assert tool.first_table(page) == "| a |\n|---|\n| 1 |"
-    with pytest.raises(ValueError, match="make reproduce"):
-        tool.first_table("no table")
+def test_a_readme_that_names_no_commit_is_an_error_with_the_next_command() -> None:
+    with pytest.raises(UserError, match="make readme"):
+        tables.shown_commit("no results here")

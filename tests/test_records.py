@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from text2sql.records import Prediction, UserError, read_records
+from text2sql.errors import UserError
+from text2sql.records import Prediction, read_records
 
 
 def test_a_prediction_may_lack_what_was_not_asked_for(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from text2sql.records import UserError
+from text2sql.errors import UserError
 from text2sql.workstore import WorkStore, hash_path, locked
 
 

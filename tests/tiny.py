@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from text2sql.embedded.base_model import CHAT_TEMPLATE
-from text2sql.training.recipe import Recipe
+from text2sql.base_models.tiny import CHAT_TEMPLATE
+from text2sql.training.settings import Recipe
 
 # A short full training; tests replace what they are about.
 TINY_RECIPE = Recipe(

@@ -10,7 +10,7 @@ from text2sql.commands.convert_schema import convert_schema
 from text2sql.commands.dedupe import dedupe
 from text2sql.commands.evaluate import evaluate
 from text2sql.commands.merge import merge
-from text2sql.records import UserError
+from text2sql.errors import UserError
 
 
 class _Commands(click.Group):

@@ -15,18 +15,16 @@ import sys
 import time
 from collections.abc import Coroutine, Iterable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any, TypeVar
-from urllib.parse import urlsplit
 
 import openai
 from pydantic import BaseModel, Field, ValidationError
 
-from text2sql.records import UserError
+from text2sql.endpoint_settings import KEY_VARIABLE, Endpoint
+from text2sql.errors import UserError
 
-_KEY_VARIABLE = "OPENAI_API_KEY"
 _NO_KEY = "none"  # the package wants one; servers of one's own ask for none
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.5, 30.0  # of the back-off, which doubles
 _LONGEST_HOLD_S = 300.0  # of Retry-After; a server that asks for more is left alone
@@ -51,25 +49,6 @@ class _Fault(Exception):
     def __init__(self, what: str, hold: float | None = None) -> None:
         super().__init__(what)
         self.hold = hold
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Endpoint:
-    """Where a model is asked, and how eagerly; `base_url` ends where `/chat/completions` begins.
-
-    At most `concurrency` requests are on their way. `timeout_s` is for a whole answer, `max_retries`
-    for one request. UserError: `base_url` is no address, or holds a secret.
-    """
-
-    base_url: str
-    model: str
-    concurrency: int
-    timeout_s: float
-    max_retries: int
-    requests_per_minute: float = math.inf
-
-    def __post_init__(self) -> None:
-        _check_address(self.base_url)
 
 
 class _Message(BaseModel):
@@ -168,7 +147,7 @@ class Client:
         if status in (400, 413, 422):
             return Refused(said)
         if status in (401, 403):
-            return UserError(f"{place}: refuses the key ({said}); `export {_KEY_VARIABLE}=...` and {AGAIN}")
+            return UserError(f"{place}: refuses the key ({said}); `export {KEY_VARIABLE}=...` and {AGAIN}")
         cure = f"mend the model ({self._endpoint.model!r}) or base_url, which often ends in /v1"
         return UserError(f"{place}: {said}; {cure}, and {AGAIN}")
 
@@ -231,7 +210,7 @@ class Client:
         return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
 
     def _without_key(self, text: str) -> str:
-        return text.replace(self._key, f"({_KEY_VARIABLE})") if self._key else text
+        return text.replace(self._key, f"({KEY_VARIABLE})") if self._key else text
 
 
 def run_all(client: Client, jobs: Iterable[Coroutine[Any, Any, Result]]) -> Iterator[Result]:
@@ -278,25 +257,12 @@ async def _end(client: Client, tasks: Iterable[asyncio.Task[Any]]) -> None:
 
 def _read_key() -> str:
     """The key in OPENAI_API_KEY, "" without one. UserError: it holds what no header can."""
-    key = os.environ.get(_KEY_VARIABLE, "")
+    key = os.environ.get(KEY_VARIABLE, "")
     if not all("!" <= character <= "~" for character in key):
         raise UserError(
-            f"{_KEY_VARIABLE}: holds a blank, a line break or a letter outside ASCII; export it anew"
+            f"{KEY_VARIABLE}: holds a blank, a line break or a letter outside ASCII; export it anew"
         )
     return key
-
-
-def _check_address(base_url: str) -> None:
-    """UserError: not the address of a server, or one with a secret in it, which is then not shown."""
-    try:
-        parts = urlsplit(base_url)
-        whole = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        whole = False
-    if "@" in base_url or "?" in base_url:
-        raise UserError(f"base_url: holds a user, a password or a query; the key goes into {_KEY_VARIABLE}")
-    if not whole:
-        raise UserError(f"base_url {base_url!r}: not an address; write one like http://localhost:8000/v1")
 
 
 def _words(error: openai.APIStatusError) -> str:

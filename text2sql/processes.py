@@ -11,7 +11,7 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from typing import Any, TypeVar
 
-from text2sql.records import UserError
+from text2sql.errors import UserError
 
 T = TypeVar("T")
 R = TypeVar("R")

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from text2sql.records import UserError
+from text2sql.errors import UserError
 
 Part = TypeVar("Part")
 Result = TypeVar("Result")

@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from text2sql.records import UserError
+from text2sql.errors import UserError
 
 DEFAULT_ROOT = ".work"
 _BLOCK = 1 << 20

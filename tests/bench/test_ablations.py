@@ -12,14 +12,15 @@ import yaml
 from click.testing import CliRunner
 
 from bench import ablations as bench
-from stages._params import Params, load_params
+from scripts.profiles import composed, load_profile
+from stages._params import Params
 
 ROOT = Path(__file__).parents[2]
 
 
 def changed(row: bench.Row) -> dict[str, Any]:
     """The profile with the row's changes, as `dvc exp run -S` makes them."""
-    params: dict[str, Any] = yaml.safe_load((ROOT / bench.PROFILE).read_text())
+    params: dict[str, Any] = yaml.safe_load(composed(bench.PROFILE))
     for change in row.changes:
         key, value = change.split("=", 1)
         *path, last = key.split(".")
@@ -37,7 +38,7 @@ def test_a_row_is_a_valid_profile_and_differs_in_every_change_that_it_names(row:
 
 
 def test_the_first_row_has_the_choices_of_the_recipe_for_the_large_model() -> None:
-    here, large = (load_params(ROOT / p) for p in (bench.PROFILE, "profiles/qwen3-1.7b.yaml"))
+    here, large = (load_profile(name) for name in (bench.PROFILE, "qwen3-1.7b"))
     shared = ("scheduler", "min_learning_rate", "warmup_ratio", "weight_decay", "precision", "packing")
     assert [getattr(here.training, key) for key in shared] == [getattr(large.training, key) for key in shared]
     arms = [(arm.rank, arm.alpha, arm.targets, arm.learning_rate) for arm in (here.lora, large.train_lora32)]
@@ -50,7 +51,7 @@ def test_the_row_of_the_reference_has_what_its_profile_has() -> None:
     (row,) = (row for row in bench.ROWS if row.name.startswith("the reference: all"))
     here, reference = (
         Params.model_validate(changed(row)),
-        load_params(ROOT / "profiles/qwen3-1.7b-reference.yaml"),
+        load_profile("qwen3-1.7b-reference"),
     )
     arms = [(arm.alpha, arm.targets, arm.learning_rate) for arm in (here.lora, reference.train_lora32)]
     assert arms[0] == arms[1]
@@ -62,8 +63,7 @@ def test_the_row_of_the_reference_has_what_its_profile_has() -> None:
 @pytest.fixture
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A checkout with nothing but the profile."""
-    (tmp_path / "profiles").mkdir()
-    (tmp_path / bench.PROFILE).write_text("profile: spider-ablation\n")
+    monkeypatch.setattr(bench, "composed", lambda name, root: f"profile: {name}\n")
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
@@ -99,4 +99,4 @@ def test_a_row_that_fails_ends_the_run_with_its_command(place: Path, monkeypatch
     monkeypatch.setattr(subprocess, "run", lambda command, **_: subprocess.CompletedProcess(command, 1))
     result = CliRunner().invoke(bench.main)
     assert result.exit_code == 1
-    assert "`dvc exp run` failed; mend what it says" in result.output
+    assert "`dvc exp run` failed; fix what it says" in result.output

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +11,13 @@ import yaml
 from click.testing import CliRunner
 
 from bench import train as bench
+from scripts.profiles import composed
 from tests.llamafactory_parser import parsed_by_llamafactory
-from text2sql.records import read_json
+from text2sql.files import read_json
 from text2sql.training.lengths import row_lengths
 from text2sql.training.memory import Model, estimate
-from text2sql.training.recipe import Recipe, accumulation, llamafactory_config
+from text2sql.training.recipe import accumulation, llamafactory_config
+from text2sql.training.settings import Recipe
 
 ROOT = Path(__file__).parents[2]
 SECTIONS = sorted(bench.LINES.values())
@@ -26,8 +27,9 @@ PLACES = {"ranks", "deepspeed", "megatron", "global_batch", "enabled"}  # what s
 
 def written(profile: str, section: str) -> dict[str, Any]:
     """Keys and values of the profile's file, the arm's above those that all arms share."""
-    params = yaml.safe_load((ROOT / "profiles" / f"{profile}.yaml").read_text())
-    return params["training"] | params[section]
+    params = yaml.safe_load(composed(profile))
+    arm = {key: value for key, value in params[section].items() if value is not None}
+    return params["training"] | arm
 
 
 def values(recipe: Recipe) -> dict[str, Any]:
@@ -164,9 +166,7 @@ def test_schemas_for_the_large_model_spread_from_short_to_six_hundred_tokens(
 def test_llamafactory_reads_the_configurations_of_a_gpu(tmp_path: Path, profile: str, section: str) -> None:
     recipe = bench.for_gpu(bench.profile_recipe(profile, section), bench.PACKAGES)
     recipe = bench.cut_short(recipe, 400, 32_768, 8)
-    recipe = replace(
-        recipe, fused_loss=False
-    )  # its package installs on GPU machines only; the parser asks for it
+    recipe = recipe.replace(fused_loss=False)  # its package installs on GPUs only; the parser asks for it
     config = llamafactory_config(recipe, tmp_path / "base", tmp_path / "data", tmp_path / "run")
     parsed = parsed_by_llamafactory(config | {"save_strategy": "no"}, tmp_path, megatron=False)
     ours = profile == bench.OURS

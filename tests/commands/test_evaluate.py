@@ -14,7 +14,8 @@ from click.testing import CliRunner, Result
 
 from text2sql.cli import main
 from text2sql.commands.evaluate import as_official, read_cases
-from text2sql.evaluation.verdicts import Case, Rules, Verdict
+from text2sql.evaluation.settings import JudgeSettings
+from text2sql.evaluation.verdicts import Case, Verdict
 
 GOLD = "SELECT name FROM singer WHERE age > 30\tconcert\nSELECT count(*) FROM singer\tconcert\n"
 RIGHT = "SELECT name FROM singer WHERE age >= 31\nSELECT count(name) FROM singer\n"
@@ -66,7 +67,7 @@ def error_of(result: Result) -> str:
 # -- what it writes --
 
 
-def test_a_verdict_a_prediction_is_written_in_order(folder: Path) -> None:
+def test_one_verdict_per_prediction_is_written_in_order(folder: Path) -> None:
     (folder / "pred.sql").write_text(RIGHT.splitlines()[0] + "\n" + WRONG.splitlines()[1])
     first, second = verdicts()
     assert (first["row"], first["ex"], first["error"]) == (0, True, None)
@@ -78,7 +79,7 @@ def test_a_verdict_has_the_documented_fields(folder: Path) -> None:
     assert list(verdicts()[0]) == fields
 
 
-def test_exact_match_alone_runs_no_prediction_and_tells_no_execution(folder: Path) -> None:
+def test_exact_match_alone_runs_no_prediction_and_has_no_execution_score(folder: Path) -> None:
     (folder / "pred.sql").write_text("SELECT name FROM singer WHERE age > 1\nDROP TABLE singer\n")
     first, second = verdicts("--etype", "match")
     assert "ex" not in first
@@ -190,9 +191,9 @@ def test_the_file_of_foreign_keys_can_be_named(folder: Path) -> None:
     ("plug_values", "ex"),
     [(False, "ts"), (True, "ts_plug")],
 )
-def test_the_official_word_is_that_on_all_databases(plug_values: bool, ex: str) -> None:
-    told = {"ex": False, "ex_plug": False, "ts": False, "ts_plug": False, ex: True}
-    verdict = as_official(Verdict(0, "concert", "", "easy", **told), Rules(plug_values=plug_values))
+def test_the_official_verdict_is_that_on_all_databases(plug_values: bool, ex: str) -> None:
+    fields = {"ex": False, "ex_plug": False, "ts": False, "ts_plug": False, ex: True}
+    verdict = as_official(Verdict(0, "concert", "", "easy", **fields), JudgeSettings(plug_values=plug_values))
     assert verdict == Verdict(0, "concert", "", "easy", ex=True)
 
 
@@ -242,7 +243,7 @@ def test_predictions_may_be_json_objects(folder: Path) -> None:
     assert [case.predicted for case in cases(folder, "pred.jsonl")] == ["SELECT\t1\nFROM singer", ""]
 
 
-def test_bytes_that_are_not_utf8_spoil_only_their_prediction(folder: Path) -> None:
+def test_bytes_that_are_not_utf8_affect_only_their_prediction(folder: Path) -> None:
     (folder / "pred.sql").write_bytes(b"SELECT '\xff\xfe\n" + RIGHT.splitlines()[1].encode())
     first, second = verdicts()
     assert (first["ex"], first["error"]) == (False, "syntax")
@@ -257,7 +258,7 @@ def test_a_byte_order_mark_is_no_part_of_a_query(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("lines", "words"),
     [
-        ("SELECT 1\n", ("pred.sql", "1 lines", "gold.txt goes on", "one prediction a line")),
+        ("SELECT 1\n", ("pred.sql", "1 lines", "gold.txt has more", "one prediction per line")),
         ("", ("pred.sql", "0 lines")),
         ("SELECT 1\nSELECT 2\nSELECT 3\n", ("pred.sql", "more lines than gold.txt")),
     ],
@@ -274,9 +275,9 @@ def test_a_wrong_number_of_predictions_is_named(folder: Path, lines: str, words:
     [
         ("{", "not JSON"),
         ("[" * 100_000, "not JSON"),
-        ('["SELECT 1"]', "no text under `sql`"),
-        ('{"predict": "SELECT 1"}', "no text under `sql`"),
-        ('{"sql": null}', "no text under `sql`"),
+        ('["SELECT 1"]', "no text in the field `sql`"),
+        ('{"predict": "SELECT 1"}', "no text in the field `sql`"),
+        ('{"sql": null}', "no text in the field `sql`"),
     ],
 )
 def test_a_bad_json_line_is_named(folder: Path, line: str, fault: str) -> None:
@@ -308,17 +309,17 @@ def test_a_gold_line_that_is_not_utf8_is_named(folder: Path) -> None:
 def test_a_gold_file_without_queries_is_an_error(folder: Path) -> None:
     (folder / "gold.txt").write_text("\n\n")
     (folder / "pred.sql").write_text("")
-    assert "gold.txt: holds no gold queries" in error_of(evaluate())
+    assert "gold.txt: no gold queries" in error_of(evaluate())
 
 
 @pytest.mark.parametrize(("name", "option"), [("gold.txt", "--gold"), ("pred.sql", "--pred")])
 def test_a_missing_file_is_named(folder: Path, name: str, option: str) -> None:
     (folder / name).unlink()
-    assert f"{name}: no such file; mend {option}" in error_of(evaluate())
+    assert f"{name}: no such file; correct {option}" in error_of(evaluate())
 
 
 def test_an_unknown_comparison_is_named(folder: Path) -> None:
-    assert "--etype both: not known; say exec, match, all" in error_of(evaluate("--etype", "both"))
+    assert "--etype both: unknown; choose one of exec, match, all" in error_of(evaluate("--etype", "both"))
 
 
 def test_an_output_that_cannot_be_written_is_named(folder: Path) -> None:
@@ -333,27 +334,27 @@ def test_a_failing_gold_is_named_and_not_counted(folder: Path) -> None:
     (folder / "gold.txt").write_text("SELECT height FROM singer\tconcert\nSELECT 3\tconcert\n")
     result = evaluate("--json", "summary.json")
     assert "warning: gold.txt, row 0 (database concert): left out, gold: no_such_column" in result.stderr
-    assert "left out, because the gold fails: rows 0" in result.stdout
+    assert "left out, because the gold query fails: rows 0" in result.stdout
     assert json.loads(Path("summary.json").read_text())["n"]["all"] == 1
 
 
-def test_a_database_that_is_missing_costs_only_its_rows(folder: Path) -> None:
+def test_a_missing_database_affects_only_its_rows(folder: Path) -> None:
     (folder / "gold.txt").write_text("SELECT 1\tabsent\nSELECT count(*) FROM singer\tconcert\n")
     result = evaluate()
     assert result.exit_code == 0
     assert "absent.sqlite" in result.stderr
-    assert "left out, because the gold fails: rows 0" in result.stdout
+    assert "left out, because the gold query fails: rows 0" in result.stdout
 
 
 def test_no_database_at_all_is_an_error(folder: Path) -> None:
     shutil.rmtree(folder / "db")
     message = error_of(evaluate())
-    assert "concert.sqlite: no such file" in message
-    assert "mend --db" in message
+    assert "concert.sqlite: not found" in message
+    assert "correct --db" in message
 
 
 def test_a_gold_without_hardness_counts_under_all_only(folder: Path) -> None:
     (folder / "gold.txt").write_text("VALUES (1)\tconcert\nSELECT count(*) FROM singer\tconcert\n")
     result = evaluate()
-    assert "in no class but all, because the gold has no hardness: rows 0" in result.stdout
+    assert "only in class all, because the gold query has no hardness: rows 0" in result.stdout
     assert result.stdout.splitlines()[5].split()[:2] == ["all", "2"]

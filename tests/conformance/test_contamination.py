@@ -6,11 +6,16 @@ import json
 from pathlib import Path
 
 from text2sql.contamination.folding import fold_question
-from text2sql.contamination.leaks import Rules, find_leaks
+from text2sql.contamination.leaks import find_leaks
 from text2sql.contamination.near import NearQuestions, jaccard, shingles
-from text2sql.records import TestQuestion, TrainingRow, read_jsonl
+from text2sql.contamination.settings import Rules
+from text2sql.files import read_jsonl
+from text2sql.records import TestQuestion, TrainingRow
 from text2sql.schema.ddl import write_ddl
 from text2sql.schema.sqlite import read_sqlite
+
+EXACT = Rules(near_question=None, same_sql="exact")
+QUESTION = Rules(near_question=None, same_sql=None)
 
 
 def test_all_47_rows_that_ask_a_dev_question_word_for_word_are_found(real_data: Path) -> None:
@@ -19,14 +24,14 @@ def test_all_47_rows_that_ask_a_dev_question_word_for_word_are_found(real_data: 
     asked = {question.question for question in test}
     verbatim = {row.id for row in rows if row.question in asked}
     assert len(verbatim) == 47
-    found = {row.id: evidence for row, evidence in find_leaks(rows, test, Rules()) if evidence}
+    found = {row.id: evidence for row, evidence in find_leaks(rows, test, EXACT) if evidence}
     assert verbatim <= set(found)
     assert all(found[row_id].rule == "question" for row_id in verbatim)
 
 
 def test_what_the_question_rule_finds_asks_the_same_words(real_data: Path) -> None:
     test = {question.row: question for question in _spider_dev(real_data)}
-    for row, evidence in find_leaks(_context_rows(real_data), list(test.values()), Rules(same_sql=None)):
+    for row, evidence in find_leaks(_context_rows(real_data), list(test.values()), QUESTION):
         if evidence:
             assert _letters(row.question) == _letters(test[evidence.test_row].question)
 
@@ -39,7 +44,7 @@ def test_every_dev_answer_on_its_own_database_is_found_by_its_sql(real_data: Pat
         for db_id in {question.db_id for question in test}
     }
     rows = [TrainingRow(str(q.row), "dev", f"reworded {q.row}", ddls[q.db_id], f" {q.gold} ;") for q in test]
-    missed = [test[int(row.id)].db_id for row, evidence in find_leaks(rows, test, Rules()) if not evidence]
+    missed = [test[int(row.id)].db_id for row, evidence in find_leaks(rows, test, EXACT) if not evidence]
     assert missed == []
 
 

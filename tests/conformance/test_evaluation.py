@@ -9,9 +9,10 @@ import pytest
 from click.testing import CliRunner
 
 from text2sql.cli import main
-from text2sql.evaluation.hardness import hardness
 from text2sql.evaluation.judge import judge
-from text2sql.evaluation.verdicts import Case, Rules, Verdict
+from text2sql.evaluation.settings import JudgeSettings
+from text2sql.evaluation.spider.hardness import hardness
+from text2sql.evaluation.verdicts import Case, Verdict
 
 ARMS = ("baseline", "full", "lora32", "rag_embedding")
 LETTERS = {"easy": "E", "medium": "M", "hard": "H", "extra": "X"}
@@ -40,11 +41,13 @@ def official(real_data: Path, arm: str, key: str) -> str:
 
 
 def judged(
-    real_data: Path, golds: list[tuple[str, str]], predicted: list[str], rules: Rules
+    real_data: Path, golds: list[tuple[str, str]], predicted: list[str], settings: JudgeSettings
 ) -> list[Verdict]:
     pairs = zip(golds, predicted, strict=True)
     cases = [Case(row, db_id, gold, sql) for row, ((gold, db_id), sql) in enumerate(pairs)]
-    return list(judge(cases, real_data / "spider/database", rules, tables=real_data / "spider/tables.json"))
+    return list(
+        judge(cases, real_data / "spider/database", settings, tables=real_data / "spider/tables.json")
+    )
 
 
 def differing(ours: list[bool | None], theirs: str) -> list[int]:
@@ -58,13 +61,15 @@ def test_hardness_equals_the_official_one(real_data: Path, golds: list[tuple[str
 
 
 def test_every_gold_query_has_its_own_result(real_data: Path, golds: list[tuple[str, str]]) -> None:
-    verdicts = judged(real_data, golds, [gold for gold, _ in golds], Rules(match=True))
+    verdicts = judged(real_data, golds, [gold for gold, _ in golds], JudgeSettings(match=True))
     assert [verdict.row for verdict in verdicts if not (verdict.ex and verdict.em)] == []
 
 
 @pytest.mark.parametrize("arm", ARMS)
 def test_verdicts_equal_the_official_ones(real_data: Path, golds: list[tuple[str, str]], arm: str) -> None:
-    verdicts = judged(real_data, golds, predictions(real_data, arm), Rules(plug_values=True, match=True))
+    verdicts = judged(
+        real_data, golds, predictions(real_data, arm), JudgeSettings(plug_values=True, match=True)
+    )
     assert differing([verdict.ex for verdict in verdicts], official(real_data, arm, "ex")) == []
     assert differing([verdict.ex_plug for verdict in verdicts], official(real_data, arm, "ex_plug")) == []
     assert differing([verdict.em for verdict in verdicts], official(real_data, arm, "em")) == []
@@ -74,7 +79,7 @@ def test_verdicts_equal_the_official_ones(real_data: Path, golds: list[tuple[str
 def test_verdicts_with_distinct_kept_equal_the_official_ones(
     real_data: Path, golds: list[tuple[str, str]], arm: str
 ) -> None:
-    verdicts = judged(real_data, golds, predictions(real_data, arm), Rules(keep_distinct=True))
+    verdicts = judged(real_data, golds, predictions(real_data, arm), JudgeSettings(keep_distinct=True))
     assert differing([verdict.ex for verdict in verdicts], official(real_data, arm, "ex_distinct")) == []
 
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from text2sql.evaluation.exact_match import exact_match
-from text2sql.evaluation.spider_sql import read_tables, schema_of
+from text2sql.evaluation.spider.exact_match import exact_match
+from text2sql.evaluation.spider.schema import read_tables, schema_of
 
 ARMS = ("baseline", "full", "lora32", "rag_embedding")
 ROWS = 1034

@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from text2sql.embedded.base_model import CHAT_TEMPLATE
+from text2sql.base_models.tiny import CHAT_TEMPLATE
 from text2sql.prompts import messages
 
 CHAT = messages("CREATE TABLE dog (dog_id PRIMARY KEY, weight);", "How heavy are the dogs?")

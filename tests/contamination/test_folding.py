@@ -9,7 +9,7 @@ from text2sql.contamination.folding import (
     query_names,
     schema_signature,
 )
-from text2sql.records import UserError
+from text2sql.errors import UserError
 from text2sql.schema.prose import read_prose
 
 COLUMNS = {"name", "id", "country", "age"}

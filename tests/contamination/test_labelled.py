@@ -9,7 +9,6 @@ import sqlite3
 from collections import Counter
 from collections.abc import Mapping
 from contextlib import closing
-from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +18,13 @@ import yaml
 from click.testing import CliRunner
 from sqlglot import exp
 
+from scripts.profiles import composed
 from text2sql import cli
 from text2sql.contamination.evidence import Evidence
 from text2sql.contamination.folding import fold_question, schema_signature
 from text2sql.contamination.labelled import CLEAN, LEAKS, Labelled, label_report, labelled_set
-from text2sql.contamination.leaks import Rules, find_leaks
+from text2sql.contamination.leaks import find_leaks
+from text2sql.contamination.settings import Rules
 from text2sql.records import TestQuestion, TrainingRow
 from text2sql.schema.ddl import write_ddl
 from text2sql.schema.model import Table
@@ -316,15 +317,15 @@ def test_a_finder_that_names_a_row_it_was_not_given_is_an_error() -> None:
 # -- docs/contamination.md --
 
 PAGE = (ROOT / "docs/contamination.md").read_text(encoding="utf-8")
-OFF = Rules(question=False, same_sql=None)
+OFF = {"question": False, "near_question": None, "same_sql": None}
 # Columns of the table; that of `embedding` hangs on a model's last digits.
 COLUMNS = {
-    "question": replace(OFF, question=True),
-    "same_sql: exact": replace(OFF, same_sql="exact"),
-    "same_sql: masked": replace(OFF, same_sql="masked"),
-    "near_question: 0.8": replace(OFF, near_question=0.8),
-    "near_question: 0.6": replace(OFF, near_question=0.6),
-    "same_database": replace(OFF, same_database=True),
+    "question": Rules(**OFF | {"question": True}),
+    "same_sql: exact": Rules(**OFF | {"same_sql": "exact"}),
+    "same_sql: masked": Rules(**OFF | {"same_sql": "masked"}),
+    "near_question: 0.8": Rules(**OFF | {"near_question": 0.8}),
+    "near_question: 0.6": Rules(**OFF | {"near_question": 0.6}),
+    "same_database": Rules(**OFF | {"same_database": True}),
     "recommended": Rules(question=True, same_sql="masked", near_question=0.8),
 }
 
@@ -355,8 +356,8 @@ def test_the_page_names_every_kind_and_whether_it_leaks() -> None:
 
 
 def test_the_rules_that_the_page_recommends_are_those_of_the_profile_for_real_data() -> None:
-    profile = yaml.safe_load((ROOT / "profiles/spider-cpu.yaml").read_text(encoding="utf-8"))["dedupe_test"]
-    assert Rules(**{field.name: profile[field.name] for field in fields(Rules)}) == COLUMNS["recommended"]
+    profile = yaml.safe_load(composed("spider-cpu"))["dedupe_test"]
+    assert Rules(**{name: profile[name] for name in Rules.model_fields}) == COLUMNS["recommended"]
 
 
 def test_the_command_of_the_page_works_as_it_is_written(

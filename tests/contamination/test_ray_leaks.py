@@ -10,9 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from text2sql.contamination.leaks import BLOCK, Rules, find_leaks
+from text2sql.contamination.leaks import BLOCK, find_leaks
 from text2sql.contamination.ray_leaks import find_leaks_on_ray
-from text2sql.records import TestQuestion, TrainingRow, UserError, write_jsonl
+from text2sql.contamination.settings import Rules
+from text2sql.errors import UserError
+from text2sql.files import write_jsonl
+from text2sql.records import TestQuestion, TrainingRow
 
 DDL = "CREATE TABLE t (id INTEGER, name TEXT);"
 TEST = [TestQuestion(4, "d", "How many are there?", "SELECT count(*) FROM t", DDL, "all")]

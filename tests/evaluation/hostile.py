@@ -1,7 +1,7 @@
-"""Predictions that are out to do harm, or are garbage; all of them must end in a verdict.
+"""Predictions that try to do harm, or are garbage; each must get a verdict.
 
-A model writes whatever it likes, so each of these may come some day. `python -m tests.evaluation.hostile
-DATABASES` judges them in a process of its own and prints what came of it, with the peak memory.
+A model can write any text, so each of these may occur. `python -m tests.evaluation.hostile DATABASES`
+judges them in a process of its own and prints the verdicts and the peak memory.
 """
 
 from __future__ import annotations
@@ -15,11 +15,14 @@ from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from text2sql.databases import database_path
 from text2sql.evaluation.judge import judge
-from text2sql.evaluation.verdicts import Case, Rules
+from text2sql.evaluation.settings import JudgeSettings
+from text2sql.evaluation.verdicts import Case
 
 TIMEOUT_S = 0.5
-RULES = Rules(timeout_s=TIMEOUT_S, max_rows=10_000, plug_values=True, match=True)
+SETTINGS = JudgeSettings(timeout_s=TIMEOUT_S, max_rows=10_000, plug_values=True, match=True)
+AMPLE = SETTINGS.model_copy(update={"timeout_s": 60.0})
 GOLD = "SELECT name FROM singer WHERE age > 30 ORDER BY age"
 
 _SCHEMA = """
@@ -37,7 +40,7 @@ INSERT INTO visit SELECT i % 3 + 1, 'visitor ' || i, printf('%.*c', 2000, 'a') F
 
 @dataclass(frozen=True, slots=True)
 class Hostile:
-    """A prediction and the error classes that it may end in; a null one: no error, only wrong."""
+    """A prediction and the error classes that it may end in; None: no error, but a wrong result."""
 
     name: str
     sql: str
@@ -45,15 +48,15 @@ class Hostile:
 
 
 def make_databases(folder: Path) -> None:
-    """Write the database that the predictions are judged on, in Spider's layout."""
-    path = folder / "concert" / "concert.sqlite"
+    """Write the database on which the predictions are judged, in Spider's layout."""
+    path = database_path(folder, "concert")
     path.parent.mkdir(parents=True)
     with closing(sqlite3.connect(path)) as connection:
         connection.executescript(_SCHEMA)
 
 
 def _numbers(limit: str = "") -> str:
-    """Return a common table expression n (i) that counts from 1, for ever without a limit."""
+    """Return a common table expression n (i) that counts from 1, endlessly without a limit."""
     return f"WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n {limit}) "
 
 
@@ -653,10 +656,17 @@ def cases() -> Iterator[Case]:
 
 
 def main(databases: Path) -> None:
-    """Judge the corpus; print the verdicts and the largest worker's peak memory in MiB, as JSON."""
-    verdicts = [asdict(verdict) for verdict in judge(cases(), databases, RULES, workers=2)]
+    """Judge the corpus; print two lists of verdicts and the largest worker's peak memory in MiB, as JSON.
+
+    On a busy machine the short deadline may end predictions that should fail otherwise. The second list
+    holds their verdicts with ample time, in which the class of their error must show.
+    """
+    verdicts = list(judge(cases(), databases, SETTINGS, workers=2))
+    late = {v.row for v in verdicts if v.error == "timeout" and "timeout" not in HOSTILE[v.row].outcomes}
+    again = list(judge((case for case in cases() if case.row in late), databases, AMPLE, workers=2))
     peak_mib = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss // 1024
-    print(json.dumps({"verdicts": verdicts, "peak_mib": peak_mib}))
+    found = {"verdicts": list(map(asdict, verdicts)), "again": list(map(asdict, again)), "peak_mib": peak_mib}
+    print(json.dumps(found))
 
 
 if __name__ == "__main__":

@@ -8,11 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from text2sql.evaluation.databases import database_files, database_path
+from text2sql.databases import database_path
+from text2sql.errors import UserError
+from text2sql.evaluation.execution.databases import database_files
+from text2sql.evaluation.execution.sandbox import DatabaseError
 from text2sql.evaluation.judge import judge
-from text2sql.evaluation.sandbox import DatabaseError
-from text2sql.evaluation.verdicts import Case, Rules, Verdict, as_row
-from text2sql.records import UserError
+from text2sql.evaluation.settings import JudgeSettings
+from text2sql.evaluation.verdicts import Case, Verdict, as_row
 
 TABLE = "CREATE TABLE t (a INT, b TEXT); INSERT INTO t VALUES (1, 'x'), (2, 'y'), (2, 'y');"
 ENDLESS = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n"
@@ -32,14 +34,14 @@ def databases(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def verdicts(databases: Path, *cases: tuple[str, str], **rules: object) -> list[Verdict]:
+def verdicts(databases: Path, *cases: tuple[str, str], **settings: object) -> list[Verdict]:
     """Judge pairs of gold and predicted SQL on the database `concert`."""
     pairs = [Case(row, "concert", gold, predicted) for row, (gold, predicted) in enumerate(cases)]
-    return list(judge(pairs, databases, Rules(**{"timeout_s": 2.0, **rules}), workers=1))
+    return list(judge(pairs, databases, JudgeSettings(**{"timeout_s": 2.0, **settings}), workers=1))
 
 
-def verdict(databases: Path, gold: str, predicted: str, **rules: object) -> Verdict:
-    (found,) = verdicts(databases, (gold, predicted), **rules)
+def verdict(databases: Path, gold: str, predicted: str, **settings: object) -> Verdict:
+    (found,) = verdicts(databases, (gold, predicted), **settings)
     return found
 
 
@@ -83,7 +85,7 @@ def test_of_several_statements_the_first_is_judged_and_the_row_says_so(databases
 
 
 @pytest.mark.parametrize("predicted", ["-- I cannot tell", ";", "/* none */"])
-def test_a_comment_returns_nothing_which_some_gold_does_too(databases: Path, predicted: str) -> None:
+def test_a_comment_returns_no_rows_like_some_gold_queries(databases: Path, predicted: str) -> None:
     some, none = "SELECT a FROM t", "SELECT a FROM t WHERE a > 5"
     found = verdicts(databases, (some, predicted), (none, predicted))
     assert [(each.ex, each.error) for each in found] == [(False, "empty"), (True, "empty")]
@@ -108,7 +110,7 @@ def test_no_way_of_plugging_makes_another_query_right(databases: Path) -> None:
     assert (found.ex, found.ex_plug) == (False, False)
 
 
-def test_values_that_can_be_plugged_in_without_end_stop_at_the_deadline(databases: Path) -> None:
+def test_plugging_very_many_values_stops_at_the_deadline(databases: Path) -> None:
     gold = "SELECT a FROM t WHERE a IN ( " + " , ".join(map(str, range(20))) + " )"
     predicted = "SELECT b FROM t WHERE " + " OR ".join(["a = 1"] * 20)
     found = verdict(databases, gold, predicted, plug_values=True, timeout_s=0.3)
@@ -116,7 +118,7 @@ def test_values_that_can_be_plugged_in_without_end_stop_at_the_deadline(database
     assert found.seconds < 1.3
 
 
-def test_exact_match_is_told_on_request(databases: Path) -> None:
+def test_exact_match_is_computed_on_request(databases: Path) -> None:
     queries = ("SELECT a FROM t WHERE b = 'x'", "SELECT a FROM t WHERE b = 'y'")
     found = verdict(databases, *queries, match=True)
     assert (found.ex, found.em) == (False, True)
@@ -141,7 +143,7 @@ def test_a_failing_gold_gives_no_verdict_but_its_error(databases: Path, gold: st
     assert (found.ex, found.hardness) == (None, None)
 
 
-def test_a_gold_without_hardness_is_judged_all_the_same(databases: Path) -> None:
+def test_a_gold_without_hardness_is_judged_anyway(databases: Path) -> None:
     found = verdict(databases, "VALUES (1)", "SELECT 1")
     assert (found.ex, found.hardness) == (True, None)
 
@@ -156,7 +158,7 @@ def test_a_failing_row_leaves_the_others_as_they_are(databases: Path) -> None:
 
 def test_verdicts_keep_the_order_of_the_cases_and_their_slices(databases: Path) -> None:
     cases = [Case(row, ("pets", "concert")[row % 2], "SELECT 1", "SELECT 1", f"s{row}") for row in range(99)]
-    found = list(judge(cases, databases, Rules(), workers=2))
+    found = list(judge(cases, databases, JudgeSettings(), workers=2))
     assert [(each.row, each.db_id, each.slice) for each in found] == [
         (case.row, case.db_id, case.slice) for case in cases
     ]
@@ -169,7 +171,7 @@ def test_a_missing_or_damaged_database_fails_its_rows_only(databases: Path, cont
         path.parent.mkdir()
         path.write_bytes(content)
     cases = [Case(0, "broken", "SELECT 1", "SELECT 1"), Case(1, "pets", "SELECT 1", "SELECT 1")]
-    broken, fine = judge(cases, databases, Rules(match=True), workers=1)
+    broken, fine = judge(cases, databases, JudgeSettings(match=True), workers=1)
     assert (broken.error, fine.ex) == ("gold: database", True)
     assert broken.message is not None and "broken.sqlite" in broken.message
     assert path.exists() is (content is not None)
@@ -237,7 +239,7 @@ def test_the_database_of_that_name_must_exist(tmp_path: Path) -> None:
 def test_gold_results_are_kept_for_the_next_arm(databases: Path, tmp_path: Path) -> None:
     cases = [Case(0, "concert", "SELECT random()", "SELECT random() AS other")]
     cache = tmp_path / "work/gold.sqlite"
-    list(judge(cases, databases, Rules(), gold_cache=cache))
+    list(judge(cases, databases, JudgeSettings(), gold_cache=cache))
     with sqlite3.connect(cache) as connection:
         kept = connection.execute("SELECT count(*) FROM gold").fetchone()
     connection.close()
@@ -249,7 +251,7 @@ def test_a_damaged_cache_of_gold_results_ends_the_run(databases: Path, tmp_path:
     cache.write_bytes(b"not a database, but long enough to be read as one" * 50)
     cases = [Case(0, "concert", "SELECT 1", "SELECT 1")]
     with pytest.raises(UserError, match=r"gold\.sqlite.*delete"):
-        list(judge(cases, databases, Rules(), gold_cache=cache))
+        list(judge(cases, databases, JudgeSettings(), gold_cache=cache))
 
 
 def test_memory_does_not_grow_with_the_number_of_cases(databases: Path) -> None:
@@ -261,7 +263,7 @@ def test_memory_does_not_grow_with_the_number_of_cases(databases: Path) -> None:
             read = row
             yield Case(row, "concert", "SELECT 1", "SELECT 1")
 
-    stream = judge(cases(), databases, Rules(), workers=2)
+    stream = judge(cases(), databases, JudgeSettings(), workers=2)
     for _ in range(10):
         next(stream)
     assert read < 1000

@@ -1,4 +1,4 @@
-"""Worker processes: what is slow or dies is replaced, and nothing else is lost."""
+"""Worker processes: slow and dead ones are replaced, and no other case is lost."""
 
 from __future__ import annotations
 
@@ -14,21 +14,22 @@ from pathlib import Path
 
 import pytest
 
+from text2sql.errors import UserError
+from text2sql.evaluation.case_judge import CaseJudge, Phase, WorkerLoss
 from text2sql.evaluation.pool import ProcessPool
-from text2sql.evaluation.row import Judge, Loss, Phase
-from text2sql.evaluation.verdicts import Case, Rules, Verdict
-from text2sql.records import UserError
+from text2sql.evaluation.settings import JudgeSettings
+from text2sql.evaluation.verdicts import Case, Verdict
 
 TIMEOUT_S = 0.3
 
 
-class FakeJudge(Judge):
-    """Does what the predicted text says, so that faults come when the test wants them."""
+class FakeJudge(CaseJudge):
+    """Follows instructions in the predicted text, so that tests can cause faults."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
-    def judge(self, case: Case, begin: Callable[[Phase], None], loss: Loss | None = None) -> Verdict:
+    def judge(self, case: Case, begin: Callable[[Phase], None], loss: WorkerLoss | None = None) -> Verdict:
         if loss and loss.in_gold:
             return Verdict(case.row, case.db_id, "", None, error=f"gold: {loss.kind}")
         begin("gold")
@@ -67,19 +68,19 @@ def test_verdicts_come_in_the_order_of_the_cases(tmp_path: Path) -> None:
     assert all(verdict.ex for verdict in found)
 
 
-def test_a_case_that_outlasts_its_deadline_times_out_alone(tmp_path: Path) -> None:
+def test_a_case_that_exceeds_its_deadline_times_out_alone(tmp_path: Path) -> None:
     found = judged(tmp_path, "fine", "sleep", "fine", "fine", "sleep")
     assert [verdict.error for verdict in found] == [None, "timeout", None, None, "timeout"]
     assert [verdict.row for verdict in found] == [0, 1, 2, 3, 4]
 
 
-def test_what_needs_no_execution_is_still_told_of_a_case_that_timed_out(tmp_path: Path) -> None:
+def test_what_needs_no_execution_is_still_decided_for_a_case_that_timed_out(tmp_path: Path) -> None:
     (found,) = judged(tmp_path, "sleep")
     assert (found.hardness, found.ex) == ("easy", False)
     assert found.seconds > TIMEOUT_S
 
 
-def test_a_gold_query_that_outlasts_its_deadline_is_a_gold_failure(tmp_path: Path) -> None:
+def test_a_gold_query_that_exceeds_its_deadline_is_a_gold_failure(tmp_path: Path) -> None:
     cases = [Case(0, "db", "sleep", "fine"), Case(1, "db", "gold", "fine")]
     slow, fine = ProcessPool(partial(FakeJudge, tmp_path), TIMEOUT_S, 1).judge([cases])
     assert (slow.error, slow.gold_failed, slow.ex) == ("gold: timeout", True, None)
@@ -96,7 +97,7 @@ def test_a_case_that_kills_its_worker_twice_is_given_up(tmp_path: Path) -> None:
     assert [verdict.error for verdict in found] == [None, "crashed", None]
 
 
-def test_an_error_of_our_own_in_one_case_does_not_end_the_run(
+def test_a_bug_that_one_case_meets_does_not_end_the_run(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     found = judged(tmp_path, "break", "fine", workers=1)
@@ -104,7 +105,7 @@ def test_an_error_of_our_own_in_one_case_does_not_end_the_run(
     assert "ZeroDivisionError" in capfd.readouterr().err
 
 
-def test_what_the_user_must_mend_ends_the_run(tmp_path: Path) -> None:
+def test_what_the_user_must_fix_ends_the_run(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="the cache is damaged"):
         judged(tmp_path, "fine", "complain", "fine")
 
@@ -140,9 +141,11 @@ def test_workers_end_when_their_parent_is_killed(tmp_path: Path) -> None:
     script = (
         "import sys, time; from pathlib import Path; from functools import partial;"
         "sys.path.insert(0, sys.argv[1]);"
-        "from text2sql.evaluation.pool import ProcessPool; from text2sql.evaluation.row import Judge;"
-        "from text2sql.evaluation.verdicts import Rules, Case;"
-        "pool = ProcessPool(partial(Judge, Path(sys.argv[2]), Rules()), 1.0, 1);"
+        "from text2sql.evaluation.case_judge import CaseJudge;"
+        "from text2sql.evaluation.pool import ProcessPool;"
+        "from text2sql.evaluation.settings import JudgeSettings;"
+        "from text2sql.evaluation.verdicts import Case;"
+        "pool = ProcessPool(partial(CaseJudge, Path(sys.argv[2]), JudgeSettings()), 1.0, 1);"
         "verdicts = pool.judge([[Case(0, 'none', '', '')], [Case(1, 'none', '', '')]]); next(verdicts);"
         "print(pool._workers[0]._process.pid, flush=True); time.sleep(60)"
     )
@@ -160,7 +163,7 @@ def test_workers_end_when_their_parent_is_killed(tmp_path: Path) -> None:
 
 
 def is_running(pid: int) -> bool:
-    """Whether the process exists and is more than a zombie that nobody has collected."""
+    """Whether the process exists and is not a zombie."""
     try:
         status = Path(f"/proc/{pid}/stat").read_text()
     except FileNotFoundError:
@@ -168,7 +171,7 @@ def is_running(pid: int) -> bool:
     return status.rpartition(")")[2].split()[0] != "Z"
 
 
-def test_memory_is_given_back_by_a_new_process_after_it_ran_out(tmp_path: Path) -> None:
+def test_a_new_process_continues_after_memory_ran_out(tmp_path: Path) -> None:
     folder = tmp_path / "db"
     folder.mkdir()
     with sqlite3.connect(folder / "db.sqlite") as connection:
@@ -177,6 +180,6 @@ def test_memory_is_given_back_by_a_new_process_after_it_ran_out(tmp_path: Path) 
     connection.close()
     greedy = "SELECT hex(zeroblob(4000000)) || a FROM t ORDER BY 1"
     cases = [Case(0, "db", "SELECT a FROM t", greedy), Case(1, "db", "SELECT a FROM t", "SELECT a FROM t x")]
-    first, second = ProcessPool(partial(Judge, tmp_path, Rules()), 10.0, 1).judge([cases])
+    first, second = ProcessPool(partial(CaseJudge, tmp_path, JudgeSettings()), 10.0, 1).judge([cases])
     assert (first.ex, first.error) == (False, "out_of_memory")
     assert (second.ex, second.error) == (True, None)

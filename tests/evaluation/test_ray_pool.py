@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from text2sql.errors import UserError
 from text2sql.evaluation.judge import judge
-from text2sql.evaluation.verdicts import Case, Rules
-from text2sql.records import UserError
+from text2sql.evaluation.settings import JudgeSettings
+from text2sql.evaluation.verdicts import Case
 
 PREDICTIONS = ("SELECT a FROM t", "SELECT b FROM t", "DROP TABLE t", "SELECT a FROM t WHERE a > 5")
 ENDLESS = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n"
@@ -34,9 +35,9 @@ def test_ray_gives_the_same_verdicts_in_the_same_order(databases: Path) -> None:
         Case(row, ("one", "two")[row // 50 % 2], "SELECT a FROM t", sql)
         for row, sql in enumerate(predictions)
     ]
-    rules = Rules(timeout_s=0.5, match=True)
-    here = [replace(verdict, seconds=0.0) for verdict in judge(cases, databases, rules)]
-    there = list(judge(cases, databases, rules, executor="ray", workers=2))
+    settings = JudgeSettings(timeout_s=0.5, match=True)
+    here = [replace(verdict, seconds=0.0) for verdict in judge(cases, databases, settings)]
+    there = list(judge(cases, databases, settings.model_copy(update={"executor": "ray"}), workers=2))
     assert [replace(verdict, seconds=0.0) for verdict in there] == here
     assert here[-1].error == "timeout"
 
@@ -44,4 +45,4 @@ def test_ray_gives_the_same_verdicts_in_the_same_order(databases: Path) -> None:
 def test_without_ray_the_error_says_what_to_install(databases: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "ray.util.multiprocessing", None)
     with pytest.raises(UserError, match="pip install ray"):
-        list(judge([Case(0, "one", "SELECT 1", "SELECT 1")], databases, Rules(), executor="ray"))
+        list(judge([Case(0, "one", "SELECT 1", "SELECT 1")], databases, JudgeSettings(executor="ray")))

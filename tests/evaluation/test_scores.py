@@ -17,9 +17,9 @@ from text2sql.evaluation.verdicts import PartCount, Verdict
 
 
 def verdict(
-    row: int, ex: bool | None = None, hardness: str | None = "easy", slice: str = "", **told: Any
+    row: int, ex: bool | None = None, hardness: str | None = "easy", slice: str = "", **fields: Any
 ) -> Verdict:
-    return Verdict(row, "concert", slice, hardness, ex, **told)
+    return Verdict(row, "concert", slice, hardness, ex, **fields)
 
 
 def added_up(verdicts: Iterable[Verdict]) -> Scores:
@@ -86,11 +86,11 @@ def test_mcnemar_gives_the_binomial_probability(only_a: int, only_b: int, p: flo
     assert mcnemar(b, a) == mcnemar(a, b)
 
 
-def test_mcnemar_bears_thousands_of_pairs() -> None:
+def test_mcnemar_works_on_thousands_of_pairs() -> None:
     assert 0.0 <= mcnemar([True] * 9000, [False] * 9000) < 1e-300
 
 
-def test_mcnemar_wants_pairs() -> None:
+def test_mcnemar_needs_pairs() -> None:
     with pytest.raises(ValueError, match="shorter"):
         mcnemar([True, False], [True])
 
@@ -116,7 +116,7 @@ def test_the_bootstrap_interval_holds_the_true_difference_as_often_as_it_says() 
 
 
 @given(st.lists(st.tuples(st.booleans(), st.booleans()), min_size=1, max_size=60))
-def test_the_bootstrap_interval_lies_between_the_extremes(pairs: list[tuple[bool, bool]]) -> None:
+def test_the_bootstrap_interval_is_between_the_extremes(pairs: list[tuple[bool, bool]]) -> None:
     a, b = zip(*pairs, strict=True)
     low, high = paired_bootstrap(a, b, resamples=200)
     assert -100 <= low <= high <= 100
@@ -129,11 +129,11 @@ def test_the_bootstrap_gives_one_interval_for_one_seed() -> None:
     assert paired_bootstrap(a, b) == paired_bootstrap(a, b)
 
 
-def test_arms_that_never_differ_have_an_interval_of_nought() -> None:
+def test_arms_that_never_differ_have_an_interval_of_zero() -> None:
     assert paired_bootstrap([True, False, True], [True, False, True]) == (0.0, 0.0)
 
 
-def test_the_bootstrap_wants_pairs() -> None:
+def test_the_bootstrap_needs_pairs() -> None:
     with pytest.raises(ValueError, match="shorter"):
         paired_bootstrap([True, False], [True])
 
@@ -171,7 +171,7 @@ def test_a_metric_that_was_asked_for_has_scores_and_intervals(metric: str) -> No
     assert f"{metric}_n" not in table
 
 
-def test_a_metric_that_cannot_be_told_of_some_rows_has_its_own_n() -> None:
+def test_a_metric_that_cannot_be_decided_for_some_rows_has_its_own_n() -> None:
     table = score_table([verdict(0, True, em=True), verdict(1, True), verdict(2, False, "hard", em=False)])
     assert table["em"]["all"] == 50.0
     assert table["em_n"] == {"all": 2, "easy": 1, "medium": 0, "hard": 1, "extra": 0}
@@ -200,9 +200,9 @@ def test_a_row_without_hardness_counts_under_all_only_and_is_named() -> None:
     assert table["ex"]["all"] == 50.0
 
 
-def test_every_metric_is_told_by_slice_where_there_are_several() -> None:
-    told = [verdict(0, True, slice="seen", em=False), verdict(1, False, slice="unseen", em=True)]
-    table = score_table(told)
+def test_every_metric_is_given_by_slice_if_there_are_several() -> None:
+    fields = [verdict(0, True, slice="seen", em=False), verdict(1, False, slice="unseen", em=True)]
+    table = score_table(fields)
     assert table["slices"] == {"seen": 100.0, "unseen": 0.0}
     assert table["em_slices"] == {"seen": 0.0, "unseen": 100.0}
 

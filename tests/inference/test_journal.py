@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from text2sql.errors import UserError
 from text2sql.inference.engine import Answer, Request
-from text2sql.inference.journal import Journal, generate_all
-from text2sql.records import UserError
+from text2sql.inference.journal import BatchJournal, generate_all
 
 REQUESTS = [Request([{"role": "user", "content": str(n)}], n) for n in range(7)]
 BATCHES = [[6, 2], [0, 1, 3], [5]]  # request 4 is in none
@@ -24,7 +24,7 @@ class Parrot:
     """Answers at once, and keeps what it was asked; dies at the batch that holds `dies_at`."""
 
     identity: Mapping[str, object] = {}
-    room = 10
+    max_prompt_tokens = 10
 
     def __init__(self, dies_at: int | None = None, likely: float | None = None) -> None:
         self.asked: list[list[int]] = []
@@ -114,7 +114,7 @@ def test_a_line_of_another_run_is_refused_by_number(journal: Path, line: str) ->
 
 
 def test_a_full_disk_is_reported_with_what_is_kept(journal: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    log = Journal(journal, BATCHES)
+    log = BatchJournal(journal, BATCHES)
     log.append(0, [Answer("say 6"), Answer("say 2")])
 
     def full(_: int) -> None:
@@ -123,6 +123,7 @@ def test_a_full_disk_is_reported_with_what_is_kept(journal: Path, monkeypatch: p
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(UserError, match=r"No space left on device; 1 of 3 batches are kept"):
         log.append(1, [Answer("say 0"), Answer("say 1"), Answer("say 3")])
+    assert journal.read_text().count("\n") == 1 and journal.read_text().endswith("}\n")
 
 
 def test_each_batch_is_one_line_that_names_its_prompts(journal: Path) -> None:

@@ -15,11 +15,12 @@ import pytest
 import torch
 
 from tests.tiny import tiny_qwen3, tiny_tokenizer
-from text2sql.endpoint import Endpoint
-from text2sql.inference.engine import Decoding, Engine, Request
+from text2sql.endpoint_settings import Endpoint
+from text2sql.inference.engine import Engine, Request
 from text2sql.inference.journal import generate_all
 from text2sql.inference.openai_engine import OpenAIEngine
-from text2sql.inference.transformers_engine import Batching, TransformersEngine
+from text2sql.inference.settings import Batching, Decoding
+from text2sql.inference.transformers_engine import TransformersEngine
 from text2sql.inference.weights import resolve_weights
 from text2sql.prompts import messages
 
@@ -72,7 +73,9 @@ def test_the_server_gives_the_answers_that_the_model_gives_here(base: Path, url:
     decoding = Decoding(max_new_tokens=16)
     endpoint = Endpoint(base_url=url, model="tiny", concurrency=2, timeout_s=60.0, max_retries=1)
     served = OpenAIEngine(endpoint, decoding, {})
-    local = TransformersEngine(resolve_weights(base), decoding, Batching(4096, 8), threads=1)
+    local = TransformersEngine(
+        resolve_weights(base), decoding, Batching(batch_tokens=4096, max_batch=8), threads=1
+    )
     (tmp_path / "local").mkdir()
     found = texts(served, tmp_path)
     assert len(found) == len(REQUESTS)

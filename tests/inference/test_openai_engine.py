@@ -13,12 +13,14 @@ import pytest
 
 from tests.openai_server import Reply, Request, Serve, Server, refusal
 from text2sql import endpoint as endpoint_module
-from text2sql.endpoint import Client, Endpoint
+from text2sql.endpoint import Client
+from text2sql.endpoint_settings import Endpoint
+from text2sql.errors import UserError
 from text2sql.inference import engine as engine_module
-from text2sql.inference.engine import Answer, Decoding
+from text2sql.inference.engine import Answer
 from text2sql.inference.journal import generate_all
 from text2sql.inference.openai_engine import OpenAIEngine
-from text2sql.records import UserError
+from text2sql.inference.settings import Decoding
 
 KEY = "sk-a-secret-of-4711"
 REQUESTS = [
@@ -45,7 +47,7 @@ def engine(
 ) -> OpenAIEngine:
     settings: dict[str, Any] = {"concurrency": 2, "timeout_s": 10.0, "max_retries": 0}
     endpoint = Endpoint(base_url=server.base_url, model="qwen3", **settings | changes)
-    return OpenAIEngine(endpoint, decoding or Decoding(60), extra_body or {})
+    return OpenAIEngine(endpoint, decoding or Decoding(max_new_tokens=60), extra_body or {})
 
 
 def answers(one: OpenAIEngine, journal: Path) -> list[Answer | None]:
@@ -90,7 +92,9 @@ def test_a_greedy_request_says_so_and_no_more(serve: Serve, journal: Path) -> No
 
 
 def test_a_drawn_answer_is_asked_for_with_its_seed_and_its_likelihood(serve: Serve, journal: Path) -> None:
-    decoding = Decoding(60, 0.7, 0.9, repetition_penalty=1.1, likelihood=True)
+    decoding = Decoding(
+        max_new_tokens=60, temperature=0.7, top_p=0.9, repetition_penalty=1.1, likelihood=True
+    )
     server = serve(lambda _: Reply("SELECT 1", logprobs=(-0.5, -1.5)))
     found = answers(engine(server, decoding, extra_body={"top_k": 20}), journal)
     body = next(request.body for request in server.requests if question(request) == 3)
@@ -235,7 +239,7 @@ def test_nothing_more_is_asked_for_when_the_answers_cannot_be_kept(
     def full(*_: object) -> None:
         raise UserError("No space left on device")
 
-    monkeypatch.setattr("text2sql.inference.journal.Journal.append", full)
+    monkeypatch.setattr("text2sql.inference.journal.BatchJournal.append", full)
     server = serve(echo)
     with pytest.raises(UserError, match="No space left"):
         answers(engine(server, concurrency=1), journal)

@@ -9,12 +9,14 @@ from pathlib import Path
 
 import pytest
 
+from text2sql.errors import UserError
+from text2sql.evaluation.settings import EvaluationSettings
 from text2sql.inference.engine import Answer, Request
 from text2sql.inference.questions import Chat
-from text2sql.inference.rounds import Tries, database_hashes, predict_all
-from text2sql.inference.voting import Limits
+from text2sql.inference.rounds import Execution, database_hashes, predict_all
+from text2sql.inference.settings import SamplingPlan
 from text2sql.prompts import messages
-from text2sql.records import Prediction, UserError
+from text2sql.records import Prediction
 
 CHATS = [Chat(row, "concert", messages("CREATE TABLE singer (name);", f"Q{row}")) for row in (3, 7)]
 GOOD, EMPTY, BAD = "SELECT name FROM singer", "SELECT name FROM singer WHERE 0", "SELECT nme FROM singer"
@@ -24,7 +26,7 @@ class Scripted:
     """Answers each request by `say`; prompts of more than `longest` messages are too long."""
 
     identity: Mapping[str, object] = {}
-    room = 10
+    max_prompt_tokens = 10
 
     def __init__(self, say: Callable[[Request], str], longest: int = 99) -> None:
         self.asked: list[Request] = []
@@ -55,9 +57,10 @@ def place(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def predict(engine: Scripted, place: Path, samples: int = 1, repair: int = 0) -> list[Prediction]:
-    tries = Tries(samples, repair, 42, place / "databases", Limits(1.0, 100))
-    return predict_all(engine, CHATS, tries, place / "work", "test")
+def predict(engine: Scripted, place: Path, samples: int = 1, max_repairs: int = 0) -> list[Prediction]:
+    plan = SamplingPlan(samples=samples, max_repairs=max_repairs, seed=42)
+    execution = Execution(place / "databases", EvaluationSettings(timeout_s=1.0, max_rows=100))
+    return predict_all(engine, CHATS, plan, execution, place / "work", "test")
 
 
 def test_one_greedy_answer_needs_no_database(place: Path) -> None:
@@ -67,14 +70,14 @@ def test_one_greedy_answer_needs_no_database(place: Path) -> None:
 
 def test_only_a_query_that_fails_is_asked_for_again(place: Path) -> None:
     engine = Scripted(lambda request: BAD if row(request) == 3 else EMPTY)
-    found = predict(engine, place, repair=2)
+    found = predict(engine, place, max_repairs=2)
     assert [row(request) for request in engine.asked] == [3, 7, 3, 3]
     assert [prediction.tries for prediction in found] == [3, 1]
 
 
 def test_the_model_sees_its_query_and_what_sqlite_says(place: Path) -> None:
     engine = Scripted(lambda _: f"```sql\n{BAD}\n```")
-    predict(engine, place, repair=1)
+    predict(engine, place, max_repairs=1)
     *before, answer, complaint = engine.asked[2].messages
     assert before == CHATS[0].messages
     assert answer == {"role": "assistant", "content": BAD}
@@ -86,7 +89,7 @@ def test_the_model_sees_its_query_and_what_sqlite_says(place: Path) -> None:
 
 def test_an_answer_without_sql_is_shown_as_it_is(place: Path) -> None:
     engine = Scripted(lambda _: "I cannot.")
-    predict(engine, place, repair=1)
+    predict(engine, place, max_repairs=1)
     assert engine.asked[2].messages[-2]["content"] == "I cannot."
     assert "SQLite says: empty: no statement" in engine.asked[2].messages[-1]["content"]
 
@@ -94,21 +97,21 @@ def test_an_answer_without_sql_is_shown_as_it_is(place: Path) -> None:
 def test_with_samples_a_question_is_asked_again_only_if_all_of_them_fail(place: Path) -> None:
     answers = {3: [BAD, BAD, GOOD, BAD], 7: [BAD, BAD, GOOD, EMPTY]}
     engine = Scripted(lambda request: answers[row(request)].pop(0))
-    found = predict(engine, place, samples=2, repair=1)
+    found = predict(engine, place, samples=2, max_repairs=1)
     assert [(p.sql, p.agreement, p.tries) for p in found] == [(GOOD, 0.5, 2), (GOOD, 0.5, 2)]
     assert len(engine.asked) == 8
 
 
 def test_every_sample_of_every_try_has_a_seed_of_its_own(place: Path) -> None:
     engine = Scripted(lambda _: BAD)
-    predict(engine, place, samples=3, repair=1)
+    predict(engine, place, samples=3, max_repairs=1)
     assert len({request.seed for request in engine.asked}) == len(engine.asked) == 12
 
 
 def test_a_question_too_long_to_be_asked_again_keeps_its_first_answer(
     place: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    found = predict(Scripted(lambda _: BAD, longest=2), place, repair=1)
+    found = predict(Scripted(lambda _: BAD, longest=2), place, max_repairs=1)
     assert [(p.sql, p.tries) for p in found] == [(BAD, 1), (BAD, 1)]
     assert "2 of 2 prompts exceed 10 tokens" in capsys.readouterr().err
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from text2sql.inference.engine import Decoding
 from text2sql.inference.sampling import RowSampler
+from text2sql.inference.settings import Decoding
 
 SHARES = torch.tensor([0.1, 0.5, 0.15, 0.25])
 
@@ -18,28 +18,28 @@ def picks(decoding: Decoding, rows: int) -> torch.Tensor:
 
 
 def test_tokens_come_as_often_as_the_model_says() -> None:
-    counts = picks(Decoding(1, temperature=1.0), 4000).bincount(minlength=4)
+    counts = picks(Decoding(max_new_tokens=1, temperature=1.0), 4000).bincount(minlength=4)
     assert (counts / 4000).tolist() == pytest.approx(SHARES.tolist(), abs=0.03)
 
 
 def test_a_low_temperature_sharpens_the_distribution() -> None:
-    counts = picks(Decoding(1, temperature=0.5), 4000).bincount(minlength=4)
+    counts = picks(Decoding(max_new_tokens=1, temperature=0.5), 4000).bincount(minlength=4)
     sharp = SHARES**2 / (SHARES**2).sum()
     assert (counts / 4000).tolist() == pytest.approx(sharp.tolist(), abs=0.03)
 
 
 @pytest.mark.parametrize(("top_p", "kept"), [(0.4, {1}), (0.6, {1, 3}), (0.8, {1, 2, 3})])
 def test_top_p_draws_among_the_likeliest_tokens_only(top_p: float, kept: set[int]) -> None:
-    assert set(picks(Decoding(1, temperature=1.0, top_p=top_p), 500).tolist()) == kept
+    assert set(picks(Decoding(max_new_tokens=1, temperature=1.0, top_p=top_p), 500).tolist()) == kept
 
 
 def test_without_temperature_the_likeliest_token_is_taken() -> None:
-    assert set(picks(Decoding(1, repetition_penalty=1.1), 20).tolist()) == {1}
+    assert set(picks(Decoding(max_new_tokens=1, repetition_penalty=1.1), 20).tolist()) == {1}
 
 
 def test_a_penalty_weakens_what_prompt_and_answer_hold_but_not_the_padding() -> None:
     mask = torch.tensor([[0, 1]])
-    sampler = RowSampler(Decoding(2, repetition_penalty=2.0), [0], mask)
+    sampler = RowSampler(Decoding(max_new_tokens=2, repetition_penalty=2.0), [0], mask)
     logits = torch.tensor([[4.0, 3.0, 2.5, 1.0]])
     first = sampler(torch.tensor([[0, 1]]), logits).argmax(-1)  # token 0 is padding
     second = sampler(torch.tensor([[0, 1, 0]]), logits).argmax(-1)  # now it has been said
@@ -47,7 +47,7 @@ def test_a_penalty_weakens_what_prompt_and_answer_hold_but_not_the_padding() -> 
 
 
 def test_the_likelihood_ends_with_the_first_end_of_the_answer() -> None:
-    sampler = RowSampler(Decoding(3, temperature=1.0), [0], torch.ones(1, 1))
+    sampler = RowSampler(Decoding(max_new_tokens=3, temperature=1.0), [0], torch.ones(1, 1))
     for share in (0.5, 0.25, 0.001):
         one = torch.tensor([[share, 1 - share]]).log()
         sampler._pick = lambda *_: torch.tensor([[0]])  # type: ignore[method-assign]

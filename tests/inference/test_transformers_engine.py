@@ -13,11 +13,12 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from tests.tiny import tiny_adapter, tiny_qwen3, tiny_tokenizer
-from text2sql.inference.engine import Answer, Decoding, Messages, Request
-from text2sql.inference.transformers_engine import Batching, TransformersEngine
+from text2sql.errors import UserError
+from text2sql.inference.engine import Answer, Messages, Request
+from text2sql.inference.settings import Batching, Decoding
+from text2sql.inference.transformers_engine import TransformersEngine
 from text2sql.inference.weights import Weights, resolve_weights
 from text2sql.prompts import messages
-from text2sql.records import UserError
 
 NEW_TOKENS = 24
 CHATS = [
@@ -48,7 +49,10 @@ def copy(base: Path, tmp_path: Path) -> Path:
 
 def engine(folder: Path, **decoding: float) -> TransformersEngine:
     return TransformersEngine(
-        resolve_weights(folder), Decoding(NEW_TOKENS, **decoding), Batching(4096, 8), threads=1
+        resolve_weights(folder),
+        Decoding(max_new_tokens=NEW_TOKENS, **decoding),
+        Batching(batch_tokens=4096, max_batch=8),
+        threads=1,
     )
 
 
@@ -135,7 +139,7 @@ def test_half_precision_leaves_the_positions_in_full_precision(
 
 
 def test_a_prompt_has_the_room_that_the_answer_leaves_of_the_models_context(base: Path) -> None:
-    assert engine(base).room == 512 - NEW_TOKENS
+    assert engine(base).max_prompt_tokens == 512 - NEW_TOKENS
 
 
 def test_a_prompt_without_room_is_in_no_batch(base: Path) -> None:
@@ -176,7 +180,12 @@ def test_a_tokenizer_without_a_chat_template_is_refused(copy: Path) -> None:
 def test_too_little_memory_is_reported_with_the_parameter_to_lower(
     base: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    one = TransformersEngine(Weights(base, "unread"), Decoding(NEW_TOKENS), Batching(4096, 8), 1)
+    one = TransformersEngine(
+        Weights(base, "unread"),
+        Decoding(max_new_tokens=NEW_TOKENS),
+        Batching(batch_tokens=4096, max_batch=8),
+        1,
+    )
 
     def exhausted(*_: object, **__: object) -> None:
         raise torch.OutOfMemoryError

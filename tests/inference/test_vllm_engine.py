@@ -10,12 +10,13 @@ import pytest
 import torch
 
 from tests.tiny import tiny_adapter, tiny_qwen3, tiny_tokenizer
-from text2sql.inference.engine import Answer, Decoding, Engine, Request
-from text2sql.inference.transformers_engine import Batching, TransformersEngine
+from text2sql.errors import UserError
+from text2sql.inference.engine import Answer, Engine, Request
+from text2sql.inference.settings import Batching, Decoding
+from text2sql.inference.transformers_engine import TransformersEngine
 from text2sql.inference.vllm_engine import VllmEngine
 from text2sql.inference.weights import resolve_weights
 from text2sql.prompts import messages
-from text2sql.records import UserError
 
 pytest.importorskip("vllm")
 pytestmark = pytest.mark.skipif(torch.cuda.is_available(), reason="compares float32 answers of the CPU")
@@ -52,12 +53,14 @@ def with_vllm(folder: Path, decoding: Decoding, requests: Sequence[Request] = RE
 
 
 def with_transformers(folder: Path, decoding: Decoding) -> list[Answer]:
-    engine = TransformersEngine(resolve_weights(folder), decoding, Batching(4096, 8), threads=1)
+    engine = TransformersEngine(
+        resolve_weights(folder), decoding, Batching(batch_tokens=4096, max_batch=8), threads=1
+    )
     return ask(engine, REQUESTS)
 
 
 def test_the_answers_are_those_of_transformers_and_so_is_their_likelihood(base: Path) -> None:
-    decoding = Decoding(NEW_TOKENS, likelihood=True)
+    decoding = Decoding(max_new_tokens=NEW_TOKENS, likelihood=True)
     found = with_vllm(base, decoding)
     expected = with_transformers(base, decoding)
     assert [a.text for a in found] == [a.text for a in expected]
@@ -65,20 +68,20 @@ def test_the_answers_are_those_of_transformers_and_so_is_their_likelihood(base: 
 
 
 def test_an_adapter_answers_as_when_it_is_merged(base: Path, adapter: Path) -> None:
-    found = with_vllm(adapter, Decoding(NEW_TOKENS))
-    assert found == with_transformers(adapter, Decoding(NEW_TOKENS))
-    assert found != with_transformers(base, Decoding(NEW_TOKENS))
+    found = with_vllm(adapter, Decoding(max_new_tokens=NEW_TOKENS))
+    assert found == with_transformers(adapter, Decoding(max_new_tokens=NEW_TOKENS))
+    assert found != with_transformers(base, Decoding(max_new_tokens=NEW_TOKENS))
 
 
 def test_what_is_drawn_follows_the_seed_of_the_request(base: Path) -> None:
     same = [Request(REQUESTS[0].messages, seed) for seed in (1, 2, 1)]
-    first, other, again = with_vllm(base, Decoding(NEW_TOKENS, temperature=1.5), same)
+    first, other, again = with_vllm(base, Decoding(max_new_tokens=NEW_TOKENS, temperature=1.5), same)
     assert first == again != other
 
 
 def test_a_prompt_without_room_is_in_no_batch(base: Path) -> None:
     long = Request(messages("CREATE TABLE singer (name);", "Names? " * 300), 0)
-    engine = VllmEngine(resolve_weights(base), Decoding(NEW_TOKENS))
+    engine = VllmEngine(resolve_weights(base), Decoding(max_new_tokens=NEW_TOKENS))
     assert engine.plan([REQUESTS[0], long, REQUESTS[1]]) == [[0], [2]]
 
 
@@ -88,6 +91,6 @@ def test_a_rank_beyond_vllms_is_refused(adapter: Path) -> None:
     try:
         config.write_text(text.replace('"r": 4', '"r": 1024'))
         with pytest.raises(UserError, match="rank 1024, and vLLM takes 512 at most"):
-            VllmEngine(resolve_weights(adapter), Decoding(NEW_TOKENS))
+            VllmEngine(resolve_weights(adapter), Decoding(max_new_tokens=NEW_TOKENS))
     finally:
         config.write_text(text)

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from text2sql.inference.voting import Ballot, Limits, Vote, vote
+from text2sql.evaluation.settings import EvaluationSettings
+from text2sql.inference.voting import Ballot, Vote, vote
 
-LIMITS = Limits(timeout_s=1.0, max_rows=1000)
+LIMITS = EvaluationSettings(timeout_s=1.0, max_rows=1000)
 NAMES = "SELECT name FROM singer"
 SAME_NAMES = "SELECT singer.name FROM singer WHERE 1"
 AGES = "SELECT age FROM singer"

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from text2sql.errors import UserError
 from text2sql.inference.weights import resolve_weights
-from text2sql.records import UserError
 from text2sql.workstore import hash_path
 
 

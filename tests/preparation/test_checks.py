@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
 from text2sql.preparation import checks
-from text2sql.preparation.checks import Checker, SqlCheck, Unusable
+from text2sql.preparation.checks import Checker, Unusable
+from text2sql.preparation.settings import Prepare, SqlCheck
 from text2sql.preparation.sources import Chunk, read_chunks
 from text2sql.records import TrainingRow
 
@@ -21,7 +22,7 @@ ENDLESS = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELEC
 
 def checked(sql: str, sql_check: SqlCheck, schema: str = DDL) -> tuple[str, str]:
     """Reason and detail of what is wrong with a row of this SQL; ("", "") where nothing is."""
-    with Checker(sql_check) as checker:
+    with Checker(Prepare(sql_check=sql_check)) as checker:
         try:
             checker.training_row("made", 0, {"question": "q", "context": schema, "answer": sql})
         except Unusable as fault:
@@ -51,26 +52,26 @@ def test_a_query_whose_names_are_not_in_the_schema_is_told_by_sqlite(
     assert checked(sql, "parse") == ("", "")
 
 
-@pytest.mark.parametrize("sql_check", ["parse", "compile", "execute"])
-@pytest.mark.parametrize(
-    "sql",
-    [
-        "SELECT FROM WHERE (",
-        "SELECT 'unbalanced FROM item",
-        "SELECT 1; SELECT 2",
-        "SELECT 1; DROP TABLE item",
-        "SELECT 1 FROM item; SELECT (",
-        "DROP TABLE item",
-        "INSERT INTO item VALUES (2, 'x')",
-        "WITH x AS (SELECT 1) DELETE FROM item",
-        "PRAGMA user_version",
-        "VACUUM",
-        "QUERY PLAN SELECT 1",
-        "name",
-    ],
-)
-def test_what_is_not_one_query_is_rejected_at_every_level(sql: str, sql_check: SqlCheck) -> None:
-    assert checked(sql, sql_check)[0] == "SQL does not parse as one query"
+NOT_ONE_QUERY = [
+    "SELECT FROM WHERE (",
+    "SELECT 'unbalanced FROM item",
+    "SELECT 1; SELECT 2",
+    "SELECT 1; DROP TABLE item",
+    "SELECT 1 FROM item; SELECT (",
+    "DROP TABLE item",
+    "INSERT INTO item VALUES (2, 'x')",
+    "WITH x AS (SELECT 1) DELETE FROM item",
+    "PRAGMA user_version",
+    "VACUUM",
+    "QUERY PLAN SELECT 1",
+    "name",
+]
+
+
+def test_what_is_not_one_query_is_rejected_at_every_level() -> None:
+    found = [(sql, level, checked(sql, level)[0]) for sql in NOT_ONE_QUERY for level in get_args(SqlCheck)]
+    assert len(found) == 36
+    assert [case for case in found if case[2] != "SQL does not parse as one query"] == []
 
 
 @pytest.mark.parametrize("sql", ["SELECT naem FROM item; DROP TABLE item", "SELECT naem FROM item; SELECT ("])
@@ -100,7 +101,7 @@ def test_an_answer_runs_on_the_rows_of_its_source() -> None:
 
 
 def test_answers_on_different_schemas_run_each_on_their_own() -> None:
-    with Checker("execute") as checker:
+    with Checker(Prepare(sql_check="execute")) as checker:
         for name in ("a", "b", "a"):
             value = {
                 "question": "q",
@@ -134,7 +135,7 @@ def test_an_answer_is_not_run_where_that_is_not_asked_for() -> None:
     ],
 )
 def test_a_row_that_has_no_three_texts_is_rejected_by_name(row: dict[Any, Any], reason: str) -> None:
-    with Checker("compile") as checker, pytest.raises(Unusable) as caught:
+    with Checker(Prepare()) as checker, pytest.raises(Unusable) as caught:
         checker.training_row("made", 0, row)
     assert caught.value.reason == reason
 
@@ -154,14 +155,15 @@ def test_mysql_tables_are_taken_and_a_query_on_them_checked() -> None:
 
 def test_columns_are_called_as_the_mapping_says() -> None:
     value = {"nl": " q ", "tables": DDL, "query": "SELECT 1;", "question": "other"}
-    with Checker("compile", {"question": "nl", "schema": "tables", "sql": "query"}) as checker:
+    settings = Prepare(columns={"question": "nl", "schema": "tables", "sql": "query"})
+    with Checker(settings) as checker:
         assert checker.training_row("made", 7, value) == TrainingRow("made:7", "made", "q", DDL, "SELECT 1")
 
 
 def test_a_checked_chunk_holds_json_lines_and_counts_by_reason() -> None:
     good = {"id": 1, "question": "q", "context": DDL, "answer": "SELECT 1"}
     chunk = Chunk("made", 10, [("kept", good), ("left out", [1]), ("kept too", good)], 99)
-    with Checker("compile") as checker:
+    with Checker(Prepare()) as checker:
         result = checker.check_chunk(chunk)
     assert [json.loads(line)["id"] for line in result.kept] == ["made:10", "made:12"]
     assert [json.loads(line) for line in result.rejected] == [
@@ -173,7 +175,7 @@ def test_a_checked_chunk_holds_json_lines_and_counts_by_reason() -> None:
 @pytest.fixture(scope="module")
 def outside(real_data: Path) -> Iterator[dict[str, int]]:
     """What is rejected of sql-create-context, in rows by reason."""
-    with Checker("compile") as checker:
+    with Checker(Prepare()) as checker:
         path = real_data / "sql_create_context" / "train.jsonl"
         results = [checker.check_chunk(chunk) for chunk in read_chunks(path)]
     reasons = sum((result.reasons for result in results), results[0].reasons.__class__())

@@ -6,11 +6,13 @@ import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
-from text2sql.preparation.training import Executor, prepare_training
-from text2sql.records import UserError
+from text2sql.errors import UserError
+from text2sql.preparation.settings import Prepare
+from text2sql.preparation.training import prepare_training
 
 
 @pytest.fixture(scope="module")
@@ -39,10 +41,10 @@ def raw(tmp_path: Path) -> Path:
     return tmp_path / "raw"
 
 
-def prepared(raw: Path, executor: Executor) -> dict[str, bytes]:
+def prepared(raw: Path, executor: Literal["local", "ray"]) -> dict[str, bytes]:
     folder = raw.parent / executor
     folder.mkdir()
-    prepare_training(raw, folder, 1000, "compile", executor=executor)
+    prepare_training(raw, folder, Prepare(train_limit=1000, executor=executor))
     return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 

@@ -11,9 +11,9 @@ import pyarrow
 import pyarrow.parquet
 import pytest
 
+from text2sql.errors import UserError
 from text2sql.preparation import sources
 from text2sql.preparation.sources import find_files, read_chunks
-from text2sql.records import UserError
 
 ROWS = [
     {"question": f"Tea, 'x' or \"y\" {number}? 🫖\r\nNow.", "context": "c", "answer": "a"}
@@ -75,6 +75,14 @@ def test_a_json_list_is_read_alike_in_pieces_of_any_size(
     path = tmp_path / "rows.json"
     path.write_text('\ufeff [ 123 , -4.5e6,\n"a]\\"", {"b": [1, {}]}, null,[] ] \n', encoding="utf-8")
     assert values(path) == [123, -4.5e6, 'a]"', {"b": [1, {}]}, None, []]
+
+
+def test_a_json_list_gives_what_the_same_values_on_a_line_each_give(tmp_path: Path) -> None:
+    texts = ['"\\ud800"', '"\\udc00?"', '"\\ud83d\\ude00"', "NaN", "-Infinity", "1" * 30, "1.5e400", "0.1"]
+    (tmp_path / "lines.jsonl").write_text("\n".join(texts))
+    (tmp_path / "rows.json").write_text(f"[{','.join(texts)}]")
+    (lines,), (rows,) = read_chunks(tmp_path / "lines.jsonl"), read_chunks(tmp_path / "rows.json")
+    assert list(map(repr, rows.rows)) == [repr((json.dumps(value), value)) for _, value in lines.rows]
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from text2sql.preparation import sources
+from text2sql.preparation.settings import Prepare
 from text2sql.preparation.training import evenly_spaced, prepare_training
 
 GOOD = {"question": "Tea 🫖?", "context": "CREATE TABLE t (a)", "answer": "SELECT a FROM t"}
@@ -32,7 +33,7 @@ def ids(path: Path) -> list[str]:
 
 
 def test_rows_keep_the_order_of_the_files_and_are_counted_by_file(raw: Path, tmp_path: Path) -> None:
-    counts = prepare_training(raw, tmp_path / "out", None, "compile")
+    counts = prepare_training(raw, tmp_path / "out", Prepare())
     expected = [f"{name}:{row}" for name in "ab" for row in range(30) if row % 3 < 2]
     assert ids(tmp_path / "out" / "train.jsonl") == expected
     assert counts.usable_by_source == counts.kept_by_source == {"a": 20, "b": 20}
@@ -41,7 +42,7 @@ def test_rows_keep_the_order_of_the_files_and_are_counted_by_file(raw: Path, tmp
 
 
 def test_rejects_are_written_in_order_with_what_sqlite_said(raw: Path, tmp_path: Path) -> None:
-    prepare_training(raw, tmp_path / "out", None, "compile")
+    prepare_training(raw, tmp_path / "out", Prepare())
     rejects = [json.loads(line) for line in (tmp_path / "out" / "rejected.jsonl").read_text().splitlines()]
     assert [row["row"] for row in rejects] == [*range(2, 30, 3)] * 2
     assert {row["detail"] for row in rejects} == {"no such column: b"}
@@ -50,22 +51,22 @@ def test_rejects_are_written_in_order_with_what_sqlite_said(raw: Path, tmp_path:
 def test_chunks_of_any_size_give_the_same_files(
     raw: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    prepare_training(raw, tmp_path / "out", 7, "compile")
+    prepare_training(raw, tmp_path / "out", Prepare(train_limit=7))
     before = [(tmp_path / "out" / name).read_bytes() for name in ("train.jsonl", "rejected.jsonl")]
     monkeypatch.setattr(sources, "_BYTES", 100)
-    prepare_training(raw, tmp_path / "out", 7, "compile")
+    prepare_training(raw, tmp_path / "out", Prepare(train_limit=7))
     assert before == [(tmp_path / "out" / name).read_bytes() for name in ("train.jsonl", "rejected.jsonl")]
 
 
 def test_a_limit_is_spread_over_the_usable_rows(raw: Path, tmp_path: Path) -> None:
-    counts = prepare_training(raw, tmp_path / "out", 4, "compile")
+    counts = prepare_training(raw, tmp_path / "out", Prepare(train_limit=4))
     assert ids(tmp_path / "out" / "train.jsonl") == ["a:0", "a:15", "b:0", "b:15"]
     assert counts.kept_by_source == {"a": 2, "b": 2}
     assert counts.usable_by_source == {"a": 20, "b": 20}
 
 
 def test_nothing_but_the_two_files_is_left(raw: Path, tmp_path: Path) -> None:
-    prepare_training(raw, tmp_path / "out", 4, "compile")
+    prepare_training(raw, tmp_path / "out", Prepare(train_limit=4))
     assert {path.name for path in (tmp_path / "out").iterdir()} == {"train.jsonl", "rejected.jsonl"}
 
 
@@ -96,8 +97,9 @@ def _peak_kib(folder: Path) -> int:
     """Peak memory of a process that prepares the folder; `resource` would count this one too."""
     code = (
         "import sys; from pathlib import Path;"
+        "from text2sql.preparation.settings import Prepare;"
         "from text2sql.preparation.training import prepare_training;"
-        "prepare_training(Path(sys.argv[1], 'raw'), Path(sys.argv[1]), 10, 'compile');"
+        "prepare_training(Path(sys.argv[1], 'raw'), Path(sys.argv[1]), Prepare(train_limit=10));"
         "print(Path('/proc/self/status').read_text().split('VmHWM:')[1].split()[0])"
     )
     done = subprocess.run([sys.executable, "-c", code, folder], capture_output=True, text=True, check=True)

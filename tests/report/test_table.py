@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
+from text2sql.errors import UserError
 from text2sql.evaluation.scores import Scores
 from text2sql.evaluation.verdicts import Verdict
-from text2sql.records import UserError
 from text2sql.report import table
 
 EVALUATOR = {"version": 1, "keep_distinct": False}

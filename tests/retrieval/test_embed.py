@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from tests.tiny import tiny_qwen3, tiny_tokenizer
-from text2sql.records import UserError
+from text2sql.errors import UserError
 from text2sql.retrieval import embed
 from text2sql.retrieval.embed import PACKAGED_MODEL, Embedder, load_embedder
 

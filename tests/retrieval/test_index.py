@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from text2sql.records import UserError
+from text2sql.errors import UserError
 from text2sql.retrieval.index import build_index, search_index
 from text2sql.workstore import hash_path
 

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from tests.tiny import tiny_qwen3, tiny_tokenizer
-from text2sql.records import ConvertedQuestion, TrainingRow, UserError
+from text2sql.errors import UserError
+from text2sql.records import ConvertedQuestion, TrainingRow
 from text2sql.retrieval.embed import PACKAGED_MODEL, load_embedder
 from text2sql.retrieval.rerank import MaxSim, YesNo, load_reranker
 

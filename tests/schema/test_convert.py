@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from text2sql.records import UserError
+from text2sql.errors import UserError
 from text2sql.schema.convert import (
     Backend,
     Conversion,

@@ -22,15 +22,16 @@ from tests.conftest import ROOT
 from tests.openai_server import FAULTS, LONG_S, Reply, Request, Serve, Server, refusal
 from text2sql import endpoint as endpoint_module
 from text2sql.endpoint import run_all
-from text2sql.records import UserError
-from text2sql.schema.answers import Answer, AnswerJournal
+from text2sql.errors import UserError
+from text2sql.schema.answers import AnswerJournal, PaidAnswer
 from text2sql.schema.convert import Conversion, Source
 from text2sql.schema.ddl import Values
 from text2sql.schema.openai_backend import JOURNAL, OpenAIBackend
-from text2sql.schema.paid_client import PaidClient, PaidEndpoint, _fingerprint
+from text2sql.schema.paid_client import PaidClient, _fingerprint
+from text2sql.schema.settings import OpenAI
 
 KEY = "sk-a-secret-of-4711"
-ENDPOINT = PaidEndpoint(
+SETTINGS = OpenAI(
     base_url="http://127.0.0.1:9/v1",
     model="writer",
     temperature=0.0,
@@ -44,6 +45,10 @@ ENDPOINT = PaidEndpoint(
     usd_per_million_out=10.0,
     cap_usd=None,
 )
+
+
+def changed(**changes: Any) -> OpenAI:
+    return OpenAI(**{**dict(SETTINGS), **changes})
 
 
 def source(number: int) -> Source:
@@ -80,10 +85,10 @@ def work(tmp_path: Path) -> Path:
 
 
 def backend(
-    server: Server, work: Path, values: Values = "none", repairs: int = 2, **changes: object
+    server: Server, work: Path, values: Values = "none", repairs: int = 2, **changes: Any
 ) -> OpenAIBackend:
-    endpoint = replace(ENDPOINT, base_url=server.base_url, **changes)  # type: ignore[arg-type]
-    return OpenAIBackend(endpoint, values, repairs, work)
+    settings = changed(base_url=server.base_url, max_repairs=repairs, **changes)
+    return OpenAIBackend(settings, values, work)
 
 
 def convert(backend: OpenAIBackend, *numbers: int) -> dict[int, Conversion]:
@@ -307,9 +312,9 @@ def test_a_word_in_place_of_a_key_may_stand_in_an_answer(
 )
 def test_answers_of_earlier_versions_are_found(work: Path, changes: dict[str, Any], name: str) -> None:
     work.mkdir()
-    answer = Answer(text="paid", finish="stop", tokens_in=1, tokens_out=1)
+    answer = PaidAnswer(text="paid", finish="stop", tokens_in=1, tokens_out=1)
     AnswerJournal(work / JOURNAL).append(name, answer)
-    client = PaidClient(replace(ENDPOINT, **changes), AnswerJournal(work / JOURNAL))
+    client = PaidClient(changed(**changes), AnswerJournal(work / JOURNAL))
     messages = [{"role": "system", "content": "Be short."}, {"role": "user", "content": "Wie heißt das?"}]
     assert list(run_all(client, [client.ask(messages)])) == [answer]  # nothing listens at the address
 
@@ -423,12 +428,14 @@ DRIVER = """
 import json, sys
 from dataclasses import asdict
 from pathlib import Path
-from tests.schema.test_openai_backend import AT_ONCE, ENDPOINT, SCHEMAS, endpoint_module, replace, source
+from tests.schema.test_openai_backend import AT_ONCE, SCHEMAS, changed, endpoint_module, source
 from text2sql.schema.openai_backend import OpenAIBackend
 
 endpoint_module._FIRST_PAUSE_S = 0.02
-endpoint = replace(ENDPOINT, base_url=sys.argv[1], concurrency=AT_ONCE, timeout_s=1.0, max_retries=6)
-backend = OpenAIBackend(endpoint, "none", 3, Path(sys.argv[2]))
+settings = changed(
+    base_url=sys.argv[1], concurrency=AT_ONCE, timeout_s=1.0, max_retries=6, max_repairs=3
+)
+backend = OpenAIBackend(settings, "none", Path(sys.argv[2]))
 found = backend.convert_all(list(map(source, range(SCHEMAS))))
 made = {one.row: asdict(conversion) for one, conversion in found}
 print(json.dumps([made, asdict(backend.spending)]))

@@ -17,10 +17,10 @@ from pathlib import Path
 import pytest
 
 from tests.tiny import tiny_qwen3, tiny_tokenizer
-from text2sql.records import UserError
+from text2sql.errors import UserError
 from text2sql.schema.convert import Source
 from text2sql.schema.openai_backend import JOURNAL, OpenAIBackend
-from text2sql.schema.paid_client import PaidEndpoint
+from text2sql.schema.settings import OpenAI
 
 START_S = 120.0  # LLaMA-Factory imports for 8 to 10 s on an idle machine
 KEY = "sk-of-the-tiny-server"
@@ -80,7 +80,7 @@ def base_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 def backend(base_url: str, work: Path) -> OpenAIBackend:
-    endpoint = PaidEndpoint(
+    settings = OpenAI(
         base_url=base_url,
         model="tiny",
         temperature=0.0,
@@ -92,9 +92,10 @@ def backend(base_url: str, work: Path) -> OpenAIBackend:
         max_retries=2,
         usd_per_million_in=1.0,
         usd_per_million_out=1.0,
+        max_repairs=1,
         cap_usd=None,
     )
-    return OpenAIBackend(endpoint, "comment", 1, work)
+    return OpenAIBackend(settings, "comment", work)
 
 
 def test_a_model_that_knows_nothing_is_asked_twice_and_then_the_rules_take_over(

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from text2sql.records import UserError
+from text2sql.errors import UserError
 from text2sql.schema.model import Column, ForeignKey, Schema, Table
 from text2sql.schema.prose import read_prose, told_database, write_prose
 

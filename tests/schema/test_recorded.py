@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from text2sql.records import UserError
+from text2sql.errors import UserError
 from text2sql.schema.recorded import read_recorded, recorded_ddl
 
 TABLE = "CREATE TABLE item (id INT, name TEXT);"

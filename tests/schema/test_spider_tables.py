@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from text2sql.records import UserError
+from text2sql.errors import UserError
 from text2sql.schema.model import Column, ForeignKey, Schema, Table
 from text2sql.schema.spider_tables import read_spider_tables
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from text2sql.records import UserError
+from text2sql.errors import UserError
 from text2sql.schema.model import Column, ForeignKey, Table
 from text2sql.schema.sqlite import read_sqlite
 

@@ -21,7 +21,7 @@ from tests.small_raw import (
 )
 from text2sql import prompts
 from text2sql.contamination import ray_leaks
-from text2sql.contamination.leaks import Rules
+from text2sql.contamination.settings import DedupeTest, Rules
 from text2sql.records import TestQuestion, TrainingRow, read_records
 
 PATHS = {
@@ -126,7 +126,8 @@ def test_rows_are_found_on_ray_if_asked(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr(ray_leaks, "find_leaks_on_ray", on_ray)
     write_params(Path(), dedupe_test={"executor": "ray", "labelled": False})
     run_stage(main, **PATHS)
-    assert asked == ["train.jsonl", Rules(), None]
+    exact = DedupeTest(near_question=None, same_sql="exact", labelled=False, executor="ray")
+    assert asked == ["train.jsonl", exact, None]
     assert metrics()["kept"] == 4
 
 

@@ -12,7 +12,7 @@ import yaml
 from click.testing import CliRunner, Result
 
 from stages import evaluate
-from text2sql.evaluation import EVALUATOR_VERSION
+from text2sql.evaluation.judge import EVALUATOR_VERSION
 
 ROOT = Path(__file__).resolve().parents[2]
 OPTIONS = {
@@ -102,7 +102,7 @@ def assert_refused(root: Path, *words: str) -> None:
     assert not (root / "data/verdicts").exists()
 
 
-def test_it_writes_a_verdict_a_question_and_the_scores(pipeline: Path) -> None:
+def test_it_writes_one_verdict_per_question_and_the_scores(pipeline: Path) -> None:
     result = run()
     assert result.exit_code == 0, result.output
     lines = (pipeline / OPTIONS["verdicts"]).read_text().splitlines()
@@ -113,7 +113,7 @@ def test_it_writes_a_verdict_a_question_and_the_scores(pipeline: Path) -> None:
     assert metrics(pipeline)["errors"] == {"no_such_column": 1}
 
 
-def test_the_metrics_say_by_which_evaluator_and_limits(pipeline: Path) -> None:
+def test_the_metrics_name_the_evaluator_and_its_limits(pipeline: Path) -> None:
     run()
     assert metrics(pipeline)["evaluator"] == {
         "version": EVALUATOR_VERSION,
@@ -180,7 +180,7 @@ def test_missing_predictions_are_named(pipeline: Path) -> None:
     assert_refused(pipeline, *words, "dvc repro predict@lora")
 
 
-def test_predictions_that_come_twice_are_named(pipeline: Path) -> None:
+def test_repeated_predictions_are_named(pipeline: Path) -> None:
     write_predictions(pipeline, [prediction(row) for row in (0, 1, 1, 2)])
     assert_refused(pipeline, "row 1 more than once", "dvc repro predict@lora")
 
@@ -211,7 +211,7 @@ def test_no_predictions_file_names_it(pipeline: Path) -> None:
     assert_refused(pipeline, "data/predictions/lora.jsonl")
 
 
-def test_a_row_of_two_questions_is_named(pipeline: Path) -> None:
+def test_a_row_number_of_two_questions_is_named(pipeline: Path) -> None:
     write_questions(pipeline, [question(0), question(1), question(1)])
     assert_refused(pipeline, "data/test/test.jsonl", "row 1 more than once", "dvc repro")
 

@@ -11,6 +11,7 @@ import pytest
 import yaml
 from click.testing import CliRunner
 
+from scripts.profiles import composed
 from stages import fetch_model
 from tests.tiny import tiny_qwen3, tiny_tokenizer
 
@@ -26,7 +27,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def set_params(**values: object) -> None:
     """Write the embedded profile with `values` in fetch_model."""
-    params = yaml.safe_load((ROOT / "profiles" / "embedded.yaml").read_text())
+    params = yaml.safe_load(composed("embedded"))
     params["fetch_model"] |= values
     Path("params.yaml").write_text(yaml.safe_dump(params))
 

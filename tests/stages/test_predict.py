@@ -20,6 +20,7 @@ import pytest
 import yaml
 from click.testing import CliRunner, Result
 
+from scripts.profiles import composed
 from stages.predict import main
 from tests.conftest import ROOT
 from tests.openai_server import Reply, Serve, Server, refusal
@@ -32,7 +33,7 @@ ENDPOINT = {
     "models": {},
     "concurrency": 2,
     "timeout_s": 10.0,
-    "retries": 0,
+    "max_retries": 0,
     "extra_body": {},
 }
 SETTINGS = {
@@ -43,7 +44,7 @@ SETTINGS = {
     "seed": 42,
     "max_new_tokens": 60,
     "samples": 1,
-    "repair": 0,
+    "max_repairs": 0,
     "batch_tokens": 2000,
     "max_batch": 3,
     "threads": 1,
@@ -79,7 +80,7 @@ def workplace(models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def write_params(**changes: Any) -> None:
-    params = yaml.safe_load((ROOT / "profiles" / "embedded.yaml").read_text(encoding="utf-8"))
+    params = yaml.safe_load(composed("embedded"))
     params["predict"] = SETTINGS | changes
     params["prompt"] = {"schema_types": False}
     Path("params.yaml").write_text(yaml.safe_dump(params, sort_keys=False), encoding="utf-8")
@@ -369,7 +370,7 @@ def test_a_failed_query_is_shown_its_error_and_tried_again(workplace: Path, serv
         return Reply("SELECT name FROM singer" if "no such column: nme" in told else "SELECT nme FROM singer")
 
     server = serve(mends_its_query)
-    write_endpoint_params(server, repair=2)
+    write_endpoint_params(server, max_repairs=2)
     assert predict().exit_code == 0
     assert [p["sql"] for p in predictions()] == ["SELECT name FROM singer"] * 2
     assert [p["tries"] for p in predictions()] == [2, 2]
@@ -378,7 +379,7 @@ def test_a_failed_query_is_shown_its_error_and_tried_again(workplace: Path, serv
 
 def test_a_missing_database_is_refused_before_the_model_is_asked(workplace: Path, serve: Serve) -> None:
     server = serve(select_age)
-    write_endpoint_params(server, repair=1)
+    write_endpoint_params(server, max_repairs=1)
     assert "concert.sqlite: no such file" in refused(predict())
     assert server.requests == []
 
@@ -387,7 +388,7 @@ def test_a_run_with_samples_and_repair_ends_alike_wherever_it_is_killed(
     workplace: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write_database()
-    write_params(samples=3, repair=1, temperature=0.7, max_new_tokens=100)
+    write_params(samples=3, max_repairs=1, temperature=0.7, max_new_tokens=100)
     write_questions(questions(8))
     for lines in (2, 9, 12):
         kill_after(lines, 0.05)
@@ -473,7 +474,7 @@ def test_a_disk_full_at_the_end_leaves_no_output_and_keeps_the_answers(
 def test_a_disk_full_while_generating_is_reported_with_the_journal(
     workplace: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("text2sql.inference.journal.os.fsync", full_disk)
+    monkeypatch.setattr("os.fsync", full_disk)
     assert "journal.jsonl: No space left on device; 0 of 4 batches" in refused(predict())
 
 

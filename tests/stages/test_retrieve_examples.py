@@ -11,8 +11,10 @@ import pytest
 import yaml
 from click.testing import CliRunner, Result
 
+from scripts.profiles import composed
 from stages import index_examples, retrieve_examples
-from text2sql.records import ConvertedQuestion, TrainingRow, read_jsonl, write_jsonl
+from text2sql.files import read_jsonl, write_jsonl
+from text2sql.records import ConvertedQuestion, TrainingRow
 from text2sql.workstore import hash_path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -35,7 +37,7 @@ TEST = [
 @pytest.fixture
 def pipeline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A working folder with indexed training rows and two test questions."""
-    shutil.copy(ROOT / "profiles" / "embedded.yaml", tmp_path / "params.yaml")
+    (tmp_path / "params.yaml").write_text(composed("embedded"))
     monkeypatch.chdir(tmp_path)
     set_params(top_k=2, candidates=4, reranker="maxsim")
     write_jsonl("data/train/rows.jsonl", TRAIN)

@@ -7,9 +7,10 @@ import pytest
 import yaml
 from click.testing import CliRunner
 
+from scripts.profiles import composed
 from stages import _train, train_full, train_lora, train_lora32, train_lora128
 from stages._params import load_params
-from text2sql.training.recipe import Lora, Megatron
+from text2sql.training.settings import Lora, Megatron
 
 ROOT = Path(__file__).parents[2]
 
@@ -17,7 +18,7 @@ ROOT = Path(__file__).parents[2]
 @pytest.fixture
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A working directory with the embedded profile."""
-    (tmp_path / "params.yaml").write_text((ROOT / "profiles" / "embedded.yaml").read_text())
+    (tmp_path / "params.yaml").write_text(composed("embedded"))
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
@@ -40,40 +41,44 @@ ARGUMENTS = [
 def test_lora_at_rank_128_has_the_recipe_of_lora128(place: Path) -> None:
     _set(place, "lora", rank=128)
     params = load_params()
-    assert _train.recipe_from(params.training, params.lora) == _train.recipe_from(
-        params.training, params.train_lora128
-    )
+    assert params.recipe("lora") == params.recipe("train_lora128")
 
 
 def test_full_training_has_no_adapter_and_lora_has_its_own(place: Path) -> None:
     params = load_params()
-    assert _train.recipe_from(params.training, params.train_full).lora is None
-    assert _train.recipe_from(params.training, params.train_lora32).lora == Lora(
-        32, params.train_lora32.alpha, ("q_proj", "v_proj")
+    assert params.recipe("train_full").lora is None
+    assert params.recipe("train_lora32").lora == Lora(
+        rank=32, alpha=params.train_lora32.alpha, targets=["q_proj", "v_proj"]
     )
 
 
 def test_deepspeed_is_a_file_of_this_checkout_wherever_the_stage_runs(place: Path) -> None:
     _set(place, "training", optimizer="adamw")  # muon, the profile's, needs whole matrices
     _set(place, "lora", deepspeed="z3_offload")
-    params = load_params()
-    file = _train.recipe_from(params.training, params.lora).deepspeed
+    file = load_params().recipe("lora").deepspeed_file
     assert file == ROOT / "configs" / "deepspeed" / "z3_offload.json"
     assert json.loads(file.read_text())["zero_optimization"]["stage"] == 3
 
 
-def test_deepspeed_counts_where_megatron_is_off(place: Path) -> None:
+def test_megatron_takes_the_place_of_deepspeed(place: Path) -> None:
     megatron = {"tensor_parallel": 2, "sequence_parallel": True, "distributed_optimizer": True}
     _set(place, "training", optimizer="adamw")
-    _set(place, "train_full", deepspeed="z2", ranks=2, megatron={"enabled": True, **megatron})
-    params = load_params()
-    with_megatron = _train.recipe_from(params.training, params.train_full)
+    _set(place, "train_full", deepspeed="z2", ranks=2, megatron=megatron)
+    with_megatron = load_params().recipe("train_full")
     assert (with_megatron.deepspeed, with_megatron.megatron) == (None, Megatron(**megatron))
-    _set(place, "train_full", megatron={"enabled": False, **megatron})
-    params = load_params()
-    without = _train.recipe_from(params.training, params.train_full)
-    assert without.megatron is None
-    assert without.deepspeed is not None and without.deepspeed.name == "z2.json"
+    _set(place, "train_full", megatron=None)
+    without = load_params().recipe("train_full")
+    assert (without.deepspeed, without.megatron) == ("z2", None)
+
+
+def test_an_arm_sets_its_own_length_batches_and_ranks(place: Path) -> None:
+    shared = {"epochs": 3.0, "max_steps": None, "global_batch": 4, "device_batch": 4, "ranks": 1}
+    _set(place, "training", optimizer="adamw", **shared)
+    _set(place, "train_lora32", max_steps=None)
+    _set(place, "lora", global_batch=16, ranks=2)
+    plain, own = load_params().recipe("train_lora32"), load_params().recipe("lora")
+    assert {key: getattr(plain, key) for key in shared} == shared
+    assert (own.epochs, own.max_steps, own.global_batch, own.device_batch, own.ranks) == (None, 700, 16, 4, 2)
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.tiny import tiny_qwen3, tiny_tokenizer
-from text2sql.records import UserError
+from text2sql.errors import UserError
 from text2sql.training.dataset import turn, write_dataset
 from text2sql.training.lengths import measure, without_long_rows
 

@@ -1,16 +1,14 @@
 """The estimate of memory: the formula's cases, on a model of round numbers and on a real folder."""
 
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from stages._params import load_params
-from stages._train import recipe_from
+from scripts.profiles import load_profile
 from tests.tiny import tiny_qwen3
-from text2sql.records import UserError
+from text2sql.errors import UserError
 from text2sql.training.memory import Model, estimate, read_model, trainable
-from text2sql.training.recipe import Lora, Megatron, Recipe
+from text2sql.training.settings import Lora, Megatron, Recipe
 
 ROOT = Path(__file__).parents[2]
 # 1,000 weights; layer activations in bf16: 17 * 10 + 8 * 20 = 330 bytes a token.
@@ -43,8 +41,7 @@ QWEN3 = Model(
     vocabulary=151_936,
     linear=tuple((name, sum(sides)) for name, sides in WIDTHS.items()) * 28,
 )
-LORA = Lora(2, 4, ("q_proj", "v_proj"))  # trains 2 * (20 + 15) = 70 weights
-Z2, Z3, Z3_OFFLOAD = (ROOT / "configs" / "deepspeed" / f"{n}.json" for n in ("z2", "z3", "z3_offload"))
+LORA = Lora(rank=2, alpha=4, targets=["q_proj", "v_proj"])  # trains 2 * (20 + 15) = 70 weights
 MEGATRON = Megatron(tensor_parallel=2, sequence_parallel=True, distributed_optimizer=True)
 
 
@@ -55,22 +52,22 @@ MEGATRON = Megatron(tensor_parallel=2, sequence_parallel=True, distributed_optim
         ({"precision": "fp32"}, 4000, 4000, 8000),
         ({"optimizer": "adamw_8bit"}, 4000, 4000, 2000),
         ({"lora": LORA}, 2 * 1000 + 4 * 70, 4 * 70, 8 * 70),
-        ({"deepspeed": Z2, "ranks": 4}, 2000, 500, 3000),
-        ({"deepspeed": Z3, "ranks": 4}, 500, 500, 3000),
-        ({"deepspeed": Z3, "ranks": 4, "optimizer": "adamw_8bit"}, 500, 500, 1500),
-        ({"deepspeed": Z3_OFFLOAD, "ranks": 4}, 0, 500, 0),
+        ({"deepspeed": "z2", "ranks": 4}, 2000, 500, 3000),
+        ({"deepspeed": "z3", "ranks": 4}, 500, 500, 3000),
+        ({"deepspeed": "z3", "ranks": 4, "optimizer": "adamw_8bit"}, 500, 500, 1500),
+        ({"deepspeed": "z3_offload", "ranks": 4}, 0, 500, 0),
         ({"megatron": MEGATRON, "ranks": 4}, 1000, 2000, 3000),
     ],
 )
 def test_states_take_the_bytes_of_their_kind_of_training(
     changes: dict[str, object], weights: int, gradients: int, optimizer: int
 ) -> None:
-    need = estimate(replace(RECIPE, **changes), MODEL, 10, 1)  # type: ignore[arg-type]
+    need = estimate(RECIPE.replace(**changes), MODEL, 10, 1)  # type: ignore[arg-type]
     assert (need.weights, need.gradients, need.optimizer) == (weights, gradients, optimizer)
 
 
 def test_more_nodes_divide_what_zero_divides() -> None:
-    recipe = replace(RECIPE, deepspeed=Z3, ranks=2)
+    recipe = RECIPE.replace(deepspeed="z3", ranks=2)
     assert estimate(recipe, MODEL, 10, 2).weights == estimate(recipe, MODEL, 10, 1).weights / 2
 
 
@@ -82,20 +79,20 @@ def test_activations_and_logits_grow_with_the_tokens_of_a_batch() -> None:
 
 
 def test_packed_rows_fill_the_cutoff() -> None:
-    packed = replace(RECIPE, packing=True, cutoff_len=104)
+    packed = RECIPE.replace(packing=True, cutoff_len=104)
     assert estimate(packed, MODEL, 10, 1).logits == 12 * 50 * 208
 
 
 def test_checkpointing_keeps_layer_inputs_and_fused_loss_no_logits() -> None:
-    need = estimate(replace(RECIPE, gradient_checkpointing=True, fused_loss=True), MODEL, 10, 1)
+    need = estimate(RECIPE.replace(gradient_checkpointing=True, fused_loss=True), MODEL, 10, 1)
     assert need.activations == (2 * 2 * 10 + 330) * 20
     assert need.logits == 0
 
 
 @pytest.mark.parametrize("section", ["train_lora32", "train_lora128", "train_full"])
 def test_the_references_arms_fit_the_gpus_of_24_gb_on_which_they_were_trained(section: str) -> None:
-    params = load_params(ROOT / "profiles" / "qwen3-1.7b-reference.yaml")
-    recipe = recipe_from(params.training, getattr(params, section))
+    params = load_profile("qwen3-1.7b-reference")
+    recipe = params.recipe(section)
     need = estimate(recipe, QWEN3, recipe.cutoff_len, 1)
     assert 0.4 * 24e9 < need.total < 0.95 * 24e9
 
@@ -106,7 +103,7 @@ def test_full_training_without_zero_or_megatron_does_not_fit_them() -> None:
 
 
 def test_all_means_every_linear_layer() -> None:
-    assert trainable(Lora(2, 4, ("all",)), MODEL) == 2 * (20 + 15 + 30)
+    assert trainable(Lora(rank=2, alpha=4, targets=["all"]), MODEL) == 2 * (20 + 15 + 30)
 
 
 def test_a_models_shape_is_read_from_the_headers_of_its_weights(tmp_path: Path) -> None:
@@ -118,7 +115,7 @@ def test_a_models_shape_is_read_from_the_headers_of_its_weights(tmp_path: Path) 
     loaded = AutoModelForCausalLM.from_pretrained(tmp_path, dtype=torch.float32)
     assert model.parameters == sum(p.numel() for p in loaded.parameters())
     adapted = get_peft_model(loaded, LoraConfig(r=4, target_modules=["q_proj", "v_proj"]))
-    assert trainable(replace(LORA, rank=4), model) == adapted.get_nb_trainable_parameters()[0]
+    assert trainable(LORA.replace(rank=4), model) == adapted.get_nb_trainable_parameters()[0]
 
 
 def test_a_folder_without_weights_is_named(tmp_path: Path) -> None:

@@ -12,11 +12,12 @@ from transformers import AutoConfig, AutoModelForCausalLM
 
 from tests.tiny import tiny_adapter, tiny_qwen3, tiny_tokenizer
 from text2sql.cli import main
-from text2sql.inference.engine import Decoding, Request
-from text2sql.inference.transformers_engine import Batching, TransformersEngine
+from text2sql.errors import UserError
+from text2sql.inference.engine import Request
+from text2sql.inference.settings import Batching, Decoding
+from text2sql.inference.transformers_engine import TransformersEngine
 from text2sql.inference.weights import resolve_weights
 from text2sql.prompts import messages
-from text2sql.records import UserError
 from text2sql.training import merge as merging
 from text2sql.training.merge import merge_adapter
 
@@ -34,7 +35,12 @@ def test_a_merged_adapter_answers_twenty_prompts_as_the_adapter_does(adapter: Pa
     assert merge_adapter(adapter, tmp_path / "merged", CHATS) < 1.0e-5
     answers = []
     for folder in (adapter, tmp_path / "merged"):
-        engine = TransformersEngine(resolve_weights(folder), Decoding(12), Batching(4096, 1), threads=1)
+        engine = TransformersEngine(
+            resolve_weights(folder),
+            Decoding(max_new_tokens=12),
+            Batching(batch_tokens=4096, max_batch=1),
+            threads=1,
+        )
         alone = [(number, [Request(chat, seed=0)]) for number, chat in enumerate(CHATS)]
         answers.append([answer.text for _, (answer,) in engine.generate(alone)])
     assert answers[0] == answers[1]

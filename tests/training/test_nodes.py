@@ -2,7 +2,7 @@
 
 import pytest
 
-from text2sql.records import UserError
+from text2sql.errors import UserError
 from text2sql.training.nodes import Nodes
 
 TWO = {"NNODES": "2", "NODE_RANK": "1", "MASTER_ADDR": "10.0.0.1", "MASTER_PORT": "29500"}

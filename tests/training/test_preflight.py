@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import importlib.metadata
 import subprocess
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from tests.tiny import tiny_qwen3
 from tests.training.test_memory import MEGATRON, RECIPE
-from text2sql.records import UserError
+from text2sql.errors import UserError
 from text2sql.training import preflight
 from text2sql.training.memory import estimate, read_model
 from text2sql.training.nodes import Nodes
@@ -56,7 +55,7 @@ def test_what_needs_a_gpu_is_refused_without_one(
 ) -> None:
     _gpus(monkeypatch)
     with pytest.raises(UserError, match=f"{name} needs a GPU, .*make use PROFILE=embedded"):
-        refuse_impossible(replace(RECIPE, **changes), base, 100, Nodes())  # type: ignore[arg-type]
+        refuse_impossible(RECIPE.replace(**changes), base, 100, Nodes())  # type: ignore[arg-type]
 
 
 def test_more_ranks_than_gpus_are_refused_with_the_number_that_fits(
@@ -64,7 +63,7 @@ def test_more_ranks_than_gpus_are_refused_with_the_number_that_fits(
 ) -> None:
     _gpus(monkeypatch, 24, 24)
     with pytest.raises(UserError, match=r"ranks is 4, .*shows 2; set ranks to 2: the global batch of 8"):
-        refuse_impossible(replace(RECIPE, ranks=4), base, 100, Nodes())
+        refuse_impossible(RECIPE.replace(ranks=4), base, 100, Nodes())
 
 
 @pytest.mark.parametrize(
@@ -73,7 +72,7 @@ def test_more_ranks_than_gpus_are_refused_with_the_number_that_fits(
         ({"optimizer": "adamw_8bit"}, "bitsandbytes"),
         ({"attention": "fa2"}, "flash-attn"),
         ({"fused_loss": True}, "liger-kernel"),
-        ({"deepspeed": ROOT / "configs" / "deepspeed" / "z2.json"}, "deepspeed"),
+        ({"deepspeed": "z2"}, "deepspeed"),
         ({"megatron": MEGATRON, "ranks": 2}, "megatron-core"),
     ],
 )
@@ -83,7 +82,7 @@ def test_a_missing_package_is_named_with_the_file_that_lists_it(
     _gpus(monkeypatch, 80, 80)
     _packages(monkeypatch)
     with pytest.raises(UserError, match=f"package {package}, .*configs/requirements-gpu.txt"):
-        refuse_impossible(replace(RECIPE, **changes), base, 100, Nodes())  # type: ignore[arg-type]
+        refuse_impossible(RECIPE.replace(**changes), base, 100, Nodes())  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -102,7 +101,7 @@ def test_deepspeed_without_gpu_and_compiler_is_refused_with_the_package_to_insta
     _program(tmp_path / "c++")
     monkeypatch.setenv("CXX", str(tmp_path / compiler))
     _gpus(monkeypatch, *gpus)
-    zero = replace(RECIPE, deepspeed=ROOT / "configs" / "deepspeed" / "z2.json")
+    zero = RECIPE.replace(deepspeed="z2")
     if refused:
         with pytest.raises(UserError, match=r"no C\+\+ compiler here: `apt-get install g\+\+`.* CXX="):
             refuse_impossible(zero, base, 100, Nodes())
@@ -133,7 +132,7 @@ def test_megatron_without_mcore_adapter_is_refused(base: Path, monkeypatch: pyte
     _gpus(monkeypatch, 80, 80)
     _packages(monkeypatch, "megatron-core")
     with pytest.raises(UserError, match=r"needs ROLL's mcore_adapter, which is not installed"):
-        refuse_impossible(replace(RECIPE, megatron=MEGATRON, ranks=2), base, 100, Nodes())
+        refuse_impossible(RECIPE.replace(megatron=MEGATRON, ranks=2), base, 100, Nodes())
 
 
 def test_the_index_package_of_the_same_name_is_told_apart_without_being_imported(
@@ -144,7 +143,7 @@ def test_the_index_package_of_the_same_name_is_told_apart_without_being_imported
     monkeypatch.syspath_prepend(tmp_path)
     _gpus(monkeypatch, 80, 80)
     _packages(monkeypatch, "megatron-core")
-    recipe = replace(RECIPE, megatron=MEGATRON, ranks=2)
+    recipe = RECIPE.replace(megatron=MEGATRON, ranks=2)
     with pytest.raises(UserError, match=r"is not ROLL's .*pip uninstall mcore-adapter"):
         refuse_impossible(recipe, base, 100, Nodes())
     (tmp_path / "mcore_adapter" / "training_args.py").touch()
@@ -154,9 +153,8 @@ def test_the_index_package_of_the_same_name_is_told_apart_without_being_imported
 def test_eight_bit_moments_cannot_be_offloaded(base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     _gpus(monkeypatch, 80)
     _packages(monkeypatch, "bitsandbytes", "deepspeed")
-    offload = ROOT / "configs" / "deepspeed" / "z2_offload.json"
     with pytest.raises(UserError, match="adamw_8bit runs on the GPU only"):
-        refuse_impossible(replace(RECIPE, optimizer="adamw_8bit", deepspeed=offload), base, 100, Nodes())
+        refuse_impossible(RECIPE.replace(optimizer="adamw_8bit", deepspeed="z2_offload"), base, 100, Nodes())
 
 
 def test_the_lock_of_a_killed_compilation_is_named(
@@ -168,7 +166,7 @@ def test_the_lock_of_a_killed_compilation_is_named(
     monkeypatch.setenv("TORCH_EXTENSIONS_DIR", str(tmp_path))
     monkeypatch.setattr(preflight, "cpp_compiler", lambda: "c++")
     _gpus(monkeypatch)
-    zero = replace(RECIPE, deepspeed=ROOT / "configs" / "deepspeed" / "z2.json")
+    zero = RECIPE.replace(deepspeed="z2")
     refuse_impossible(zero, base, 100, Nodes())
     assert f"{lock}: the run waits for this" in capsys.readouterr().err
 
@@ -189,7 +187,7 @@ def test_on_a_cpu_all_ranks_share_the_machines_memory(base: Path, monkeypatch: p
     monkeypatch.setattr(preflight, "_physical_memory", lambda: room)
     refuse_impossible(RECIPE, base, 10, Nodes())
     with pytest.raises(UserError, match=r"this machine has 0\.0 GiB for 4"):
-        refuse_impossible(replace(RECIPE, ranks=4), base, 10, Nodes())
+        refuse_impossible(RECIPE.replace(ranks=4), base, 10, Nodes())
 
 
 def _nvidia_smi(monkeypatch: pytest.MonkeyPatch, answer: str) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,8 @@ from text2sql.inference.weights import Weights
 from text2sql.prompts import messages, schema_text
 from text2sql.training.dataset import turn, write_dataset
 from text2sql.training.lengths import row_lengths
-from text2sql.training.recipe import Lora, Recipe, llamafactory_config
+from text2sql.training.recipe import llamafactory_config
+from text2sql.training.settings import Lora, Recipe
 
 RECIPE = Recipe(
     template="qwen3",
@@ -79,11 +79,13 @@ def trained_on(base: Path, folder: Path, recipe: Recipe) -> tuple[list[dict[str,
     return list(made["train_dataset"]), loaded["tokenizer"]
 
 
-@pytest.mark.parametrize("lora", [None, Lora(4, 8, ("q_proj", "v_proj"))], ids=["full", "lora"])
+@pytest.mark.parametrize(
+    "lora", [None, Lora(rank=4, alpha=8, targets=["q_proj", "v_proj"])], ids=["full", "lora"]
+)
 def test_a_prompt_has_the_same_ids_in_training_and_in_prediction(
     base: Path, tmp_path: Path, lora: Lora | None
 ) -> None:
-    rows, _ = trained_on(base, tmp_path / "data", replace(RECIPE, lora=lora))
+    rows, _ = trained_on(base, tmp_path / "data", RECIPE.replace(lora=lora))
     tokens = ChatTokens(Weights(base, ""))
     asked = [tokens.encode(messages(schema_text(ddl, True), question)) for ddl, question, _ in ROWS]
     prompts = [row["input_ids"][: row["labels"].count(-100)] for row in rows]

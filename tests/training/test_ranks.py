@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
 import os
 import random
 import signal
@@ -12,7 +11,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,29 +21,28 @@ from safetensors.torch import load_file
 from tests.tiny import TINY_RECIPE, tiny_qwen3, tiny_tokenizer
 from text2sql.training.dataset import write_dataset
 from text2sql.training.preflight import cpp_compiler
-from text2sql.training.recipe import Lora, Recipe
 from text2sql.training.run import train
+from text2sql.training.settings import Lora, Recipe
 
 pytestmark = pytest.mark.skipif(
     cpp_compiler() is None, reason="no C++ compiler (g++), with which DeepSpeed compiles its operators"
 )
 
 ROOT = Path(__file__).parents[2]
-DEEPSPEED = ROOT / "configs" / "deepspeed"
-FULL = replace(TINY_RECIPE, device_batch=1, max_steps=40)
+FULL = TINY_RECIPE.replace(device_batch=1, max_steps=40)
 METHODS = {
-    "zero2-full": (FULL, DEEPSPEED / "z2.json"),
-    "zero3-lora": (replace(FULL, lora=Lora(4, 8, ("q_proj", "v_proj"))), DEEPSPEED / "z3.json"),
+    "zero2-full": (FULL, "z2"),
+    "zero3-lora": (
+        FULL.replace(lora=Lora(rank=4, alpha=8, targets=["q_proj", "v_proj"])),
+        "z3",
+    ),
 }
 _TRAIN = """
-import json, sys
+import sys
 from pathlib import Path
-from text2sql.training.recipe import Lora, Recipe
+from text2sql.training.settings import Recipe
 from text2sql.training.run import train
-values = json.loads(sys.argv[1])
-lora, deepspeed = values.pop("lora"), values.pop("deepspeed")
-lora = lora and Lora(lora["rank"], lora["alpha"], tuple(lora["targets"]))
-recipe = Recipe(**values, lora=lora, deepspeed=deepspeed and Path(deepspeed))
+recipe = Recipe.model_validate_json(sys.argv[1])
 train(recipe, Path("base"), Path("dataset"), Path("output"), Path("loss.csv"), "test")
 """
 
@@ -75,9 +72,13 @@ def _place(folder: Path, inputs: Path) -> Path:
 def _start(place: Path, recipe: Recipe, **environment: str) -> subprocess.Popen[str]:
     """The library's `train` in a process of its own, as a stage calls it."""
     settings = os.environ | {"PYTHONPATH": str(ROOT), "TEXT2SQL_WORK": str(place / "work")} | environment
-    values = json.dumps(asdict(recipe), default=str)
+    command = [sys.executable, "-c", _TRAIN, recipe.model_dump_json()]
     return subprocess.Popen(
-        [sys.executable, "-c", _TRAIN, values], cwd=place, env=settings, stderr=subprocess.PIPE, text=True
+        command,
+        cwd=place,
+        env=settings,
+        stderr=subprocess.PIPE,
+        text=True,
     )
 
 
@@ -151,7 +152,7 @@ def test_two_ranks_have_loss_and_weights_of_one_process_at_the_same_global_batch
 ) -> None:
     recipe, deepspeed = METHODS[name]
     place = _place(tmp_path / "two", inputs)
-    process = _start(place, replace(recipe, ranks=2, deepspeed=deepspeed))
+    process = _start(place, recipe.replace(ranks=2, deepspeed=deepspeed))
     assert process.wait() == 0, process.stderr and process.stderr.read()
     assert _losses(place / "loss.csv") == pytest.approx(_losses(single[name] / "loss.csv"), rel=1.0e-4)
     assert _losses(place / "loss.csv")[-1] < 0.99 * _losses(place / "loss.csv")[0]
@@ -181,7 +182,7 @@ def test_a_killed_rank_ends_the_run_with_a_sentence_and_the_next_run_resumes(
     inputs: Path, tmp_path: Path, single: dict[str, Path]
 ) -> None:
     recipe, deepspeed = METHODS["zero2-full"]
-    two = replace(recipe, ranks=2, deepspeed=deepspeed)
+    two = recipe.replace(ranks=2, deepspeed=deepspeed)
     place = _place(tmp_path / "killed", inputs)
     process, ranks = _underway(place, two)
     os.kill(ranks[1], signal.SIGKILL)
@@ -197,7 +198,7 @@ def test_a_killed_launcher_takes_its_ranks_along_and_the_next_run_resumes(
     inputs: Path, tmp_path: Path, single: dict[str, Path]
 ) -> None:
     recipe, deepspeed = METHODS["zero3-lora"]
-    two = replace(recipe, ranks=2, deepspeed=deepspeed)
+    two = recipe.replace(ranks=2, deepspeed=deepspeed)
     place = _place(tmp_path / "killed", inputs)
     process, ranks = _underway(place, two)
     process.kill()
@@ -235,4 +236,4 @@ def test_ranks_that_the_global_batch_does_not_divide_by_are_refused_before_anyth
 ) -> None:
     monkeypatch.chdir(_place(tmp_path / "here", inputs))
     with pytest.raises(Exception, match="global_batch 4 is no multiple of device_batch 1 times 3"):
-        train(replace(FULL, ranks=3), Path("base"), Path("dataset"), Path("o"), Path("l"), "test")
+        train(FULL.replace(ranks=3), Path("base"), Path("dataset"), Path("o"), Path("l"), "test")

@@ -11,32 +11,31 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
 
 from tests.tiny import TINY_RECIPE
-from text2sql.embedded.base_model import Shape, initialise, train_tokenizer
-from text2sql.records import UserError
+from text2sql.base_models.settings import TinyModel
+from text2sql.base_models.tiny import initialise, train_tokenizer
+from text2sql.errors import UserError
 from text2sql.training import launch as launching
 from text2sql.training import run as running
 from text2sql.training.checkpoints import newest_checkpoint
 from text2sql.training.dataset import write_dataset
-from text2sql.training.recipe import Lora, Recipe, llamafactory_config
+from text2sql.training.recipe import llamafactory_config
 from text2sql.training.run import train
+from text2sql.training.settings import Lora, Recipe
 from text2sql.training.throughput import read_throughput
 from text2sql.workstore import hash_path
 
-RECIPE = replace(TINY_RECIPE, lora=Lora(4, 8, ("q_proj", "v_proj")))
+RECIPE = TINY_RECIPE.replace(lora=Lora(rank=4, alpha=8, targets=["q_proj", "v_proj"]))
 _TRAIN = """
-import json, sys
+import sys
 from pathlib import Path
-from text2sql.training.recipe import Lora, Recipe
+from text2sql.training.settings import Recipe
 from text2sql.training.run import train
-values = json.loads(sys.argv[1])
-lora = values.pop("lora")
-recipe = Recipe(**values, lora=lora and Lora(lora["rank"], lora["alpha"], tuple(lora["targets"])))
+recipe = Recipe.model_validate_json(sys.argv[1])
 train(recipe, Path("base"), Path("dataset"), Path("output"), Path("loss.csv"), "test")
 """
 
@@ -47,7 +46,8 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("inputs")
     turns = [_turn(number) for number in range(200)]
     train_tokenizer((turn["instruction"] for turn in turns), 320, folder / "base")
-    initialise(Shape(320, 32, 1, 2, 1), 0, folder / "base")
+    shape = TinyModel(seed=0, vocab_size=320, hidden_size=32, layers=1, heads=2, kv_heads=1)
+    initialise(shape, folder / "base")
     write_dataset(turns, folder / "dataset")
     return folder
 
@@ -76,7 +76,7 @@ def _start(
     place: Path, recipe: Recipe, preexec_fn: Callable[[], None] | None = None
 ) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [sys.executable, "-c", _TRAIN, json.dumps(asdict(recipe))],
+        [sys.executable, "-c", _TRAIN, recipe.model_dump_json()],
         cwd=place,
         env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])},
         stderr=subprocess.PIPE,
@@ -107,7 +107,7 @@ def test_a_killed_training_ends_with_the_bytes_of_an_uninterrupted_one(
     monkeypatch: pytest.MonkeyPatch,
     method: str,
 ) -> None:
-    recipe = RECIPE if method == "lora" else replace(RECIPE, lora=None, optimizer="muon")
+    recipe = RECIPE if method == "lora" else RECIPE.replace(lora=None, optimizer="muon")
     _train_here(recipe)
     whole = hash_path(place / "output"), (place / "loss.csv").read_text()
     monkeypatch.setenv("TEXT2SQL_WORK", str(place / "second" / "work"))
@@ -127,7 +127,7 @@ def test_a_killed_training_ends_with_the_bytes_of_an_uninterrupted_one(
 
 
 def test_a_kill_after_the_last_step_loses_nothing(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    short = replace(RECIPE, max_steps=8)
+    short = RECIPE.replace(max_steps=8)
     _train_here(short)
     whole = hash_path("output"), Path("loss.csv").read_text()
     monkeypatch.setenv("TEXT2SQL_WORK", str(place / "second"))
@@ -143,7 +143,7 @@ def test_a_kill_after_the_last_step_loses_nothing(place: Path, monkeypatch: pyte
 def test_a_finished_training_is_copied_out_again_without_a_trainer(
     place: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    short = replace(RECIPE, max_steps=4)
+    short = RECIPE.replace(max_steps=4)
     _train_here(short)
     before = hash_path("output"), hash_path("loss.csv"), hash_path("speed")
     monkeypatch.setattr(launching.subprocess, "Popen", None)
@@ -157,7 +157,7 @@ def test_a_finished_training_is_copied_out_again_without_a_trainer(
 def test_a_finished_training_whose_speed_nobody_measured_is_published_without_and_says_so(
     place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    short = replace(RECIPE, max_steps=4)
+    short = RECIPE.replace(max_steps=4)
     _train_here(short)
     monkeypatch.setattr(launching.subprocess, "Popen", None)
     next(place.glob("work/train/*/throughput.jsonl")).unlink()
@@ -167,7 +167,7 @@ def test_a_finished_training_whose_speed_nobody_measured_is_published_without_an
 
 
 def test_an_adapter_names_its_base_by_path_and_hash(place: Path) -> None:
-    _train_here(replace(RECIPE, max_steps=4))
+    _train_here(RECIPE.replace(max_steps=4))
     base = json.loads(Path("output/base.json").read_text())
     assert base == {"path": "base", "sha256": hash_path("base")}
     assert json.loads(Path("output/adapter_config.json").read_text())["target_modules"] == [
@@ -178,7 +178,7 @@ def test_an_adapter_names_its_base_by_path_and_hash(place: Path) -> None:
 
 def test_a_trainer_that_fails_shows_the_end_of_its_log(place: Path) -> None:
     with pytest.raises(UserError, match=r"status 1[\s\S]*no_such_template[\s\S]*train\.log"):
-        _train_here(replace(RECIPE, template="no_such_template"))
+        _train_here(RECIPE.replace(template="no_such_template"))
     assert not Path("output").exists()
 
 
@@ -206,7 +206,7 @@ def test_a_trainer_killed_from_outside_is_an_error(place: Path, monkeypatch: pyt
 
 
 def test_a_loss_that_is_no_number_stops_the_run_and_tells_step_and_batch(place: Path) -> None:
-    wild = replace(RECIPE, learning_rate=1.0e30, scheduler="constant", warmup_ratio=0.0)
+    wild = RECIPE.model_copy(update={"learning_rate": 1.0e30, "scheduler": "constant", "warmup_ratio": 0.0})
     sentence = r"test: the loss is nan at step 2, batch 1 of rank 0, whose first row begins '.*CREATE TABLE"
     with pytest.raises(UserError, match=sentence + r"[\s\S]*dvc repro"):
         _train_here(wild)
@@ -220,7 +220,7 @@ def _small_files_only() -> None:
 def test_a_disk_that_cannot_take_a_checkpoint_ends_the_run_and_the_next_one_resumes_or_begins_again(
     place: Path,
 ) -> None:
-    recipe = replace(RECIPE, max_steps=8, lora=None)
+    recipe = RECIPE.replace(max_steps=8, lora=None)
     failed = _start(place, recipe, preexec_fn=_small_files_only)
     _, error = failed.communicate()
     assert failed.returncode != 0
@@ -238,13 +238,13 @@ def test_checkpoints_come_by_the_clock_too_but_only_at_log_lines(
 ) -> None:
     monkeypatch.setattr(running, "_collect", lambda *_: sys.exit("stopped"))
     with pytest.raises(SystemExit):
-        _train_here(replace(RECIPE, max_steps=7, save_steps=60, save_minutes=1.0e-6))
+        _train_here(RECIPE.replace(max_steps=7, save_steps=60, save_minutes=1.0e-6))
     kept = sorted(folder.name for folder in place.glob("work/train/*/run/checkpoint-*"))
     assert kept == ["checkpoint-6", "checkpoint-7"]  # 2 and 4 have made room, 7 is the end
 
 
 def test_tokens_a_second_are_written_at_every_log_line(place: Path) -> None:
-    _train_here(replace(RECIPE, max_steps=4))
+    _train_here(RECIPE.replace(max_steps=4))
     (file,) = place.glob("work/train/*/throughput.jsonl")
     lines = [json.loads(line) for line in file.read_text().splitlines()]
     assert [line["step"] for line in lines] == [2, 4]
@@ -257,9 +257,9 @@ def test_tokens_a_second_are_written_at_every_log_line(place: Path) -> None:
 
 @pytest.mark.parametrize("method", ["lora", "full"])
 def test_bf16_trains_on_a_cpu_too_and_ends_near_fp32(place: Path, method: str) -> None:
-    full_precision = RECIPE if method == "lora" else replace(RECIPE, lora=None)
+    full_precision = RECIPE if method == "lora" else RECIPE.replace(lora=None)
     losses = []
-    for recipe in (full_precision, replace(full_precision, precision="bf16")):
+    for recipe in (full_precision, full_precision.replace(precision="bf16")):
         _train_here(recipe)
         losses.append(_losses(place))
     assert losses[1] == pytest.approx(losses[0], rel=0.02)
@@ -278,7 +278,7 @@ def test_a_row_longer_than_the_cutoff_is_left_out_and_named(
     rows[5]["instruction"] *= 20
     Path("dataset").unlink()
     write_dataset(rows, Path("dataset"))
-    _train_here(replace(RECIPE, max_steps=2))
+    _train_here(RECIPE.replace(max_steps=2))
     assert "test: 1 of 12 rows have more than 256 tokens" in capsys.readouterr().err
     (trained_on,) = place.glob("work/train/*/dataset/sft.json")
     assert json.loads(trained_on.read_text()) == [*rows[:5], *rows[6:]]

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from text2sql.records import UserError, read_json, read_jsonl, write_jsonl
+from text2sql.commands.options import setting
+from text2sql.errors import UserError
+from text2sql.files import read_json, read_jsonl, write_jsonl
+from text2sql.schema.settings import ConvertSchema, OpenAI
+from text2sql.settings import Settings, checked
 
 if TYPE_CHECKING:
     from text2sql.schema.convert import Conversion, LocalBackend, Source
@@ -17,7 +21,6 @@ if TYPE_CHECKING:
 
 _FORM = 'write rows like {"instruction": the schema in prose, "output": the gold SQL}'
 _FILE = click.Path(path_type=Path)
-_COUNT, _NUMBER = click.IntRange(min=1), click.FloatRange(min=0, min_open=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,62 +34,29 @@ class Row:
 @click.command("convert-schema")
 @click.option("--input", "questions", required=True, type=_FILE, help="DB-GPT's JSON list, or .jsonl of it.")
 @click.option("--output", required=True, type=_FILE, help="A JSON object a row, in input order.")
-@click.option("--backend", required=True, type=click.Choice(["rules", "sqlite", "openai", "recorded"]))
+@setting(ConvertSchema, "backend")
 @click.option("--database-dir", type=_FILE, help="sqlite: folder of ID/ID.sqlite.")
-@click.option(
-    "--values",
-    default="none",
-    show_default=True,
-    type=click.Choice(["none", "comment", "insert"]),
-    help="How example values are written.",
-)
-@click.option(
-    "--examples", default=3, show_default=True, type=_COUNT, help="sqlite: example values of a column."
-)
-@click.option("--base-url", help="openai: where `/chat/completions` begins; the key is in OPENAI_API_KEY.")
-@click.option("--model", help="openai: the model's name there.")
+@setting(ConvertSchema, "values")
+@setting(ConvertSchema, "examples")
 @click.option("--work", type=_FILE, help="openai: folder of the answers; default: OUTPUT.answers.")
-@click.option("--temperature", type=click.FloatRange(min=0), help="openai: default: the server's own.")
-@click.option(
-    "--max-tokens", default=4096, show_default=True, type=_COUNT, help="openai: length of an answer."
-)
-@click.option(
-    "--max-tokens-name",
-    default="max_tokens",
-    show_default=True,
-    type=click.Choice(["max_tokens", "max_completion_tokens"]),
-    help="openai: what the server calls that.",
-)
-@click.option(
-    "--max-repairs",
-    default=2,
-    show_default=True,
-    type=click.IntRange(min=0),
-    help="openai: times that an answer goes back with what is wrong in it.",
-)
-@click.option("--concurrency", default=8, show_default=True, type=_COUNT, help="openai: requests at a time.")
-@click.option("--requests-per-minute", default=120.0, show_default=True, type=_NUMBER)
-@click.option("--timeout", "timeout_s", default=120.0, show_default=True, type=_NUMBER, help="Seconds.")
-@click.option("--max-retries", default=6, show_default=True, type=click.IntRange(min=0))
-@click.option(
-    "--usd-per-million-in",
-    default=0.0,
-    show_default=True,
-    type=click.FloatRange(min=0),
-    help="openai: price of tokens read.",
-)
-@click.option(
-    "--usd-per-million-out",
-    default=0.0,
-    show_default=True,
-    type=click.FloatRange(min=0),
-    help="openai: price of tokens written.",
-)
-@click.option(
-    "--cap-usd", type=_NUMBER, help="openai: the most that all answers may cost; default: no limit."
-)
+@setting(OpenAI, "base_url", required=False)
+@setting(OpenAI, "model", required=False)
+@setting(OpenAI, "temperature")
+@setting(OpenAI, "max_tokens")
+@setting(OpenAI, "max_tokens_name")
+@setting(OpenAI, "max_repairs")
+@setting(OpenAI, "concurrency")
+@setting(OpenAI, "requests_per_minute")
+@setting(OpenAI, "timeout_s", "--timeout")
+@setting(OpenAI, "max_retries")
+@setting(OpenAI, "usd_per_million_in")
+@setting(OpenAI, "usd_per_million_out")
+@setting(OpenAI, "cap_usd")
 def convert_schema(questions: Path, output: Path, **options: Any) -> None:
-    """Turn schemas told in prose into CREATE TABLE text that SQLite has executed."""
+    """Turn schemas told in prose into CREATE TABLE text that SQLite has executed.
+
+    The options from --work on are for --backend openai.
+    """
     from text2sql.schema.check import gold_problem
     from text2sql.schema.convert import LocalBackend, SourceError, convert
 
@@ -111,31 +81,34 @@ def convert_schema(questions: Path, output: Path, **options: Any) -> None:
 
 
 def make_backend(output: Path, options: dict[str, Any]) -> LocalBackend | OpenAIBackend:
-    """The back end that the options ask for. UserError: it needs an option that is not there."""
-    from text2sql.schema.convert import RecordedBackend, RulesBackend, SqliteBackend
+    """The back end that the options ask for.
 
-    if options["backend"] == "rules":
-        return RulesBackend(options["values"])
+    Raises:
+        UserError: it needs an option that is not there, or the options exclude each other.
+    """
+    from text2sql.schema.convert import local_backend
+
+    if options["backend"] == "openai":
+        return _openai_backend(output, options)
     if options["backend"] == "sqlite":
         _require(options, "database_dir")
-        return SqliteBackend(options["database_dir"], options["values"], options["examples"])
-    if options["backend"] == "recorded":
-        return RecordedBackend()
-    return _openai_backend(output, options)
+    settings = checked(ConvertSchema, _values(ConvertSchema, options), "command line")
+    return local_backend(settings, options["database_dir"] or Path())
 
 
 def _openai_backend(output: Path, options: dict[str, Any]) -> OpenAIBackend:
     from text2sql.schema.openai_backend import OpenAIBackend
-    from text2sql.schema.paid_client import PaidEndpoint
 
     _require(options, "base_url", "model")
-    if options["cap_usd"] and not (options["usd_per_million_in"] or options["usd_per_million_out"]):
-        raise UserError("--cap-usd holds nothing back without prices; add --usd-per-million-in and -out")
-    names = [field.name for field in fields(PaidEndpoint)]
-    endpoint = PaidEndpoint(**{name: options[name] for name in names})
+    settings = checked(OpenAI, _values(OpenAI, options), "--backend openai")
     work = options["work"] or output.with_name(f"{output.name}.answers")
     work.mkdir(parents=True, exist_ok=True)
-    return OpenAIBackend(endpoint, options["values"], options["max_repairs"], work)
+    return OpenAIBackend(settings, options["values"], work)
+
+
+def _values(model: type[Settings], options: dict[str, Any]) -> dict[str, Any]:
+    """The options that stand for a field of `model`."""
+    return {name: options[name] for name in model.model_fields if name in options}
 
 
 def _require(options: dict[str, Any], *names: str) -> None:

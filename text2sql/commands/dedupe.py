@@ -12,14 +12,19 @@ from typing import IO, TYPE_CHECKING, Any
 
 import click
 
+from text2sql.commands.options import setting
+from text2sql.contamination.settings import Rules
+from text2sql.errors import UserError
+from text2sql.files import replacing
 from text2sql.preparation.sources import read_chunks
 from text2sql.progress import Progress
-from text2sql.records import TestQuestion, TrainingRow, UserError, replacing
+from text2sql.records import TestQuestion, TrainingRow
 from text2sql.schema.ddl import write_ddl
 from text2sql.schema.prose import read_prose
+from text2sql.settings import checked
 
 if TYPE_CHECKING:
-    from text2sql.contamination.leaks import Embed, Evidence, LeakFinder, Rules
+    from text2sql.contamination.leaks import Embed, Evidence, LeakFinder
 
 # Under which key rows keep their question, SQL and schema: the first of these that is there.
 _QUESTION = ("question", "prompt", "input")
@@ -29,7 +34,6 @@ _KINDS = (".json", ".jsonl")
 _EMBEDDED_AT_ONCE = 64  # questions
 
 _path = functools.partial(click.Path, path_type=Path)
-_share = click.FloatRange(0, 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,29 +64,11 @@ class _Unreadable:
 @click.option("--test", required=True, type=_path(), help="Test rows, in the same forms.")
 @click.option("--output", required=True, type=_path(), help="The training rows that stay, as they were.")
 @click.option("--removed", required=True, type=_path(), help="Those that go, JSON lines with evidence.")
-@click.option("--question/--no-question", default=True, show_default=True, help="Equal folded questions.")
-@click.option(
-    "--near-question",
-    default=0.8,
-    show_default=True,
-    type=_share,
-    help="Least Jaccard similarity of the questions' letter triples; 0: off.",
-)
-@click.option(
-    "--same-sql",
-    default="masked",
-    show_default=True,
-    type=click.Choice(["off", "exact", "masked"]),
-    help="Equal queries on an equal schema; masked: but for values, on tables that fit.",
-)
-@click.option("--same-database", is_flag=True, help="Equal schemas, and those that one another hold.")
-@click.option(
-    "--embedding",
-    default=0.0,
-    show_default=True,
-    type=_share,
-    help="Least cosine of the questions' MiniLM vectors, on such a schema; 0: off.",
-)
+@setting(Rules, "question")
+@setting(Rules, "near_question", off=0)
+@setting(Rules, "same_sql", off="off")
+@setting(Rules, "same_database")
+@setting(Rules, "embedding", off=0)
 def dedupe(train: Path, test: Path, output: Path, removed: Path, **options: Any) -> None:
     """Remove training rows that give a test question away, and say on what evidence.
 
@@ -94,7 +80,7 @@ def dedupe(train: Path, test: Path, output: Path, removed: Path, **options: Any)
         _check_kind(path)
     if output.absolute() == removed.absolute():
         raise UserError(f"{output}: named by --output and by --removed; name another for one of them")
-    rules = _rules(options)
+    rules = checked(Rules, options, "command line")
     unreadable = _Unreadable()
     questions = read_test(test)
     finder = _finder(test, questions, rules, unreadable)
@@ -113,18 +99,6 @@ def _check_kind(path: Path) -> None:
         raise UserError(f"{path}: no such file; name another")
     if path.suffix not in _KINDS:
         raise UserError(f"{path}: unknown kind of file; write a JSON list (.json) or JSON lines (.jsonl)")
-
-
-def _rules(options: Mapping[str, Any]) -> Rules:
-    from text2sql.contamination.leaks import Rules
-
-    return Rules(
-        question=options["question"],
-        near_question=options["near_question"] or None,
-        same_sql=None if options["same_sql"] == "off" else options["same_sql"],
-        same_database=options["same_database"],
-        embedding=options["embedding"] or None,
-    )
 
 
 def _embed() -> Embed:

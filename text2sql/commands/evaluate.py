@@ -1,4 +1,4 @@
-"""`text2sql evaluate`: the official evaluator's files in, verdicts and scores out."""
+"""`text2sql evaluate`: reads the official evaluator's files, writes verdicts and scores."""
 
 from __future__ import annotations
 
@@ -11,103 +11,91 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from text2sql.commands.options import setting
+from text2sql.databases import database_path
+from text2sql.errors import UserError
+from text2sql.evaluation.settings import JudgeSettings
+from text2sql.files import write_json, write_jsonl
 from text2sql.progress import Progress
-from text2sql.records import UserError, write_json, write_jsonl
+from text2sql.settings import checked
 
 if TYPE_CHECKING:
     from text2sql.evaluation.scores import Scores
-    from text2sql.evaluation.verdicts import Case, Rules, Verdict
+    from text2sql.evaluation.verdicts import Case, Verdict
 
-_ETYPES = {"exec": (True, False), "match": (False, True), "all": (True, True)}  # execute, match
+_ETYPES = {
+    "exec": {"execute": True, "match": False},
+    "match": {"execute": False, "match": True},
+    "all": {"execute": True, "match": True},
+}
 _NAMES = {"ex": "execution", "em": "exact match"}
-_GOLD_FORM = "write a gold query a line: its SQL, a tab, its db_id"
-_PREDICTIONS_FORM = "write one prediction a line, and an empty line where there is none"
+_GOLD_FORM = "write one gold query per line: its SQL, a tab, its db_id"
+_PREDICTIONS_FORM = "write one prediction per line, and an empty line for a missing one"
 
 
 @click.command()
-@click.option("--gold", required=True, type=click.Path(path_type=Path), help="A line: SQL, tab, db_id.")
+@click.option("--gold", required=True, type=click.Path(path_type=Path), help="Each line: SQL, tab, db_id.")
 @click.option(
     "--pred",
     required=True,
     type=click.Path(path_type=Path),
-    help='One prediction a line, or .jsonl with {"sql": ...}.',
+    help='One prediction per line, or .jsonl with {"sql": ...}.',
 )
 @click.option("--db", required=True, type=click.Path(path_type=Path), help="Folder of ID/ID.sqlite.")
 @click.option(
-    "--table", type=click.Path(path_type=Path), help="Spider's tables.json; looked for beside --db."
+    "--table",
+    type=click.Path(path_type=Path),
+    help="Spider's tables.json; default: beside or in --db.",
 )
 @click.option("--etype", default="exec", show_default=True, metavar="exec|match|all", help="What to compare.")
-@click.option("--plug-value", "--plug_value", is_flag=True, help="Put the gold's values into predictions.")
-@click.option("--keep-distinct", "--keep_distinct", is_flag=True, help="Compare with DISTINCT.")
-@click.option("--keep-value", is_flag=True, help='Leave the word "value", which otherwise becomes 1.')
-@click.option(
-    "--timeout",
-    default=10.0,
-    show_default=True,
-    type=click.FloatRange(min=0, min_open=True),
-    help="Seconds a prediction.",
-)
-@click.option(
-    "--max-rows",
-    default=100_000,
-    show_default=True,
-    type=click.IntRange(min=1),
-    help="Rows a result may have.",
-)
-@click.option("--workers", type=click.IntRange(min=1), help="Processes; default: one a core.")
-@click.option("--executor", default="processes", type=click.Choice(["processes", "ray"]))
-@click.option("--out", type=click.Path(path_type=Path), help="Verdicts, one JSON object a prediction.")
+@setting(JudgeSettings, "plug_values", "--plug-value", "--plug_value")
+@setting(JudgeSettings, "keep_distinct", "--keep-distinct", "--keep_distinct")
+@setting(JudgeSettings, "keep_value")
+@setting(JudgeSettings, "timeout_s", "--timeout")
+@setting(JudgeSettings, "max_rows")
+@click.option("--workers", type=click.IntRange(min=1), help="Processes; default: one per core.")
+@setting(JudgeSettings, "executor")
+@click.option("--out", type=click.Path(path_type=Path), help="Verdicts, one JSON object per prediction.")
 @click.option("--json", "summary", type=click.Path(path_type=Path), help="Scores as JSON.")
 def evaluate(gold: Path, pred: Path, db: Path, out: Path | None, **options: Any) -> None:
     """Score predicted SQL as the official Spider and test-suite evaluators do."""
     from text2sql.evaluation.judge import describe, judge
     from text2sql.evaluation.scores import Scores
 
-    rules = _rules(options)
+    settings = _settings(options)
     total = _check(gold, pred, db)
     judged = judge(
         read_cases(gold, pred),
         db,
-        rules,
-        tables=_tables(options["table"], db) if rules.match else None,
+        settings,
+        tables=_tables(options["table"], db) if settings.match else None,
         workers=options["workers"],
-        executor=options["executor"],
     )
     scores = Scores()
-    rows = _watched(judged, rules, scores, total, gold)
+    rows = _watched(judged, settings, scores, total, gold)
     if out:
         write_jsonl(out, rows)
     else:
         for _ in rows:
             pass
     if options["summary"]:
-        partial = {"partial": scores.partial()} if rules.match else {}
-        write_json(options["summary"], {**scores.table(), **partial, "evaluator": describe(rules)})
+        partial = {"partial": scores.partial()} if settings.match else {}
+        write_json(options["summary"], {**scores.table(), **partial, "evaluator": describe(settings)})
     click.echo("\n".join(_report(scores)))
 
 
-# -- what is asked --
+# -- settings --
 
 
-def _rules(options: dict[str, Any]) -> Rules:
-    from text2sql.evaluation.verdicts import Rules
-
+def _settings(options: dict[str, Any]) -> JudgeSettings:
     if options["etype"] not in _ETYPES:
-        raise UserError(f"--etype {options['etype']}: not known; say {', '.join(_ETYPES)}")
-    execute, match = _ETYPES[options["etype"]]
-    return Rules(
-        timeout_s=options["timeout"],
-        max_rows=options["max_rows"],
-        execute=execute,
-        match=match,
-        plug_values=options["plug_value"],
-        keep_distinct=options["keep_distinct"],
-        keep_value=options["keep_value"],
-    )
+        raise UserError(f"--etype {options['etype']}: unknown; choose one of {', '.join(_ETYPES)}")
+    values = {name: options[name] for name in JudgeSettings.model_fields if name in options}
+    return checked(JudgeSettings, values | _ETYPES[options["etype"]], "the command line")
 
 
 def _tables(named: Path | None, databases: Path) -> Path | None:
-    """Return the file of foreign keys: the one that is named, or the one where Spider keeps it."""
+    """Return the file of foreign keys: the given one, or the one that is where Spider keeps it."""
     if named:
         return named
     places = (databases.parent / "tables.json", databases / "tables.json")
@@ -115,29 +103,34 @@ def _tables(named: Path | None, databases: Path) -> Path | None:
 
 
 def _check(gold: Path, pred: Path, databases: Path) -> int:
-    """Read both files once, so that no query runs on wrong ones; return the number of predictions."""
-    from text2sql.evaluation.databases import database_path
+    """Read both files to the end before any query runs; return the number of predictions.
 
+    Raises:
+        UserError: a file or a line cannot be read, the files do not fit, or there is no database.
+    """
     predictions = Counter(case.db_id for case in read_cases(gold, pred))
     if not predictions:
-        raise UserError(f"{gold}: holds no gold queries; {_GOLD_FORM}")
+        raise UserError(f"{gold}: no gold queries; {_GOLD_FORM}")
     needed = [database_path(databases, db_id) for db_id in predictions]
     if not any(path.is_file() for path in needed):
-        raise UserError(f"{needed[0]}: no such file, nor any other database of {gold}; mend --db")
+        raise UserError(f"{needed[0]}: not found, and no other database of {gold} either; correct --db")
     return predictions.total()
 
 
-# -- the two files --
+# -- input files --
 
 
 def read_cases(gold: Path, pred: Path) -> Iterator[Case]:
     """Yield a case for each gold query, rows counted from 0, with the prediction of the same line.
 
-    Gold lines are SQL, tab, db_id; a blank line parts two sessions, and the predictions must have it
-    in the same place. Of a line of predictions what stands before the first tab counts, as in
-    the official evaluator; a blank one is an empty prediction. A .jsonl file has objects with the
+    Gold lines are SQL, tab, db_id; a blank line separates two sessions, and the predictions must have it
+    in the same place. A prediction is the text before the first tab of its line, as in
+    the official evaluator; a blank line is an empty prediction. A .jsonl file has objects with the
     field `sql`, in the order of the gold queries and without lines between sessions. Lines end as
-    Python's universal newlines say. UserError: the files do not fit, or a line cannot be read.
+    in Python's universal newlines.
+
+    Raises:
+        UserError: the files do not fit, or a line cannot be read.
     """
     from text2sql.evaluation.verdicts import Case
 
@@ -149,19 +142,19 @@ def read_cases(gold: Path, pred: Path) -> Iterator[Case]:
     for number, found in enumerate(golds, 1):
         sql = next(predictions, None)
         if sql is None:
-            raise UserError(f"{pred}: {number - 1} lines, but {gold} goes on; {_PREDICTIONS_FORM}")
+            raise UserError(f"{pred}: {number - 1} lines, but {gold} has more; {_PREDICTIONS_FORM}")
         if found:
             yield Case(row, found[1], found[0], sql)
             row += 1
         elif sql:
-            cure = "part the sessions where the gold file does"
-            raise UserError(f"{pred}, line {number}: not blank, as it is in {gold}; {cure}")
+            fix = "separate the sessions in the same places as the gold file"
+            raise UserError(f"{pred}, line {number}: not blank, but {gold} is blank there; {fix}")
     if any(sql or objects for sql in predictions):
         raise UserError(f"{pred}: more lines than {gold}; {_PREDICTIONS_FORM}")
 
 
 def _read_gold(path: Path) -> Iterator[tuple[str, str] | None]:
-    """Yield SQL and db_id, or None for the line between two sessions; none at the end of the file."""
+    """Yield SQL and db_id, or None for a blank line between two sessions; not for those at the end."""
     blanks = 0
     for number, line in enumerate(_open_lines(path, "--gold", "surrogateescape"), 1):
         if not line:
@@ -193,65 +186,65 @@ def _read_jsonl(path: Path) -> Iterator[str]:
 
 
 def _sql_of(place: str, line: str) -> str:
-    cure = 'write an object like {"sql": "SELECT 1"} in each line'
+    fix = 'write an object like {"sql": "SELECT 1"} in each line'
     try:
         row = json.loads(line)
     except (ValueError, RecursionError) as error:
-        raise UserError(f"{place}: not JSON ({error}); {cure}") from error
+        raise UserError(f"{place}: not JSON ({error}); {fix}") from error
     sql = row.get("sql") if isinstance(row, dict) else None
     if not isinstance(sql, str):
-        raise UserError(f"{place}: no text under `sql`; {cure}")
+        raise UserError(f"{place}: no text in the field `sql`; {fix}")
     return sql.strip()
 
 
 def _open_lines(path: Path, option: str, errors: str) -> Iterator[str]:
-    """Yield the lines without the blanks around them; `errors` says what bytes not of UTF-8 become."""
+    """Yield the lines without surrounding white space; `errors` is how to decode what is not UTF-8."""
     if not path.is_file():
-        raise UserError(f"{path}: no such file; mend {option}")
+        raise UserError(f"{path}: no such file; correct {option}")
     with open(path, encoding="utf-8-sig", errors=errors) as file:
         for line in file:
             yield line.strip()
 
 
-# -- what came of it --
+# -- output --
 
 
 def _watched(
-    verdicts: Iterable[Verdict], rules: Rules, scores: Scores, total: int, gold: Path
+    verdicts: Iterable[Verdict], settings: JudgeSettings, scores: Scores, total: int, gold: Path
 ) -> Iterator[dict[str, Any]]:
-    """Count each verdict, say on stderr how far it is and whose gold fails, and yield its row."""
+    """Count each verdict and yield its row; print progress and failing gold queries on stderr."""
     progress = Progress(total, "predictions", "evaluate")
     for verdict in verdicts:
         if verdict.gold_failed:
             what = f"{gold}, row {verdict.row} (database {verdict.db_id})"
             click.echo(f"warning: {what}: left out, {verdict.error}: {verdict.message}", err=True)
-        verdict = as_official(verdict, rules)
+        verdict = as_official(verdict, settings)
         scores.add(verdict)
         progress.advance()
-        yield _row(verdict, rules)
+        yield _row(verdict, settings)
 
 
-def as_official(verdict: Verdict, rules: Rules) -> Verdict:
-    """Return the verdict with its `ex` as the official evaluator says it under these rules.
+def as_official(verdict: Verdict, settings: JudgeSettings) -> Verdict:
+    """Return the verdict with the `ex` of the official evaluator under the same settings.
 
-    That is: with values plugged in if they are, and on all databases of the folder if it has several.
+    That is: with plugged values if `plug_values` is set, and on all databases if the folder has several.
     """
     one, all_of_them = verdict.ex, verdict.ts
-    if rules.plug_values:
+    if settings.plug_values:
         one, all_of_them = verdict.ex_plug, verdict.ts_plug
     ex = one if all_of_them is None else all_of_them
     return replace(verdict, ex=ex, ex_plug=None, ts=None, ts_plug=None)
 
 
-def _row(verdict: Verdict, rules: Rules) -> dict[str, Any]:
-    asked = [name for name, told in (("ex", rules.execute), ("em", rules.match)) if told]
-    names = ["row", "db_id", "hardness", *asked, "error", "message", "seconds"]
+def _row(verdict: Verdict, settings: JudgeSettings) -> dict[str, Any]:
+    metrics = [name for name, on in (("ex", settings.execute), ("em", settings.match)) if on]
+    names = ["row", "db_id", "hardness", *metrics, "error", "message", "seconds"]
     return {name: getattr(verdict, name) for name in names}
 
 
 def _report(scores: Scores) -> Iterator[str]:
-    """Yield the lines that stdout shows."""
-    from text2sql.evaluation.hardness import HARDNESS
+    """Yield the lines to print on stdout."""
+    from text2sql.evaluation.spider.hardness import HARDNESS
 
     table, classes = scores.table(), (*HARDNESS, "all")
     metrics = [name for name in _NAMES if name in table]
@@ -282,10 +275,10 @@ def _notes(table: dict[str, Any]) -> Iterator[str]:
     errors = ", ".join(f"{kind} {count}" for kind, count in table["errors"].items())
     yield f"errors of predictions: {errors or 'none'}"
     for key, what in (
-        ("gold_failures", "left out, because the gold fails"),
-        ("no_hardness", "in no class but all, because the gold has no hardness"),
+        ("gold_failures", "left out, because the gold query fails"),
+        ("no_hardness", "only in class all, because the gold query has no hardness"),
     ):
         if table.get(key):
             yield f"{what}: rows {', '.join(map(str, table[key]))}"
     if "em_n" in table:
-        yield f"exact match could be told of {table['em_n']['all']} predictions"
+        yield f"exact match was decided for {table['em_n']['all']} predictions"

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from itertools import islice
-from typing import Literal
 
 import numpy as np
 
@@ -14,47 +12,16 @@ from text2sql.contamination.evidence import Evidence
 from text2sql.contamination.folding import Signature, fold_question, schema_signature
 from text2sql.contamination.near import NearQuestions
 from text2sql.contamination.queries import SameQueries
-from text2sql.records import TestQuestion, TrainingRow, UserError
+from text2sql.contamination.settings import Rules
+from text2sql.errors import UserError
+from text2sql.records import TestQuestion, TrainingRow
 from text2sql.schema.prose import read_prose
 
-# In the order in which they are tried: the strongest evidence first.
-RULES = ("question", "same_sql", "masked_sql", "near_question", "embedding", "same_database")
 BLOCK = 4096  # training rows looked up at a time
 
 Embed = Callable[[Sequence[str]], np.ndarray]
 Unreadable = Callable[[TrainingRow, UserError], None]
 _Rule = Callable[[Sequence[TrainingRow]], Iterable[Evidence | None]]
-
-
-@dataclass(frozen=True, slots=True)
-class Rules:
-    """Which training rows leak; None and False switch a rule off. Thresholds are above 0, at most 1.
-
-    question: the folded questions are equal, whatever the schema. near_question: their three-character
-    shingles have at least this Jaccard similarity, whatever the schema. same_sql: "exact", the folded
-    queries are equal on schemas with the same tables and columns; "masked", also where they are equal
-    but for their values and one schema holds all that the other shows of the tables used (evidence
-    "masked_sql"). embedding: the questions' vectors have at least this cosine, and one schema holds
-    the other. same_database: one schema holds the other, whatever is asked.
-    """
-
-    question: bool = True
-    near_question: float | None = None
-    same_sql: Literal["exact", "masked"] | None = "exact"
-    same_database: bool = False
-    embedding: float | None = None
-
-    def names(self) -> list[str]:
-        """The rules (as evidence names them) that may remove a row, in the order of RULES."""
-        on = {
-            "question": self.question,
-            "same_sql": self.same_sql is not None,
-            "masked_sql": self.same_sql == "masked",
-            "near_question": self.near_question is not None,
-            "embedding": self.embedding is not None,
-            "same_database": self.same_database,
-        }
-        return [rule for rule in RULES if on[rule]]
 
 
 def refuse(row: TrainingRow, error: UserError) -> None:

@@ -8,7 +8,8 @@ from itertools import islice
 from pathlib import Path
 
 from text2sql.contamination.evidence import Evidence
-from text2sql.contamination.leaks import BLOCK, Embed, LeakFinder, Rules
+from text2sql.contamination.leaks import BLOCK, Embed, LeakFinder
+from text2sql.contamination.settings import Rules
 from text2sql.ray_cluster import map_in_order
 from text2sql.records import TestQuestion, TrainingRow, iterate_records
 

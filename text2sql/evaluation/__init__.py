@@ -1,4 +1,1 @@
-"""Judging SQL: it is run in a sandbox, its result compared with the gold's, the verdicts scored."""
-
-EVALUATOR_VERSION = "2.0"
-"""Raised with every change that can turn a verdict or a number; stands in each metrics file."""
+"""Judging SQL: queries run in a sandbox, predicted results are compared with gold results and scored."""

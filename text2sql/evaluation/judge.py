@@ -1,62 +1,68 @@
-"""Verdicts on predictions, in processes of this machine or on a Ray cluster."""
+"""Judges predictions, in processes on this machine or on a Ray cluster."""
 
 from __future__ import annotations
 
 import os
 import sqlite3
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, replace
+from dataclasses import replace
 from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
 
-from text2sql.evaluation import EVALUATOR_VERSION
+from text2sql.evaluation.case_judge import CaseJudge
+from text2sql.evaluation.execution.sandbox import SQL_LENGTH
 from text2sql.evaluation.pool import QUICKEST, ProcessPool
-from text2sql.evaluation.row import Judge
-from text2sql.evaluation.sandbox import SQL_LENGTH
-from text2sql.evaluation.spider_sql import read_tables
-from text2sql.evaluation.verdicts import Case, Rules, Verdict
+from text2sql.evaluation.settings import JudgeSettings
+from text2sql.evaluation.spider.schema import read_tables
+from text2sql.evaluation.verdicts import Case, Verdict
 
-Executor = Literal["processes", "ray"]
+EVALUATOR_VERSION = "2.0"
+"""Raise it with every change that can change a verdict or a score; it is in each metrics file."""
+
 _BATCH = 32  # cases handed to a worker at a time
+_DESCRIBED = ("timeout_s", "max_rows", "plug_values", "keep_distinct", "keep_value")
 
 
 def judge(
     cases: Iterable[Case],
     databases: Path,
-    rules: Rules,
+    settings: JudgeSettings,
     *,
     tables: Path | None = None,
     gold_cache: Path | None = None,
     workers: int | None = None,
-    executor: Executor = "processes",
     method: Literal["fork", "spawn"] | None = None,
 ) -> Iterator[Verdict]:
-    """Yield a verdict for each case, in the order of the cases, as they come.
+    """Yield a verdict for each case, in the order of the cases, as they are ready.
 
-    `databases` has Spider's layout (ID/ID.sqlite, more files in ID/ make a test suite). `tables` is
-    Spider's tables.json, whose foreign keys exact set match needs (None: those of the SQLite files).
-    `gold_cache` is a file that keeps the results of gold queries for the next arm. `workers` are
-    processes (None: one a core), or with `executor` "ray" Ray's actors (None: all of the cluster).
-    `method` is how processes are started (None: the quickest here); a program that holds a GPU or
-    runs threads should spawn.
-    UserError: tables or gold_cache cannot be read, or Ray is not installed. What is wrong with a
-    database or a query is in the verdicts.
+    `databases` has Spider's layout (ID/ID.sqlite; further files in ID/ make a test suite). `tables` is
+    Spider's tables.json, whose foreign keys exact set match uses (None: those of the SQLite files).
+    `gold_cache` is a file that keeps the results of gold queries for the next arm. `workers` is the
+    number of processes (None: one per core), or with the executor "ray" of Ray actors (None: the whole
+    cluster). `method` is how processes start (None: the fastest on this system); a program that uses a
+    GPU or runs threads should spawn.
+
+    A failing query or database does not end the run: its error is in the verdict.
+
+    Raises:
+        UserError: `tables` or `gold_cache` cannot be read, or Ray is not installed.
     """
-    make_judge = partial(Judge, databases, rules, read_tables(tables) if tables else None, gold_cache)
+    foreign_keys = read_tables(tables) if tables else None
+    make_judge = partial(CaseJudge, databases, settings, foreign_keys, gold_cache)
     batches = _batches(cases)
-    if executor == "ray":
+    if settings.executor == "ray":
         from text2sql.evaluation.ray_pool import judge_on_ray
 
-        return judge_on_ray(batches, make_judge, rules.timeout_s, workers)
+        return judge_on_ray(batches, make_judge, settings.timeout_s, workers)
     count = workers or len(os.sched_getaffinity(0))
-    return ProcessPool(make_judge, rules.timeout_s, count, method or QUICKEST).judge(batches)
+    return ProcessPool(make_judge, settings.timeout_s, count, method or QUICKEST).judge(batches)
 
 
-def describe(rules: Rules) -> dict[str, Any]:
-    """Return what a number depends on beside queries and databases: version, SQLite, flags, limits."""
-    flags = {key: value for key, value in asdict(rules).items() if key not in ("execute", "match")}
+def describe(settings: JudgeSettings) -> dict[str, Any]:
+    """Return what a score depends on besides queries and databases: versions, flags and limits."""
+    flags = {name: getattr(settings, name) for name in _DESCRIBED}
     return {"version": EVALUATOR_VERSION, "sqlite": sqlite3.sqlite_version, **flags}
 
 
@@ -67,7 +73,7 @@ def _batches(cases: Iterable[Case]) -> Iterator[list[Case]]:
 
 
 def _shorten(case: Case) -> Case:
-    """Cut a prediction off where it is too long for SQLite already, so that it costs no more memory."""
+    """Cut a prediction that is too long for SQLite anyway, to save memory."""
     if len(case.predicted) <= SQL_LENGTH:
         return case
     return replace(case, predicted=case.predicted[: SQL_LENGTH + 1])

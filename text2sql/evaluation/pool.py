@@ -1,11 +1,11 @@
-"""Worker processes that are killed and replaced when a case outlasts its deadline.
+"""Worker processes that are killed and replaced when a case exceeds its deadline.
 
-SQLite ends a query at its deadline by itself, but only between opcodes, and Python may be slow too.
-So each worker writes down when it began its present step, and the parent kills it `GRACE_S` seconds
-after the deadline. The other cases lose nothing. A worker that dies of itself is
+SQLite itself ends a query at its deadline, but only between opcodes, and Python may be slow too.
+So each worker records when it began its current step, and the parent kills it `GRACE_S` seconds
+after the deadline. Other cases are not affected. A worker that dies on its own is
 replaced, and its case tried once more. Memory is limited in each worker.
 
-Not covered: memory limits outside Linux but for SQLite's own; a machine that is out of processes.
+Not covered: memory limits outside Linux, except SQLite's own; a machine that cannot start more processes.
 """
 
 from __future__ import annotations
@@ -26,30 +26,31 @@ from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any, Literal
 
-from text2sql.evaluation.row import PHASES, Judge, Loss, Phase
+from text2sql.errors import UserError
+from text2sql.evaluation.case_judge import PHASES, CaseJudge, Phase, WorkerLoss
+from text2sql.evaluation.execution.sandbox import ErrorKind
 from text2sql.evaluation.verdicts import Case, Verdict
-from text2sql.records import UserError
 
 GRACE_S = 0.5
 """Seconds after a prediction's deadline at which its process is killed."""
 
 QUICKEST: Literal["fork", "spawn"] = "fork" if sys.platform == "linux" else "spawn"
-"""How processes start soonest on this system."""
+"""The fastest way to start processes on this system."""
 
-_LOOK_S = 0.05  # between two looks at the clocks of the workers
-_SEND_S = 0.05  # between two sendings of verdicts; what a killed worker has not sent is judged again
-_AHEAD = 4  # batches a worker that may be finished before the oldest one is
+_CHECK_S = 0.05  # between two checks of the workers' times
+_SEND_S = 0.05  # between two messages with verdicts; what a killed worker has not sent is judged again
+_AHEAD = 4  # batches per worker that may be finished before the oldest one is
 _SQLITE_BYTES = 128 * 2**20
-_PROCESS_BYTES = 200 * 2**20  # on top of what a worker has at its start
+_PROCESS_BYTES = 200 * 2**20  # in addition to what a worker has when it starts
 _IDLE = math.inf
 
 
 @dataclass(slots=True)
 class _Job:
-    """A case on its way, and what it has cost so far."""
+    """A case in progress, and the workers it has cost so far."""
 
     case: Case
-    loss: Loss | None = None
+    loss: WorkerLoss | None = None
     crashes: int = 0
 
 
@@ -64,14 +65,14 @@ class _Batch:
 
 
 class _Worker:
-    """One process, and the batch that it works on."""
+    """One process, and the batch it is judging."""
 
-    def __init__(self, make_judge: Callable[[], Judge], method: str) -> None:
+    def __init__(self, make_judge: Callable[[], CaseJudge], method: str) -> None:
         context: Any = multiprocessing.get_context(method)
         self.connection, theirs = context.Pipe()
         self.batch: _Batch | None = None
         self._given: list[_Job] = []
-        # Shared with the process: when its present step began, in which phase, of which job.
+        # Shared with the process: the start of its current step, the phase, the index of the job.
         self._step = context.RawArray("d", [_IDLE, 0, 0])
         arguments = (make_judge, theirs, self._step, os.getpid())
         self._process = context.Process(target=_work, args=arguments, daemon=True)
@@ -80,12 +81,16 @@ class _Worker:
 
     def give(self, batch: _Batch) -> None:
         self.batch, self._given = batch, batch.left
-        # A process that is dead already shows at the other end of the pipe.
+        # If the process is dead already, `receive` will notice.
         with suppress(OSError):
             self.connection.send([(job.case, job.loss) for job in self._given])
 
     def receive(self) -> bool:
-        """Take what has come; False: nothing more will. UserError: as the worker raised it."""
+        """Take the verdicts that have arrived; False if the process has ended and will send no more.
+
+        Raises:
+            UserError: the worker raised it.
+        """
         try:
             while self.batch and self.connection.poll():
                 message = self.connection.recv()
@@ -100,12 +105,12 @@ class _Worker:
 
     @property
     def seconds(self) -> float:
-        """How long the present step has taken; below 0 if there is none."""
+        """Duration of the current step so far; below 0 if there is none."""
         return time.monotonic() - self._step[0]
 
     @property
     def job(self) -> _Job:
-        """What the process works on, or was about to."""
+        """The job that the process is judging, or was about to."""
         return self._given[int(self._step[2])]
 
     @property
@@ -113,7 +118,7 @@ class _Worker:
         return PHASES[int(self._step[1])] == "gold"
 
     def kill(self) -> int:
-        """End the process; return its exit status, which is 0 if it had ended as it should."""
+        """Kill the process; return its exit status, which is 0 if it had already ended without error."""
         self._process.kill()
         self._process.join()
         return self._process.exitcode or 0
@@ -122,12 +127,12 @@ class _Worker:
 class ProcessPool:
     """Judges batches of cases in `workers` processes.
 
-    `timeout_s` is in seconds a prediction, `method` is how processes are started.
+    `timeout_s` is in seconds per prediction, `method` is how processes are started.
     """
 
     def __init__(
         self,
-        make_judge: Callable[[], Judge],
+        make_judge: Callable[[], CaseJudge],
         timeout_s: float,
         workers: int,
         method: str = QUICKEST,
@@ -137,9 +142,10 @@ class ProcessPool:
         self._workers: list[_Worker] = []
 
     def judge(self, batches: Iterable[Sequence[Case]]) -> Iterator[Verdict]:
-        """Yield a verdict for each case, in order. UserError: as a worker raises it.
+        """Yield a verdict for each case, in order; only some batches are in memory at a time.
 
-        Only some batches are in memory at a time.
+        Raises:
+            UserError: a worker raised it.
         """
         waiting = (_Batch([_Job(case) for case in cases]) for cases in batches)
         window: deque[_Batch] = deque()
@@ -155,7 +161,7 @@ class ProcessPool:
                 worker.connection.close()
 
     def _hand_out(self, waiting: Iterator[_Batch], window: deque[_Batch]) -> bool:
-        """Give every idle worker a batch; say whether any work is left."""
+        """Give every idle worker a batch; return whether any work is left."""
         for worker in self._workers:
             if worker.batch is None and len(window) < _AHEAD * len(self._workers):
                 batch = next(waiting, None)
@@ -166,9 +172,9 @@ class ProcessPool:
         return bool(window)
 
     def _collect(self) -> None:
-        """Take verdicts as they come, and replace the workers that are dead or late."""
+        """Take the verdicts that are ready, and replace workers that are dead or late."""
         busy = [worker for worker in self._workers if worker.batch]
-        wait([worker.connection for worker in busy], timeout=_LOOK_S)
+        wait([worker.connection for worker in busy], timeout=_CHECK_S)
         for worker in busy:
             if not worker.receive():
                 self._replace(worker, late=False)
@@ -186,12 +192,13 @@ class ProcessPool:
         job = worker.job
         job.crashes += status != 0 and not late
         if late or job.crashes > 1:
-            job.loss = Loss("timeout" if late else "crashed", seconds, worker.in_gold, again=bool(job.loss))
+            kind: ErrorKind = "timeout" if late else "crashed"
+            job.loss = WorkerLoss(kind, seconds, worker.in_gold, again=bool(job.loss))
         fresh.give(worker.batch)
 
 
-def _work(make_judge: Callable[[], Judge], connection: Connection, step: Any, parent: int) -> None:
-    """Judge what comes through `connection`, until the parent ends or memory has run out."""
+def _work(make_judge: Callable[[], CaseJudge], connection: Connection, step: Any, parent: int) -> None:
+    """Judge the batches from `connection` until the parent ends or memory has run out."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides
     _limit_memory()
     with suppress(BrokenPipeError):  # the parent has gone
@@ -205,9 +212,9 @@ def _work(make_judge: Callable[[], Judge], connection: Connection, step: Any, pa
 
 
 def _judge_batch(
-    judge: Judge, batch: list[tuple[Case, Loss | None]], connection: Connection, step: Any
+    judge: CaseJudge, batch: list[tuple[Case, WorkerLoss | None]], connection: Connection, step: Any
 ) -> bool:
-    """Send the verdicts, a few at a time; False: what is left of this process's memory is in pieces."""
+    """Send the verdicts, a few at a time; False if memory ran out, so that this process must end."""
 
     def begin(phase: Phase) -> None:
         step[1] = PHASES.index(phase)

@@ -1,8 +1,8 @@
 """The judge on a Ray cluster, through Ray's own pool of actors.
 
-Each actor runs the same guarded process that a single machine uses, so the verdicts and the limits
-are the same. Every node must see the databases under the same path. A node that is lost ends the
-run with Ray's own error.
+Each actor runs the same guarded process as a single machine does, so verdicts and limits are the
+same. Every node must see the databases under the same path. A lost node ends the run with Ray's own
+error.
 """
 
 from __future__ import annotations
@@ -11,22 +11,23 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from itertools import islice
 
+from text2sql.evaluation.case_judge import CaseJudge
 from text2sql.evaluation.pool import ProcessPool
-from text2sql.evaluation.row import Judge
 from text2sql.evaluation.verdicts import Case, Verdict
 from text2sql.ray_cluster import cluster
 
-_BATCHES = 16  # in one task: starting a process costs as much as some hundred cases
+_BATCHES = 16  # in one task, because starting a process costs as much as a few hundred cases
 
 Batches = Iterable[Sequence[Case]]
 
 
 def judge_on_ray(
-    batches: Batches, make_judge: Callable[[], Judge], timeout_s: float, workers: int | None
+    batches: Batches, make_judge: Callable[[], CaseJudge], timeout_s: float, workers: int | None
 ) -> Iterator[Verdict]:
-    """Yield a verdict for each case, in order, from `workers` actors (None: one for each CPU).
+    """Yield a verdict for each case, in order, from `workers` actors (None: one per CPU).
 
-    UserError: no Ray.
+    Raises:
+        UserError: Ray is not installed.
     """
     with cluster("ray.util.multiprocessing") as multiprocessing, multiprocessing.Pool(workers) as pool:
         for verdicts in pool.imap(partial(_judge, make_judge, timeout_s), _tasks(batches)):
@@ -39,6 +40,6 @@ def _tasks(batches: Batches) -> Iterator[list[Sequence[Case]]]:
         yield task
 
 
-def _judge(make_judge: Callable[[], Judge], timeout_s: float, batches: Batches) -> list[Verdict]:
+def _judge(make_judge: Callable[[], CaseJudge], timeout_s: float, batches: Batches) -> list[Verdict]:
     # Ray's processes have threads, so they must not fork.
     return list(ProcessPool(make_judge, timeout_s, workers=1, method="spawn").judge(batches))

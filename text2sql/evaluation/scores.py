@@ -1,4 +1,4 @@
-"""From verdicts to percentages, with what says how far to trust them."""
+"""Turns verdicts into percentages with confidence intervals, and compares arms."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from text2sql.evaluation.hardness import HARDNESS
+from text2sql.evaluation.spider.hardness import HARDNESS
 from text2sql.evaluation.verdicts import PartCount, Verdict
 
 CLASSES: tuple[str, ...] = ("all", *HARDNESS)
@@ -20,10 +20,10 @@ _Z95 = 1.959963984540054  # 97.5 % point of the normal distribution
 
 
 class Scores:
-    """Adds up the verdicts of one arm as they come.
+    """Adds up the verdicts of one arm, one at a time.
 
-    Memory does not grow with their number, but for the rows that a table names: those whose gold
-    fails, and those without a hardness.
+    Memory does not grow with their number, except for the row numbers that a table lists: rows whose
+    gold query fails, and rows without a hardness.
     """
 
     def __init__(self) -> None:
@@ -36,7 +36,7 @@ class Scores:
         self._no_hardness: list[int] = []
 
     def add(self, verdict: Verdict) -> None:
-        """Count one verdict; one whose gold failed is only named."""
+        """Count one verdict; if its gold query failed, only its row is listed."""
         if verdict.gold_failed:
             self._gold_failures.append(verdict.row)
             return
@@ -55,24 +55,29 @@ class Scores:
     def table(self) -> dict[str, Any]:
         """Return the scores of the arm, in percent to one decimal.
 
-        By class (all, easy, medium, hard, extra; null where n is 0): `n`, the verdicts whose gold did
-        not fail; of the metrics `ex`, `ex_plug`, `ts`, `ts_plug` and `em` (see `Verdict`) those that any
-        verdict tells, or `ex` if none tells any; `ci95`, the Wilson 95 % interval of ex, and
-        `ex_plug_ci95`, ... of the others; `em_n`, ... of a metric that fewer verdicts tell than `n`.
-        Besides: `errors` of predictions by kind; if there are several slices, `slices`, ex by slice, and
-        `ex_plug_slices`, ... of the others; `gold_failures`, the rows whose gold fails, which are in no
-        other number; `no_hardness`, if there are any, the rows that count under all only.
+        By class (all, easy, medium, hard, extra; null where n is 0):
+        - `n`, the number of verdicts whose gold query did not fail;
+        - of the metrics `ex`, `ex_plug`, `ts`, `ts_plug` and `em` (see `Verdict`) those that at least one
+          verdict has, or `ex` if there are none;
+        - `ci95`, the Wilson 95 % interval of ex, and `ex_plug_ci95`, ... of the others;
+        - `em_n`, ..., the number of verdicts that have a metric, if it is below `n`.
+
+        In addition:
+        - `errors` of predictions by kind;
+        - if there are several slices, `slices`, ex by slice, and `ex_plug_slices`, ... of the others;
+        - `gold_failures`, the rows whose gold query fails, which are in no other number;
+        - `no_hardness`, if there are any, the rows that are only in the class all.
         """
-        told = [metric for metric in METRICS if self._metrics[metric, "all"].n] or ["ex"]
-        table: dict[str, Any] = {metric: self._percent(metric) for metric in told}
+        metrics = [metric for metric in METRICS if self._metrics[metric, "all"].n] or ["ex"]
+        table: dict[str, Any] = {metric: self._percent(metric) for metric in metrics}
         table["n"] = {name: self._rows[name] for name in CLASSES}
-        for metric in told:
+        for metric in metrics:
             table["ci95" if metric == "ex" else f"{metric}_ci95"] = self._intervals(metric)
             counts = {name: self._metrics[metric, name].n for name in CLASSES}
             if counts != table["n"]:
                 table[f"{metric}_n"] = counts
         table["errors"] = dict(sorted(self._errors.items()))
-        for metric in told:
+        for metric in metrics:
             tallies = self._slices[metric]
             if len(tallies) > 1:
                 shares = {name: tallies[name].percent() for name in sorted(tallies)}
@@ -85,10 +90,10 @@ class Scores:
     def partial(self) -> dict[str, dict[str, dict[str, float | None]]]:
         """Return exact set match by component: accuracy, recall and f1, each by component and class.
 
-        Percent to one decimal, null where no verdict of the class tells it; empty without exact set
-        match. As the official script (https://github.com/taoyds/test-suite-sql-eval) counts: a
+        Percent to one decimal, null if no verdict of the class has the component; empty without exact set
+        match. Counted as in the official script (https://github.com/taoyds/test-suite-sql-eval): a
         component is right as a whole or not at all; accuracy is over the predictions that have it,
-        recall over the golds that have it, 0 if none has; f1 is 100 where both are 0.
+        recall over the gold queries that have it, 0 if there are none; f1 is 100 if both are 0.
         """
         components = dict.fromkeys(component for component, _ in self._parts)
         if not components:
@@ -126,7 +131,9 @@ def wilson_interval(successes: int, n: int) -> tuple[float, float]:
 
     Source: Wilson 1927, without continuity correction (method 3 in Newcombe 1998,
     https://doi.org/10.1002/(SICI)1097-0258(19980430)17:8<857::AID-SIM777>3.0.CO;2-E).
-    ValueError: n is 0, or there are fewer than 0 or more than n successes.
+
+    Raises:
+        ValueError: n is 0, or the successes are below 0 or above n.
     """
     if n <= 0 or not 0 <= successes <= n:
         raise ValueError(f"{successes} successes of {n} have no interval")
@@ -142,8 +149,11 @@ def wilson_interval(successes: int, n: int) -> tuple[float, float]:
 def mcnemar(a: Iterable[bool], b: Iterable[bool]) -> float:
     """Return the p-value of McNemar's exact two-sided test on paired verdicts of two arms.
 
-    Under the hypothesis that the arms are equally good, each pair that differs is a fair coin
-    (McNemar 1947, https://doi.org/10.1007/BF02295996). ValueError: the numbers of verdicts differ.
+    If the arms are equally good, each pair that differs favours either arm with probability 1/2
+    (McNemar 1947, https://doi.org/10.1007/BF02295996).
+
+    Raises:
+        ValueError: the numbers of verdicts differ.
     """
     pairs = Counter(zip(a, b, strict=True))
     fewer, more = sorted((pairs[True, False], pairs[False, True]))
@@ -157,11 +167,13 @@ def paired_bootstrap(
     """Return the 95 % percentile interval of the accuracy of `a` less that of `b`, in percentage points.
 
     The questions are resampled, each with its verdicts on both arms (Efron and Tibshirani 1993,
-    "An Introduction to the Bootstrap", chapter 13). A resample matters only by how many of its
-    questions either arm alone has right, and these counts have a multinomial distribution: it is
-    drawn from directly. One seed gives the same interval every time. Not covered: arms that
-    never differ give an interval without width, however few the questions.
-    ValueError: the numbers of verdicts differ, or there are no verdicts or no resamples.
+    "An Introduction to the Bootstrap", chapter 13). Only two counts of a resample matter, the
+    questions that one arm alone answers correctly, and they have a multinomial distribution, which is
+    sampled directly. The same seed always gives the same interval. Not covered: arms that
+    never differ give an interval of width 0, however few questions there are.
+
+    Raises:
+        ValueError: the numbers of verdicts differ, or there are no verdicts or no resamples.
     """
     pairs = Counter(zip(a, b, strict=True))
     n = pairs.total()
@@ -210,7 +222,7 @@ class _Part:
             self.gold.count(right)
 
     def shares(self) -> dict[str, float]:
-        # max: where nothing was counted, nothing is right either, and the share is 0
+        # max: if nothing was counted, nothing is right, and the share is 0
         accuracy = self.predicted.right / max(1, self.predicted.n)
         recall = self.gold.right / max(1, self.gold.n)
         f1 = 2 * accuracy * recall / (accuracy + recall) if accuracy + recall else 1.0

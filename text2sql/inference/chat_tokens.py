@@ -10,9 +10,9 @@ from typing import Any
 from safetensors import SafetensorError
 from transformers import AutoConfig, AutoTokenizer, GenerationConfig
 
+from text2sql.errors import UserError
 from text2sql.inference.engine import Messages, Request
 from text2sql.inference.weights import Weights
-from text2sql.records import UserError
 
 LOAD_ERRORS = (OSError, ValueError, RuntimeError, SafetensorError)
 
@@ -55,10 +55,10 @@ class ChatTokens:
         """The texts of answers, a row of `tokens` each, without the tokens that are no text."""
         return list(self.tokenizer.batch_decode(tokens, skip_special_tokens=True))
 
-    def fitting(self, requests: Sequence[Request], room: int) -> dict[int, int]:
-        """Tokens of each request's prompt, by its number, without those of more than `room`."""
+    def fitting(self, requests: Sequence[Request], longest: int) -> dict[int, int]:
+        """Tokens of each request's prompt, by its number, without those of more than `longest`."""
         lengths = {number: len(self.encode(request.messages)) for number, request in enumerate(requests)}
-        return {number: length for number, length in lengths.items() if length <= room}
+        return {number: length for number, length in lengths.items() if length <= longest}
 
 
 def load(kind: Any, weights: Weights, **options: Any) -> Any:

@@ -10,28 +10,6 @@ Messages = Sequence[Mapping[str, str]]
 
 
 @dataclass(frozen=True, slots=True)
-class Decoding:
-    """How an answer of at most `max_new_tokens` is drawn, token by token.
-
-    `temperature` 0 takes the likeliest token at every step; else it divides the logits. `top_p`: the
-    draw is among the likeliest tokens that together have this probability (nucleus sampling,
-    https://arxiv.org/abs/1904.09751). `repetition_penalty` weakens the tokens of prompt and answer so
-    far (https://arxiv.org/abs/1909.05858); 1 does nothing. `likelihood` asks for log-probabilities.
-    """
-
-    max_new_tokens: int
-    temperature: float = 0.0
-    top_p: float = 1.0
-    repetition_penalty: float = 1.0
-    likelihood: bool = False
-
-    @property
-    def plain(self) -> bool:
-        """Whether the likeliest token is taken as the model gives it, and nothing is kept of it."""
-        return self.temperature == 0 and self.repetition_penalty == 1 and not self.likelihood
-
-
-@dataclass(frozen=True, slots=True)
 class Request:
     """One answer to be drawn to a chat; what is random in it comes from `seed` (0 to 2**32 - 1)."""
 
@@ -55,7 +33,7 @@ class Engine(Protocol):
         """What decides the answers beside requests and decoding: weights, device, libraries."""
 
     @property
-    def room(self) -> int | None:
+    def max_prompt_tokens(self) -> int | None:
         """Tokens that a prompt may have; None: only the endpoint knows."""
 
     def plan(self, requests: Sequence[Request]) -> list[list[int]]:
@@ -81,11 +59,11 @@ def plan_batches(
     fails at once, and the time left is never understated.
     """
     batches: list[list[int]] = []
-    room = 0  # prompts that the newest batch still takes
+    free = 0  # places left in the newest batch
     for number in sorted(lengths, key=lambda n: (-lengths[n], n)):
-        if room == 0:
+        if free == 0:
             batches.append([])
-            room = max(1, min(max_batch, batch_tokens // (lengths[number] + max_new_tokens)))
+            free = max(1, min(max_batch, batch_tokens // (lengths[number] + max_new_tokens)))
         batches[-1].append(number)
-        room -= 1
+        free -= 1
     return batches

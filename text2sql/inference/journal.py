@@ -8,63 +8,53 @@ endpoint whose answers do not follow the seed.
 
 from __future__ import annotations
 
-import json
-import os
-import shlex
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from text2sql.inference.engine import Answer, Engine, Request
+from text2sql.journal import Journal
 from text2sql.progress import Progress
-from text2sql.records import UserError
 
 _FIELDS = {"batch", "prompts", "raw"}
 
 
-class Journal:
-    """The answers of finished batches, one JSON line each: {"batch", "prompts", "raw"}.
+class BatchJournal:
+    """The answers of finished batches, in a journal of {"batch", "prompts", "raw"}.
 
     Where an engine tells log-probabilities, "logprob" has one for each answer. `finished` maps a
-    batch's number to its answers. A last line cut short by a kill is dropped with a note on stderr.
-    UserError: any other line is not about one of `batches`.
+    batch's number to its answers.
     """
 
     def __init__(self, path: Path, batches: Sequence[Sequence[int]]) -> None:
-        self._path = path
+        """Read what the file holds.
+
+        Raises:
+            UserError: a line is not about one of `batches`.
+        """
         self._batches = batches
         self.finished: dict[int, list[Answer]] = {}
-        for number, line in enumerate(_whole_lines(path), 1):
-            self._replay(number, line)
+        self._journal = Journal(path, self._replay, "its batch is generated again")
 
     def append(self, batch: int, answers: list[Answer]) -> None:
-        """Put a batch's answers on disk. UserError: the disk does not take them."""
+        """Put a batch's answers on disk.
+
+        Raises:
+            UserError: the disk does not take them. The file ends as it did before.
+        """
         texts, logprobs = [a.text for a in answers], [a.logprob for a in answers]
         entry: dict[str, Any] = {"batch": batch, "prompts": list(self._batches[batch]), "raw": texts}
         if any(logprob is not None for logprob in logprobs):
             entry["logprob"] = logprobs
-        try:
-            with open(self._path, "a", encoding="utf-8") as file:
-                file.write(json.dumps(entry) + "\n")
-                file.flush()
-                os.fsync(file.fileno())
-        except OSError as error:
-            kept = f"{len(self.finished)} of {len(self._batches)} batches are kept"
-            message = f"{self._path}: {error.strerror}; {kept}; mend it and run the same command again"
-            raise UserError(message) from error
+        self._journal.append(entry, f"{len(self.finished)} of {len(self._batches)} batches are kept")
         self.finished[batch] = answers
 
-    def _replay(self, number: int, line: bytes) -> None:
-        try:
-            entry = json.loads(line)
-        except ValueError:
-            entry = None
+    def _replay(self, entry: Any) -> str:
         if not self._expects(entry):
-            cure = f"`rm {shlex.quote(str(self._path))}` and run again"
-            raise UserError(f"{self._path}, line {number}: not an entry of this run; {cure}")
+            return "not an entry of this run"
         logprobs = entry.get("logprob", [None] * len(entry["raw"]))
         self.finished[entry["batch"]] = [Answer(*pair) for pair in zip(entry["raw"], logprobs, strict=True)]
+        return ""
 
     def _expects(self, entry: Any) -> bool:
         if not isinstance(entry, dict) or set(entry) - {"logprob"} != _FIELDS:
@@ -89,7 +79,7 @@ def generate_all(
     UserError: the journal belongs to other batches, the disk is full, or the engine fails.
     """
     batches = engine.plan(requests)
-    log = Journal(journal, batches)
+    log = BatchJournal(journal, batches)
     done = sum(len(answers) for answers in log.finished.values())
     progress = Progress(sum(map(len, batches)), "answers", label, done)
     waiting = [
@@ -109,14 +99,3 @@ def generate_all(
 
 def _is_list(value: Any, size: int, kinds: tuple[type, ...]) -> bool:
     return isinstance(value, list) and len(value) == size and all(type(item) in kinds for item in value)
-
-
-def _whole_lines(path: Path) -> list[bytes]:
-    """The lines of the journal; a last one without its newline is cut off the file."""
-    data = path.read_bytes() if path.exists() else b""
-    whole = data.rfind(b"\n") + 1
-    if whole < len(data):
-        note = f"{path}: the last line was cut short; its batch is generated again"
-        print(note, file=sys.stderr)
-        os.truncate(path, whole)
-    return data[:whole].splitlines()

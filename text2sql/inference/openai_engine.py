@@ -7,9 +7,11 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from text2sql.endpoint import Client, Completion, Endpoint, Refused, run_all
-from text2sql.inference.engine import Answer, Decoding, Request
-from text2sql.records import UserError
+from text2sql.endpoint import Client, Completion, Refused, run_all
+from text2sql.endpoint_settings import Endpoint
+from text2sql.errors import UserError
+from text2sql.inference.engine import Answer, Request
+from text2sql.inference.settings import Decoding
 
 _TOO_LONG = re.compile(r"context|too long|too many tokens", re.IGNORECASE)
 
@@ -36,7 +38,7 @@ class OpenAIEngine:
         }
 
     @property
-    def room(self) -> None:
+    def max_prompt_tokens(self) -> None:
         """The server alone knows; what it finds too long gets an empty answer."""
         return None
 

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from text2sql.errors import UserError
+from text2sql.files import read_jsonl
 from text2sql.prompts import Example, messages, schema_text
-from text2sql.records import UserError, read_jsonl
 
 
 @dataclass(frozen=True)

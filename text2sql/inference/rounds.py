@@ -14,35 +14,26 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from text2sql.evaluation.databases import database_files
+from text2sql.evaluation.execution.databases import database_files
+from text2sql.evaluation.settings import EvaluationSettings
+from text2sql.files import read_jsonl, write_jsonl
 from text2sql.inference.engine import Answer, Engine, Request
 from text2sql.inference.extract import extract_sql
 from text2sql.inference.journal import generate_all
 from text2sql.inference.questions import Chat
-from text2sql.inference.voting import Ballot, Limits, Vote, vote
+from text2sql.inference.settings import SamplingPlan
+from text2sql.inference.voting import Ballot, Vote, vote
 from text2sql.prompts import repair_turns
-from text2sql.records import Prediction, read_jsonl, write_jsonl
+from text2sql.records import Prediction
 from text2sql.workstore import hash_path
 
 
-@dataclass(frozen=True)
-class Tries:
-    """`samples` answers to a question in each of at most 1 + `repair` rounds, drawn by `seed`.
+@dataclass(frozen=True, slots=True)
+class Execution:
+    """Where queries are run, if they are: databases in Spider's layout, and the limits of a query."""
 
-    `databases` has Spider's layout; queries run there within `limits` if there is a choice to make
-    or an error to look for.
-    """
-
-    samples: int
-    repair: int
-    seed: int
     databases: Path
-    limits: Limits
-
-    @property
-    def execute(self) -> bool:
-        """Whether queries are run at all."""
-        return self.samples > 1 or self.repair > 0
+    limits: EvaluationSettings
 
 
 def database_hashes(chats: Iterable[Chat], databases: Path) -> dict[str, list[str]]:
@@ -52,7 +43,7 @@ def database_hashes(chats: Iterable[Chat], databases: Path) -> dict[str, list[st
 
 
 def predict_all(
-    engine: Engine, chats: Sequence[Chat], tries: Tries, work: Path, label: str
+    engine: Engine, chats: Sequence[Chat], plan: SamplingPlan, execution: Execution, work: Path, label: str
 ) -> list[Prediction]:
     """A prediction for each chat, in order; an empty one where the prompt is too long (see stderr).
 
@@ -60,10 +51,10 @@ def predict_all(
     """
     found: dict[int, Prediction] = {}
     waiting = list(chats)
-    for number in range(1 + tries.repair):
-        asked = _draw(engine, waiting, tries, number, work, label)
-        results = _votes(asked, tries, work / f"votes{_suffix(number)}.jsonl")
-        found |= {a.chat.row: _prediction(a, r, tries, number) for a, r in zip(asked, results, strict=True)}
+    for number in range(1 + plan.max_repairs):
+        asked = _draw(engine, waiting, plan, number, work, label)
+        results = _votes(asked, plan, execution, work / f"votes{_suffix(number)}.jsonl")
+        found |= {a.chat.row: _prediction(a, r, plan, number) for a, r in zip(asked, results, strict=True)}
         waiting = [_shown(a, r) for a, r in zip(asked, results, strict=True) if r.failure]
         if not waiting:
             break
@@ -79,18 +70,18 @@ class _Asked:
 
 
 def _draw(
-    engine: Engine, chats: Sequence[Chat], tries: Tries, number: int, work: Path, label: str
+    engine: Engine, chats: Sequence[Chat], plan: SamplingPlan, number: int, work: Path, label: str
 ) -> list[_Asked]:
     """The answers of round `number`; chats that are too long are noted and left out."""
     requests = [
-        Request(chat.messages, _seed(tries.seed, chat.row, number, sample))
+        Request(chat.messages, _seed(plan.seed, chat.row, number, sample))
         for chat in chats
-        for sample in range(tries.samples)
+        for sample in range(plan.samples)
     ]
     drawn = generate_all(engine, requests, work / f"journal{_suffix(number)}.jsonl", label)
     asked = []
     for at, chat in enumerate(chats):
-        answers = [a for a in drawn[at * tries.samples : (at + 1) * tries.samples] if a is not None]
+        answers = [a for a in drawn[at * plan.samples : (at + 1) * plan.samples] if a is not None]
         if answers:  # the samples of a chat are all there or all too long
             asked.append(_Asked(chat, answers))
     _note_long(engine, chats, asked, label)
@@ -102,19 +93,19 @@ def _note_long(engine: Engine, chats: Sequence[Chat], asked: Sequence[_Asked], l
     if rows:
         listed = ", ".join(map(str, sorted(rows)))
         print(
-            f"{label}: {len(rows)} of {len(chats)} prompts exceed {engine.room} tokens (the model's context "
-            f"less the answer); nothing is asked: rows {listed}",
+            f"{label}: {len(rows)} of {len(chats)} prompts exceed {engine.max_prompt_tokens} tokens (the "
+            f"model's context less the answer) and get no answer: rows {listed}",
             file=sys.stderr,
         )
 
 
-def _votes(asked: Sequence[_Asked], tries: Tries, kept: Path) -> list[Vote]:
+def _votes(asked: Sequence[_Asked], plan: SamplingPlan, execution: Execution, kept: Path) -> list[Vote]:
     """Which answer of each is taken; read from `kept` if the round got as far before."""
-    if not tries.execute:
+    if not plan.executes:
         return [Vote(0, 1.0, None)] * len(asked)
     if not kept.exists():
         ballots = [_ballot(a) for a in asked]
-        write_jsonl(kept, vote(ballots, tries.databases, tries.limits))
+        write_jsonl(kept, vote(ballots, execution.databases, execution.limits))
     return [Vote(**row) for row in read_jsonl(kept)]
 
 
@@ -123,14 +114,14 @@ def _ballot(asked: _Asked) -> Ballot:
     return Ballot(asked.chat.db_id, queries, tuple(answer.logprob for answer in asked.answers))
 
 
-def _prediction(asked: _Asked, result: Vote, tries: Tries, number: int) -> Prediction:
+def _prediction(asked: _Asked, result: Vote, plan: SamplingPlan, number: int) -> Prediction:
     raw = asked.answers[result.chosen].text
     return Prediction(
         asked.chat.row,
         extract_sql(raw),
         raw,
-        agreement=result.agreement if tries.samples > 1 else None,
-        tries=number + 1 if tries.repair else None,
+        agreement=result.agreement if plan.samples > 1 else None,
+        tries=number + 1 if plan.max_repairs else None,
     )
 
 

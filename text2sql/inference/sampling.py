@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from transformers import LogitsProcessor
 
-from text2sql.inference.engine import Decoding
+from text2sql.inference.settings import Decoding
 
 
 class RowSampler(LogitsProcessor):

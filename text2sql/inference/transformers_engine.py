@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
@@ -14,20 +13,13 @@ import torch
 from transformers import AutoModelForCausalLM, GenerationConfig
 
 from text2sql.cpu import KERNELS, allowed_cores, use_fixed_products
+from text2sql.errors import UserError
 from text2sql.inference.chat_tokens import LOAD_ERRORS, ChatTokens, load, unreadable
-from text2sql.inference.engine import Answer, Decoding, Messages, Request, plan_batches
+from text2sql.inference.engine import Answer, Messages, Request, plan_batches
 from text2sql.inference.sampling import RowSampler
+from text2sql.inference.settings import Batching, Decoding
 from text2sql.inference.weights import Weights
 from text2sql.processes import spread
-from text2sql.records import UserError
-
-
-@dataclass(frozen=True, slots=True)
-class Batching:
-    """Size of a batch: `batch_tokens` padded tokens, prompt and answer, and `max_batch` prompts."""
-
-    batch_tokens: int
-    max_batch: int
 
 
 class TransformersEngine:
@@ -59,7 +51,7 @@ class TransformersEngine:
         return {"weights": self._weights.sha256, "base": self._weights.base_sha256, **_machine(), **kernels}
 
     @property
-    def room(self) -> int:
+    def max_prompt_tokens(self) -> int:
         """Tokens that a prompt may have."""
         return self._tokens.context - self._decoding.max_new_tokens
 
@@ -69,7 +61,7 @@ class TransformersEngine:
 
     def plan(self, requests: Sequence[Request]) -> list[list[int]]:
         """Batches of similar length, the longest first."""
-        lengths = self._tokens.fitting(requests, self.room)
+        lengths = self._tokens.fitting(requests, self.max_prompt_tokens)
         sizes = self._batching
         return plan_batches(lengths, self._decoding.max_new_tokens, sizes.batch_tokens, sizes.max_batch)
 

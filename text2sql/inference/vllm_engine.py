@@ -12,10 +12,12 @@ from typing import Any
 
 import torch
 
+from text2sql.errors import UserError
+from text2sql.files import read_json
 from text2sql.inference.chat_tokens import ChatTokens
-from text2sql.inference.engine import Answer, Decoding, Request
+from text2sql.inference.engine import Answer, Request
+from text2sql.inference.settings import Decoding
 from text2sql.inference.weights import Weights
-from text2sql.records import UserError, read_json
 
 _MISSING = (
     "predict.engine is vllm, which is not installed here; with an NVIDIA GPU install the packages of "
@@ -61,13 +63,13 @@ class VllmEngine:
         }
 
     @property
-    def room(self) -> int:
+    def max_prompt_tokens(self) -> int:
         """Tokens that a prompt may have."""
         return self._tokens.context - self._decoding.max_new_tokens
 
     def plan(self, requests: Sequence[Request]) -> list[list[int]]:
         """Every request is a batch of its own: vLLM divides the work."""
-        return [[number] for number in self._tokens.fitting(requests, self.room)]
+        return [[number] for number in self._tokens.fitting(requests, self.max_prompt_tokens)]
 
     def generate(
         self, batches: Sequence[tuple[int, Sequence[Request]]]

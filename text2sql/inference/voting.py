@@ -15,7 +15,8 @@ from math import inf
 from pathlib import Path
 
 from text2sql.evaluation.judge import judge
-from text2sql.evaluation.verdicts import Case, Rules, Verdict
+from text2sql.evaluation.settings import EvaluationSettings, JudgeSettings
+from text2sql.evaluation.verdicts import Case, Verdict
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,20 +40,14 @@ class Vote:
     failure: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """Of running a query: `timeout_s` seconds and `max_rows` rows."""
-
-    timeout_s: float
-    max_rows: int
-
-    @property
-    def rules(self) -> Rules:
-        """The queries are compared as they were written, DISTINCT and the word "value" included."""
-        return Rules(self.timeout_s, self.max_rows, keep_distinct=True, keep_value=True)
+def as_written(limits: EvaluationSettings) -> JudgeSettings:
+    """How answers are compared: as they were written, DISTINCT and the word "value" included."""
+    return JudgeSettings(
+        timeout_s=limits.timeout_s, max_rows=limits.max_rows, keep_distinct=True, keep_value=True
+    )
 
 
-def vote(ballots: Sequence[Ballot], databases: Path, limits: Limits) -> list[Vote]:
+def vote(ballots: Sequence[Ballot], databases: Path, limits: EvaluationSettings) -> list[Vote]:
     """Choose of each ballot the query whose result most of its queries return.
 
     Two results are the same if each query would be right were the other the gold. Ties go to the
@@ -83,7 +78,7 @@ def _choose(number: int, ballot: Ballot, failures: dict[_Query, str], same: set[
     return Vote(chosen, votes(sql) / len(ballot.queries), failures.get((number, sql)))
 
 
-def _failures(ballots: Sequence[Ballot], databases: Path, limits: Limits) -> dict[_Query, str]:
+def _failures(ballots: Sequence[Ballot], databases: Path, limits: EvaluationSettings) -> dict[_Query, str]:
     """What SQLite says of each query that returns nothing."""
     queries = [(n, sql) for n, ballot in enumerate(ballots) for sql in dict.fromkeys(ballot.queries)]
     cases = [Case(n, ballots[n].db_id, gold=sql, predicted=sql) for n, sql in queries]
@@ -92,7 +87,7 @@ def _failures(ballots: Sequence[Ballot], databases: Path, limits: Limits) -> dic
 
 
 def _same_results(
-    ballots: Sequence[Ballot], failures: dict[_Query, str], databases: Path, limits: Limits
+    ballots: Sequence[Ballot], failures: dict[_Query, str], databases: Path, limits: EvaluationSettings
 ) -> set[_Pair]:
     """The pairs of queries, of those that run, that return the same, in both orders."""
     pairs = [
@@ -107,11 +102,11 @@ def _same_results(
     return {(n, one, other) for n, one, other in right if (n, other, one) in right}
 
 
-def _judged(cases: Sequence[Case], databases: Path, limits: Limits) -> list[Verdict]:
+def _judged(cases: Sequence[Case], databases: Path, limits: EvaluationSettings) -> list[Verdict]:
     if not cases:
         return []
     # spawn: this process runs the threads of torch, and perhaps a GPU
-    return list(judge(cases, databases, limits.rules, method="spawn"))
+    return list(judge(cases, databases, as_written(limits), method="spawn"))
 
 
 def _reason(verdict: Verdict) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from text2sql.records import UserError
+from text2sql.errors import UserError
 from text2sql.workstore import hash_path
 
 _WEIGHT_FILES = ("*.safetensors", "*.bin")

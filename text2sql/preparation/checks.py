@@ -18,17 +18,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal
+from typing import Any
 
 from text2sql.contamination.folding import parse_query
-from text2sql.evaluation.sandbox import SQL_LENGTH, QueryError, Sandbox
+from text2sql.evaluation.execution.sandbox import SQL_LENGTH, QueryError, Sandbox
 from text2sql.preparation.plain import PlainCheck
 from text2sql.preparation.schemas import Connection, Database, SchemaError, Schemas
-from text2sql.preparation.sources import SHAPES, Chunk, Columns
+from text2sql.preparation.settings import Prepare
+from text2sql.preparation.sources import SHAPES, Chunk
 from text2sql.records import TrainingRow
-
-SqlCheck = Literal["parse", "compile", "execute"]
-"""How far an answer must get: it is one query; and its names exist; and it runs with the source's rows."""
 
 QUESTION_LENGTH = 20_000
 """Characters of a question; a longer one would be cut in every prompt."""
@@ -71,13 +69,14 @@ class Checked:
 class Checker:
     """Brings rows into the one form, or says why not; use it in a `with` statement."""
 
-    def __init__(self, sql_check: SqlCheck, columns: Columns | None = None) -> None:
-        self._sql_check = sql_check
+    def __init__(self, settings: Prepare) -> None:
+        self._names_exist = settings.sql_check != "parse"
+        columns = settings.columns
         named = (columns["question"], columns["schema"], columns["sql"]) if columns else None
         self._shapes = (named,) if named else SHAPES
         self._plain = PlainCheck()
         self._schemas = Schemas()
-        self._runner = _Runner() if sql_check == "execute" else None
+        self._runner = _Runner() if settings.sql_check == "execute" else None
 
     def __enter__(self) -> Checker:
         return self
@@ -120,7 +119,7 @@ class Checker:
             database = self._schemas.load(schema)
         except SchemaError as error:
             raise Unusable(error.reason, error.detail) from error
-        _compile(database.connection, sql, self._sql_check != "parse")
+        _compile(database.connection, sql, self._names_exist)
         if self._runner:
             self._runner.run(database, sql)
         return database.ddl

@@ -6,20 +6,21 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
-from text2sql.preparation.checks import Checked, Checker, SqlCheck
-from text2sql.preparation.sources import Chunk, Columns, read_chunks
+from text2sql.preparation.checks import Checked, Checker
+from text2sql.preparation.settings import Prepare
+from text2sql.preparation.sources import Chunk, read_chunks
 from text2sql.ray_cluster import map_in_order
 
 
-def check_on_ray(files: Sequence[Path], sql_check: SqlCheck, columns: Columns | None) -> Iterator[Checked]:
+def check_on_ray(files: Sequence[Path], settings: Prepare) -> Iterator[Checked]:
     """Yield the checked chunks of the files, in order. UserError: no Ray, or a file cannot be read."""
     names = [str(path.absolute()) for path in files]
-    yield from map_in_order(names, partial(_chunks, columns), partial(_check, sql_check, columns))
+    yield from map_in_order(names, partial(_chunks, settings), partial(_check, settings))
 
 
-def _chunks(columns: Columns | None, name: str) -> Iterator[Chunk]:
-    return read_chunks(Path(name), columns)
+def _chunks(settings: Prepare, name: str) -> Iterator[Chunk]:
+    return read_chunks(Path(name), settings.columns)
 
 
-def _check(sql_check: SqlCheck, columns: Columns | None) -> Callable[[Chunk], Checked]:
-    return Checker(sql_check, columns).check_chunk
+def _check(settings: Prepare) -> Callable[[Chunk], Checked]:
+    return Checker(settings).check_chunk

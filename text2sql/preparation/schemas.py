@@ -2,7 +2,7 @@
 
 The text comes from outside. It can build tables and rows in memory and nothing else: no other file is
 within reach, it has `SECONDS` and `PAGES`, and what it leaves behind is rolled back before the next
-text. Not covered: one opcode that runs long by itself, as in `text2sql/evaluation/sandbox.py`.
+text. Not covered: one opcode that runs long by itself, as in `text2sql/evaluation/execution/sandbox.py`.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ import time
 from collections import OrderedDict
 from dataclasses import dataclass
 
+from text2sql.errors import UserError
 from text2sql.preparation.dialects import read_dialect
-from text2sql.records import UserError
 from text2sql.schema.ddl import read_connection, write_ddl
 from text2sql.schema.prose import read_prose
 

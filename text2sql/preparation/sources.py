@@ -9,22 +9,22 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import IO, Any, Literal
+from typing import Any
 
-from text2sql.records import UserError
+from text2sql.errors import UserError
+from text2sql.preparation.json_list import JsonList
+from text2sql.preparation.settings import Columns
 
 # A row as its source has it: the text that a reject shows, and its value.
 RawRow = tuple[str, Any]
-Columns = Mapping[Literal["question", "schema", "sql"], str]
 
 _AGAIN = "mend it, or fetch the data again: dvc repro fetch_data"
 _BYTES = 1 << 20  # read at a time
 _ROWS = 1000  # of a table, read at a time
-_LITERAL = 20  # characters of a word or an escape in JSON, at most
 _CELL = 10_000_000  # characters in a cell of a CSV file
 # (question, schema, SQL) in each known shape of a training row
 SHAPES = (
@@ -100,7 +100,7 @@ def _json_line(path: Path, number: int, line: bytes) -> RawRow | None:
 
 def _read_json(path: Path, columns: Columns | None) -> Iterator[tuple[list[RawRow], int]]:
     with open(path, "rb") as file, io.TextIOWrapper(file, "utf-8-sig") as text:
-        values = _JsonList(text).values()
+        values = JsonList(text, _BYTES).values()
         try:
             while chunk := list(islice(values, _ROWS)):
                 yield [(json.dumps(value), value) for value in chunk], file.tell()
@@ -108,71 +108,6 @@ def _read_json(path: Path, columns: Columns | None) -> Iterator[tuple[list[RawRo
             raise UserError(f"{path}: not UTF-8 ({error.reason}); {_AGAIN}") from error
         except (json.JSONDecodeError, RecursionError) as error:
             raise UserError(f"{path}: not a whole JSON list ({error}); {_AGAIN}") from error
-
-
-class _JsonList:
-    """The values of one JSON list, decoded as the text comes in."""
-
-    def __init__(self, file: IO[str]) -> None:
-        self._file, self._text, self._at = file, "", 0
-        self._decode = json.JSONDecoder().raw_decode
-
-    def values(self) -> Iterator[Any]:
-        """Yield each value. JSONDecodeError: the text is no list, or is cut off."""
-        self._expect("[")
-        following = self._look()
-        while following != "]":
-            yield self._value()
-            following = self._expect(",]")
-            if following == "," and self._look() == "]":
-                raise self._error("a value is missing")
-        self._at += self._look() == "]"
-        if self._look():
-            raise self._error("text after the list")
-
-    def _value(self) -> Any:
-        while True:
-            try:
-                value, end = self._decode(self._text, self._at)
-            except json.JSONDecodeError as error:
-                if not (self._is_cut(error) and self._more()):
-                    raise
-                continue
-            # a number that is cut off is a shorter number, and a sign or two that follow it: 4 of 4.5
-            if len(self._text) - end > 2 or not self._more():
-                self._at = end
-                return value
-
-    def _is_cut(self, error: json.JSONDecodeError) -> bool:
-        """Whether a value may be whole with more text, so that nobody reads on after a real fault."""
-        return error.msg.startswith("Unterminated") or error.pos > len(self._text) - _LITERAL
-
-    def _expect(self, signs: str) -> str:
-        """Take one of the signs; a closing bracket is only looked at."""
-        found = self._look()
-        if not found or found not in signs:
-            raise self._error(f"expected {' or '.join(signs)}")
-        self._at += found != "]"
-        return found
-
-    def _look(self) -> str:
-        """The next sign that is no blank, not taken; "" at the end."""
-        while True:
-            rest = self._text[self._at : self._at + 1]
-            if rest and not rest.isspace():
-                return rest
-            self._at += len(rest)
-            if not rest and not self._more():
-                return ""
-
-    def _more(self) -> bool:
-        piece = self._file.read(_BYTES)
-        if piece:
-            self._text, self._at = self._text[self._at :] + piece, 0
-        return bool(piece)
-
-    def _error(self, what: str) -> json.JSONDecodeError:
-        return json.JSONDecodeError(what, self._text, self._at)
 
 
 def _read_csv(path: Path, columns: Columns | None) -> Iterator[tuple[list[RawRow], int]]:

@@ -7,15 +7,14 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import chain, repeat
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import TypeVar
 
-from text2sql.preparation.checks import Checked, Checker, SqlCheck
-from text2sql.preparation.sources import Columns, find_files, read_chunks
+from text2sql.preparation.checks import Checked, Checker
+from text2sql.preparation.settings import Prepare
+from text2sql.preparation.sources import find_files, read_chunks
 from text2sql.progress import Progress
 
 Item = TypeVar("Item")
-Executor = Literal["local", "ray"]
-"""Where rows are checked: in this process, or on a Ray cluster."""
 
 _KIB = 1024
 
@@ -30,17 +29,10 @@ class Counts:
     rejected_by_reason: Counter[str] = field(default_factory=Counter)
 
 
-def prepare_training(
-    raw: Path,
-    output: Path,
-    limit: int | None,
-    sql_check: SqlCheck,
-    columns: Columns | None = None,
-    executor: Executor = "local",
-) -> Counts:
+def prepare_training(raw: Path, output: Path, settings: Prepare) -> Counts:
     """Write train.jsonl (TrainingRow) and rejected.jsonl into the folder `output`, in the order of `raw`.
 
-    At most `limit` usable rows stay, evenly spaced. Memory does not grow with the number of rows; the
+    At most `train_limit` usable rows stay, evenly spaced. Memory does not grow with the number of rows; the
     disk holds the usable rows twice for a while. A run that is killed starts anew: two million rows take
     a minute or two. UserError: a file of `raw` cannot be read.
     """
@@ -50,11 +42,11 @@ def prepare_training(
         open(usable, "w", encoding="utf-8", newline="\n") as good,
         open(output / "rejected.jsonl", "w", encoding="utf-8", newline="\n") as bad,
     ):
-        for checked in _watched(_check(files, sql_check, columns, executor), files):
+        for checked in _watched(_check(files, settings), files):
             good.writelines(f"{line}\n" for line in checked.kept)
             bad.writelines(f"{line}\n" for line in checked.rejected)
             _count(counts, checked)
-    _thin(usable, output / "train.jsonl", limit, counts)
+    _thin(usable, output / "train.jsonl", settings.train_limit, counts)
     return counts
 
 
@@ -76,17 +68,15 @@ def evenly_spaced(items: Iterable[Item], count: int, limit: int | None) -> Itera
                 return
 
 
-def _check(
-    files: Sequence[Path], sql_check: SqlCheck, columns: Columns | None, executor: Executor
-) -> Iterator[Checked]:
-    if executor == "ray":
+def _check(files: Sequence[Path], settings: Prepare) -> Iterator[Checked]:
+    if settings.executor == "ray":
         from text2sql.preparation.ray_checks import check_on_ray
 
-        yield from check_on_ray(files, sql_check, columns)
+        yield from check_on_ray(files, settings)
         return
-    with Checker(sql_check, columns) as checker:
+    with Checker(settings) as checker:
         for path in files:
-            yield from map(checker.check_chunk, read_chunks(path, columns))
+            yield from map(checker.check_chunk, read_chunks(path, settings.columns))
 
 
 def _watched(chunks: Iterable[Checked], files: Sequence[Path]) -> Iterator[Checked]:

@@ -15,8 +15,9 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any
 
+from text2sql.errors import UserError
 from text2sql.evaluation.scores import mcnemar, paired_bootstrap
-from text2sql.records import UserError, read_json, read_jsonl, replacing
+from text2sql.files import read_json, read_jsonl, replacing
 
 LEVELS = ("easy", "medium", "hard", "extra", "all")
 REFERENCE = "baseline"

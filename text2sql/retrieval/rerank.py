@@ -10,7 +10,8 @@ import numpy as np
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from text2sql.records import ConvertedQuestion, TrainingRow, UserError
+from text2sql.errors import UserError
+from text2sql.records import ConvertedQuestion, TrainingRow
 from text2sql.retrieval.embed import Embedder, best_device, last_token
 from text2sql.retrieval.mask import mask_question
 

@@ -1,4 +1,4 @@
-"""Answers of a language model that outlive the process: each is on disk before anything else is sent.
+"""Answers of a language model that were paid for: each is on disk before anything else is sent.
 
 Not covered: an answer that was still on its way when the process was killed; it was never read in
 whole, so its request is sent again.
@@ -6,22 +6,20 @@ whole, so its request is sent again.
 
 from __future__ import annotations
 
-import os
-import shlex
-import sys
 from pathlib import Path
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from text2sql.records import UserError
+from text2sql.journal import Journal
 
 
 class _Strict(BaseModel):
     model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
 
 
-class Answer(_Strict):
-    """What a model said, why it stopped ("stop", "length", None if untold), and tokens read and written."""
+class PaidAnswer(_Strict):
+    """A model's text, why it ended ("stop", "length"; None if unknown), and the tokens read and written."""
 
     text: str
     finish: str | None
@@ -31,61 +29,50 @@ class Answer(_Strict):
 
 class _Entry(_Strict):
     request: str
-    answer: Answer
+    answer: PaidAnswer
 
 
 class AnswerJournal:
-    """Answers by request, one JSON line each: {"request", "answer"}; `request` is a hash.
-
-    A last line cut short by a kill is cut off with a note on stderr. UserError: any other line is
-    not an entry, or a request stands there twice.
-    """
+    """Answers by request, in a journal of {"request", "answer"}; `request` is a hash."""
 
     def __init__(self, path: Path) -> None:
-        self.path = path
-        self.answers: dict[str, Answer] = {}
+        """Read what the file holds.
+
+        Raises:
+            UserError: a line is not an entry, or its request is there twice.
+        """
+        self.answers: dict[str, PaidAnswer] = {}
         self.tokens_in = self.tokens_out = 0  # of all answers
-        for number, line in enumerate(_whole_lines(path), 1):
-            self._replay(number, line)
+        self._journal = Journal(
+            path, self._replay, "its request is sent again", loss=", which asks and pays anew"
+        )
 
-    def append(self, request: str, answer: Answer) -> None:
-        """Put an answer on disk. UserError: the disk does not take it; the file ends as it did before."""
-        line = _Entry(request=request, answer=answer).model_dump_json() + "\n"
-        size = self.path.stat().st_size if self.path.exists() else 0
-        try:
-            with open(self.path, "ab") as file:
-                file.write(line.encode())
-                file.flush()
-                os.fsync(file.fileno())
-        except OSError as error:
-            if self.path.exists():
-                os.truncate(self.path, size)  # other answers may still come in: no half line before them
-            kept = f"answers kept: {len(self.answers)}"
-            message = f"{self.path}: {error.strerror}; {kept}; mend it and run the same command again"
-            raise UserError(message) from error
-        self._keep(request, answer)
+    @property
+    def path(self) -> Path:
+        """The file."""
+        return self._journal.path
 
-    def _replay(self, number: int, line: bytes) -> None:
-        cure = f"`rm {shlex.quote(str(self.path))}` and run again, which asks and pays anew"
+    def append(self, request: str, answer: PaidAnswer) -> None:
+        """Put an answer on disk.
+
+        Raises:
+            UserError: the disk does not take it. The file ends as it did before.
+        """
+        entry = _Entry(request=request, answer=answer)
+        self._journal.append(entry.model_dump(), kept=f"answers kept: {len(self.answers)}")
+        self._keep(entry)
+
+    def _replay(self, value: Any) -> str:
         try:
-            entry = _Entry.model_validate_json(line)
-        except ValidationError as error:
-            raise UserError(f"{self.path}, line {number}: not an answer; {cure}") from error
+            entry = _Entry.model_validate(value)
+        except ValidationError:
+            return "not an answer"
         if entry.request in self.answers:
-            raise UserError(f"{self.path}, line {number}: this request was answered before; {cure}")
-        self._keep(entry.request, entry.answer)
+            return "this request was answered before"
+        self._keep(entry)
+        return ""
 
-    def _keep(self, request: str, answer: Answer) -> None:
-        self.answers[request] = answer
-        self.tokens_in += answer.tokens_in
-        self.tokens_out += answer.tokens_out
-
-
-def _whole_lines(path: Path) -> list[bytes]:
-    """The lines of the journal; a last one without its newline is cut off the file."""
-    data = path.read_bytes() if path.exists() else b""
-    whole = data.rfind(b"\n") + 1
-    if whole < len(data):
-        print(f"{path}: the last line was cut short; its request is sent again", file=sys.stderr)
-        os.truncate(path, whole)
-    return data[:whole].splitlines()
+    def _keep(self, entry: _Entry) -> None:
+        self.answers[entry.request] = entry.answer
+        self.tokens_in += entry.answer.tokens_in
+        self.tokens_out += entry.answer.tokens_out

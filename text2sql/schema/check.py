@@ -12,7 +12,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from typing import TypeVar
 
-from text2sql.records import UserError
+from text2sql.errors import UserError
 from text2sql.schema.ddl import executed, one_line, quote_name, quote_value, read_connection
 from text2sql.schema.model import Column, ForeignKey, Schema, Table
 

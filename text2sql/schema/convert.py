@@ -13,13 +13,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from text2sql.databases import database_path
+from text2sql.errors import UserError
 from text2sql.progress import Progress
-from text2sql.records import UserError
 from text2sql.schema.check import complaints
-from text2sql.schema.ddl import Values, write_ddl
+from text2sql.schema.ddl import write_ddl
 from text2sql.schema.model import Schema
 from text2sql.schema.prose import read_prose
 from text2sql.schema.recorded import recorded_ddl
+from text2sql.schema.settings import ConvertSchema, Values
 from text2sql.schema.sqlite import read_sqlite
 
 
@@ -101,7 +103,7 @@ class SqliteBackend:
     def convert_all(self, sources: Sequence[Source]) -> Iterator[tuple[Source, Conversion]]:
         """Yield the conversions in the order of `sources`."""
         for source in sources:
-            path = self.databases / source.db_id / f"{source.db_id}.sqlite"
+            path = database_path(self.databases, source.db_id)
             examples = self.examples if self.values != "none" else 0
             yield source, written(read_sqlite(path, examples), "sqlite", self.values)
 
@@ -128,6 +130,15 @@ class RecordedBackend:
 
 # back ends that need nothing but this machine
 LocalBackend = RulesBackend | SqliteBackend | RecordedBackend
+
+
+def local_backend(settings: ConvertSchema, databases: Path) -> LocalBackend:
+    """The back end that `settings` name, other than openai; `databases` is for sqlite."""
+    if settings.backend == "rules":
+        return RulesBackend(settings.values)
+    if settings.backend == "sqlite":
+        return SqliteBackend(databases, settings.values, settings.examples)
+    return RecordedBackend()
 
 
 def convert(sources: Iterable[Source], backend: Backend) -> dict[str, Conversion]:

@@ -7,10 +7,10 @@ import sqlite3
 from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
 from itertools import zip_longest
-from typing import Literal
 
-from text2sql.records import UserError
+from text2sql.errors import UserError
 from text2sql.schema.model import Column, ForeignKey, Schema, Table
+from text2sql.schema.settings import Values
 
 _PLAIN_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
 # Words that SQLite's parser refuses as a bare name, in CREATE TABLE or in a query: the list of
@@ -27,8 +27,6 @@ _INTERNAL = "sqlite_"
 # Numbers that SQLite gives back as they are written: no leading zero, few enough digits.
 _NUMBER = re.compile(r"0|-?[1-9][0-9]{0,17}|-?(?:0|[1-9][0-9]{0,8})\.(?:0|[0-9]{0,5}[1-9])")
 _STATEMENT_STEPS = 10_000_000  # of SQLite's virtual machine; half a second
-
-Values = Literal["none", "comment", "insert"]
 
 
 def quote_name(name: str) -> str:

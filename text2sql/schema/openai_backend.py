@@ -12,13 +12,13 @@ from dataclasses import replace
 from pathlib import Path
 
 from text2sql.endpoint import Refused, run_all
-from text2sql.schema.answers import Answer, AnswerJournal
+from text2sql.schema.answers import AnswerJournal, PaidAnswer
 from text2sql.schema.check import complaints
 from text2sql.schema.convert import Conversion, Source, told_schema, written
-from text2sql.schema.ddl import Values
 from text2sql.schema.extract import extract_ddl
 from text2sql.schema.model import Schema
-from text2sql.schema.paid_client import Message, PaidClient, PaidEndpoint, Spending
+from text2sql.schema.paid_client import Message, PaidClient, Spending
+from text2sql.schema.settings import OpenAI, Values
 from text2sql.workstore import locked
 
 JOURNAL = "answers.jsonl"
@@ -47,14 +47,14 @@ _REPAIR = "SQLite and the description say otherwise:\n{complaints}\nWrite all st
 
 
 class OpenAIBackend:
-    """Asks the model of `endpoint`; its answers are kept in the folder `work`, which it locks.
+    """Asks the model that `settings` name; its answers are kept in the folder `work`, which it locks.
 
     `values` says how value hints are to be written (see `write_ddl`). After a run `spending` is what
     all answers in `work` took, those of earlier runs included.
     """
 
-    def __init__(self, endpoint: PaidEndpoint, values: Values, max_repairs: int, work: Path) -> None:
-        self._endpoint, self._values, self._max_repairs, self._work = endpoint, values, max_repairs, work
+    def __init__(self, settings: OpenAI, values: Values, work: Path) -> None:
+        self._settings, self._values, self._work = settings, values, work
         self.spending = Spending(0, 0, 0, 0.0)
 
     def key(self, source: Source) -> str:
@@ -71,7 +71,7 @@ class OpenAIBackend:
         schemas = [(source, told_schema(source)) for source in sources]
         self._work.mkdir(parents=True, exist_ok=True)
         with locked(self._work):
-            client = PaidClient(self._endpoint, AnswerJournal(self._work / JOURNAL))
+            client = PaidClient(self._settings, AnswerJournal(self._work / JOURNAL))
             try:
                 yield from run_all(client, (self._convert(client, *told) for told in schemas))
                 client.check_taken()
@@ -80,7 +80,7 @@ class OpenAIBackend:
 
     async def _convert(self, client: PaidClient, source: Source, schema: Schema) -> tuple[Source, Conversion]:
         messages, why = self._first_messages(source), ""
-        for attempt in range(1, self._max_repairs + 2):
+        for attempt in range(1, self._settings.max_repairs + 2):
             try:
                 answer = await client.ask(messages)
             except Refused as refusal:
@@ -95,7 +95,7 @@ class OpenAIBackend:
 
     def _by_rules(self, schema: Schema, attempts: int, why: str) -> Conversion:
         conversion = written(schema, "rules", self._values, attempts)
-        taken = f"converted by rules, not by {self._endpoint.model}: {why}"
+        taken = f"converted by rules, not by {self._settings.model}: {why}"
         return replace(conversion, problems=(taken, *conversion.problems))
 
     def _first_messages(self, source: Source) -> list[Message]:
@@ -103,7 +103,7 @@ class OpenAIBackend:
         return [{"role": "system", "content": _SYSTEM}, {"role": "user", "content": task}]
 
 
-def _repair_messages(answer: Answer, found: Sequence[str]) -> tuple[Message, Message]:
+def _repair_messages(answer: PaidAnswer, found: Sequence[str]) -> tuple[Message, Message]:
     listed = "\n".join(f"- {complaint}" for complaint in found)
     return (
         {"role": "assistant", "content": answer.text},
@@ -111,7 +111,7 @@ def _repair_messages(answer: Answer, found: Sequence[str]) -> tuple[Message, Mes
     )
 
 
-def _summary(answer: Answer, found: Sequence[str]) -> str:
+def _summary(answer: PaidAnswer, found: Sequence[str]) -> str:
     more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
     cut = f"; it was cut off after {answer.tokens_out} tokens" if answer.finish == "length" else ""
     return f"{found[0]}{more}{cut}"

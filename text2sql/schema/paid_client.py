@@ -8,38 +8,16 @@ import json
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
-from text2sql.endpoint import AGAIN, Client, Endpoint, Refused
-from text2sql.records import UserError
-from text2sql.schema.answers import Answer, AnswerJournal
+from text2sql.endpoint import AGAIN, Client, Refused
+from text2sql.errors import UserError
+from text2sql.schema.answers import AnswerJournal, PaidAnswer
+from text2sql.schema.settings import OpenAI
 
 _MESSAGE_TOKENS = 32  # more than any chat template puts around one message
-_MILLION = 1_000_000
 
 Message = Mapping[str, str]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PaidEndpoint(Endpoint):
-    """An endpoint, what is asked of it, and what that costs.
-
-    `temperature` None leaves it to the server. `max_tokens` limits one answer and is sent under the
-    name `max_tokens_name` (OpenAI's reasoning models want max_completion_tokens). Prices are in US
-    dollars; without `cap_usd`, what all answers of a work folder may cost together, there is no limit.
-    Not covered: what a provider takes for answers that never came whole.
-    """
-
-    temperature: float | None
-    max_tokens: int
-    max_tokens_name: Literal["max_tokens", "max_completion_tokens"]
-    usd_per_million_in: float
-    usd_per_million_out: float
-    cap_usd: float | None
-
-    def cost(self, tokens_in: int, tokens_out: int) -> float:
-        """US dollars."""
-        return (tokens_in * self.usd_per_million_in + tokens_out * self.usd_per_million_out) / _MILLION
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,16 +33,16 @@ class Spending:
 class PaidClient(Client):
     """Asks `endpoint` and keeps every answer in `journal`."""
 
-    _endpoint: PaidEndpoint
+    _endpoint: OpenAI
 
-    def __init__(self, endpoint: PaidEndpoint, journal: AnswerJournal) -> None:
+    def __init__(self, endpoint: OpenAI, journal: AnswerJournal) -> None:
         super().__init__(endpoint)
         self._journal = journal
         self._reserved: dict[str, float] = {}  # US dollars by request on its way
         self._released = asyncio.Event()
         self._refusal = ""  # the first one
 
-    async def ask(self, messages: Sequence[Message]) -> Answer:
+    async def ask(self, messages: Sequence[Message]) -> PaidAnswer:
         """The model's answer: from the journal, or from the endpoint and then in the journal.
 
         Refused, Stopped, UserError: see `complete`. UserError, too: the cap is reached, or the disk
@@ -101,11 +79,11 @@ class PaidClient(Client):
         request = {"model": asked.model, "messages": messages, asked.max_tokens_name: asked.max_tokens}
         return request if asked.temperature is None else {**request, "temperature": asked.temperature}
 
-    async def _paid(self, request: Mapping[str, Any], tokens_in: int) -> Answer:
+    async def _paid(self, request: Mapping[str, Any], tokens_in: int) -> PaidAnswer:
         completion = await self.complete(request)
         choice, usage = completion.choices[0], completion.usage
         # without a count the answer is charged as if it were as long as it may be
-        return Answer(
+        return PaidAnswer(
             text=choice.message.content or "",
             finish=choice.finish_reason,
             tokens_in=usage.prompt_tokens if usage else tokens_in,

@@ -17,7 +17,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import replace
 
-from text2sql.records import UserError
+from text2sql.errors import UserError
 from text2sql.schema.model import Column, ForeignKey, Schema, Table
 
 _TABLES = " contains tables such as "

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import re
 
-from text2sql.records import UserError, read_jsonl
+from text2sql.errors import UserError
+from text2sql.files import read_jsonl
 from text2sql.schema.extract import extract_ddl
 
 _BLOCK = re.compile(r"<sql>(.*?)</sql>", re.DOTALL | re.IGNORECASE)

@@ -14,7 +14,8 @@ from typing import Literal, TypeVar
 
 from pydantic import BaseModel, StrictInt, ValidationError, model_validator
 
-from text2sql.records import UserError, read_json
+from text2sql.errors import UserError
+from text2sql.files import read_json
 from text2sql.schema.model import Column, ForeignKey, Schema, Table
 
 # Spider's five kinds of values, in words that give a column of SQLite the same use

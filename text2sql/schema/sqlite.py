@@ -11,7 +11,7 @@ from itertools import islice
 from pathlib import Path
 from urllib.parse import quote
 
-from text2sql.records import UserError
+from text2sql.errors import UserError
 from text2sql.schema.ddl import quote_name, read_connection
 from text2sql.schema.model import Schema, Table
 

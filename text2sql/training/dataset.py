@@ -6,8 +6,8 @@ import json
 from collections.abc import Iterable
 from pathlib import Path
 
+from text2sql.files import replacing, write_json
 from text2sql.prompts import SYSTEM, user_text
-from text2sql.records import replacing, write_json
 
 # https://github.com/hiyouga/LLaMA-Factory/blob/main/data/README.md, "Alpaca Format"
 _COLUMNS = {"prompt": "instruction", "query": "input", "response": "output", "system": "system"}

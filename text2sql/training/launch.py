@@ -16,11 +16,11 @@ import yaml
 
 import text2sql
 from text2sql.cpu import kernel_settings
+from text2sql.errors import UserError
 from text2sql.processes import die_with_parent
 from text2sql.progress import Progress
-from text2sql.records import UserError
 from text2sql.training.nodes import Nodes
-from text2sql.training.recipe import Recipe
+from text2sql.training.settings import Recipe
 
 _POLL_S = 0.5
 _LOG_TAIL_LINES = 15

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from text2sql.records import UserError, read_json, write_json
+from text2sql.errors import UserError
+from text2sql.files import read_json, write_json
 from text2sql.training.dataset import write_dataset
 
 _TEMPLATE_BYTES = 128  # more than any chat template adds to three turns

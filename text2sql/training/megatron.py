@@ -7,7 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from text2sql.records import UserError
+from text2sql.errors import UserError
 
 # In a process of its own: the converter sets Megatron's global state and holds the model twice.
 _CONVERT = """

@@ -8,8 +8,9 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from text2sql.records import UserError, read_json
-from text2sql.training.recipe import Lora, Recipe
+from text2sql.errors import UserError
+from text2sql.files import read_json
+from text2sql.training.settings import Lora, Recipe
 
 _GIB = 1 << 30
 
@@ -113,9 +114,9 @@ def _state(recipe: Recipe, frozen: int, trained: int, copies: int) -> tuple[floa
     if recipe.megatron is not None:
         share = copies if recipe.megatron.distributed_optimizer else 1
         return 2 * trained, 4 * trained, 12 * trained / share
-    if recipe.deepspeed is None:
+    if recipe.deepspeed_file is None:
         return (2 if half else 4) * frozen + 4 * trained, 4 * trained, moments * trained
-    zero = read_json(recipe.deepspeed)["zero_optimization"]
+    zero = read_json(recipe.deepspeed_file)["zero_optimization"]
     width, master = (2, 4) if half else (4, 0)
     weights = width * (frozen + trained) / (copies if zero["stage"] == 3 else 1)
     optimizer = (master + moments) * trained / copies

@@ -10,9 +10,9 @@ import torch
 from peft import PeftModel
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
+from text2sql.errors import UserError
+from text2sql.files import replacing_folder
 from text2sql.inference.weights import resolve_weights
-from text2sql.outputs import replacing_folder
-from text2sql.records import UserError
 
 # Largest difference of two logits, as a share of the largest logit: rounding in the weights' own type.
 _TOLERANCE = {torch.float32: 1.0e-4, torch.float16: 1.0e-2, torch.bfloat16: 5.0e-2}

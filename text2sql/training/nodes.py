@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from text2sql.records import UserError
+from text2sql.errors import UserError
 
 
 @dataclass(frozen=True)

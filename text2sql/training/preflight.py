@@ -12,10 +12,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from text2sql.records import UserError, read_json
+from text2sql.errors import UserError
+from text2sql.files import read_json
 from text2sql.training.memory import estimate, read_model
 from text2sql.training.nodes import Nodes
-from text2sql.training.recipe import Recipe
+from text2sql.training.settings import Recipe
 
 _INSTALL = "install what configs/requirements-gpu.txt lists"
 _USABLE = 0.95  # of a device's memory; the rest is the driver's
@@ -151,9 +152,9 @@ def _tell_of_locks() -> None:
 
 
 def _offloads(recipe: Recipe) -> bool:
-    if recipe.deepspeed is None:
+    if recipe.deepspeed_file is None:
         return False
-    return "offload_optimizer" in read_json(recipe.deepspeed)["zero_optimization"]
+    return "offload_optimizer" in read_json(recipe.deepspeed_file)["zero_optimization"]
 
 
 def _installed(package: str) -> bool:

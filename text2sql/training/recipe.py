@@ -1,116 +1,11 @@
-"""A training recipe and the LLaMA-Factory configuration that it stands for."""
+"""The LLaMA-Factory configuration of a recipe."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
-from text2sql.records import UserError
-
-_PADDED_TO = 8  # tokens, by LLaMA-Factory's collator
-
-
-@dataclass(frozen=True)
-class Lora:
-    """Low-rank adapters (Hu et al. 2021): the update of `targets` is scaled by alpha / rank.
-
-    `targets` are names of linear layers, or the one name "all" for every linear layer.
-    """
-
-    rank: int
-    alpha: int
-    targets: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class Megatron:
-    """Megatron-LM through mcore_adapter (Shoeybi et al. 2019), in place of DeepSpeed.
-
-    `tensor_parallel` ranks share one copy of the model. Sequence parallelism (Korthikanti et al. 2022)
-    splits what these ranks would otherwise hold twice; the distributed optimizer splits its states
-    over the copies.
-    """
-
-    tensor_parallel: int
-    sequence_parallel: bool
-    distributed_optimizer: bool
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """One training run. Batches are in rows, lengths in tokens; `lora` None trains all weights.
-
-    Either `max_steps` (optimizer steps) or `epochs` (passes over the data) is given. `optimizer` is
-    "adamw", "adamw_8bit" (moments in 8 bits, Dettmers et al. 2022, GPU only) or "muon". `ranks` are
-    processes on each node; `deepspeed` is a DeepSpeed JSON file. `packing` puts whole rows one after
-    another up to `cutoff_len`, without attention between them; `fused_loss` is Liger's (Hsu et al. 2024).
-    UserError: fields that exclude each other.
-    """
-
-    template: str
-    cutoff_len: int
-    global_batch: int
-    device_batch: int
-    optimizer: str
-    learning_rate: float
-    scheduler: str
-    max_steps: int | None
-    warmup_ratio: float
-    weight_decay: float
-    precision: str
-    seed: int
-    logging_steps: int
-    save_steps: int
-    threads: int
-    lora: Lora | None = None
-    epochs: float | None = None
-    min_learning_rate: float | None = None
-    attention: str = "auto"
-    packing: bool = False
-    fused_loss: bool = False
-    gradient_checkpointing: bool = False
-    save_minutes: float | None = None
-    ranks: int = 1
-    deepspeed: Path | None = None
-    megatron: Megatron | None = None
-
-    @property
-    def longest_row(self) -> int:
-        """Tokens of the longest row that is trained on: LLaMA-Factory keeps one of a pack for padding."""
-        return self.cutoff_len - self.packing
-
-    def __post_init__(self) -> None:
-        for wrong, sentence in _conflicts(self):
-            if wrong:
-                raise UserError(f"recipe: {sentence}; mend params.yaml")
-
-
-def _conflicts(recipe: Recipe) -> list[tuple[bool, str]]:
-    ends = (recipe.max_steps, recipe.epochs)
-    has_floor = recipe.scheduler == "cosine_with_min_lr"
-    megatron = recipe.megatron is not None
-    split = megatron or recipe.deepspeed is not None
-    return [
-        (recipe.optimizer == "muon" and split, "muon needs whole matrices, which ZeRO and Megatron split"),
-        (ends.count(None) != 1, "give either max_steps or epochs, and null for the other"),
-        (
-            has_floor != (recipe.min_learning_rate is not None),
-            "min_learning_rate belongs to scheduler cosine_with_min_lr, and that scheduler needs it",
-        ),
-        (megatron and recipe.lora is not None, "Megatron trains all weights only, not LoRA"),
-        (megatron and recipe.deepspeed is not None, "either Megatron or DeepSpeed, not both"),
-        (megatron and recipe.fused_loss, "Megatron has a loss of its own: fused_loss must be false"),
-        (megatron and recipe.packing, "LLaMA-Factory's Megatron path cannot pack: packing must be false"),
-        (
-            recipe.packing and recipe.attention == "fa2" and recipe.device_batch > 1,
-            "LLaMA-Factory packs for flash attention into one sequence a batch: device_batch must be 1, and "
-            "cutoff_len as many times longer",
-        ),
-        (
-            recipe.packing and recipe.cutoff_len % _PADDED_TO != 0,
-            f"packed sequences are padded to a multiple of {_PADDED_TO} tokens: cutoff_len must be one",
-        ),
-    ]
+from text2sql.errors import UserError
+from text2sql.training.settings import Lora, Recipe
 
 
 def accumulation(recipe: Recipe, nodes: int) -> int:
@@ -231,7 +126,7 @@ def _speed(recipe: Recipe) -> dict[str, object]:
 
 def _parallelism(recipe: Recipe) -> dict[str, object]:
     if recipe.deepspeed is not None:
-        return {"deepspeed": str(recipe.deepspeed)}
+        return {"deepspeed": str(recipe.deepspeed_file)}
     if recipe.megatron is None:
         return {}
     return {

@@ -11,15 +11,16 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from text2sql.cpu import KERNELS
-from text2sql.outputs import publish
-from text2sql.records import UserError, read_json, replacing, write_json
+from text2sql.errors import UserError
+from text2sql.files import publish, read_json, replacing, write_json
 from text2sql.training.checkpoints import newest_checkpoint
 from text2sql.training.launch import launch, run_ranks
 from text2sql.training.lengths import Lengths, measure, without_long_rows
 from text2sql.training.megatron import convert_to_hugging_face
 from text2sql.training.nodes import Nodes
 from text2sql.training.preflight import refuse_impossible, visible_gpus
-from text2sql.training.recipe import Recipe, llamafactory_config
+from text2sql.training.recipe import llamafactory_config
+from text2sql.training.settings import Recipe
 from text2sql.training.throughput import read_throughput, write_throughput
 from text2sql.workstore import WorkStore, hash_path, locked
 
@@ -90,8 +91,8 @@ def _key(recipe: Recipe, base_hash: str, dataset: Path, lengths: Lengths, nodes:
     configuration = llamafactory_config(recipe, here, here, here, nodes.count)
     packages: tuple[str, ...] = _PACKAGES
     more: dict[str, object] = {}
-    if recipe.deepspeed is not None:
-        configuration["deepspeed"] = read_json(recipe.deepspeed)
+    if recipe.deepspeed_file is not None:
+        configuration["deepspeed"] = read_json(recipe.deepspeed_file)
         packages += ("deepspeed",)
     if recipe.megatron is not None:
         packages += ("megatron-core", "mcore_adapter")

@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from text2sql.records import replacing
+from text2sql.files import replacing
 
 QUANTITIES = ("tokens_per_s", "mfu")  # of a line, beside its step; MFU where the peak is known
 

@@ -1,0 +1,92 @@
+"""Draws a branch's plots against a base commit as Mermaid charts, which GitHub shows in comments.
+
+Usage: python scripts/plots_markdown.py BASE_COMMIT; prints Markdown. A picture cannot be put into a
+comment without a place to host it, and a Mermaid chart needs none.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+SUMMARY = Path("metrics/summary.json")
+LOSSES = Path("metrics/loss")
+POINTS = 40  # of a loss curve: more are not told apart at this size
+
+
+def at_base(base: str, path: Path) -> str | None:
+    """The text of `path` in commit `base`, or None if it is not there."""
+    shown = subprocess.run(["git", "show", f"{base}:{path}"], capture_output=True, text=True)
+    return shown.stdout if shown.returncode == 0 else None
+
+
+def accuracy_chart(now: dict[str, float | None], before: dict[str, float | None]) -> list[str]:
+    """Execution accuracy in percent of every arm that has one: bars for the branch, a line for the base."""
+    scores = {arm: score for arm, score in now.items() if score is not None}
+    former = [score for arm in scores if (score := before.get(arm)) is not None]
+    lines = [
+        'title "Execution accuracy in percent: bars this branch, line the base"',
+        f"x-axis [{', '.join(scores)}]",
+        "y-axis 0 --> 100",
+        f"bar {numbers(list(scores.values()))}",
+    ]
+    if len(former) == len(scores):
+        lines.append(f"line {numbers(former)}")
+    return chart(lines)
+
+
+def loss_chart(name: str, now: Sequence[float], before: Sequence[float] | None) -> list[str]:
+    """Training loss by logged step of one stage, and that of the base where it has as many."""
+    lines = [f'title "{name}: training loss (first line this branch, second the base)"']
+    lines += [f"x-axis 1 --> {len(now)}", f"line {numbers(thin(now))}"]
+    if before is not None and len(before) == len(now):
+        lines.append(f"line {numbers(thin(before))}")
+    return chart(lines)
+
+
+def chart(lines: Sequence[str]) -> list[str]:
+    """A fenced Mermaid chart of these lines."""
+    return ["```mermaid", "xychart-beta", *(f"  {line}" for line in lines), "```", ""]
+
+
+def numbers(values: Sequence[float]) -> str:
+    """A list as Mermaid reads it."""
+    return f"[{', '.join(f'{value:.4g}' for value in values)}]"
+
+
+def thin(values: Sequence[float]) -> list[float]:
+    """At most POINTS of the values, evenly spread, the last among them."""
+    count = min(POINTS, len(values))
+    return [values[(at + 1) * len(values) // count - 1] for at in range(count)]
+
+
+def read_losses(text: str) -> list[float]:
+    """The column loss of a loss history."""
+    return [float(row["loss"]) for row in csv.DictReader(io.StringIO(text))]
+
+
+def changed_losses(base: str) -> Iterator[list[str]]:
+    """A chart for every stage whose loss history is not the base's."""
+    for path in sorted(LOSSES.glob("*.csv")):
+        now, before = path.read_text(encoding="utf-8"), at_base(base, path)
+        if now != before and read_losses(now):
+            yield loss_chart(path.stem, read_losses(now), read_losses(before) if before else None)
+
+
+def main() -> None:
+    """Print the charts."""
+    base = sys.argv[1]
+    before = at_base(base, SUMMARY)
+    now = json.loads(SUMMARY.read_text(encoding="utf-8"))
+    print("\n".join(accuracy_chart(now, json.loads(before) if before else {})))
+    for lines in changed_losses(base):
+        print("\n".join(lines))
+
+
+if __name__ == "__main__":
+    main()

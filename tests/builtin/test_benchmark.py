@@ -1,0 +1,308 @@
+"""The built-in benchmark keeps its promises: numbers, slices, leaks, the same bytes again."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import sqlite3
+import subprocess
+import sys
+from collections import Counter
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from text2sql.builtin import base_rows, build_benchmark
+from text2sql.builtin.benchmark import MAX_TEST_ROWS, TEST_MIX
+from text2sql.builtin.databases import DATABASES, SEEN, UNSEEN
+from text2sql.contamination.folding import fold_question
+from text2sql.errors import UserError
+from text2sql.evaluation.spider.hardness import hardness
+from text2sql.files import read_json, read_jsonl
+from text2sql.schema.ddl import read_ddl, write_ddl
+from text2sql.schema.prose import read_prose
+from text2sql.schema.sqlite import read_sqlite
+from text2sql.workstore import hash_path
+
+SEED, TRAIN_ROWS, TEST_ROWS = 11, 1500, 240
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("benchmark")
+    build_benchmark(folder, SEED, TRAIN_ROWS, TEST_ROWS)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def train(folder: Path) -> list[dict[str, Any]]:
+    return list(read_jsonl(folder / "train" / "embedded.jsonl"))
+
+
+@pytest.fixture(scope="module")
+def test(folder: Path) -> list[dict[str, Any]]:
+    return read_json(folder / "test.json")
+
+
+@pytest.fixture(scope="module")
+def planted(folder: Path) -> list[dict[str, Any]]:
+    return read_json(folder / "planted.json")
+
+
+def _path(folder: Path, db_id: str) -> Path:
+    return folder / "databases" / db_id / f"{db_id}.sqlite"
+
+
+def _solutions(test: list[dict[str, Any]]) -> set[tuple[str, str]]:
+    ddl = {domain.id: write_ddl(domain.schema()) for domain in DATABASES}
+    return {(ddl[read_prose(row["instruction"])[0]], row["output"]) for row in test}
+
+
+def test_the_same_seed_writes_the_same_bytes(folder: Path, tmp_path: Path) -> None:
+    build_benchmark(tmp_path, SEED, TRAIN_ROWS, TEST_ROWS)
+    assert hash_path(tmp_path) == hash_path(folder)
+
+
+def test_another_seed_writes_other_rows_and_other_databases(folder: Path, tmp_path: Path) -> None:
+    build_benchmark(tmp_path, SEED + 1, TRAIN_ROWS, TEST_ROWS)
+    names = ("train/embedded.jsonl", "test.json", "databases/clinic/clinic.sqlite")
+    assert all(hash_path(tmp_path / name) != hash_path(folder / name) for name in names)
+
+
+@pytest.mark.parametrize("hash_seed", ["0", "1"])
+def test_the_order_of_sets_does_not_matter(hash_seed: str, folder: Path, tmp_path: Path) -> None:
+    code = (
+        "import sys; from pathlib import Path; from text2sql.builtin import build_benchmark; "
+        f"build_benchmark(Path(sys.argv[1]), {SEED}, {TRAIN_ROWS}, {TEST_ROWS})"
+    )
+    environment = {**os.environ, "PYTHONHASHSEED": hash_seed}
+    subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=True, env=environment)
+    assert hash_path(tmp_path) == hash_path(folder)
+
+
+def test_only_the_named_files_are_written(folder: Path) -> None:
+    found = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
+    databases = {f"databases/{domain.id}/{domain.id}.sqlite" for domain in DATABASES}
+    assert found == {"train/embedded.jsonl", "test.json", "planted.json", *databases}
+
+
+def test_there_are_as_many_rows_as_asked_for(train: list[dict[str, Any]], test: list[dict[str, Any]]) -> None:
+    assert (len(train), len(test)) == (TRAIN_ROWS, TEST_ROWS)
+
+
+def test_rows_have_the_shapes_of_their_hubs(train: list[dict[str, Any]], test: list[dict[str, Any]]) -> None:
+    assert {tuple(row) for row in train} == {("prompt", "context", "answer")}
+    assert {tuple(row) for row in test} == {("instruction", "input", "output", "slice")}
+
+
+def test_every_gold_query_returns_rows_on_the_written_database(
+    folder: Path, test: list[dict[str, Any]]
+) -> None:
+    for row in test:
+        db_id, _ = read_prose(row["instruction"])
+        with closing(sqlite3.connect(_path(folder, db_id))) as connection:
+            assert connection.execute(row["output"]).fetchall(), row["output"]
+
+
+def test_every_training_query_fits_its_schema(train: list[dict[str, Any]]) -> None:
+    for row in train:
+        with closing(sqlite3.connect(":memory:")) as connection:
+            connection.executescript(row["context"])
+            assert connection.execute(row["answer"]).description, row["answer"]
+
+
+def test_the_prose_tells_the_schema_of_the_written_database(folder: Path, test: list[dict[str, Any]]) -> None:
+    for row in test:
+        db_id, schema = read_prose(row["instruction"])
+        found = read_sqlite(_path(folder, db_id))
+        assert write_ddl(schema, types=False) == write_ddl(found, types=False)
+
+
+def test_test_questions_and_their_queries_are_distinct(test: list[dict[str, Any]]) -> None:
+    assert len({fold_question(row["input"]) for row in test}) == TEST_ROWS
+    assert len(_solutions(test)) == TEST_ROWS
+
+
+def test_half_of_the_test_is_unseen_and_the_slice_says_so(test: list[dict[str, Any]]) -> None:
+    unseen = {domain.id for domain in UNSEEN}
+    slices = [row["slice"] for row in test]
+    assert slices == ["unseen" if read_prose(row["instruction"])[0] in unseen else "seen" for row in test]
+    assert Counter(slices) == {"seen": TEST_ROWS // 2, "unseen": TEST_ROWS // 2}
+
+
+def test_every_database_is_tested(test: list[dict[str, Any]]) -> None:
+    tested = {read_prose(row["instruction"])[0] for row in test}
+    assert tested == {domain.id for domain in DATABASES}
+
+
+def test_the_hardness_classes_have_their_shares(test: list[dict[str, Any]]) -> None:
+    found = Counter(hardness(row["output"]) for row in test)
+    assert found == {level: TEST_ROWS * share // 100 for level, share in TEST_MIX.items()}
+
+
+def test_a_fifth_of_the_test_does_not_name_some_column_word_for_word(
+    test: list[dict[str, Any]],
+) -> None:
+    indirect = sum(not _names_every_column(row) for row in test)
+    assert indirect == TEST_ROWS // 5
+
+
+def _names_every_column(row: dict[str, Any]) -> bool:
+    """Whether the question holds the words of every column of the query, keys aside."""
+    _, schema = read_prose(row["instruction"])
+    columns = {column.name for table in schema.tables for column in table.columns}
+    sql = re.sub(r"'[^']*'", "", row["output"])
+    used = {word for word in re.findall(r"\w+", sql) if word in columns and not word.endswith("id")}
+    asked = f" {' '.join(re.findall(r'[a-z]+', row['input'].lower()))} "
+    return all(f" {name.replace('_', ' ')} " in asked for name in used)
+
+
+def test_questions_are_6_to_25_words_long(train: list[dict[str, Any]], test: list[dict[str, Any]]) -> None:
+    lengths = [len(row["input"].split()) for row in test]
+    lengths += [len(row["prompt"].split()) for row in train]
+    assert min(lengths) >= 6 and max(lengths) <= 25
+
+
+def test_values_stand_in_the_question_as_in_the_query(test: list[dict[str, Any]]) -> None:
+    for row in test:
+        for value in re.findall(r"= ('[^']*')", row["output"]):
+            assert value in row["input"]
+
+
+def test_a_third_of_the_training_is_on_the_seen_databases(train: list[dict[str, Any]]) -> None:
+    seen = {write_ddl(domain.schema()) for domain in SEEN}
+    share = sum(row["context"] in seen for row in train) / len(train)
+    assert 0.30 < share < 0.40
+
+
+def test_no_training_row_is_on_an_unseen_database(train: list[dict[str, Any]]) -> None:
+    unseen = {write_ddl(domain.schema()) for domain in UNSEEN}
+    assert not any(row["context"] in unseen for row in train)
+
+
+def test_random_schemas_share_no_table_with_the_hand_designed_databases(
+    train: list[dict[str, Any]],
+) -> None:
+    hand_designed = {write_ddl(domain.schema()) for domain in DATABASES}
+    tables = {table for domain in DATABASES for table in domain.schema().tables}
+    for context in {row["context"] for row in train} - hand_designed:
+        assert not tables & set(read_ddl(context).tables)
+
+
+def test_as_many_leaks_are_planted_verbatim_as_reworded(planted: list[dict[str, Any]]) -> None:
+    assert Counter(leak["kind"] for leak in planted) == {"verbatim": 24, "reworded": 24}
+
+
+def test_no_test_question_and_no_training_row_is_planted_twice(
+    planted: list[dict[str, Any]],
+) -> None:
+    assert len({leak["test_row"] for leak in planted}) == len(planted)
+    assert len({leak["train_row"] for leak in planted}) == len(planted)
+
+
+def test_planted_rows_hold_the_test_query_on_its_schema(
+    train: list[dict[str, Any]], test: list[dict[str, Any]], planted: list[dict[str, Any]]
+) -> None:
+    for leak in planted:
+        row, question = train[leak["train_row"]], test[leak["test_row"]]
+        assert (row["context"], row["answer"]) in _solutions([question])
+        assert (row["prompt"] == question["input"]) == (leak["kind"] == "verbatim")
+
+
+def test_half_of_the_reworded_leaks_differ_in_signs_only(
+    train: list[dict[str, Any]], test: list[dict[str, Any]], planted: list[dict[str, Any]]
+) -> None:
+    reworded = [leak for leak in planted if leak["kind"] == "reworded"]
+    pairs = [(train[leak["train_row"]]["prompt"], test[leak["test_row"]]["input"]) for leak in reworded]
+    assert sum(fold_question(a) == fold_question(b) for a, b in pairs) == len(reworded) // 2
+
+
+def test_no_other_training_row_gives_a_test_question_away(
+    train: list[dict[str, Any]], test: list[dict[str, Any]], planted: list[dict[str, Any]]
+) -> None:
+    asked, solved = {fold_question(row["input"]) for row in test}, _solutions(test)
+    leaking = {
+        number
+        for number, row in enumerate(train)
+        if fold_question(row["prompt"]) in asked or (row["context"], row["answer"]) in solved
+    }
+    assert leaking == {leak["train_row"] for leak in planted}
+
+
+def test_a_small_benchmark_plants_fewer_leaks(tmp_path: Path) -> None:
+    build_benchmark(tmp_path, seed=3, train_rows=60, test_rows=20)
+    planted = read_json(tmp_path / "planted.json")
+    assert Counter(leak["kind"] for leak in planted) == {"verbatim": 2, "reworded": 2}
+
+
+def test_the_smallest_benchmark_has_one_row_of_each(tmp_path: Path) -> None:
+    build_benchmark(tmp_path, seed=3, train_rows=1, test_rows=1)
+    assert len(list(read_jsonl(tmp_path / "train" / "embedded.jsonl"))) == 1
+    assert len(read_json(tmp_path / "test.json")) == 1
+    assert json.loads((tmp_path / "planted.json").read_text()) == []
+
+
+@pytest.mark.parametrize(
+    ("train_rows", "test_rows", "named"),
+    [
+        (0, 10, "train_rows is 0"),
+        (-5, 10, "train_rows is -5"),
+        (10, 0, "test_rows is 0"),
+        (10, MAX_TEST_ROWS + 1, f"test_rows is {MAX_TEST_ROWS + 1}"),
+    ],
+)
+def test_numbers_out_of_range_are_refused_by_name(
+    train_rows: int, test_rows: int, named: str, tmp_path: Path
+) -> None:
+    with pytest.raises(UserError, match=rf"{named}.*params\.yaml under fetch_data"):
+        build_benchmark(tmp_path, SEED, train_rows, test_rows)
+    assert not list(tmp_path.iterdir())
+
+
+def test_asking_for_more_questions_than_there_are_is_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("text2sql.builtin.benchmark.TRIES", 1)
+    with pytest.raises(UserError, match=r"holds no more distinct .* lower test_rows in params"):
+        build_benchmark(tmp_path, SEED, 10, MAX_TEST_ROWS)
+
+
+def test_base_rows_ask_no_forbidden_question() -> None:
+    rows = base_rows(5, 200, ())
+    forbidden = {row["prompt"].upper() for row in rows[:100]}
+    others = base_rows(5, 200, forbidden)
+    folded = {fold_question(question) for question in forbidden}
+    assert len(others) == 200
+    assert not folded & {fold_question(row["prompt"]) for row in others}
+
+
+def test_base_rows_are_the_same_for_the_same_seed_only() -> None:
+    assert base_rows(5, 50, ()) == base_rows(5, 50, ())
+    assert base_rows(5, 50, ()) != base_rows(6, 50, ())
+
+
+def test_base_rows_are_of_the_simplest_kinds() -> None:
+    for row in base_rows(5, 200, ()):
+        assert tuple(row) == ("prompt", "context", "answer")
+        assert hardness(row["answer"]) == "easy"
+        assert not re.search(r"JOIN|LIMIT|LIKE|\(SELECT|INTERSECT|EXCEPT", row["answer"])
+
+
+def test_base_rows_use_no_hand_designed_database() -> None:
+    hand_designed = {write_ddl(domain.schema()) for domain in DATABASES}
+    assert not hand_designed & {row["context"] for row in base_rows(5, 200, ())}
+
+
+def test_base_rows_and_training_rows_have_schemas_of_their_own(
+    train: list[dict[str, Any]],
+) -> None:
+    base = {row["context"] for row in base_rows(SEED, 300, ())}
+    assert not base & {row["context"] for row in train}
+
+
+def test_base_rows_below_one_are_refused() -> None:
+    with pytest.raises(UserError, match="count is 0"):
+        base_rows(5, 0, ())

@@ -1,0 +1,59 @@
+"""Faults in settings are sentences that name the key."""
+
+from __future__ import annotations
+
+import pytest
+from pydantic import Field, model_validator
+
+from text2sql.errors import UserError
+from text2sql.settings import Positive, Settings, checked
+
+
+class Inner(Settings):
+    steps: Positive
+    rate: float = 0.5
+
+
+class Outer(Settings):
+    arm: Inner
+    arms: dict[str, Inner] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _refuse_seven(self) -> Outer:
+        if self.arm.steps == 7:
+            raise ValueError("arm.steps must not be 7")
+        return self
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ({"arm": {"steps": 0}}, "f.yaml: arm.steps: Input should be greater than 0 (found 0)"),
+        ({"arm": {}}, "f.yaml: arm.steps: missing"),
+        ({"arm": {"steps": "1"}}, "f.yaml: arm.steps: Input should be a valid integer (found '1')"),
+        ({"arm": {"step": 1, "steps": 1}}, "f.yaml: arm.step: unknown key; allowed beside it: steps, rate"),
+        (
+            {"arm": {"steps": 1}, "arms": {"own": {"steps": 1, "ranks": 1}}},
+            "f.yaml: arms.own.ranks: unknown key; allowed beside it: steps, rate",
+        ),
+        ({"arm": {"steps": 1}, "arn": 1}, "f.yaml: arn: unknown key; allowed beside it: arm, arms"),
+        ({"arm": {"steps": 7}}, "f.yaml: arm.steps must not be 7"),
+    ],
+)
+def test_a_fault_is_one_sentence(values: object, said: str) -> None:
+    with pytest.raises(UserError) as error:
+        checked(Outer, values, "f.yaml")
+    assert str(error.value) == said
+
+
+def test_all_faults_are_listed_at_once() -> None:
+    with pytest.raises(UserError, match=r"arm\.steps: .*; arm\.rate: "):
+        checked(Outer, {"arm": {"steps": 0, "rate": "x"}}, "f.yaml")
+
+
+def test_a_default_of_the_wrong_kind_is_no_default() -> None:
+    class Wrong(Settings):
+        steps: Positive = 0
+
+    with pytest.raises(UserError, match="steps"):
+        checked(Wrong, {}, "f.yaml")

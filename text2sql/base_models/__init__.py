@@ -1,0 +1,1 @@
+"""The base model: from a Python package, from the hub, or the tiny one trained here."""

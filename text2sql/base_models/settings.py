@@ -1,0 +1,59 @@
+"""Settings of the base model: where it comes from, and the shape of the tiny one."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import model_validator
+
+from text2sql.settings import Commit, Positive, Rate, Settings
+from text2sql.training.settings import Recipe, Training
+
+
+class TinyModel(Settings):
+    """The built-in base model: its shape, and the training that it gets on simple questions.
+
+    `seed` decides its rows, its first weights and their order in training; `rows` are simple questions on
+    random schemas, none of which the test asks. The intermediate size is three times `hidden_size`, each of
+    the `heads` has hidden_size / heads dimensions. Batches are in rows.
+    """
+
+    seed: int = 5
+    rows: Positive = 12_000
+    vocab_size: Positive = 1_300
+    hidden_size: Positive = 128
+    layers: Positive = 2
+    heads: Positive = 4
+    kv_heads: Positive = 2
+    learning_rate: Rate = 6.0e-3
+    max_steps: Positive = 1_200
+    global_batch: Positive = 8
+    device_batch: Positive = 8
+
+    def recipe(self, training: Training) -> Recipe:
+        """How the model is trained: as the arms are, but with its own seed, rate, steps and batch.
+
+        Raises:
+            pydantic.ValidationError: settings exclude each other.
+        """
+        keys = ("seed", "learning_rate", "max_steps", "global_batch", "device_batch")
+        own = {key: getattr(self, key) for key in keys} | {"epochs": None, "ranks": 1, "deepspeed": None}
+        return Recipe(**{**dict(training), **own})
+
+
+class FetchModel(Settings):
+    """Where the base model comes from: trained here, from a Python package, or from the hub at a commit."""
+
+    source: Literal["builtin", "package", "hub"]
+    package: str | None = None
+    hub_model: str | None = None
+    hub_revision: Commit | None = None
+    tiny: TinyModel
+
+    @model_validator(mode="after")
+    def _source_is_named(self) -> FetchModel:
+        needed = {"package": ["package"], "hub": ["hub_model", "hub_revision"]}.get(self.source, [])
+        for key in needed:
+            if getattr(self, key) is None:
+                raise ValueError(f"{key} is needed with source: {self.source}")
+        return self

@@ -1,0 +1,5 @@
+"""The built-in benchmark and the tiny base model."""
+
+from text2sql.builtin.benchmark import base_rows, build_benchmark
+
+__all__ = ["base_rows", "build_benchmark"]

@@ -1,0 +1,75 @@
+"""Command-line options made from the fields of settings, which declare default, help and bounds once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from types import NoneType, UnionType
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin
+
+import click
+from annotated_types import Ge, Gt, Le, Lt
+from pydantic.fields import FieldInfo
+
+from text2sql.settings import Settings
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+def setting(
+    model: type[Settings], field: str, *names: str, off: float | str | None = None, required: bool = True
+) -> Callable[[Command], Command]:
+    """An option for one field of `model`; `names` are its spellings (default: --FIELD with hyphens).
+
+    The value arrives under the field's name. A boolean field becomes a flag, with a --no- form where it is
+    true by default. An optional field (`X | None`) is None where the option is not given, or given as `off`,
+    which is a word beside the field's own or the number at which its open range begins. With `required`
+    false a field without default is None where the option is not given: another option says whether it is
+    needed.
+    """
+    info = model.model_fields[field]
+    spellings = names or (f"--{field.replace('_', '-')}",)
+    shown: dict[str, Any] = {"help": info.description, "show_default": True}
+    shown |= {"required": required} if info.is_required() else {"default": info.default}
+    if off is not None:
+        shown["callback"] = lambda context, parameter, value: None if value == off else value
+        shown["default"] = off if info.default is None else info.default
+    inner = _without_none(info)
+    if inner.annotation is bool:
+        flag = f"{spellings[0]}/--no-{spellings[0][2:]}" if info.default is True else spellings[0]
+        return click.option(flag, *spellings[1:], field, is_flag=True, **shown)
+    return click.option(*spellings, field, type=_click_type(inner, off), **shown)
+
+
+def _without_none(info: FieldInfo) -> FieldInfo:
+    """The field with `X` for `X | None`."""
+    if get_origin(info.annotation) not in (Union, UnionType):
+        return info
+    (kind,) = (part for part in get_args(info.annotation) if part is not NoneType)
+    return FieldInfo.from_annotation(kind)
+
+
+def _click_type(info: FieldInfo, off: float | str | None) -> Any:
+    if get_origin(info.annotation) is Literal:
+        choices = get_args(info.annotation)
+        return click.Choice(choices if off is None else [off, *choices])
+    if info.annotation in (int, float):
+        range_type = click.IntRange if info.annotation is int else click.FloatRange
+        bounds = _bounds(info)
+        return range_type(**bounds if off is None else bounds | {"min": off, "min_open": False})
+    return info.annotation
+
+
+def _bounds(info: FieldInfo) -> dict[str, Any]:
+    """The least and greatest value of a number, in click's terms."""
+    bounds: dict[str, Any] = {}
+    for limit in info.metadata:
+        match limit:
+            case Gt(gt=least):
+                bounds |= {"min": least, "min_open": True}
+            case Ge(ge=least):
+                bounds |= {"min": least}
+            case Lt(lt=most):
+                bounds |= {"max": most, "max_open": True}
+            case Le(le=most):
+                bounds |= {"max": most}
+    return bounds

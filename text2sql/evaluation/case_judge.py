@@ -1,0 +1,238 @@
+"""Judging one case: the work of a worker process."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Literal
+
+from text2sql.databases import database_path
+from text2sql.evaluation.execution.databases import Databases, database_files
+from text2sql.evaluation.execution.equivalence import same_result
+from text2sql.evaluation.execution.gold_cache import GoldCache
+from text2sql.evaluation.execution.sandbox import SQL_LENGTH, DatabaseError, ErrorKind, QueryError, Row
+from text2sql.evaluation.settings import JudgeSettings
+from text2sql.evaluation.spider.exact_match import exact_match
+from text2sql.evaluation.spider.hardness import hardness
+from text2sql.evaluation.spider.parser import UnreadableSQL
+from text2sql.evaluation.spider.plug_values import Candidates
+from text2sql.evaluation.spider.rewrite import (
+    order_matters,
+    replace_value_word,
+    replace_year,
+    rewrite_gold,
+    rewrite_prediction,
+)
+from text2sql.evaluation.spider.schema import ForeignKeys, SpiderSchema, schema_of
+from text2sql.evaluation.verdicts import Case, Verdict
+
+Phase = Literal["gold", "prediction"]
+PHASES: tuple[Phase, ...] = ("gold", "prediction")
+_MESSAGE_LENGTH = 200
+_KILLED = "its process was killed"
+_SEVERAL = "more than one statement; only the first one was run"
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerLoss:
+    """The loss of a worker process to a case.
+
+    `kind` is the class of the error, `seconds` the time that the step had taken, `in_gold` whether the
+    gold query was running, `again` whether an earlier worker was lost to the same case.
+    """
+
+    kind: ErrorKind
+    seconds: float
+    in_gold: bool
+    again: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Target:
+    """What a prediction is compared with: the rewritten gold query, on these files, until this deadline."""
+
+    gold: str
+    files: list[Path]
+    deadline: float
+
+
+class CaseJudge:
+    """Judges cases one by one.
+
+    `databases` has Spider's layout, `tables` are the foreign keys by database (None: those of the
+    SQLite files), `gold_cache` is a file that keeps gold results (None: memory only).
+
+    Raises:
+        UserError: `gold_cache` cannot be read or written.
+    """
+
+    def __init__(
+        self,
+        databases: Path,
+        settings: JudgeSettings,
+        tables: Mapping[str, ForeignKeys] | None = None,
+        gold_cache: Path | None = None,
+    ) -> None:
+        self._folder, self._settings, self._tables = databases, settings, tables
+        cache = GoldCache(gold_cache, settings.max_rows) if gold_cache else None
+        self._databases = Databases(settings.max_rows, cache)
+        self._schema = lru_cache(maxsize=1024)(self._read_schema)
+
+    def judge(self, case: Case, begin: Callable[[Phase], None], loss: WorkerLoss | None = None) -> Verdict:
+        """Return the verdict; it holds the error if a query or a database fails.
+
+        `begin` is called when the time of a gold query, or of the prediction, begins. If a worker was
+        lost to this case before, the query that it ran is not run again.
+
+        Raises:
+            UserError: the cache or the file of foreign keys must be fixed.
+        """
+        if loss and (loss.in_gold or loss.again):
+            return self._give_up(case, loss)
+        try:
+            return self._judge(case, begin, loss)
+        except DatabaseError as error:
+            return _without_gold(case, "gold: database", str(error))
+        except MemoryError:
+            if loss:
+                raise
+            return self.judge(case, begin, WorkerLoss("out_of_memory", 0.0, in_gold=False, again=False))
+
+    def _give_up(self, case: Case, loss: WorkerLoss) -> Verdict:
+        """Return the verdict on a case that cannot be judged, because its workers were lost."""
+        if loss.in_gold:
+            return _without_gold(case, f"gold: {loss.kind}", _KILLED)
+        found: dict[str, Any] = dict.fromkeys(_metrics(self._settings, several_databases=False), False)
+        found |= _failure(QueryError(loss.kind, _KILLED))
+        return Verdict(case.row, case.db_id, case.slice, None, seconds=loss.seconds, **found)
+
+    def _judge(self, case: Case, begin: Callable[[Phase], None], loss: WorkerLoss | None) -> Verdict:
+        begin("gold")
+        gold = _rewrite_gold(case.gold, self._settings.keep_distinct)
+        try:
+            files = self._run_gold(case, gold, begin)
+        except QueryError as error:
+            return _without_gold(case, f"gold: {error.kind}", error.message)
+        level = _hardness(case.gold)
+        begin("prediction")
+        started = time.monotonic()
+        found = self._match(case) if self._settings.match else {}
+        if self._settings.execute:
+            target = _Target(gold, files, started + self._settings.timeout_s)
+            found |= self._execute(case.predicted, target, loss)
+        seconds = round(time.monotonic() - started + (loss.seconds if loss else 0.0), 6)
+        return Verdict(case.row, case.db_id, case.slice, level, seconds=seconds, **found)
+
+    def _run_gold(self, case: Case, gold: str, begin: Callable[[Phase], None]) -> list[Path]:
+        """Run the gold query on every database of the case, so that it fails here or never."""
+        files = database_files(self._folder, case.db_id)
+        self._databases.open(files[0])
+        for file in files if self._settings.execute else ():
+            begin("gold")
+            self._gold_rows(file, gold)
+        return files
+
+    def _gold_rows(self, file: Path, gold: str) -> list[Row]:
+        return self._databases.gold(file, replace_year(gold), self._settings.timeout_s)
+
+    def _execute(self, predicted: str, target: _Target, loss: WorkerLoss | None) -> dict[str, Any]:
+        found: dict[str, Any] = dict.fromkeys(_metrics(self._settings, len(target.files) > 1), False)
+        if loss:
+            return found | _failure(QueryError(loss.kind, _KILLED))
+        if len(predicted) > SQL_LENGTH:
+            return found | _failure(QueryError("other", f"longer than {SQL_LENGTH} characters"))
+        statement = rewrite_prediction(predicted, self._settings.keep_distinct, self._settings.keep_value)
+        try:
+            self._compare(found, "", statement.sql, target)
+        except QueryError as error:
+            found |= _failure(error)
+            if error.kind == "empty" and (statement.sql or self._settings.keep_distinct):
+                self._compare_nothing(found, target)
+        if statement.several and "error" not in found:
+            found |= _failure(QueryError("denied", _SEVERAL))
+        if self._settings.plug_values and found.get("error") != "timeout":
+            self._plug(found, statement.sql, target)
+        return found
+
+    def _plug(self, found: dict[str, Any], sql: str, target: _Target) -> None:
+        """Set the verdicts with the gold's values plugged in: right if any way to plug them in is right."""
+        found |= {f"{name}_plug": found[name] for name in ("ex", "ts") if name in found}
+        wanted = "ts_plug" if "ts" in found else "ex_plug"
+        candidates = Candidates(target.gold, sql)
+        for candidate in () if found[wanted] else candidates:
+            try:
+                self._compare(found, "_plug", candidate, target)
+            except QueryError as error:
+                if error.refused_by_compiler:
+                    candidates.refuse(syntax=error.kind == "syntax")
+                if error.kind == "timeout":
+                    found |= _failure(error)
+                    return
+            if found[wanted]:
+                return
+
+    def _compare(self, found: dict[str, Any], suffix: str, sql: str, target: _Target) -> None:
+        """Set ex and ts in `found` if `sql` returns the gold's result.
+
+        Raises:
+            QueryError: `sql` failed.
+        """
+        own, *others = target.files
+        if not self._same(own, sql, target):
+            return
+        found[f"ex{suffix}"] = True
+        if others:
+            found[f"ts{suffix}"] = all(self._same(file, sql, target) for file in others)
+
+    def _same(self, file: Path, sql: str, target: _Target) -> bool:
+        if sql == target.gold:
+            return True
+        rows = self._gold_rows(file, target.gold)
+        predicted = self._databases.run(file, replace_year(sql), target.deadline, keep=len(rows) + 1)
+        return same_result(rows, predicted, order_matters(target.gold))
+
+    def _compare_nothing(self, found: dict[str, Any], target: _Target) -> None:
+        """Judge a comment or a lone semicolon: officially it returns no rows, like some gold queries."""
+        for name, files in (("ex", target.files[:1]), ("ts", target.files)):
+            if name in found:
+                found[name] = not any(self._gold_rows(file, target.gold) for file in files)
+
+    def _match(self, case: Case) -> dict[str, Any]:
+        predicted = case.predicted if self._settings.keep_value else replace_value_word(case.predicted)
+        try:
+            match = exact_match(case.gold, predicted, self._schema(case.db_id))
+        except UnreadableSQL:
+            return {}
+        return {"em": match.em, "parts": match.parts}
+
+    def _read_schema(self, db_id: str) -> SpiderSchema:
+        return schema_of(database_path(self._folder, db_id), self._tables)
+
+
+def _metrics(settings: JudgeSettings, several_databases: bool) -> list[str]:
+    """Names of the metrics that need execution, under these settings."""
+    names = ["ex", "ts"] if several_databases else ["ex"]
+    return names + [f"{name}_plug" for name in names if settings.plug_values] if settings.execute else []
+
+
+# Paraphrased questions follow one another, with the same gold query.
+_rewrite_gold = lru_cache(maxsize=16)(rewrite_gold)
+
+
+@lru_cache(maxsize=16)
+def _hardness(gold: str) -> str | None:
+    try:
+        return hardness(gold)
+    except ValueError:
+        return None
+
+
+def _without_gold(case: Case, error: str, message: str) -> Verdict:
+    return Verdict(case.row, case.db_id, case.slice, None, error=error, message=message[:_MESSAGE_LENGTH])
+
+
+def _failure(error: QueryError) -> dict[str, Any]:
+    return {"error": error.kind, "message": error.message[:_MESSAGE_LENGTH]}

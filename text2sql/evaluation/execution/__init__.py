@@ -1,0 +1,1 @@
+"""How a query runs safely: sandbox, open databases, cached gold results, and when two results are equal."""

@@ -1,0 +1,228 @@
+"""Runs an untrusted query read-only, with a timeout and a limit of rows.
+
+Covered: the file is opened read-only and every action except reading is refused while the statement
+is compiled, so a query can neither change the database nor reach another file. A query ends at its
+deadline or at its limit of rows. Temporary tables and sorting stay in memory, never on disk.
+
+Not covered here, but by the worker processes of `pool.py`, in which the judge runs this code:
+- SQLite checks the time between opcodes only. One opcode that runs for a long time (LIKE with
+  many wildcards on a long text, replace() or printf() on megabytes) exceeds the deadline.
+- Memory that SQLite or Python uses.
+
+Not covered at all:
+- The database is opened as immutable: transactions in a -wal file beside it are ignored, and if the
+  file is changed while it is open, a query may fail or return wrong rows.
+- random() and date('now') are allowed, so a query that calls them may return another result each time.
+"""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+import time
+from contextlib import closing
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Literal
+
+from text2sql.errors import UserError
+
+Row = tuple[Any, ...]
+ErrorKind = Literal[
+    "syntax",
+    "no_such_table",
+    "no_such_column",
+    "ambiguous",
+    "timeout",
+    "too_many_rows",
+    "out_of_memory",
+    "denied",
+    "empty",
+    "crashed",
+    "other",
+]
+
+SQL_LENGTH = 100_000
+"""Most bytes of SQL that SQLite accepts; real answers are far shorter."""
+
+_OPCODES_BETWEEN_CHECKS = 1000  # a few microseconds; checking the time more often slows every query down
+_CHUNK = 1000  # rows fetched at a time
+_HEADER = b"SQLite format 3\0"  # https://www.sqlite.org/fileformat2.html#the_database_header
+_READING = frozenset(
+    (sqlite3.SQLITE_SELECT, sqlite3.SQLITE_READ, sqlite3.SQLITE_FUNCTION, sqlite3.SQLITE_RECURSIVE)
+)
+# load_extension runs any code; fts3_tokenizer reads and sets addresses in memory.
+_DENIED_FUNCTIONS = ("load_extension", "fts3_tokenizer")
+# Their first use in a connection looks to the authorizer like CREATE TABLE.
+_TABLE_FUNCTIONS = ("json_each", "json_tree")
+_LIMITS = {
+    sqlite3.SQLITE_LIMIT_LENGTH: 10_000_000,  # bytes of one value
+    sqlite3.SQLITE_LIMIT_SQL_LENGTH: SQL_LENGTH,
+    sqlite3.SQLITE_LIMIT_EXPR_DEPTH: 1000,
+    sqlite3.SQLITE_LIMIT_COMPOUND_SELECT: 500,
+    sqlite3.SQLITE_LIMIT_LIKE_PATTERN_LENGTH: 1000,  # bytes
+    sqlite3.SQLITE_LIMIT_ATTACHED: 0,
+}
+# SQLite has one error code for all of these; only its messages differ.
+_MESSAGES: tuple[tuple[str, ErrorKind], ...] = (
+    (r"no such table", "no_such_table"),
+    (r"no such column", "no_such_column"),
+    (r"ambiguous column name", "ambiguous"),
+    (r"interrupted", "timeout"),
+    (r"not authorized|authorization denied|access to .* is prohibited", "denied"),
+    (r"You can only execute one statement|attempt to write a readonly database", "denied"),
+    (r"vtable constructor failed", "denied"),  # a table-valued function that _open did not warm up
+    (r"near .*: syntax error|unrecognized token|incomplete input|parser stack overflow", "syntax"),
+)
+_REFUSED_BY_COMPILER: tuple[ErrorKind, ...] = (
+    "syntax",
+    "no_such_table",
+    "no_such_column",
+    "ambiguous",
+    "denied",
+)
+_NOT_UTF8 = "Could not decode to UTF-8"
+_FIX = "fetch the databases again (in the pipeline: `dvc repro --force fetch_data`)"
+
+
+class DatabaseError(UserError):
+    """A database file is missing, or SQLite cannot read it."""
+
+
+class QueryError(Exception):
+    """A query failed: `kind` is the class of the error, `message` is SQLite's message."""
+
+    def __init__(self, kind: ErrorKind, message: str) -> None:
+        super().__init__(f"{kind}: {message}")
+        self.kind = kind
+        self.message = message
+
+    @property
+    def refused_by_compiler(self) -> bool:
+        """Whether SQLite refused to compile the statement, whatever its literals are."""
+        return self.kind in _REFUSED_BY_COMPILER
+
+
+class Sandbox:
+    """A SQLite file that can only be read; use it in a `with` statement.
+
+    `max_rows` is the number of rows that a query may return.
+
+    Raises:
+        DatabaseError: the file is missing, or not a SQLite database.
+    """
+
+    def __init__(self, database: Path, max_rows: int) -> None:
+        self._max_rows = max_rows
+        self._deadline = 0.0
+        self._connection = _open(Path(database))
+        self._connection.set_authorizer(_authorize)
+        self._connection.set_progress_handler(self._is_late, _OPCODES_BETWEEN_CHECKS)
+
+    def __enter__(self) -> Sandbox:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the file."""
+        self._connection.close()
+
+    def run(self, sql: str, deadline: float, keep: int | None = None) -> list[Row]:
+        """Return the rows of one SELECT, at most the first `keep` of them (None: all).
+
+        `deadline` is a time of `time.monotonic()`. Text that is not UTF-8 loses its invalid bytes, as in
+        the official evaluator. Several statements are refused as a whole.
+
+        Raises:
+            QueryError: the query failed, or exceeded a limit.
+        """
+        if time.monotonic() > deadline:
+            raise QueryError("timeout", "no time left")
+        self._deadline = deadline
+        try:
+            return self._run(sql, keep)
+        except sqlite3.OperationalError as error:
+            if not str(error).startswith(_NOT_UTF8):
+                raise QueryError(_classify(str(error)), str(error)) from error
+        # Lenient decoding is slow, so it is used only if a text needs it.
+        self._connection.text_factory = _decode_leniently
+        return self.run(sql, deadline, keep)
+
+    def _run(self, sql: str, keep: int | None) -> list[Row]:
+        try:
+            with closing(self._connection.cursor()) as cursor:
+                return self._fetch(cursor.execute(sql), keep)
+        except sqlite3.OperationalError:
+            raise
+        except MemoryError as error:
+            raise QueryError("out_of_memory", "more memory than a query may take") from error
+        # Warning: several statements, in Python 3.11. UnicodeError: half a surrogate pair.
+        except (sqlite3.Error, sqlite3.Warning, UnicodeError) as error:
+            raise QueryError(_classify(str(error)), str(error)) from error
+
+    def _fetch(self, cursor: sqlite3.Cursor, keep: int | None) -> list[Row]:
+        if cursor.description is None:
+            raise QueryError("empty", "no statement")
+        kept: list[Row] = []
+        count = 0
+        while chunk := cursor.fetchmany(_CHUNK):
+            count += len(chunk)
+            if count > self._max_rows:
+                raise QueryError("too_many_rows", f"more than {self._max_rows} rows")
+            kept += chunk if keep is None else chunk[: max(0, keep - len(kept))]
+        return kept
+
+    def _is_late(self) -> bool:
+        return time.monotonic() > self._deadline
+
+
+def _open(database: Path) -> sqlite3.Connection:
+    _check_header(database)
+    uri = f"{database.resolve().as_uri()}?mode=ro&immutable=1"
+    connection = sqlite3.connect(uri, uri=True, isolation_level=None)
+    try:
+        connection.execute("SELECT count(*) FROM sqlite_master").fetchall()
+        connection.execute("PRAGMA temp_store = MEMORY")
+        for function in _TABLE_FUNCTIONS:
+            connection.execute(f"SELECT * FROM {function}('[]')").fetchall()
+    except sqlite3.DatabaseError as error:
+        connection.close()
+        raise DatabaseError(f"{database}: SQLite cannot read it ({error}); {_FIX}") from error
+    for limit, value in _LIMITS.items():
+        connection.setlimit(limit, value)
+    return connection
+
+
+def _check_header(database: Path) -> None:
+    # To SQLite an empty file is an empty database; here it is a failed download.
+    try:
+        with open(database, "rb") as file:
+            header = file.read(len(_HEADER))
+    except OSError as error:
+        raise DatabaseError(f"{database}: cannot be opened ({error.strerror}); {_FIX}") from error
+    if header != _HEADER:
+        raise DatabaseError(f"{database}: not a SQLite database; {_FIX}")
+
+
+def _authorize(action: int, first: str | None, second: str | None, *_: str | None) -> int:
+    """Called by SQLite for each action of a statement that it compiles."""
+    if action not in _READING:
+        return sqlite3.SQLITE_DENY
+    denied = action == sqlite3.SQLITE_FUNCTION and (second or "").lower() in _DENIED_FUNCTIONS
+    return sqlite3.SQLITE_DENY if denied else sqlite3.SQLITE_OK
+
+
+def _decode_leniently(raw: bytes) -> str:
+    return raw.decode(errors="ignore")
+
+
+def _classify(message: str) -> ErrorKind:
+    matches = (kind for pattern, kind in _MESSAGES if re.match(pattern, message, re.DOTALL))
+    return next(matches, "other")

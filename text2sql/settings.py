@@ -1,0 +1,82 @@
+"""Settings: what each package can be told, declared once and checked when it is loaded.
+
+A package's `settings.py` holds its settings as models; params.yaml is composed of them, and the commands take
+their options from the same fields (see commands/options.py).
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Self, TypeVar
+
+from annotated_types import Ge, Gt, Le, Lt
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from text2sql.errors import UserError
+
+Count = Annotated[int, Ge(0)]
+Positive = Annotated[int, Gt(0)]
+PositiveFloat = Annotated[float, Gt(0)]
+NotNegative = Annotated[float, Ge(0)]
+Similarity = Annotated[float, Gt(0), Le(1)]
+Rate = Annotated[float, Gt(0), Lt(1)]
+Commit = Annotated[str, Field(pattern=r"^[0-9a-f]{40}$")]
+
+
+class Settings(BaseModel):
+    """A group of settings: types are exact, unknown keys are refused, values do not change."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, validate_default=True)
+
+    def replace(self, **changes: object) -> Self:
+        """A copy with `changes`, checked as a whole. Raises: pydantic.ValidationError."""
+        values = {key: getattr(self, key) for key in self.model_fields_set}
+        return type(self)(**{**values, **changes})
+
+
+Model = TypeVar("Model", bound=Settings)
+
+
+def checked(model: type[Model], values: object, origin: str) -> Model:
+    """Build `model` from `values`, which were read from `origin` (a file, or the command line).
+
+    Raises:
+        UserError: a key is unknown or missing, or a value is not allowed; every such fault is listed.
+    """
+    try:
+        return model.model_validate(values)
+    except ValidationError as error:
+        raise UserError(f"{origin}: {sentences(model, error)}") from error
+
+
+def sentences(model: type[Settings], error: ValidationError) -> str:
+    """What is wrong with the values that `model` refused, each fault with its key."""
+    return "; ".join(_sentence(model, dict(fault)) for fault in error.errors())
+
+
+def _sentence(model: type[BaseModel], fault: dict[str, Any]) -> str:
+    key = ".".join(str(part) for part in fault["loc"])
+    if fault["type"] == "extra_forbidden":
+        return f"{key}: unknown key; allowed beside it: {_siblings(model, fault['loc'])}"
+    if fault["type"] == "missing":
+        return f"{key}: missing"
+    said = str(fault["msg"]).removeprefix("Value error, ")
+    # a model's own check sees the whole group, which is too long to repeat
+    found = "" if fault["type"] == "value_error" else f" (found {fault['input']!r})"
+    return f"{key}: {said}{found}" if key else said
+
+
+def _siblings(model: type[BaseModel], place: tuple[str | int, ...]) -> str:
+    """The keys that the model at `place` has."""
+    for part in place[:-1]:
+        field = model.model_fields.get(str(part))
+        inner = _model_of(field.annotation) if field else None
+        model = inner or model  # a free name, such as an arm's: the model found before it holds
+    return ", ".join(model.model_fields)
+
+
+def _model_of(annotation: Any) -> type[BaseModel] | None:
+    """The model inside an annotation such as `Model`, `Model | None` or `dict[str, Model]`."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    inner = (_model_of(part) for part in getattr(annotation, "__args__", ()))
+    return next((found for found in inner if found), None)
