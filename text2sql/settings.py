@@ -36,8 +36,10 @@ class Settings(BaseModel):
 Model = TypeVar("Model", bound=Settings)
 
 
-def checked(model: type[Model], values: object, origin: str) -> Model:
+def checked(model: type[Model], values: object, origin: str, next_step: str = "") -> Model:
     """Build `model` from `values`, which were read from `origin` (a file, or the command line).
+
+    `next_step` ends the message of an error.
 
     Raises:
         UserError: a key is unknown or missing, or a value is not allowed; every such fault is listed.
@@ -45,7 +47,7 @@ def checked(model: type[Model], values: object, origin: str) -> Model:
     try:
         return model.model_validate(values)
     except ValidationError as error:
-        raise UserError(f"{origin}: {sentences(model, error)}") from error
+        raise UserError(f"{origin}: {sentences(model, error)}{next_step}") from error
 
 
 def sentences(model: type[Settings], error: ValidationError) -> str:
