@@ -1,4 +1,4 @@
-"""params.yaml as one typed model; an unknown key, a wrong type and a bad value are errors that name the key."""
+"""params.yaml as one typed model; unknown keys, wrong types and bad values are errors that name the key."""
 
 from __future__ import annotations
 
