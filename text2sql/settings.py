@@ -6,7 +6,7 @@ their options from the same fields (see commands/options.py).
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Self, TypeVar
+from typing import Annotated, Any, Literal, Self, TypeVar
 
 from annotated_types import Ge, Gt, Le, Lt
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -20,6 +20,10 @@ NotNegative = Annotated[float, Ge(0)]
 Similarity = Annotated[float, Gt(0), Le(1)]
 Rate = Annotated[float, Gt(0), Lt(1)]
 Commit = Annotated[str, Field(pattern=r"^[0-9a-f]{40}$")]
+
+
+Executor = Literal["local", "ray"]
+"""Where parallel work runs: on this machine, or on a Ray cluster (RAY_ADDRESS names one that runs)."""
 
 
 class Settings(BaseModel):
