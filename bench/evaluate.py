@@ -24,12 +24,13 @@ from pathlib import Path
 import click
 
 from text2sql.databases import database_path
+from text2sql.errors import UserError
 from text2sql.evaluation.execution.databases import database_files
 from text2sql.evaluation.judge import judge
 from text2sql.evaluation.settings import JudgeSettings
 from text2sql.evaluation.verdicts import Case
+from text2sql.preparation.outside_data import data_folder
 
-ROOT = Path(__file__).resolve().parent.parent
 CORES = len(os.sched_getaffinity(0))
 LIMITS = {"one database": 1.5, "plugged values": 4.0, "several databases": 1.5 / CORES}  # times plain
 MEMORY_LIMIT_MIB = 500
@@ -43,9 +44,10 @@ MEMORY_LIMIT_MIB = 500
 )
 def main(arm: str, copies: int, rounds: int) -> None:
     """Print seconds, ratios and peak memory, each with its limit; exit status 1 if a limit is exceeded."""
-    data = Path(os.environ.get("TEXT2SQL_REAL_DATA") or ROOT.parent / "shared" / "data")
-    if not data.is_dir():
-        sys.exit(f"error: no outside data in {data}; set TEXT2SQL_REAL_DATA")
+    try:
+        data = data_folder()
+    except UserError as error:
+        sys.exit(f"error: {error}")
     cases = read_cases(data, arm)
     databases = data / "spider" / "database"
     print(f"{len(cases)} questions of Spider dev, predictions of {arm}, {CORES} cores")

@@ -8,7 +8,6 @@ planted.json, which tells prepare's successors which training rows were planted 
 from __future__ import annotations
 
 import json
-import os
 import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -22,14 +21,11 @@ from stages._params import load_params
 from text2sql.databases import database_path
 from text2sql.errors import UserError
 from text2sql.files import copy_file, read_json, replacing_folder, write_jsonl
+from text2sql.preparation.outside_data import NEXT, OutsideFolder, data_folder
 from text2sql.preparation.settings import FetchData
 from text2sql.schema.ddl import write_ddl
 from text2sql.schema.recorded import read_recorded
 from text2sql.schema.sqlite import read_sqlite
-from text2sql.workstore import hash_path
-
-_DEFAULT_FOLDER = "../shared/data"
-_CURE = "set TEXT2SQL_REAL_DATA to the folder that holds it, or `make use PROFILE=embedded`"
 
 
 @click.command(help=__doc__)
@@ -44,55 +40,6 @@ def main(output: Path) -> None:
             fetch_outside(folder, config)
 
 
-class OutsideFolder:
-    """A folder of outside files; each is checked against its SHA-256 where one is given."""
-
-    def __init__(self, root: Path, sha256: dict[str, str]) -> None:
-        self.root = root
-        self._sha256 = sha256
-        self._unread = set(sha256)
-
-    @classmethod
-    def from_environment(cls, sha256: dict[str, str]) -> OutsideFolder:
-        """The folder TEXT2SQL_REAL_DATA, else ../shared/data. UserError: there is none."""
-        root = Path(os.environ.get("TEXT2SQL_REAL_DATA") or _DEFAULT_FOLDER)
-        if not root.is_dir():
-            raise UserError(f"{root}: no such folder; {_CURE}")
-        return cls(root, sha256)
-
-    def file(self, name: str) -> Path:
-        """The path of a file, given relative to the folder. UserError: missing, or other bytes."""
-        path, expected = self.root / name, self._sha256.get(name)
-        if not path.is_file():
-            raise UserError(f"{path}: no such file; {_CURE}")
-        found = hash_path(path) if expected else None
-        if expected and found != expected.lower():
-            raise UserError(
-                f"{path}: its SHA-256 is not the one in params.yaml, fetch_data.sha256: expected "
-                f"{expected}, found {found}; bring the expected file, or mend params.yaml"
-            )
-        self._unread.discard(name)
-        return path
-
-    def databases(self, below: str) -> Iterator[tuple[str, Path]]:
-        """Every ID with BELOW/ID/ID.sqlite, sorted. UserError: there is none, or other bytes."""
-        files = (self.root / below).glob("*/*.sqlite")
-        names = sorted(path.stem for path in files if path.stem == path.parent.name)
-        if not names:
-            raise UserError(f"{self.root / below}: holds no ID/ID.sqlite; {_CURE}")
-        for name in names:
-            yield name, self.file(database_path(Path(below), name).as_posix())
-
-    def refuse_unread(self) -> None:
-        """UserError: a checksum is given for a file that was not read, so it guards nothing."""
-        if self._unread:
-            names = ", ".join(sorted(self._unread))
-            raise UserError(
-                f"params.yaml, fetch_data.sha256: nothing reads {names} in {self.root}; "
-                "take the entry out or mend its name"
-            )
-
-
 def fetch_builtin(folder: Path, config: FetchData) -> None:
     """Make the built-in benchmark."""
     from text2sql.builtin import build_benchmark
@@ -102,7 +49,7 @@ def fetch_builtin(folder: Path, config: FetchData) -> None:
 
 def fetch_outside(folder: Path, config: FetchData) -> None:
     """Test files and training rows; what is near is checked before the long download."""
-    outside = OutsideFolder.from_environment(config.sha256)
+    outside = OutsideFolder(data_folder(), config.sha256)
     fetch_test(outside, folder, config.recorded_schemas)
     if config.source == "folder" and config.train_files:
         fetch_files(outside, folder, config.train_files)
@@ -188,7 +135,7 @@ def with_schemas(questions: Path, recorded: Path) -> list[dict[str, Any]]:
     """
     answers, rows = read_recorded(recorded), read_json(questions)
     if not isinstance(rows, list):
-        raise UserError(f"{questions}: expected a JSON list of questions; {_CURE}")
+        raise UserError(f"{questions}: expected a JSON list of questions; {NEXT}")
     for number, row in enumerate(rows):
         if not isinstance(row, dict) or str(row.get("instruction")).strip() not in answers:
             raise UserError(
@@ -201,10 +148,10 @@ def with_schemas(questions: Path, recorded: Path) -> list[dict[str, Any]]:
 def _spider_questions(path: Path) -> list[dict[str, Any]]:
     rows = read_json(path)
     if not isinstance(rows, list):
-        raise UserError(f"{path}: expected a JSON list of rows, found {type(rows).__name__}; {_CURE}")
+        raise UserError(f"{path}: expected a JSON list of rows, found {type(rows).__name__}; {NEXT}")
     for number, row in enumerate(rows):
         if not isinstance(row, dict) or not {"question", "query", "db_id"} <= set(row):
-            raise UserError(f"{path}, row {number}: expected question, query and db_id; {_CURE}")
+            raise UserError(f"{path}, row {number}: expected question, query and db_id; {NEXT}")
     return rows
 
 

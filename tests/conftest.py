@@ -11,23 +11,33 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import settings
 
+from text2sql.errors import UserError
+from text2sql.preparation.outside_data import data_folder
+
 if TYPE_CHECKING:
     from tests.openai_server import Serve
 
 ROOT = Path(__file__).resolve().parent.parent
+_WORKER_BYTES = 3 << 30  # a worker with torch, and a trainer or two that it starts
 
 # By default Hypothesis also fails an example that takes over 200 ms, as any may on a busy machine.
 settings.register_profile("no_deadline", deadline=None)
 settings.load_profile("no_deadline")
 
 
+def pytest_xdist_auto_num_workers() -> int:
+    """A worker for each core that this process may use, and no more than the memory is enough for."""
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return max(1, min(len(os.sched_getaffinity(0)), memory // _WORKER_BYTES))
+
+
 @pytest.fixture(scope="session")
 def real_data() -> Path:
-    """Folder of outside data: $TEXT2SQL_REAL_DATA, or shared/data beside the repository."""
-    folder = Path(os.environ.get("TEXT2SQL_REAL_DATA") or ROOT.parent / "shared" / "data")
-    if not folder.is_dir():
-        pytest.skip(f"no outside data in {folder}; set TEXT2SQL_REAL_DATA to run this test")
-    return folder
+    """The folder of outside data, without which the tests on it are skipped."""
+    try:
+        return data_folder()
+    except UserError as error:
+        pytest.skip(f"no outside data: {error}")
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -47,7 +48,7 @@ def copy(base: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(base, tmp_path / "copy"))
 
 
-def engine(folder: Path, **decoding: float) -> TransformersEngine:
+def engine(folder: Path, **decoding: Any) -> TransformersEngine:
     return TransformersEngine(
         resolve_weights(folder),
         Decoding(max_new_tokens=NEW_TOKENS, **decoding),
@@ -217,7 +218,8 @@ def test_a_drawn_answer_with_almost_no_top_p_is_the_likeliest(base: Path) -> Non
 def test_the_logprob_is_the_mean_over_the_tokens_of_the_answer(base: Path) -> None:
     (answer,) = ask(engine(base, likelihood=True), CHATS[:1])
     assert answer.text == answers(base)[0]
-    ids, logprobs_of_tokens = engine(base).encode(CHATS[0]), []
+    ids = engine(base).encode(CHATS[0])
+    logprobs_of_tokens: list[float] = []
     model = AutoModelForCausalLM.from_pretrained(str(base), dtype=torch.float32).eval()
     while len(logprobs_of_tokens) < NEW_TOKENS:
         with torch.inference_mode():

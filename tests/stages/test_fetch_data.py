@@ -44,7 +44,7 @@ def outside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (folder / "spider" / "dev_sql.json").write_text(json.dumps(QUESTIONS))
     (tmp_path / "project").mkdir()
     monkeypatch.chdir(tmp_path / "project")
-    monkeypatch.setenv("TEXT2SQL_REAL_DATA", str(folder))
+    monkeypatch.setenv("TEXT2SQL_DATA", str(folder))
     write_params(Path(), fetch_data={"source": "folder"})
     return folder
 
@@ -147,7 +147,7 @@ def test_a_missing_file_of_recorded_schemas_is_named(outside: Path) -> None:
     record(outside, ANSWER)
     (outside / "answers.jsonl").unlink()
     said = failure(main, output="data/raw")
-    assert "answers.jsonl: no such file" in said and "TEXT2SQL_REAL_DATA" in said
+    assert "answers.jsonl: no such file" in said and "set TEXT2SQL_DATA to" in said
 
 
 def test_recorded_schemas_are_checked_against_their_checksum(outside: Path) -> None:
@@ -219,12 +219,24 @@ def test_what_the_folder_lacks_is_named(outside: Path, missing: str) -> None:
     else:
         path.unlink()
     said = failure(main, output="data/raw")
-    assert str(path) in said and "TEXT2SQL_REAL_DATA" in said
+    assert str(path) in said and "set TEXT2SQL_DATA to" in said
 
 
 def test_a_missing_folder_is_named(outside: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TEXT2SQL_DATA", "nowhere")
+    assert "nowhere: no such folder; set TEXT2SQL_DATA to" in failure(main, output="data/raw")
+
+
+def test_the_variable_is_found_under_its_older_name_too(
+    outside: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("TEXT2SQL_REAL_DATA", "nowhere")
-    assert "nowhere: no such folder" in failure(main, output="data/raw")
+    run_stage(main, output="data/raw")
+    monkeypatch.setenv("TEXT2SQL_REAL_DATA", str(outside))
+    monkeypatch.delenv("TEXT2SQL_DATA")
+    run_stage(main, output="data/raw")
+    monkeypatch.delenv("TEXT2SQL_REAL_DATA")
+    assert "error: TEXT2SQL_DATA is not set" in failure(main, output="data/raw")
 
 
 @pytest.mark.parametrize("text", ["", "{", "{}", "[1]", '[{"question": "a"}]', '["\\ud800"]'])

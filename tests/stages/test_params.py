@@ -65,6 +65,13 @@ def test_a_small_rate_is_a_number_in_the_file_that_dvc_exp_run_writes(tmp_path: 
         ("train_full.enabled", False, "arms.full uses models/full"),
         ("convert_schema.values", "rows", "convert_schema.values: .*'none', 'comment' or 'insert'"),
         ("convert_schema.backend", "recorded", "fetch_data.recorded_schemas is needed with convert_schema"),
+        (
+            "convert_schema.openai.cap_usd",
+            5.0,
+            "convert_schema.openai: cap_usd limits nothing without prices",
+        ),
+        ("fetch_data.sha256", {"a": "0"}, "fetch_data: sha256 must be {} with source: builtin"),
+        ("convert_schema", {"backend": "openai"}, "convert_schema: openai is needed with backend: openai"),
         ("convert_schema.openai.cap_usd", 0.0, "convert_schema.openai.cap_usd: .*greater than 0"),
         (
             "convert_schema.openai.key",
@@ -74,7 +81,7 @@ def test_a_small_rate_is_a_number_in_the_file_that_dvc_exp_run_writes(tmp_path: 
         ("fetch_model.source", "hub", "fetch_model: hub_model is needed with source: hub"),
         ("fetch_data.source", "hub", "fetch_data: hub_dataset is needed with source: hub"),
         ("fetch_model.hub_revision", "main", "fetch_model.hub_revision"),
-        ("predict.engine", "openai", "predict.endpoint.base_url is needed"),
+        ("predict.engine", "openai", "predict: endpoint.base_url is needed with engine: openai"),
         ("predict.endpoint.base_url", "http://me:secret@host/v1", "predict.endpoint.base_url"),
         ("predict.endpoint.models", {"models/none": "qwen3"}, "predict.endpoint.models"),
         ("predict.endpoint.key", "secret", "predict.endpoint.key: unknown key; .*base_url, .*models"),
@@ -87,8 +94,9 @@ def test_a_small_rate_is_a_number_in_the_file_that_dvc_exp_run_writes(tmp_path: 
 def test_a_bad_value_is_named_with_what_is_allowed(
     tmp_path: Path, key: str, value: object, message: str
 ) -> None:
-    with pytest.raises(UserError, match=message):
+    with pytest.raises(UserError, match=message) as error:
         load_params(_write(tmp_path, {key: value}))
+    assert "secret@" not in str(error.value)
 
 
 def test_a_missing_key_is_named(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -56,45 +57,47 @@ def test_one_schema_written_in_two_ways_takes_the_one_form() -> None:
     assert row.ddl == DDL
 
 
-@pytest.mark.parametrize(
-    ("row", "reason"),
-    [
-        ([1], "not an object"),
-        ("text", "not an object"),
-        (None, "not an object"),
-        ({}, "missing question or schema"),
-        ({"question": "a", "answer": "b"}, "missing question or schema"),
-        ({**GOOD, "question": " \n"}, "missing question"),
-        ({**GOOD, "question": None}, "missing question"),
-        ({**GOOD, "context": ""}, "missing schema"),
-        ({**GOOD, "answer": ""}, "missing SQL"),
-        ({**GOOD, "answer": None}, "missing SQL"),
-        ({**GOOD, "answer": 7}, "SQL is not text"),
-        ({**GOOD, "question": {"text": "a"}}, "question is not text"),
-        ({**GOOD, "question": "a" * 1_000_000}, "question is too long"),
-        ({**GOOD, "answer": "SELECT naem FROM item"}, "SQL names an unknown column"),
-        ({"question": "a", "context": DDL}, "missing SQL"),
-        ({**GOOD, "context": "CREATE TABLE t ("}, "DDL does not execute"),
-        ({**GOOD, "context": "SELECT 1"}, "DDL does not execute"),
-        ({**GOOD, "context": "ATTACH 'x.db' AS x"}, "DDL does not execute"),
-        ({**GOOD, "context": PROSE[:-5]}, "schema prose does not fit"),
-        ({**GOOD, "answer": "SELECT FROM WHERE ("}, "SQL does not parse as one query"),
-        ({**GOOD, "answer": "DROP TABLE item"}, "SQL does not parse as one query"),
-        ({**GOOD, "answer": "SELECT 1; SELECT 2"}, "SQL does not parse as one query"),
-        ({**GOOD, "question": "a\0b"}, "NUL or broken Unicode"),
-        ({**GOOD, "answer": "SELECT '\ud800'"}, "NUL or broken Unicode"),
-    ],
-)
-def test_a_broken_row_is_rejected_with_its_reason(row: object, reason: str) -> None:
-    kept, rejected = prepare(GOOD, row)
+BROKEN = [
+    ([1], "not an object"),
+    ("text", "not an object"),
+    (None, "not an object"),
+    ({}, "missing question or schema"),
+    ({"question": "a", "answer": "b"}, "missing question or schema"),
+    ({**GOOD, "question": " \n"}, "missing question"),
+    ({**GOOD, "question": None}, "missing question"),
+    ({**GOOD, "context": ""}, "missing schema"),
+    ({**GOOD, "answer": ""}, "missing SQL"),
+    ({**GOOD, "answer": None}, "missing SQL"),
+    ({**GOOD, "answer": 7}, "SQL is not text"),
+    ({**GOOD, "question": {"text": "a"}}, "question is not text"),
+    ({**GOOD, "question": "a" * 1_000_000}, "question is too long"),
+    ({**GOOD, "answer": "SELECT naem FROM item"}, "SQL names an unknown column"),
+    ({"question": "a", "context": DDL}, "missing SQL"),
+    ({**GOOD, "context": "CREATE TABLE t ("}, "DDL does not execute"),
+    ({**GOOD, "context": "SELECT 1"}, "DDL does not execute"),
+    ({**GOOD, "context": "ATTACH 'x.db' AS x"}, "DDL does not execute"),
+    ({**GOOD, "context": PROSE[:-5]}, "schema prose does not fit"),
+    ({**GOOD, "answer": "SELECT FROM WHERE ("}, "SQL does not parse as one query"),
+    ({**GOOD, "answer": "DROP TABLE item"}, "SQL does not parse as one query"),
+    ({**GOOD, "answer": "SELECT 1; SELECT 2"}, "SQL does not parse as one query"),
+    ({**GOOD, "question": "a\0b"}, "NUL or broken Unicode"),
+    ({**GOOD, "answer": "SELECT '\ud800'"}, "NUL or broken Unicode"),
+]
+
+
+def test_a_broken_row_is_rejected_with_its_reason() -> None:
+    kept, rejected = prepare(GOOD, *(row for row, _ in BROKEN))
     assert [row.id for row in kept] == ["made:0"]
-    (left_out,) = rejected
-    assert left_out.pop("detail") is not None
-    assert left_out == {"source": "made", "row": 1, "reason": reason, "text": json.dumps(row)}
+    assert all(left_out.pop("detail") is not None for left_out in rejected)
+    expected = [
+        {"source": "made", "row": number, "reason": reason, "text": json.dumps(row)}
+        for number, (row, reason) in enumerate(BROKEN, 1)
+    ]
+    assert rejected == expected
     metrics = json.loads(Path("metrics/prepare.json").read_text())
-    assert metrics["rejected_by_source"] == {"made": 1}
-    assert metrics["rejected_by_reason"] == {reason: 1}
-    assert metrics["train"] == {"read": 2, "rejected": 1, "beyond_limit": 0, "kept": 1}
+    assert metrics["rejected_by_source"] == {"made": 24}
+    assert metrics["rejected_by_reason"] == Counter(reason for _, reason in BROKEN)
+    assert metrics["train"] == {"read": 25, "rejected": 24, "beyond_limit": 0, "kept": 1}
 
 
 def test_emoji_carriage_returns_and_a_byte_order_mark_are_no_fault() -> None:

@@ -27,7 +27,7 @@ def test_one_rank_is_one_plain_process() -> None:
     ids=lambda changes: next(iter(changes)),
 )
 def test_several_ranks_deepspeed_and_megatron_go_through_torchrun(changes: dict[str, object]) -> None:
-    recipe = RECIPE.replace(**changes)  # type: ignore[arg-type]
+    recipe = RECIPE.replace(**changes)
     torchrun = ["-m", "torch.distributed.run", f"--nproc-per-node={recipe.ranks}", "--standalone"]
     assert command(recipe, CONFIG, Nodes()) == [sys.executable, *torchrun, *WORKER]
 
@@ -50,7 +50,7 @@ def test_minutes_between_checkpoints_reach_the_worker() -> None:
 
 @pytest.mark.parametrize(("megatron", "flag"), [(None, "0"), (MEGATRON, "1")], ids=["off", "on"])
 def test_use_mca_switches_megatron(megatron: object, flag: str) -> None:
-    assert environment(RECIPE.replace(ranks=2, megatron=megatron))["USE_MCA"] == flag  # type: ignore[arg-type]
+    assert environment(RECIPE.replace(ranks=2, megatron=megatron))["USE_MCA"] == flag
 
 
 def test_one_rank_takes_one_gpu_unless_the_user_chose(monkeypatch: pytest.MonkeyPatch) -> None:

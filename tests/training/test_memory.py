@@ -46,7 +46,7 @@ MEGATRON = Megatron(tensor_parallel=2, sequence_parallel=True, distributed_optim
 def test_weights_gradients_and_optimizer_take_the_bytes_of_the_training_method(
     changes: dict[str, object], weights: int, gradients: int, optimizer: int
 ) -> None:
-    need = estimate(RECIPE.replace(**changes), MODEL, 10, 1)  # type: ignore[arg-type]
+    need = estimate(RECIPE.replace(**changes), MODEL, 10, 1)
     assert (need.weights, need.gradients, need.optimizer) == (weights, gradients, optimizer)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import re
 import subprocess
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from text2sql.training import preflight
 from text2sql.training.memory import estimate, read_model
 from text2sql.training.nodes import Nodes
 from text2sql.training.preflight import Gpu, check_feasible, cpp_compiler, visible_gpus
+from text2sql.training.settings import Recipe
 
 ROOT = Path(__file__).parents[2]
 GIB = 1 << 30
@@ -34,11 +36,20 @@ def _packages(monkeypatch: pytest.MonkeyPatch, *names: str) -> None:
     monkeypatch.setattr(preflight, "_installed", lambda package: package in names)
 
 
+def _refusal(recipe: Recipe, base: Path) -> str:
+    """The error message for a recipe, "" if the machine can run it."""
+    try:
+        check_feasible(recipe, base, 100, Nodes())
+    except UserError as error:
+        return str(error)
+    return ""
+
+
 def test_a_training_that_fits_is_not_refused(base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     _gpus(monkeypatch)
-    assert check_feasible(RECIPE, base, 100, Nodes()) is None
+    assert _refusal(RECIPE, base) == ""
     _gpus(monkeypatch, 8)
-    assert check_feasible(RECIPE, base, 100, Nodes()) is None
+    assert _refusal(RECIPE, base) == ""
 
 
 @pytest.mark.parametrize(
@@ -55,7 +66,7 @@ def test_a_setting_that_needs_a_gpu_is_refused_without_one(
 ) -> None:
     _gpus(monkeypatch)
     with pytest.raises(UserError, match=f"{name} needs a GPU, .*make use PROFILE=embedded"):
-        check_feasible(RECIPE.replace(**changes), base, 100, Nodes())  # type: ignore[arg-type]
+        check_feasible(RECIPE.replace(**changes), base, 100, Nodes())
 
 
 def test_more_ranks_than_gpus_are_refused_with_the_number_that_fits(
@@ -84,7 +95,7 @@ def test_a_missing_package_is_named_with_the_file_that_lists_it(
     _gpus(monkeypatch, 80, 80)
     _packages(monkeypatch)
     with pytest.raises(UserError, match=f"package {package}, .*configs/requirements-gpu.txt"):
-        check_feasible(RECIPE.replace(**changes), base, 100, Nodes())  # type: ignore[arg-type]
+        check_feasible(RECIPE.replace(**changes), base, 100, Nodes())
 
 
 @pytest.mark.parametrize(
@@ -103,12 +114,11 @@ def test_deepspeed_without_gpu_and_compiler_is_refused_with_the_package_to_insta
     _program(tmp_path / "c++")
     monkeypatch.setenv("CXX", str(tmp_path / compiler))
     _gpus(monkeypatch, *gpus)
-    zero = RECIPE.replace(deepspeed="z2")
+    message = _refusal(RECIPE.replace(deepspeed="z2"), base)
     if refused:
-        with pytest.raises(UserError, match=r"no C\+\+ compiler was found; `apt-get install g\+\+`.* CXX="):
-            check_feasible(zero, base, 100, Nodes())
+        assert re.search(r"no C\+\+ compiler was found; `apt-get install g\+\+`.* CXX=", message)
     else:
-        assert check_feasible(zero, base, 100, Nodes()) is None
+        assert message == ""
 
 
 def _program(path: Path) -> None:

@@ -14,7 +14,7 @@ from text2sql.training.recipe import llamafactory_config
 from text2sql.training.settings import FullArm, recipe_of
 
 ROOT = Path(__file__).parents[2]
-EVERY_ARM = {
+EVERY_ARM: dict[str, object] = {
     "stage": "sft",
     "template": "qwen3",
     "cutoff_len": 1024,
@@ -31,8 +31,8 @@ EVERY_ARM = {
     "packing": False,
     "enable_liger_kernel": False,
 }
-LORA = {"finetuning_type": "lora", "lora_target": ["q_proj", "v_proj"]}
-ARMS = {
+LORA: dict[str, object] = {"finetuning_type": "lora", "lora_target": ["q_proj", "v_proj"]}
+ARMS: dict[str, dict[str, object]] = {
     "train_lora32": LORA
     | {
         "lora_rank": 32,

@@ -24,6 +24,9 @@ from text2sql.training.settings import Recipe
 
 _POLL_S = 0.5
 _LOG_TAIL_LINES = 15
+# glibc keeps freed memory in the process. Otherwise every step of a CPU training requests it from the kernel,
+# which fills it with zeros each time.
+_KEEP_MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(32 << 20), "MALLOC_TRIM_THRESHOLD_": str(1 << 30)}
 _CHECKOUT = Path(text2sql.__file__).parents[1]
 
 
@@ -92,6 +95,7 @@ def environment(recipe: Recipe) -> dict[str, str]:
     settings = {
         "PYTHONPATH": os.pathsep.join(filter(None, paths)),  # runs the worker of this checkout
         **kernel_settings(recipe.threads),
+        **_KEEP_MEMORY,
         "HF_HUB_OFFLINE": "1",  # the base model is in a local folder
         "HF_DATASETS_DISABLE_PROGRESS_BARS": "1",
         "PYTHONHASHSEED": "0",  # adapter_config.json has a list made from a set

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 import yaml
@@ -13,6 +15,9 @@ from text2sql.cpu import use_fixed_products
 from text2sql.devices import torch_device
 from text2sql.processes import die_with_parent
 
+if TYPE_CHECKING:
+    from transformers import TrainerCallback
+
 
 @click.command(help=__doc__)
 @click.argument("config", type=click.Path(path_type=Path))
@@ -20,24 +25,36 @@ from text2sql.processes import die_with_parent
 def main(config: Path, save_minutes: float | None) -> None:
     """Train with the arguments in `config`; fault.txt beside it gets the reason if the loss stops it."""
     die_with_parent()  # of several ranks the parent is torchrun
-    import torch
+    gc.disable()  # imported objects stay alive: looking for garbage takes a seventh of the import time
     from llamafactory.train.tuner import run_exp
 
     from text2sql.training.monitor import NonFiniteLoss, TrainingMonitor
-    from text2sql.training.muon import use_float32
 
+    gc.enable()
     arguments = yaml.safe_load(config.read_text(encoding="utf-8"))
-    if torch_device() == "cpu":
-        if arguments["use_muon"]:
-            use_float32()
-        if torch.get_num_threads() == 1:
-            use_fixed_products()
-    monitor = TrainingMonitor(config.parent, save_minutes, hook_model=os.environ.get("USE_MCA") != "1")
+    megatron = os.environ.get("USE_MCA") == "1"
+    callbacks: list[TrainerCallback] = [TrainingMonitor(config.parent, save_minutes, hook_model=not megatron)]
+    if torch_device() == "cpu" and not megatron:
+        callbacks += _for_cpu(arguments)
     try:
-        run_exp(arguments, callbacks=[monitor])
+        run_exp(arguments, callbacks=callbacks)
     except NonFiniteLoss as error:
         (config.parent / "fault.txt").write_text(str(error), encoding="utf-8")
         sys.exit(str(error))
+
+
+def _for_cpu(arguments: dict[str, Any]) -> list[TrainerCallback]:
+    """Set number type and kernels for a CPU; returns the callbacks that save computation."""
+    import torch
+
+    from text2sql.training.logits import AnswerLogits
+    from text2sql.training.muon import use_float32
+
+    if arguments["use_muon"]:
+        use_float32()
+    if torch.get_num_threads() == 1:
+        use_fixed_products()
+    return [AnswerLogits()]
 
 
 if __name__ == "__main__":
