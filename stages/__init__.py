@@ -1,4 +1,4 @@
-"""The stages of dvc.yaml, a module each. Kernels are fixed here, before a stage loads numpy or torch."""
+"""The stages of dvc.yaml, one module each. Kernels are fixed here, before a stage loads numpy or torch."""
 
 from text2sql.cpu import fix_kernels
 

@@ -1,4 +1,4 @@
-"""What every stage shares: turning a user's error into one line and exit status 1."""
+"""Shared by all stages: turns errors that a user can fix into one line and exit status 1."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from text2sql.errors import UserError
 
 
 def stage_main(body: Callable[..., None]) -> Callable[..., None]:
-    """Wrap a click command's body so that UserError and OSError end in `error: ...` and status 1."""
+    """Wrap the body of a click command: UserError and OSError become `error: ...` and exit status 1."""
 
     @functools.wraps(body)
     def run(*args: Any, **options: Any) -> None:
@@ -20,6 +20,6 @@ def stage_main(body: Callable[..., None]) -> Callable[..., None]:
         except UserError as error:
             sys.exit(f"error: {error}")
         except OSError as error:
-            sys.exit(f"error: {error.filename or 'a file'}: {error.strerror}; mend it, then `dvc repro`")
+            sys.exit(f"error: {error.filename or 'a file'}: {error.strerror}; fix that, then `dvc repro`")
 
     return run

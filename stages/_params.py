@@ -25,14 +25,14 @@ WeightsFolder = Literal["models/base", "models/lora32", "models/lora128", "model
 
 
 class Arm(Settings):
-    """What is compared: weights, and questions with or without retrieved examples."""
+    """One arm of the comparison: weights, and questions with or without retrieved examples."""
 
     weights: WeightsFolder
     questions: Literal["data/test", "data/examples/embedding", "data/examples/rerank"]
 
 
 class Params(Settings):
-    """The whole of params.yaml; the settings of each section are declared in the package that uses them."""
+    """All of params.yaml; the settings of each section are declared in the package that uses them."""
 
     profile: str
     fetch_data: FetchData
@@ -53,25 +53,25 @@ class Params(Settings):
     arms: Annotated[dict[str, Arm], Field(min_length=1)]
 
     def trained(self) -> dict[str, LoraArm | FullArm]:
-        """The sections of the trained arms, by the name of the section."""
+        """The settings of the trained arms, by the name of their section."""
         names = ("train_lora32", "train_lora128", "train_full", "lora")
         return {name: getattr(self, name) for name in names}
 
     def recipe(self, section: str) -> Recipe:
-        """The recipe of the trained arm whose parameters are in `section`."""
+        """The recipe of the trained arm with the settings in `section`."""
         return recipe_of(self.training, self.trained()[section])
 
     @model_validator(mode="after")
-    def _recorded_schemas_are_named(self) -> Params:
+    def _has_recorded_schemas(self) -> Params:
         if self.convert_schema.backend == "recorded" and not self.fetch_data.recorded_schemas:
             raise ValueError("fetch_data.recorded_schemas is needed with convert_schema.backend: recorded")
         return self
 
     @model_validator(mode="after")
-    def _names_tell_the_rank(self) -> Params:
+    def _names_have_the_rank(self) -> Params:
         for rank, arm in ((32, self.train_lora32), (128, self.train_lora128)):
             if arm.rank != rank:
-                raise ValueError(f"train_lora{rank}.rank must be {rank}; your own rank goes into lora.rank")
+                raise ValueError(f"train_lora{rank}.rank must be {rank}; set lora.rank for another rank")
         return self
 
     @model_validator(mode="after")
@@ -109,7 +109,7 @@ class Params(Settings):
 
 @contextmanager
 def _naming(section: str) -> Iterator[None]:
-    """Name the section whose recipe is refused."""
+    """Add the section to the message of an invalid recipe."""
     try:
         yield
     except ValidationError as error:
@@ -117,7 +117,7 @@ def _naming(section: str) -> Iterator[None]:
 
 
 def load_params(path: str | Path = "params.yaml") -> Params:
-    """Read and check params.yaml, with the parser of DVC, which writes 2e-05 there for `-S ...=2.0e-5`.
+    """Read and check params.yaml, with DVC's YAML parser: DVC writes 2e-05 for `-S ...=2.0e-5`.
 
     Raises:
         UserError: the file is missing or not YAML, or values are not allowed (all of them are listed).

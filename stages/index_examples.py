@@ -1,4 +1,4 @@
-"""Embed the training questions and put them into a Milvus Lite index with the model's name."""
+"""Embed the training questions and write them to a Milvus Lite index."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from text2sql.records import TrainingRow, read_records
 
 
 @click.command(help=__doc__)
-@click.option("--train", required=True, type=click.Path(path_type=Path), help="Holds rows.jsonl.")
-@click.option("--output", required=True, type=click.Path(path_type=Path), help="Folder to write.")
+@click.option("--train", required=True, type=click.Path(path_type=Path), help="Folder with rows.jsonl.")
+@click.option("--output", required=True, type=click.Path(path_type=Path), help="Folder for the index.")
 @stage_main
 def main(train: Path, output: Path) -> None:
     settings = load_params().index_examples
     rows = read_records(train / "rows.jsonl", TrainingRow)
     if not rows:
-        raise UserError(f"{train}/rows.jsonl: no rows to index; `dvc repro dedupe_test` makes them")
+        raise UserError(f"{train}/rows.jsonl: no rows to index; `dvc repro dedupe_test` creates them")
 
-    # imported here: they take seconds, and refusals above should not wait for them
+    # imported here, because they take seconds and errors above should come first
     from text2sql.retrieval.embed import load_embedder
     from text2sql.retrieval.index import build_index
 
@@ -33,7 +33,7 @@ def main(train: Path, output: Path) -> None:
     # Milvus Lite 3.2 writes the same bytes for the same rows, so its folder can be the DVC output.
     with replacing_folder(output) as folder:
         build_index(folder / "examples.db", [row.id for row in rows], vectors)
-        # The search must embed its questions by the same model, so the index says which.
+        # The search must use the same model, so it is recorded with the index.
         write_json(folder / "meta.json", {**settings.model_dump(), "dimension": vectors.shape[1]})
 
 

@@ -1,4 +1,4 @@
-"""SQL for every test question, by one arm's model: `python -m stages.predict --arm ARM ...`."""
+"""Predict SQL for every test question with the model of one arm."""
 
 from __future__ import annotations
 
@@ -24,15 +24,17 @@ from text2sql.inference.weights import resolve_weights
 from text2sql.records import Prediction
 from text2sql.workstore import WorkStore, locked
 
-CODE_VERSION = 1  # raise it when the answers change although no parameter or input does
+CODE_VERSION = 1  # raise it when a change of the code changes the answers
 
 
 @click.command(help=__doc__)
-@click.option("--arm", required=True, help="Name of the arm in params.yaml.")
-@click.option("--questions", required=True, type=click.Path(path_type=Path), help="JSON lines.")
-@click.option("--weights", required=True, type=click.Path(path_type=Path), help="Model or adapter.")
-@click.option("--databases", required=True, type=click.Path(path_type=Path), help="ID/ID.sqlite.")
-@click.option("--output", required=True, type=click.Path(path_type=Path), help="JSON lines.")
+@click.option("--arm", required=True, help="Arm in params.yaml.")
+@click.option("--questions", required=True, type=click.Path(path_type=Path), help="Questions, JSON lines.")
+@click.option(
+    "--weights", required=True, type=click.Path(path_type=Path), help="Folder of a model or adapter."
+)
+@click.option("--databases", required=True, type=click.Path(path_type=Path), help="Folder with ID/ID.sqlite.")
+@click.option("--output", required=True, type=click.Path(path_type=Path), help="File for the predictions.")
 @stage_main
 def main(arm: str, questions: Path, weights: Path, databases: Path, output: Path) -> None:
     params = load_params()
@@ -48,7 +50,7 @@ def main(arm: str, questions: Path, weights: Path, databases: Path, output: Path
 
 
 def _key(engine: Engine, chats: Sequence[Chat], execution: Execution, params: Params) -> dict[str, object]:
-    """All that decides the predictions; answers are executed only where the parameters ask for it."""
+    """Everything that affects the predictions; databases only if the settings need to execute queries."""
     key: dict[str, object] = {
         "version": CODE_VERSION,
         "predict": params.predict.model_dump(exclude={"endpoint"}),
@@ -62,7 +64,7 @@ def _key(engine: Engine, chats: Sequence[Chat], execution: Execution, params: Pa
 
 
 def _engine(arm: str, weights: Path, params: Params) -> Engine:
-    """The engine that answers for the arm. Each is imported here: it takes seconds."""
+    """The engine for the arm. Engines are imported here, because that takes seconds."""
     settings = params.predict
     decoding = settings.decoding
     if settings.engine == "openai":
@@ -85,14 +87,14 @@ def _write(output: Path, predictions: Sequence[Prediction]) -> None:
     try:
         write_jsonl(output, rows)
     except OSError as error:
-        kept = "the answers are kept in the work store; mend it and run the same command again"
+        kept = "the answers are kept in the work store; fix that and run the same command again"
         raise UserError(f"{output}: {error.strerror}; {kept}") from error
 
 
 def _check_arm(arm: str, params: Params) -> None:
     if arm not in params.arms:
         known = ", ".join(params.arms)
-        raise UserError(f"params.yaml: no arm {arm!r} in arms; choose one of {known}")
+        raise UserError(f"params.yaml: arms has no {arm!r}; choose one of {known}")
 
 
 if __name__ == "__main__":

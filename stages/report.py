@@ -1,4 +1,4 @@
-"""Stage report: puts the arms of params.yaml side by side."""
+"""Compares the arms of params.yaml."""
 
 from __future__ import annotations
 
@@ -16,18 +16,20 @@ FOLDER = click.Path(path_type=Path)
 
 
 @click.command()
-@click.option("--verdicts", type=FOLDER, required=True, help="Folder of ARM.jsonl, a verdict a line.")
-@click.option("--metrics", type=FOLDER, required=True, help="Folder of ARM.json, an arm's scores.")
-@click.option("--loss", type=FOLDER, required=True, help="Folder of train_ARM.csv, the loss histories.")
-@click.option("--summary", type=FOLDER, required=True, help="Written: accuracy by arm, as JSON.")
-@click.option("--table", "table_path", type=FOLDER, required=True, help="Written: the page, as Markdown.")
-@click.option("--plots", type=FOLDER, required=True, help="Written: accuracy by arm and hardness, as CSV.")
-@click.option("--pairs", type=FOLDER, required=True, help="Written: every two arms compared, as JSON.")
+@click.option("--verdicts", type=FOLDER, required=True, help="Folder with ARM.jsonl, one verdict per line.")
+@click.option("--metrics", type=FOLDER, required=True, help="Folder with ARM.json, the scores of an arm.")
+@click.option("--loss", type=FOLDER, required=True, help="Folder with train_ARM.csv, the loss histories.")
+@click.option("--summary", type=FOLDER, required=True, help="JSON file for the accuracy by arm.")
+@click.option("--table", "table_path", type=FOLDER, required=True, help="Markdown file for the page.")
+@click.option("--plots", type=FOLDER, required=True, help="CSV file for the accuracy by arm and hardness.")
+@click.option(
+    "--pairs", type=FOLDER, required=True, help="JSON file for the comparison of each pair of arms."
+)
 @stage_main
 def main(
     verdicts: Path, metrics: Path, loss: Path, summary: Path, table_path: Path, plots: Path, pairs: Path
 ) -> None:
-    """Write the summary, the table, the plot data and the pairs; `make reproduce` shows the table."""
+    """Write the summary, the table, the plot data and the pairs; `make reproduce` prints the table."""
     arms = list(load_params().arms)
     scores = table.read_scores(arms, metrics, verdicts)
     page = table.page(scores, table.read_losses(arms, loss))

@@ -1,7 +1,6 @@
-"""Few-shot examples for every test question, by embedding alone and reranked.
+"""Find few-shot examples for every test question, by embedding alone and reranked.
 
-`python -m stages.retrieve_examples --index ... --train ... --test ... --output ...` writes
-embedding/test.jsonl and rerank/test.jsonl: the test rows, each with its `examples`, best first.
+Writes embedding/test.jsonl and rerank/test.jsonl: the test rows, each with its `examples`, best first.
 """
 
 from __future__ import annotations
@@ -28,10 +27,12 @@ if TYPE_CHECKING:
 
 
 @click.command(help=__doc__)
-@click.option("--index", required=True, type=click.Path(path_type=Path), help="By index_examples.")
-@click.option("--train", required=True, type=click.Path(path_type=Path), help="Holds rows.jsonl.")
-@click.option("--test", required=True, type=click.Path(path_type=Path), help="Holds test.jsonl.")
-@click.option("--output", required=True, type=click.Path(path_type=Path), help="Folder to write.")
+@click.option(
+    "--index", required=True, type=click.Path(path_type=Path), help="Folder written by index_examples."
+)
+@click.option("--train", required=True, type=click.Path(path_type=Path), help="Folder with rows.jsonl.")
+@click.option("--test", required=True, type=click.Path(path_type=Path), help="Folder with test.jsonl.")
+@click.option("--output", required=True, type=click.Path(path_type=Path), help="Folder for the examples.")
 @stage_main
 def main(index: Path, train: Path, test: Path, output: Path) -> None:
     settings = load_params().retrieve_examples
@@ -39,7 +40,7 @@ def main(index: Path, train: Path, test: Path, output: Path) -> None:
     questions = read_records(test / "test.jsonl", ConvertedQuestion)
     model, batch_size = _read_meta(index / "meta.json")
 
-    # imported here: they take seconds, and refusals above should not wait for them
+    # imported here, because they take seconds and errors above should come first
     from text2sql.retrieval.embed import load_embedder
     from text2sql.retrieval.index import search_index
     from text2sql.retrieval.rerank import load_reranker
@@ -57,20 +58,20 @@ def main(index: Path, train: Path, test: Path, output: Path) -> None:
 
 
 def _read_meta(path: Path) -> tuple[str, int]:
-    """The model that made the index: the questions must be embedded by the same."""
+    """Model and batch size of the index; the questions must be embedded with the same model."""
     meta = read_json(path)
     for key in ("embedding_model", "batch_size"):
         if key not in meta:
-            raise UserError(f"{path}: no {key}; `dvc repro index_examples` writes it anew")
+            raise UserError(f"{path}: {key} is missing; `dvc repro index_examples` writes it again")
     return meta["embedding_model"], meta["batch_size"]
 
 
 def _check_known(found: Sequence[Sequence[Hit]], rows: Mapping[str, TrainingRow], index: Path) -> None:
-    strange = sorted({row_id for hits in found for row_id, _ in hits} - rows.keys())
-    if strange:
+    unknown = sorted({row_id for hits in found for row_id, _ in hits} - rows.keys())
+    if unknown:
         raise UserError(
-            f"{index}: row {strange[0]} is not in train/rows.jsonl; "
-            "the index is of other rows: `dvc repro index_examples`"
+            f"{index}: row {unknown[0]} is not in train/rows.jsonl, so the index has other rows; "
+            "`dvc repro index_examples`"
         )
 
 
@@ -81,7 +82,7 @@ def _rerank(
     reranker: Reranker,
     processes: int,
 ) -> list[list[Hit]]:
-    """Order each question's hits by the reranker's score, equal ones by id."""
+    """Order the hits of each question by the score of the reranker, ties by id."""
     from text2sql.retrieval.index import DIGITS
 
     def rank(number: int) -> list[Hit]:
@@ -90,8 +91,8 @@ def _rerank(
         scored = [(i, round(score, DIGITS)) for i, score in zip(ids, scores, strict=True)]
         return sorted(scored, key=lambda hit: (-hit[1], hit[0]))
 
-    shown = {row_id for hits in found for row_id, _ in hits}
-    reranker.prepare([*questions, *(rows[row_id] for row_id in sorted(shown))])
+    candidates = {row_id for hits in found for row_id, _ in hits}
+    reranker.prepare([*questions, *(rows[row_id] for row_id in sorted(candidates))])
     progress = Progress(len(questions), "questions", "rerank")
     rankings: dict[int, list[Hit]] = {}
     for number, ranking in spread(rank, range(len(questions)), processes):
@@ -112,7 +113,7 @@ def _join(
     questions: Sequence[ConvertedQuestion], examples: Sequence[list[dict[str, Any]]]
 ) -> list[dict[str, Any]]:
     pairs = zip(questions, examples, strict=True)
-    return [{**dataclasses.asdict(question), "examples": shown} for question, shown in pairs]
+    return [{**dataclasses.asdict(question), "examples": best} for question, best in pairs]
 
 
 if __name__ == "__main__":

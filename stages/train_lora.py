@@ -1,4 +1,4 @@
-"""Train your own LoRA arm; its section of params.yaml is `lora`."""
+"""Train your own LoRA arm, with the settings of section `lora` in params.yaml."""
 
 from stages._train import training_command
 

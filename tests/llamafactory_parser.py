@@ -12,8 +12,8 @@ from typing import Any
 
 import yaml
 
-STANDINS = Path(__file__).parent / "training" / "standins"  # a package of its own, for lack of Megatron
-# What the arguments come to after parsing.
+STANDINS = Path(__file__).parent / "training" / "standins"  # replaces mcore_adapter, which needs Megatron
+# Prints the parsed arguments.
 PARSE = """
 import json, sys
 from llamafactory.hparams import get_train_args
@@ -26,9 +26,9 @@ print("PARSED" + json.dumps(parsed, default=str))
 
 
 def parsed_by_llamafactory(config: dict[str, object], folder: Path, megatron: bool) -> dict[str, Any]:
-    """`config` written as YAML and read by LLaMA-Factory in the environment that a rank has.
+    """`config` as LLaMA-Factory reads it from YAML, in the environment of a rank.
 
-    `use_cpu` is the one key added: without a GPU, transformers takes bf16 only with it.
+    Only the key `use_cpu` is added: without a GPU, transformers allows bf16 only with it.
     """
     file = folder / "config.yaml"
     file.write_text(yaml.safe_dump(config | {"use_cpu": True}, sort_keys=False))

@@ -1,4 +1,4 @@
-"""An HTTP server on this machine that speaks the chat completions protocol, and misbehaves on demand."""
+"""A local HTTP server with the chat completions protocol, and with faults on demand."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ LONG_S = 60.0  # longer than any test waits
 
 @dataclass(frozen=True)
 class Reply:
-    """What comes back: `text` in a chat completion, unless `body` or a fault stands in its place.
+    """A reply: `text` in a chat completion, or `body`, or a fault.
 
-    `hang` and `drip` never end, `cut` breaks the connection amid the body, `truncated` ends the JSON
-    early. The reply begins when `after` is set.
+    `hang` and `drip` never end, `cut` closes the connection in the middle of the body, `truncated` ends the
+    JSON early. The reply is sent when `after` is set.
     """
 
     text: str | None = ""
@@ -38,7 +38,7 @@ class Reply:
 
 @dataclass(frozen=True)
 class Request:
-    """A request as it came in; `nth` counts from 0 the requests with the same messages."""
+    """A received request; `nth` counts the requests with the same messages, from 0."""
 
     messages: list[dict[str, str]]
     body: dict[str, Any]
@@ -47,7 +47,7 @@ class Request:
 
     @property
     def name(self) -> str:
-        """What tells this conversation from another."""
+        """Identifies the conversation."""
         return json.dumps(self.messages)
 
     @property
@@ -57,7 +57,7 @@ class Request:
 
     @property
     def right(self) -> str:
-        """That schema without fault, if no value hints are asked for."""
+        """The correct CREATE TABLE text of that schema, without value hints."""
         return write_ddl(read_prose(self.prose)[1])
 
 
@@ -89,7 +89,7 @@ FAULTS = {
 
 
 class Server:
-    """Asks `script` what to reply, and keeps what came in and which conversations were answered in whole."""
+    """Replies as `script` says; records the requests, and the conversations with a complete answer."""
 
     def __init__(self, script: Callable[[Request], Reply]) -> None:
         self.script = script
@@ -120,7 +120,7 @@ class Server:
 
     def handle(self, handler: _Handler) -> None:
         """Answer one request."""
-        request = self._note(handler)
+        request = self._record(handler)
         try:
             reply = self.script(request)
             if reply.after:
@@ -132,7 +132,7 @@ class Server:
             with self._lock:
                 self._at_once -= 1
 
-    def _note(self, handler: _Handler) -> Request:
+    def _record(self, handler: _Handler) -> Request:
         body = json.loads(handler.rfile.read(int(handler.headers["Content-Length"])))
         name = json.dumps(body["messages"])
         with self._lock:
@@ -145,7 +145,7 @@ class Server:
         return request
 
     def _sent(self, handler: _Handler, reply: Reply) -> bool:
-        """Send the reply; whether it was a chat completion, and whole."""
+        """Send the reply; returns whether it was a complete chat completion."""
         if reply.fault == "hang":
             handler.close_connection = True
             self._closing.wait(LONG_S)
@@ -168,7 +168,7 @@ class Server:
         return reply.fault is None and reply.body is None
 
     def _drip(self, handler: _Handler, content: bytes) -> None:
-        """A byte now and then: no single wait is long, the whole of it is."""
+        """Send single bytes with short pauses, which take long in total."""
         handler.close_connection = True
         for at in range(len(content)):
             if self._closing.wait(0.1):
@@ -189,10 +189,10 @@ class _Handler(BaseHTTPRequestHandler):
         try:
             self.server.owner.handle(self)
         except (BrokenPipeError, ConnectionResetError):
-            self.close_connection = True  # the client gave up, or was killed
+            self.close_connection = True  # the client ended the connection, or was killed
 
     def log_message(self, format: str, *args: Any) -> None:
-        """Say nothing: the tests look at `Server.requests`."""
+        """Log nothing: tests check `Server.requests`."""
 
 
 def _completion(reply: Reply) -> str:

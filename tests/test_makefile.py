@@ -1,4 +1,4 @@
-"""The Makefile, the setup script and what continuous integration calls of them."""
+"""The Makefile, the setup script, and their use in continuous integration."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ WORKFLOW = ROOT / ".github" / "workflows" / "pipeline.yml"
 
 
 def run(command: list[str], folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run in `folder`; a make that runs the tests must not hand its flags down to this one."""
+    """Run in `folder`, without the flags of a make that runs the tests."""
     inherited = {k: v for k, v in os.environ.items() if k not in ("MAKEFLAGS", "MAKELEVEL", "MFLAGS")}
     settings = inherited | environment
     return subprocess.run(command, cwd=folder, env=settings, capture_output=True, text=True)
@@ -30,7 +30,7 @@ def run(command: list[str], folder: Path, **environment: str) -> subprocess.Comp
 
 @pytest.fixture
 def copy(tmp_path: Path) -> Path:
-    """The Makefile, configs/ and scripts/ in a folder of their own, without an environment."""
+    """A folder with the Makefile, configs/ and scripts/, without a virtual environment."""
     shutil.copy(ROOT / "Makefile", tmp_path)
     shutil.copy(ROOT / "pyproject.toml", tmp_path)
     shutil.copytree(ROOT / "configs", tmp_path / "configs")
@@ -54,7 +54,7 @@ def test_help_is_the_default_and_lists_every_target() -> None:
     assert listed == TARGETS
 
 
-def test_every_target_is_phony_so_that_no_file_can_hide_it() -> None:
+def test_every_target_is_phony_so_that_a_file_of_its_name_has_no_effect() -> None:
     (phony,) = re.findall(r"^\.PHONY: (.+)$", MAKEFILE, re.MULTILINE)
     assert set(phony.split()) == TARGETS
 
@@ -67,21 +67,21 @@ def test_clean_keeps_scores_work_store_and_environment(copy: Path) -> None:
     assert left == {"metrics", ".work", ".venv", "configs", "scripts"}
 
 
-def test_setup_does_nothing_when_it_is_current(copy: Path) -> None:
+def test_setup_does_nothing_if_it_is_up_to_date(copy: Path) -> None:
     (copy / ".venv").mkdir()
     (copy / ".venv" / ".complete").touch()
     assert run(["make", "--question", "setup"], copy).returncode == 0
 
 
 @pytest.mark.parametrize("name", ["pyproject.toml", "configs/constraints.txt", "scripts/setup.sh"])
-def test_setup_runs_again_when_what_it_reads_is_newer(copy: Path, name: str) -> None:
+def test_setup_runs_again_if_a_file_that_it_reads_is_newer(copy: Path, name: str) -> None:
     (copy / ".venv").mkdir()
     (copy / ".venv" / ".complete").touch()
     os.utime(copy / ".venv" / ".complete", (0, 1_000_000_000))
     assert run(["make", "--question", "setup"], copy).returncode == 1
 
 
-def test_setup_without_python_311_says_how_to_name_one(copy: Path) -> None:
+def test_setup_without_python_311_says_how_to_set_one(copy: Path) -> None:
     result = run(["make", "setup"], copy, PYTHON="no-such-python")
     assert "error: no Python 3.11 among: no-such-python" in result.stderr
     assert "make setup PYTHON=/path/to/python3.11" in result.stderr
@@ -94,7 +94,7 @@ def test_setup_without_network_shows_pips_error_and_the_next_step(broken_pip: Pa
     assert "next: the package index did not answer" in result.stderr
 
 
-def test_a_setup_that_failed_is_not_taken_for_complete(broken_pip: Path) -> None:
+def test_a_failed_setup_does_not_count_as_complete(broken_pip: Path) -> None:
     assert run(["make", "setup"], broken_pip).returncode != 0
     assert not (broken_pip / ".venv" / ".complete").exists()
 
@@ -132,7 +132,7 @@ def test_the_constraints_agree_with_the_direct_dependencies() -> None:
     assert {name: pinned.get(name) for name in direct} == direct
 
 
-def test_the_script_installs_the_torch_that_the_project_names() -> None:
+def test_the_script_installs_the_torch_version_of_the_project() -> None:
     (version,) = re.findall(r"^TORCH=(\S+)$", (ROOT / "scripts/setup.sh").read_text(), re.MULTILINE)
     assert f'"torch=={version}"' in (ROOT / "pyproject.toml").read_text()
 

@@ -1,4 +1,4 @@
-"""The whole graph through DVC, on a benchmark of a few rows: what a newcomer's commands do."""
+"""The whole pipeline with DVC on a small benchmark: the commands of a new user."""
 
 import json
 import os
@@ -24,7 +24,7 @@ TINY = {"rows": 100, "vocab_size": 400, "hidden_size": 32, "layers": 1, "heads":
 
 
 def _run(place: Path, *command: str) -> str:
-    """Output of a command in `place` that must end well."""
+    """Output of a command in `place` that must succeed."""
     done = subprocess.run(command, cwd=place, capture_output=True, text=True, env=_environment(place))
     assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
     return done.stdout + done.stderr
@@ -64,7 +64,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return place
 
 
-def test_every_arm_is_scored_and_stands_in_the_table(place: Path) -> None:
+def test_every_arm_is_scored_and_is_in_the_table(place: Path) -> None:
     arms = list(yaml.safe_load((place / "params.yaml").read_text())["arms"])
     table = (place / "metrics" / "table.md").read_text()
     assert list(json.loads((place / "metrics" / "summary.json").read_text())) == arms
@@ -92,7 +92,7 @@ def test_the_speed_of_every_training_is_plotted_and_not_in_git(place: Path) -> N
     assert all(f"{folder}/{stage}.csv" in page.read_text() for stage in stages)
 
 
-def test_another_rank_moves_the_arm_lora_only_and_reuses_the_training_of_lora128(place: Path) -> None:
+def test_another_rank_changes_the_arm_lora_only_and_reuses_the_training_of_lora128(place: Path) -> None:
     before = _trainings(place)
     output = _run(place, "dvc", "exp", "run", "-S", "lora.rank=128", "-n", "wide")
     ran = {line.split("'")[1] for line in output.splitlines() if line.startswith("Running stage")}
@@ -117,7 +117,7 @@ def test_another_rank_moves_the_arm_lora_only_and_reuses_the_training_of_lora128
     _run(place, "dvc", "checkout", "-q")
 
 
-def test_a_parameter_that_is_not_allowed_stops_the_stage_with_its_name(place: Path) -> None:
+def test_a_parameter_that_is_not_allowed_stops_the_stage_with_an_error_that_names_it(place: Path) -> None:
     file = place / "params.yaml"
     text = file.read_text()
     file.write_text(text.replace("timeout_s: 10.0", "timeout_s: -1.0"))

@@ -1,4 +1,4 @@
-"""The plots of dvc.yaml through DVC, with and without the files of a run's speed."""
+"""The plots of dvc.yaml with DVC, with and without the speed files of a run."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ SPEED = ["mfu/train_full.csv", "tokens_per_s/train_full.csv", "tokens_per_s/trai
 
 
 def _run(place: Path, *command: str) -> subprocess.CompletedProcess[str]:
-    """A command in `place` that must end well."""
+    """Run a command in `place` that must succeed."""
     author = {f"GIT_{who}_{what}": "t@t" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     settings = os.environ | author | {"PATH": path}
@@ -37,7 +37,7 @@ def _run(place: Path, *command: str) -> subprocess.CompletedProcess[str]:
 
 
 def _plots(place: Path, *command: str) -> dict[str, Any]:
-    """The plots that have points, by name; DVC must not complain of a single one."""
+    """The plots that have points, by name; DVC must not report an error."""
     done = _run(place, "dvc", "plots", *command, "--json")
     assert "failed to load" not in done.stderr
     answer = json.loads(done.stdout)
@@ -47,7 +47,7 @@ def _plots(place: Path, *command: str) -> dict[str, Any]:
 
 @pytest.fixture
 def place(tmp_path: Path) -> Path:
-    """A fresh clone: what git has of plots, and nothing of a run."""
+    """A fresh clone: the files of plots that are in git, and none of a run."""
     for name in COPIED:
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / name, tmp_path / name)
@@ -68,17 +68,17 @@ def _stages() -> Iterator[str]:
 
 
 def _train(place: Path) -> None:
-    """What two stages leave of their speed; one ran on a device whose peak is not known."""
+    """Write the speed files of two stages, one of them for a device whose peak is unknown."""
     folder = place / "metrics" / "throughput"
     write_throughput(LINES, folder, "train_full")
     write_throughput([{"step": 10, "tokens_per_s": 700.0}], folder, "train_lora32")
 
 
-def test_a_fresh_clone_shows_its_plots_and_misses_no_speed(place: Path) -> None:
+def test_a_fresh_clone_shows_its_plots_without_errors_for_missing_speed(place: Path) -> None:
     assert set(_plots(place, "show")) == {"loss", "accuracy_by_hardness"}
 
 
-def test_the_speed_of_every_trained_stage_is_drawn_and_git_does_not_see_it(place: Path) -> None:
+def test_the_speed_of_every_trained_stage_is_plotted_and_ignored_by_git(place: Path) -> None:
     _train(place)
     drawn = _plots(place, "show")
     named = {f"metrics/throughput/{name}": name.split("/")[0] for name in SPEED}
@@ -89,6 +89,6 @@ def test_the_speed_of_every_trained_stage_is_drawn_and_git_does_not_see_it(place
     assert _run(place, "git", "status", "--porcelain").stdout == ""
 
 
-def test_a_diff_with_a_commit_draws_the_speed_of_this_workspace(place: Path) -> None:
+def test_a_diff_with_a_commit_plots_the_speed_of_this_workspace(place: Path) -> None:
     _train(place)
     assert {f"metrics/throughput/{name}" for name in SPEED} < set(_plots(place, "diff", "HEAD"))

@@ -1,4 +1,4 @@
-"""Progress lines: seldom, honest, and always one at the end."""
+"""Progress lines: limited in number, with correct figures, and always one at the end."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from text2sql.progress import Progress
 
 
 class Clock:
-    """Stands in for time.monotonic."""
+    """Replaces time.monotonic."""
 
     now = 100.0
 
@@ -23,7 +23,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     return clock
 
 
-def test_lines_are_five_seconds_apart_and_the_last_always_comes(
+def test_lines_are_five_seconds_apart_and_the_last_is_always_printed(
     clock: Clock, capsys: pytest.CaptureFixture[str]
 ) -> None:
     progress = Progress(100, "rows", "work")
@@ -35,14 +35,14 @@ def test_lines_are_five_seconds_apart_and_the_last_always_comes(
     assert lines[-1] == "work: 100/100 rows (100 %), 10.0/s, took 0:00:10"
 
 
-def test_the_time_left_follows_from_the_speed(clock: Clock, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_remaining_time_follows_from_the_speed(clock: Clock, capsys: pytest.CaptureFixture[str]) -> None:
     progress = Progress(7300, "rows", "work")
     clock.now += 10
     progress.advance(100)
     assert capsys.readouterr().err == "work: 100/7300 rows (1 %), 10.0/s, 0:12:00 left\n"
 
 
-def test_what_was_done_before_does_not_count_as_speed(
+def test_work_done_before_the_start_does_not_count_for_the_speed(
     clock: Clock, capsys: pytest.CaptureFixture[str]
 ) -> None:
     progress = Progress(100, "rows", "work", done=80)

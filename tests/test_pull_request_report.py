@@ -1,4 +1,4 @@
-"""What a pull request is told: scores and plots against its base, as Markdown."""
+"""The comment on a pull request: scores and plots compared with its base, as Markdown."""
 
 import json
 import os
@@ -30,7 +30,7 @@ def _charts(place: Path) -> str:
 
 @pytest.fixture
 def place(tmp_path: Path) -> Path:
-    """A repository whose last commit holds scores and one loss history."""
+    """A repository whose last commit has scores and one loss history."""
     _write(tmp_path, 60.0, [3.0, 2.0])
     _git(tmp_path, "init", "-q")
     _git(tmp_path, "add", "-A")
@@ -46,18 +46,18 @@ def test_the_branch_is_bars_and_the_base_a_line(place: Path) -> None:
     assert "line [20, 60]\n" in charts
 
 
-def test_only_losses_that_changed_are_drawn(place: Path) -> None:
+def test_only_changed_losses_are_plotted(place: Path) -> None:
     assert "training loss" not in _charts(place)
     _write(place, 60.0, [3.0, 1.5])
     assert "line [3, 1.5]\n  line [3, 2]\n" in _charts(place)
 
 
-def test_an_arm_that_the_base_lacks_leaves_out_the_line(place: Path) -> None:
+def test_with_an_arm_that_the_base_does_not_have_there_is_no_line(place: Path) -> None:
     (place / "metrics" / "summary.json").write_text(json.dumps({"baseline": 20.0, "lora": 30.0}))
     assert "line [" not in _charts(place)
 
 
-def test_a_long_history_is_thinned_and_keeps_its_end(place: Path) -> None:
+def test_a_long_history_is_thinned_and_keeps_its_last_value(place: Path) -> None:
     _write(place, 60.0, [float(step) for step in range(1, 1001)])
     drawn = next(line for line in _charts(place).splitlines() if line.strip().startswith("line [25"))
     assert len(drawn.split(",")) == 40

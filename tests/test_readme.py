@@ -1,4 +1,4 @@
-"""The tables of the documentation are those of dvc.yaml and of the commit they name; its commands work."""
+"""The generated tables of the documentation are current, and the commands in it work."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def test_every_make_command_in_the_readme_is_a_target() -> None:
 
 
 @pytest.mark.parametrize("page", ["README.md", "docs/evaluation.md"])
-def test_the_command_that_judges_works_as_it_is_written(
+def test_the_evaluate_command_works_as_written(
     page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     text = (ROOT / page).read_text(encoding="utf-8")
@@ -59,7 +59,7 @@ def test_the_command_that_judges_works_as_it_is_written(
 
 
 @pytest.mark.parametrize("command", ["dedupe", "convert-schema"])
-def test_the_commands_on_data_work_as_they_are_written(
+def test_the_data_commands_work_as_written(
     command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     text = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -74,14 +74,14 @@ def test_the_commands_on_data_work_as_they_are_written(
     assert result.exit_code == 0, result.output
 
 
-def test_the_command_that_merges_names_options_that_exist() -> None:
+def test_the_merge_command_has_existing_options() -> None:
     text = (ROOT / "docs" / "training.md").read_text(encoding="utf-8")
     (command,) = re.findall(r"^text2sql (merge .*)$", text, re.MULTILINE)
     options = cli.main.commands["merge"].params
     assert set(re.findall(r"--\w+", command)) == {option.opts[0] for option in options}
 
 
-def test_a_stage_shows_its_description_and_its_data_but_not_its_code() -> None:
+def test_the_row_of_a_stage_has_its_description_and_its_data_but_not_its_code() -> None:
     stage = {
         "desc": "Cleans",
         "deps": ["stages/prepare.py", "text2sql/schema", "data/raw"],
@@ -91,14 +91,14 @@ def test_a_stage_shows_its_description_and_its_data_but_not_its_code() -> None:
     assert row == "| `prepare` | Cleans | `data/raw` | `data/prepared`, `metrics/prepare.json` |"
 
 
-def test_a_stage_of_every_arm_has_one_row() -> None:
+def test_a_stage_that_runs_for_each_arm_has_one_row() -> None:
     body = {"desc": "Asks", "deps": ["${item.weights}"], "outs": ["data/predictions/${key}.jsonl"]}
     stage = {"foreach": "${arms}", "do": body}
     row = tables.stage_table({"stages": {"predict": stage}}).splitlines()[-1]
     assert row == "| `predict@ARM` | Asks | the arm's weights | `data/predictions/ARM.jsonl` |"
 
 
-def test_the_text_around_a_block_is_left_alone() -> None:
+def test_the_text_around_a_block_is_unchanged() -> None:
     page = "before\n<!-- x: begin (by `make readme`) -->\n{}\n<!-- x: end -->\nafter\n"
     assert tables.with_block(page.format("old"), "x", "new") == page.format("new")
 
@@ -108,6 +108,6 @@ def test_a_page_without_the_markers_is_an_error() -> None:
         tables.with_block("nothing here\n", "stages", "table")
 
 
-def test_a_readme_that_names_no_commit_is_an_error_with_the_next_command() -> None:
+def test_a_readme_without_a_commit_is_an_error_with_the_next_command() -> None:
     with pytest.raises(UserError, match="make readme"):
         tables.shown_commit("no results here")

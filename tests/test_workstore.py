@@ -1,4 +1,4 @@
-"""The work store: content keys, sharing, lockinging."""
+"""The work store: content keys, sharing, locking."""
 
 from pathlib import Path
 
@@ -8,19 +8,21 @@ from text2sql.errors import UserError
 from text2sql.workstore import WorkStore, hash_path, locked
 
 
-def test_the_same_parts_open_the_same_folder_and_others_another(tmp_path: Path) -> None:
+def test_equal_inputs_have_the_same_folder_and_other_inputs_another(tmp_path: Path) -> None:
     store = WorkStore(tmp_path)
     first = store.open("train", {"rank": 32, "base": "a"})
     assert store.open("train", {"base": "a", "rank": 32}) == first
     assert store.open("train", {"rank": 128, "base": "a"}) != first
 
 
-def test_a_variable_moves_the_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_environment_variable_sets_the_folder_of_the_store(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("TEXT2SQL_WORK", str(tmp_path / "elsewhere"))
     assert WorkStore.from_environment().root == tmp_path / "elsewhere"
 
 
-def test_a_queued_experiment_shares_the_store_of_its_checkout(
+def test_a_queued_experiment_uses_the_store_of_its_checkout(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     copy = tmp_path / ".dvc" / "tmp" / "exps" / "tmpabc"
@@ -30,7 +32,7 @@ def test_a_queued_experiment_shares_the_store_of_its_checkout(
     assert WorkStore.from_environment().root == tmp_path / ".work"
 
 
-def test_a_hash_tells_names_and_bytes_apart(tmp_path: Path) -> None:
+def test_a_hash_depends_on_names_and_bytes(tmp_path: Path) -> None:
     (tmp_path / "a").mkdir()
     (tmp_path / "a" / "x").write_text("1")
     before = hash_path(tmp_path / "a")
@@ -40,11 +42,11 @@ def test_a_hash_tells_names_and_bytes_apart(tmp_path: Path) -> None:
     assert len({before, renamed, hash_path(tmp_path / "a")}) == 3
 
 
-def test_hashing_what_does_not_exist_is_an_error_that_names_it(tmp_path: Path) -> None:
+def test_hashing_a_missing_path_is_an_error_that_names_it(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="nowhere"):
         hash_path(tmp_path / "nowhere")
 
 
 def test_a_second_run_of_the_same_work_is_refused(tmp_path: Path) -> None:
     with locked(tmp_path), pytest.raises(UserError, match="another run"), locked(tmp_path):
-        pytest.fail("two runs held one folder")
+        pytest.fail("two runs have locked one folder")

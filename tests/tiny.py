@@ -1,4 +1,4 @@
-"""A tiny tokenizer and a tiny random Qwen3, made on the spot for tests."""
+"""A tiny tokenizer, a tiny random Qwen3 and a short recipe for tests."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 from text2sql.base_models.tiny import CHAT_TEMPLATE
 from text2sql.training.settings import Recipe
 
-# A short full training; tests replace what they are about.
+# A short full training; tests replace the values that matter to them.
 TINY_RECIPE = Recipe(
     template="qwen3",
     cutoff_len=256,
@@ -36,7 +36,7 @@ _TEXT = [
 
 
 def tiny_tokenizer(folder: Path) -> Path:
-    """Write a byte-level BPE tokenizer (at most 402 tokens) with Qwen3's chat form."""
+    """Write a byte-level BPE tokenizer (at most 402 tokens) with Qwen3's chat template."""
     from tokenizers import ByteLevelBPETokenizer
     from transformers import PreTrainedTokenizerFast
 
@@ -56,7 +56,7 @@ def tiny_tokenizer(folder: Path) -> Path:
 def tiny_qwen3(folder: Path, seed: int = 0, context: int = 512, hidden_size: int = 32) -> Path:
     """Write a random two-layer Qwen3 (vocabulary 402, `context` tokens) into `folder`.
 
-    Write the tokenizer beside it with `tiny_tokenizer(folder)`.
+    `tiny_tokenizer(folder)` adds the tokenizer.
     """
     import torch
     from transformers import Qwen3Config, Qwen3ForCausalLM
@@ -81,7 +81,7 @@ def tiny_qwen3(folder: Path, seed: int = 0, context: int = 512, hidden_size: int
 
 
 def tiny_adapter(folder: Path, base: Path, seed: int = 1) -> Path:
-    """Write a random LoRA adapter of rank 4 for `base` into `folder`, as training leaves it."""
+    """Write a random LoRA adapter of rank 4 for `base` into `folder`, with the files that training writes."""
     import torch
     from peft import LoraConfig, get_peft_model
     from transformers import AutoModelForCausalLM

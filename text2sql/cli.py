@@ -1,4 +1,4 @@
-"""`text2sql`: what people use who have no pipeline."""
+"""`text2sql`: the command-line tools, which work without the pipeline."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from text2sql.errors import UserError
 
 
 class _Commands(click.Group):
-    """Ends a command's UserError, or trouble with a file, in `error: ...` on stderr and status 1."""
+    """Turns a UserError, or an OSError about a file, into `error: ...` on stderr and exit status 1."""
 
     def invoke(self, context: click.Context) -> Any:
         try:
@@ -22,16 +22,16 @@ class _Commands(click.Group):
         except UserError as error:
             message = str(error)
         except OSError as error:
-            if error.filename is None:  # no file of the user's
+            if error.filename is None:  # not about a file of the user
                 raise
-            message = f"{error.filename}: {error.strerror}; mend it or name another"
+            message = f"{error.filename}: {error.strerror}; fix that or give another file"
         click.echo(f"error: {message}", err=True)
         context.exit(1)
 
 
 @click.group(cls=_Commands)
 def main() -> None:
-    """Text to SQL, and how good it is."""
+    """Text-to-SQL tools: evaluation, data preparation and model merging."""
 
 
 main.add_command(convert_schema)

@@ -1,4 +1,4 @@
-"""Progress of long work on stderr: how much is done, how fast, and how long the rest will take."""
+"""Progress of long work on stderr: how much is done, the speed, and the remaining time."""
 
 from __future__ import annotations
 
@@ -9,26 +9,26 @@ _TERMINAL_S, _LOG_S = 1.0, 5.0  # seconds between lines
 
 
 class Progress:
-    """Counts `total` things, of which `done` were there before the start (they cost no time)."""
+    """Counts up to `total`, starting at `done`, which does not count for the speed."""
 
     def __init__(self, total: int, unit: str, label: str, done: int = 0) -> None:
         self.total, self.unit, self.label, self.done = total, unit, label, done
-        self._before = done
+        self._done_before = done
         self._start = time.monotonic()
-        self._shown = float("-inf")
+        self._last_print = float("-inf")
 
     def advance(self, n: int = 1, note: str = "") -> None:
-        """Count `n` more as done; prints seldom, but always at the end, with `note` behind the line."""
+        """Count `n` more as done; prints at most once per interval, and at the end, with `note` appended."""
         self.done += n
         now = time.monotonic()
-        pause = _TERMINAL_S if sys.stderr.isatty() else _LOG_S
-        if self.done >= self.total or now - self._shown >= pause:
-            self._shown = now
+        interval = _TERMINAL_S if sys.stderr.isatty() else _LOG_S
+        if self.done >= self.total or now - self._last_print >= interval:
+            self._last_print = now
             line = self._line(now - self._start)
             print(f"{line}; {note}" if note else line, file=sys.stderr, flush=True)
 
     def _line(self, elapsed: float) -> str:
-        rate = (self.done - self._before) / max(elapsed, 1e-9)
+        rate = (self.done - self._done_before) / max(elapsed, 1e-9)
         share = 100 * self.done // max(self.total, 1)
         line = f"{self.label}: {self.done}/{self.total} {self.unit} ({share} %), {rate:.1f}/s"
         if self.done >= self.total:

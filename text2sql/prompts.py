@@ -1,4 +1,4 @@
-"""The one place where a prompt is made, for training and for prediction alike."""
+"""Makes all prompts, those of training and those of prediction."""
 
 from __future__ import annotations
 
@@ -21,15 +21,16 @@ class Example(TypedDict):
 
 @functools.lru_cache(maxsize=65_536)  # questions share schemas
 def schema_text(ddl: str, types: bool) -> str:
-    """The schema as the model reads it: as it stands, or with the column types left out.
+    """The schema as it is in the prompt: unchanged, or without column types.
 
-    UserError: types are to be left out and SQLite rejects the text.
+    Raises:
+        UserError: `types` is false and SQLite rejects the schema.
     """
     return ddl.strip() if types else write_ddl(read_ddl(ddl), types=False)
 
 
 def user_text(ddl: str, question: str, examples: Sequence[Example] = ()) -> str:
-    """The user's turn: solved examples, if any, then schema and question."""
+    """The user message: solved examples, if any, then schema and question."""
     solved = [f"{_task(e['ddl'], e['question'])}\n{e['sql'].strip()}\n\n" for e in examples]
     return "".join(solved) + _task(ddl, question)
 
@@ -43,7 +44,7 @@ def messages(ddl: str, question: str, examples: Sequence[Example] = ()) -> list[
 
 
 def repair_turns(answer: str, failure: str) -> list[dict[str, str]]:
-    """What follows a chat whose `answer` failed in the database: the answer, and what SQLite said."""
+    """The messages after a chat whose `answer` failed: the answer, and the error message of SQLite."""
     return [
         {"role": "assistant", "content": answer},
         {"role": "user", "content": f"SQLite says: {failure}\nCorrect the query."},

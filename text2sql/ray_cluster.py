@@ -1,4 +1,4 @@
-"""Work on a Ray cluster: the one that RAY_ADDRESS names, else one started on this machine and ended again."""
+"""Runs work on a Ray cluster: the one at RAY_ADDRESS, or else a temporary one on this machine."""
 
 from __future__ import annotations
 
@@ -16,22 +16,26 @@ from text2sql.errors import UserError
 Part = TypeVar("Part")
 Result = TypeVar("Result")
 
-# Ray Data moves tables. Here a table has one column and one row, a pickled object in it.
+# Ray Data transports tables. Here a table has one column and one row with a pickled object.
 _Table = dict[str, Any]
 
 
 @contextmanager
 def cluster(module: str) -> Iterator[Any]:
-    """Yield a module of Ray while a cluster is at hand. UserError: Ray is not installed."""
+    """Yield a module of Ray while connected to a cluster.
+
+    Raises:
+        UserError: Ray is not installed.
+    """
     try:
-        ray, wanted = importlib.import_module("ray"), importlib.import_module(module)
+        ray, ray_module = importlib.import_module("ray"), importlib.import_module(module)
     except ImportError as error:
-        raise UserError("the executor is ray, but Ray is not installed; next: pip install ray") from error
+        raise UserError("executor is ray, but Ray is not installed; `pip install ray`") from error
     started = not ray.is_initialized()
     if started:
         ray.init()
     try:
-        yield wanted
+        yield ray_module
     finally:
         if started:
             ray.shutdown()
@@ -42,18 +46,21 @@ def map_in_order(
     read: Callable[[str], Iterable[Part]],
     make_work: Callable[[], Callable[[Part], Result]],
 ) -> Iterator[Result]:
-    """Yield the work on every part of every source, in order, through Ray Data.
+    """Yield the result of every part of every source, in order, with Ray Data.
 
-    One task a source reads it with `read`; as many actors as the cluster has CPUs, each with a
-    `make_work()` of its own, work on the parts. UserError: no Ray, or as the two raise it.
+    One task per source reads it with `read`. The parts are processed by actors, one fewer than the cluster
+    has CPUs but at least one, each with its own `make_work()`.
+
+    Raises:
+        UserError: Ray is not installed, or `read`, `make_work` or the work raises it.
     """
     with cluster("ray.data") as data:
         context = data.DataContext.get_current()
         context.execution_options.preserve_order = True
         context.enable_progress_bars = False
         paths = data.from_items(list(sources), override_num_blocks=len(sources))
-        # Steps that ask for the same share of a CPU would be run as one, and a source by one actor.
-        # One CPU must do for both.
+        # Ray fuses steps with equal CPU shares, and then one actor would process a whole source. The shares
+        # add up to one, so that a cluster with one CPU suffices.
         parts = paths.map_batches(partial(_read, read), batch_size=1, num_cpus=0.25)
         cpus = importlib.import_module("ray").cluster_resources()["CPU"]
         actors = data.ActorPoolStrategy(size=max(1, int(cpus) - 1))
@@ -68,7 +75,7 @@ def map_in_order(
 
 
 def _read(read: Callable[[str], Iterable[Part]], batch: _Table) -> Iterator[_Table]:
-    """The parts of a source; a UserError travels as a row, for Ray would wrap it."""
+    """The parts of a source; a UserError is returned as a row, because Ray would wrap it."""
     try:
         for part in read(str(batch["item"][0])):
             yield _table(part)
@@ -77,7 +84,7 @@ def _read(read: Callable[[str], Iterable[Part]], batch: _Table) -> Iterator[_Tab
 
 
 class _Worker:
-    """An actor; its work is made when the first part comes, so that an error in that travels too."""
+    """An actor; `make_work` is called with the first part, so that its UserError is returned as a row too."""
 
     def __init__(self, make_work: Callable[[], Callable[[Any], Any]]) -> None:
         self._make_work = make_work

@@ -1,9 +1,9 @@
-"""Where long work is kept between runs: `.work/STAGE/KEY/`, KEY a hash of all that goes in.
+"""The work store: keeps long work between runs in `.work/STAGE/KEY/`, where KEY is a hash of all inputs.
 
-DVC empties a stage's outputs before it runs the stage, and queued experiments run in a copy without
-ignored files. Work under a content key outlives both: a killed run resumes in its folder, a finished
-one is reused, and a changed input can never meet old work. Not covered: two runs of one key at a time
-(the second is refused, see `WorkFolder.locked`), and growth (`make clean` empties the store).
+DVC deletes the outputs of a stage before it runs the stage, and queued experiments run in a copy without
+ignored files. The work store is affected by neither: a killed run resumes in its folder, a finished one is
+reused, and a changed input has another folder. Not covered: two runs with one key at the same time (the
+second is refused, see `locked`), and growth (`make clean` empties the store).
 """
 
 from __future__ import annotations
@@ -25,21 +25,21 @@ _BLOCK = 1 << 20
 
 @dataclass(frozen=True)
 class WorkStore:
-    """A folder of work folders; the variable TEXT2SQL_WORK moves it."""
+    """The folder that contains the work folders; TEXT2SQL_WORK sets another one."""
 
     root: Path
 
     @classmethod
     def from_environment(cls) -> WorkStore:
-        """The store that TEXT2SQL_WORK names, else `.work` of the checkout.
+        """The store in the folder TEXT2SQL_WORK, by default in `.work` of the checkout.
 
-        An experiment that DVC runs in a copy below .dvc/tmp/exps shares the store of its checkout.
+        An experiment that DVC runs in a copy below .dvc/tmp/exps uses the store of its checkout.
         """
-        named = os.environ.get("TEXT2SQL_WORK")
-        return cls(Path(named).absolute() if named else _checkout(Path.cwd()) / DEFAULT_ROOT)
+        folder = os.environ.get("TEXT2SQL_WORK")
+        return cls(Path(folder).absolute() if folder else _checkout(Path.cwd()) / DEFAULT_ROOT)
 
     def open(self, stage: str, key_parts: Mapping[str, object]) -> Path:
-        """Create or find the folder of `stage` for this very input; key.json in it says which."""
+        """Create or find the folder of `stage` for these inputs, which are recorded in its key.json."""
         text = json.dumps(key_parts, sort_keys=True, ensure_ascii=False, indent=1)
         folder = self.root / stage / hashlib.sha256(text.encode()).hexdigest()[:16]
         folder.mkdir(parents=True, exist_ok=True)
@@ -49,25 +49,32 @@ class WorkStore:
 
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Hold `folder` for this process. UserError: another process still works in it."""
+    """Lock `folder` for this process.
+
+    Raises:
+        UserError: another process has locked it.
+    """
     with open(folder / ".lock", "w") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            raise UserError(f"{folder}: another run works here; wait for it, then `dvc repro`") from error
+            raise UserError(
+                f"{folder}: another run is using this folder; wait until it ends, then `dvc repro`"
+            ) from error
         yield
 
 
 def hash_path(path: str | os.PathLike[str]) -> str:
     """SHA-256 of a file's bytes, or of the names and bytes of all files below a folder.
 
-    UserError: the path does not exist.
+    Raises:
+        UserError: the path does not exist.
     """
     root = Path(path)
     if root.is_file():
         return _hash_file(root)
     if not root.is_dir():
-        raise UserError(f"{path}: no such file or folder; `dvc repro` makes what the pipeline writes")
+        raise UserError(f"{path}: no such file or folder; `dvc repro` creates the pipeline's files")
     digest = hashlib.sha256()
     for file in sorted(p for p in root.rglob("*") if p.is_file()):
         digest.update(f"{file.relative_to(root).as_posix()}\0{_hash_file(file)}\n".encode())
@@ -75,6 +82,7 @@ def hash_path(path: str | os.PathLike[str]) -> str:
 
 
 def _checkout(folder: Path) -> Path:
+    """`folder`, or for a copy below .dvc/tmp/exps the checkout it was copied from."""
     parts = folder.parts
     for at in range(len(parts) - 3):
         if parts[at : at + 3] == (".dvc", "tmp", "exps"):

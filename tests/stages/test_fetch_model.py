@@ -1,4 +1,4 @@
-"""stages.fetch_model: each source ends in a model folder, or in an error that names the way out."""
+"""stages.fetch_model: each source gives a model folder, or an error with the next step."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def set_params(**values: object) -> None:
 
 
 def run_with_cache(home: Path) -> subprocess.CompletedProcess[str]:
-    """The stage as DVC runs it, with the hub's cache below `home` and no network."""
+    """Run the stage as DVC does, with the hub's cache below `home` and without network."""
     environment = os.environ | {
         "HF_HOME": str(home),
         "HF_HUB_OFFLINE": "1",
@@ -44,7 +44,7 @@ def run_with_cache(home: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
 
 
-def test_a_hub_model_is_taken_from_the_cache_at_its_commit(folder: Path) -> None:
+def test_a_hub_model_is_read_from_the_cache_at_its_commit(folder: Path) -> None:
     root = folder / "home/hub/models--owner--model"
     snapshot = tiny_tokenizer(tiny_qwen3(root / "snapshots" / COMMIT))
     (root / "blobs").mkdir()
@@ -59,7 +59,7 @@ def test_a_hub_model_is_taken_from_the_cache_at_its_commit(folder: Path) -> None
     assert AutoModelForCausalLM.from_pretrained("models/base").config.model_type == "qwen3"
 
 
-def test_a_hub_model_without_network_names_the_way_out(folder: Path) -> None:
+def test_a_hub_model_without_network_is_an_error_with_the_next_command(folder: Path) -> None:
     set_params(source="hub", hub_model="owner/model", hub_revision=COMMIT)
     result = run_with_cache(folder / "home")
     assert result.returncode == 1
@@ -69,7 +69,7 @@ def test_a_hub_model_without_network_names_the_way_out(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("revision", ["main", COMMIT[:7], None])
-def test_a_revision_that_is_no_commit_is_refused(folder: Path, revision: str | None) -> None:
+def test_a_revision_that_is_not_a_commit_is_refused(folder: Path, revision: str | None) -> None:
     set_params(source="hub", hub_model="owner/model", hub_revision=revision)
     result = CliRunner().invoke(fetch_model.main, ["--raw", "data/raw", "--output", "models/base"])
     assert result.exit_code == 1

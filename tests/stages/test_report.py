@@ -1,4 +1,4 @@
-"""stages.report: from the folders of an evaluation to the files that DVC compares."""
+"""stages.report: writes the files that DVC compares."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ OPTIONS = {
 
 @pytest.fixture
 def pipeline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder with params.yaml of two arms, and the scores of those two and of a third."""
+    """A folder with a params.yaml of two arms, and the scores of these two and of a third arm."""
     params = yaml.safe_load((ROOT / "params.yaml").read_text())
     params["arms"] = {name: params["arms"][name] for name in ("lora32", "baseline")}
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
@@ -53,7 +53,7 @@ def run() -> Result:
     return CliRunner().invoke(report.main, arguments)
 
 
-def test_it_writes_summary_table_and_plot(pipeline: Path) -> None:
+def test_summary_table_and_plot_are_written(pipeline: Path) -> None:
     result = run()
     assert result.exit_code == 0, result.output
     assert "| baseline |" in (pipeline / "metrics/table.md").read_text()
@@ -66,7 +66,7 @@ def test_only_the_arms_of_params_are_reported_in_their_order(pipeline: Path) -> 
     assert list(summary) == ["lora32", "baseline"]
 
 
-def test_every_two_arms_are_compared_for_machines(pipeline: Path) -> None:
+def test_each_pair_of_arms_is_compared_in_a_json_file(pipeline: Path) -> None:
     run()
     assert json.loads((pipeline / "metrics/pairs.json").read_text()) == [
         {
@@ -79,7 +79,7 @@ def test_every_two_arms_are_compared_for_machines(pipeline: Path) -> None:
     ]
 
 
-def test_a_missing_file_ends_in_one_line_with_the_next_command(pipeline: Path) -> None:
+def test_a_missing_file_is_an_error_of_one_line_with_the_next_command(pipeline: Path) -> None:
     (pipeline / "data/verdicts/lora32.jsonl").unlink()
     result = run()
     assert result.exit_code == 1
@@ -87,7 +87,7 @@ def test_a_missing_file_ends_in_one_line_with_the_next_command(pipeline: Path) -
     assert "Traceback" not in result.output
 
 
-def test_a_fault_leaves_the_old_outputs_alone(pipeline: Path) -> None:
+def test_after_an_error_the_old_outputs_are_unchanged(pipeline: Path) -> None:
     (pipeline / "metrics/table.md").write_text("old")
     (pipeline / "metrics/lora32.json").write_text("{")
     assert run().exit_code == 1

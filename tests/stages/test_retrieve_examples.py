@@ -69,7 +69,7 @@ def ids(row: dict[str, Any]) -> list[str]:
 
 
 @pytest.mark.parametrize("arm", ["embedding", "rerank"])
-def test_rows_are_the_test_rows_with_top_k_whole_examples(pipeline: Path, arm: str) -> None:
+def test_rows_are_the_test_rows_with_top_k_complete_examples(pipeline: Path, arm: str) -> None:
     first, second = rows(arm)
     assert (first["row"], second["row"]) == (0, 1)
     assert second["problems"] == ["p"]
@@ -79,7 +79,7 @@ def test_rows_are_the_test_rows_with_top_k_whole_examples(pipeline: Path, arm: s
 
 
 @pytest.mark.parametrize("arm", ["embedding", "rerank"])
-def test_examples_come_best_first_and_ties_by_id(pipeline: Path, arm: str) -> None:
+def test_examples_are_best_first_and_ties_are_ordered_by_id(pipeline: Path, arm: str) -> None:
     for row in rows(arm):
         scores = [example["score"] for example in row["examples"]]
         assert scores == sorted(scores, reverse=True)
@@ -92,12 +92,12 @@ def test_reranking_prefers_the_same_shape_on_another_database(pipeline: Path) ->
     assert ids(rows("rerank")[0]) == ["t:2"]
 
 
-def test_reranking_sees_the_candidates_only(pipeline: Path) -> None:
+def test_only_the_candidates_are_reranked(pipeline: Path) -> None:
     set_params(top_k=1, candidates=1)
     assert ids(rows("rerank")[0]) == ids(rows("embedding")[0])
 
 
-def test_two_runs_write_the_same_bytes_and_leave_the_index(pipeline: Path) -> None:
+def test_two_runs_write_the_same_bytes_and_do_not_change_the_index(pipeline: Path) -> None:
     before = hash_path("data/index")
     assert run("one").exit_code == run("two").exit_code == 0
     assert hash_path("one") == hash_path("two")
@@ -108,7 +108,9 @@ def test_an_index_of_other_rows_is_refused(pipeline: Path) -> None:
     write_jsonl("data/train/rows.jsonl", TRAIN[:1])
     result = run()
     assert result.exit_code == 1
-    assert "error: data/index: row t:0 is not in train/rows.jsonl" in result.output
+    assert (
+        "error: data/index: row t:0 is not in train/rows.jsonl, so the index has other rows" in result.output
+    )
     assert "dvc repro index_examples" in result.output
 
 
@@ -123,10 +125,10 @@ def test_a_meta_file_without_model_is_refused(pipeline: Path) -> None:
     Path("data/index/meta.json").write_text(json.dumps({"dimension": 384}))
     result = run()
     assert result.exit_code == 1
-    assert "data/index/meta.json: no embedding_model" in result.output
+    assert "data/index/meta.json: embedding_model is missing" in result.output
 
 
-def test_a_failed_run_leaves_the_old_examples(pipeline: Path) -> None:
+def test_a_failed_run_keeps_the_old_examples(pipeline: Path) -> None:
     run()
     before = hash_path("data/examples")
     set_params(reranker=str(pipeline / "nowhere"))

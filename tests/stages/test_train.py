@@ -1,4 +1,4 @@
-"""The four training stages: what they hand to the library, and arms that are switched off."""
+"""The four training stages: the arguments for the library, and arms that are switched off."""
 
 import json
 from pathlib import Path
@@ -53,15 +53,15 @@ def test_full_training_has_no_adapter_and_lora_has_its_own(place: Path) -> None:
     )
 
 
-def test_deepspeed_is_a_file_of_this_checkout_wherever_the_stage_runs(place: Path) -> None:
-    _set(place, "training", optimizer="adamw")  # muon, the profile's, needs whole matrices
+def test_the_deepspeed_file_is_the_one_of_this_checkout_in_any_working_directory(place: Path) -> None:
+    _set(place, "training", optimizer="adamw")  # the profile's muon does not work with DeepSpeed
     _set(place, "lora", deepspeed="z3_offload")
     file = load_params().recipe("lora").deepspeed_file
     assert file == ROOT / "configs" / "deepspeed" / "z3_offload.json"
     assert json.loads(file.read_text())["zero_optimization"]["stage"] == 3
 
 
-def test_megatron_takes_the_place_of_deepspeed(place: Path) -> None:
+def test_megatron_replaces_deepspeed(place: Path) -> None:
     megatron = {"tensor_parallel": 2, "sequence_parallel": True, "distributed_optimizer": True}
     _set(place, "training", optimizer="adamw")
     _set(place, "train_full", deepspeed="z2", ranks=2, megatron=megatron)
@@ -72,7 +72,7 @@ def test_megatron_takes_the_place_of_deepspeed(place: Path) -> None:
     assert (without.deepspeed, without.megatron) == ("z2", None)
 
 
-def test_an_arm_sets_its_own_length_batches_and_ranks(place: Path) -> None:
+def test_an_arm_can_set_its_own_length_batches_and_ranks(place: Path) -> None:
     shared = {"epochs": 3.0, "max_steps": None, "global_batch": 4, "device_batch": 4, "ranks": 1}
     _set(place, "training", optimizer="adamw", **shared)
     _set(place, "train_lora32", max_steps=None)
@@ -92,7 +92,7 @@ def test_an_arm_sets_its_own_length_batches_and_ranks(place: Path) -> None:
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
-def test_each_stage_trains_what_its_section_says(
+def test_each_stage_trains_with_its_section(
     place: Path, monkeypatch: pytest.MonkeyPatch, stage: Any, section: str
 ) -> None:
     _set(place, section, max_steps=7)
@@ -104,7 +104,7 @@ def test_each_stage_trains_what_its_section_says(
     assert (result.exit_code, seen) == (0, [(7, (*paths, name, Path("metrics/throughput")))])
 
 
-def test_an_arm_that_is_switched_off_leaves_an_empty_folder_and_says_so(place: Path) -> None:
+def test_a_disabled_arm_gives_an_empty_folder_and_a_message(place: Path) -> None:
     _set(place, "train_full", enabled=False)
     of_an_earlier_run = Path("metrics/throughput/tokens_per_s/train_full.csv")
     of_an_earlier_run.parent.mkdir(parents=True)
@@ -117,7 +117,7 @@ def test_an_arm_that_is_switched_off_leaves_an_empty_folder_and_says_so(place: P
     assert not of_an_earlier_run.exists()
 
 
-def test_a_missing_base_model_ends_the_stage_with_a_sentence(place: Path) -> None:
+def test_a_missing_base_model_is_an_error_that_names_it(place: Path) -> None:
     result = CliRunner().invoke(train_full.main, ARGUMENTS)
     assert result.exit_code == 1
     assert "error: base: no such file" in result.output

@@ -1,4 +1,4 @@
-"""`text2sql merge`: a LoRA adapter and its base as one model."""
+"""`text2sql merge`: merges a LoRA adapter and its base into one model."""
 
 from __future__ import annotations
 
@@ -12,13 +12,20 @@ _PROMPTS = 20
 
 
 @click.command()
-@click.option("--adapter", type=click.Path(path_type=Path), required=True, help="Folder of a LoRA arm.")
-@click.option("--output", type=click.Path(path_type=Path), required=True, help="Folder to write.")
+@click.option("--adapter", type=click.Path(path_type=Path), required=True, help="Folder of the LoRA adapter.")
+@click.option("--output", type=click.Path(path_type=Path), required=True, help="Folder for the merged model.")
 @click.option(
-    "--questions", type=click.Path(path_type=Path), required=True, help="Such as data/test/test.jsonl."
+    "--questions",
+    type=click.Path(path_type=Path),
+    required=True,
+    help="Questions for the comparison, such as data/test/test.jsonl.",
 )
 def merge(adapter: Path, output: Path, questions: Path) -> None:
-    """Merge a LoRA adapter into its base; refused if 20 prompts are answered otherwise."""
+    """Merge a LoRA adapter into its base model.
+
+    Compares the logits for 20 prompts before and after merging, and writes nothing if they differ by more
+    than rounding.
+    """
     from text2sql.training.merge import merge_adapter  # loads torch
 
     chats = [chat.messages for chat in read_chats(questions, schema_types=True)[:_PROMPTS]]
