@@ -1,5 +1,8 @@
 """The work store: content keys, sharing, locking."""
 
+import multiprocessing
+import signal
+from multiprocessing.synchronize import Event
 from pathlib import Path
 
 import pytest
@@ -50,3 +53,23 @@ def test_hashing_a_missing_path_is_an_error_that_names_it(tmp_path: Path) -> Non
 def test_a_second_run_of_the_same_work_is_refused(tmp_path: Path) -> None:
     with locked(tmp_path), pytest.raises(UserError, match="another run"), locked(tmp_path):
         pytest.fail("two runs have locked one folder")
+
+
+def _set_and_wait(started: Event) -> None:
+    started.set()
+    signal.pause()
+
+
+def test_a_forked_worker_that_outlives_the_lock_does_not_keep_it(tmp_path: Path) -> None:
+    context = multiprocessing.get_context("fork")
+    started = context.Event()
+    worker = context.Process(target=_set_and_wait, args=(started,))
+    with locked(tmp_path):
+        worker.start()
+        assert started.wait(60)
+    try:
+        with locked(tmp_path):
+            assert worker.is_alive()
+    finally:
+        worker.kill()
+        worker.join()

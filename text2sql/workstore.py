@@ -3,7 +3,7 @@
 DVC deletes the outputs of a stage before it runs the stage, and queued experiments run in a copy without
 ignored files. The work store is affected by neither: a killed run resumes in its folder, a finished one is
 reused, and a changed input has another folder. Not covered: two runs with one key at the same time (the
-second is refused, see `locked`), and growth (`make clean` empties the store).
+second is refused, see `locked`), and growth (`make distclean` removes the store).
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from io import TextIOWrapper
+from multiprocessing.util import register_after_fork
 from pathlib import Path
 
 from text2sql.errors import UserError
@@ -55,6 +57,8 @@ def locked(folder: Path) -> Iterator[None]:
         UserError: another process has locked it.
     """
     with open(folder / ".lock", "w") as file:
+        # forked worker processes inherit the file and may outlive a killed parent by a moment
+        register_after_fork(file, TextIOWrapper.close)
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
