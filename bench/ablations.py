@@ -1,7 +1,7 @@
-"""What each choice of the recipe is worth: profile spider-ablation, its choices taken back one at a time.
+"""The effect of each choice of the recipe: profile spider-ablation with one choice undone at a time.
 
-Every row is a `dvc exp run` that you can type yourself. What is trained and predicted is kept in .work, so
-a run that was killed goes on where it stopped, and a second run only prints the table.
+Every row is a `dvc exp run` that you can also run yourself. Trained models and predictions are kept in .work,
+so a killed run resumes where it stopped, and a second run only prints the table.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ HEAD = """| recipe | EX | 95 % interval | difference to ours | p | changed by |
 TARGETS = "lora.targets=[q_proj,v_proj]"
 LEARNING_RATE = "lora.learning_rate=2.0e-5"
 ALPHA = "lora.alpha=64"
-# Nine rows are about what three packed sequences of 512 tokens hold.
+# Nine rows have about as many tokens as three packed sequences of 512.
 NO_PACKING = ("training.packing=false", "lora.global_batch=9")
 PENALTY = "predict.repetition_penalty=1.1"
 DRAWN = ("predict.temperature=0.2", "predict.top_p=0.9")
@@ -40,14 +40,14 @@ REFERENCE_TRAINING = (TARGETS, LEARNING_RATE, ALPHA, *NO_PACKING)
 
 @dataclass(frozen=True)
 class Row:
-    """A recipe: its name, and what it changes in the profile (`-S` of `dvc exp run`)."""
+    """A recipe: its name, and its changes to the profile (`-S` of `dvc exp run`)."""
 
     name: str
     changes: tuple[str, ...] = ()
 
     @property
     def flags(self) -> list[str]:
-        """The changes as words of the command line."""
+        """The changes as arguments of the command line."""
         return [word for change in self.changes for word in ("-S", change)]
 
 
@@ -67,7 +67,7 @@ ROWS = (
 
 @click.command(help=__doc__)
 def main() -> None:
-    """Run every row, in this checkout, and print the table."""
+    """Run every row in this checkout and print the table."""
     ours: list[bool] = []
     lines = []
     for number, row in enumerate(ROWS, 1):
@@ -79,12 +79,14 @@ def main() -> None:
 
 
 def verdicts(row: Row) -> list[bool]:
-    """Whether the answer to each question is right; questions whose gold fails are left out."""
+    """Whether the answer to each question is right; questions whose gold query fails are left out."""
     with replacing("params.yaml") as file:
         file.write(composed(PROFILE, Path()))
     command = ["dvc", "exp", "run", *row.flags]
     if subprocess.run(command, stdout=sys.stderr).returncode != 0:
-        raise click.ClickException(f"`{shlex.join(command)}` failed; fix what it says, then run this again")
+        raise click.ClickException(
+            f"`{shlex.join(command)}` failed; fix the error above, then run this again"
+        )
     judged = (verdict for verdict in read_jsonl(VERDICTS) if verdict["ex"] is not None)
     return [verdict["ex"] for verdict in judged]
 
@@ -97,7 +99,7 @@ def table_line(row: Row, right: Sequence[bool], ours: Sequence[bool]) -> str:
 
 
 def compared(row: Row, right: Sequence[bool], ours: Sequence[bool]) -> str:
-    """The columns that say how a row differs from ours, on the same questions, and by which flags."""
+    """The columns with the difference from ours on the same questions, its p-value and the flags."""
     if not row.changes:
         return "– | – | –"
     difference = 100 * (sum(right) - sum(ours)) / len(ours)

@@ -1,6 +1,6 @@
-"""What samples and max_repairs do to execution accuracy: the same model and questions, each way of asking.
+"""The effect of samples and max_repairs on execution accuracy, for the same model and questions.
 
-Prints a Markdown table; every difference is to greedy decoding, question by question.
+Prints a Markdown table; differences are to greedy decoding, paired by question.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ existing = click.Path(exists=True, path_type=Path)
 
 
 @dataclass(frozen=True)
-class Way:
-    """A way of asking, as in the section `predict` of params.yaml."""
+class Variant:
+    """Settings of prediction, as in section `predict` of params.yaml."""
 
     name: str
     temperature: float = 0.0
@@ -46,9 +46,9 @@ class Way:
 @click.option("--weights", type=existing, default="models/full", show_default=True)
 @click.option("--questions", type=existing, default="data/test/test.jsonl", show_default=True)
 @click.option("--databases", type=existing, default="data/raw/databases", show_default=True)
-@click.option("--temperature", default=0.7, show_default=True, help="Of what is drawn.")
-@click.option("--samples", default=8, show_default=True)
-@click.option("--max-repairs", default=1, show_default=True)
+@click.option("--temperature", default=0.7, show_default=True, help="Temperature of random draws.")
+@click.option("--samples", default=8, show_default=True, help="As predict.samples.")
+@click.option("--max-repairs", default=1, show_default=True, help="As predict.max_repairs.")
 @click.option("--schema-types/--no-schema-types", default=False, help="As prompt.schema_types.")
 @click.option("--keep-value/--no-keep-value", default=True, help="As evaluate.keep_value.")
 def main(
@@ -61,50 +61,57 @@ def main(
     schema_types: bool,
     keep_value: bool,
 ) -> None:
-    """Print the execution accuracy of every way of asking, and how it differs from greedy."""
-    ways = [
-        Way("greedy"),
-        Way(f"max_repairs: {max_repairs}", max_repairs=max_repairs),
-        Way(f"one drawn at {temperature}", temperature),
-        Way(f"samples: {samples}", temperature, samples),
-        Way(f"samples: {samples}, max_repairs: {max_repairs}", temperature, samples, max_repairs),
+    """Print the execution accuracy of every variant, and its difference from greedy decoding."""
+    variants = [
+        Variant("greedy"),
+        Variant(f"max_repairs: {max_repairs}", max_repairs=max_repairs),
+        Variant(f"one drawn at {temperature}", temperature),
+        Variant(f"samples: {samples}", temperature, samples),
+        Variant(f"samples: {samples}, max_repairs: {max_repairs}", temperature, samples, max_repairs),
     ]
     chats = read_chats(questions, schema_types)
-    asked = read_records(questions, ConvertedQuestion)
+    records = read_records(questions, ConvertedQuestion)
     settings = JudgeSettings(keep_value=keep_value)
     click.echo(f"{weights}, {len(chats)} questions\n\n{HEAD}")
     greedy: list[bool] = []
-    for way in ways:
+    for variant in variants:
         started = time.perf_counter()
-        plan = SamplingPlan(samples=way.samples, max_repairs=way.max_repairs, seed=SEED)
+        plan = SamplingPlan(samples=variant.samples, max_repairs=variant.max_repairs, seed=SEED)
         with tempfile.TemporaryDirectory() as work:
-            place = Execution(databases, LIMITS)
-            found = predict_all(engine(weights, way), chats, plan, place, Path(work), way.name)
+            execution = Execution(databases, LIMITS)
+            found = predict_all(engine(weights, variant), chats, plan, execution, Path(work), variant.name)
         seconds = time.perf_counter() - started
-        right = verdicts(asked, found, databases, settings)
+        right = verdicts(records, found, databases, settings)
         greedy = greedy or right
-        click.echo(line(way, right, greedy, found, seconds))
+        click.echo(line(variant, right, greedy, found, seconds))
 
 
-def engine(weights: Path, way: Way) -> Engine:
+def engine(weights: Path, variant: Variant) -> Engine:
     """The engine of the pipeline, with the embedded profile's batches."""
     # imported here, because every worker process of the judge imports this file
     from text2sql.inference.transformers_engine import TransformersEngine
 
-    decoding = Decoding(max_new_tokens=80, temperature=way.temperature, likelihood=way.samples > 1)
+    decoding = Decoding(max_new_tokens=80, temperature=variant.temperature, likelihood=variant.samples > 1)
     return TransformersEngine(resolve_weights(weights), decoding, Batching(), threads=1)
 
 
 def verdicts(
-    asked: Sequence[ConvertedQuestion], found: Sequence[Prediction], databases: Path, settings: JudgeSettings
+    questions: Sequence[ConvertedQuestion],
+    found: Sequence[Prediction],
+    databases: Path,
+    settings: JudgeSettings,
 ) -> list[bool]:
-    """Whether each prediction is right; questions whose gold fails are left out."""
-    cases = [Case(q.row, q.db_id, q.gold, p.sql) for q, p in zip(asked, found, strict=True)]
+    """Whether each prediction is right; questions whose gold query fails are left out."""
+    cases = [Case(q.row, q.db_id, q.gold, p.sql) for q, p in zip(questions, found, strict=True)]
     return [bool(v.ex) for v in judge(cases, databases, settings, method="spawn") if not v.gold_failed]
 
 
 def line(
-    way: Way, right: Sequence[bool], greedy: Sequence[bool], found: Sequence[Prediction], seconds: float
+    variant: Variant,
+    right: Sequence[bool],
+    greedy: Sequence[bool],
+    found: Sequence[Prediction],
+    seconds: float,
 ) -> str:
     """A row of the table, in percent and percentage points."""
     accuracy = 100 * sum(right) / len(right)
@@ -112,9 +119,9 @@ def line(
     low, high = paired_bootstrap(right, greedy)
     agreed = [p.agreement for p in found if p.agreement is not None]
     agreement = f"{sum(agreed) / len(agreed):.2f}" if agreed else "–"
-    again = sum(p.tries > 1 for p in found if p.tries is not None) if way.max_repairs else "–"
+    again = sum(p.tries > 1 for p in found if p.tries is not None) if variant.max_repairs else "–"
     interval = f"{difference:+.1f} ({low:.1f} to {high:.1f})"
-    return f"| {way.name} | {accuracy:.1f} | {interval} | {agreement} | {again} | {seconds:.0f} |"
+    return f"| {variant.name} | {accuracy:.1f} | {interval} | {agreement} | {again} | {seconds:.0f} |"
 
 
 if __name__ == "__main__":

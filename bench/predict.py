@@ -1,7 +1,7 @@
-"""How much faster questions are answered in batches than one by one, by the same engine and model.
+"""Speed of prediction in batches, compared with one question at a time, with the same engine and model.
 
-Without --weights the model is random and of the built-in one's size. See bench/README.md for what is
-printed.
+Without --weights the model is random and has the size of the built-in one. bench/README.md explains the
+output.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from text2sql.inference.transformers_engine import TransformersEngine
 from text2sql.inference.weights import resolve_weights
 from text2sql.prompts import messages
 
-LIMIT = 2.0  # times one by one
-SHAPE = TinyModel(seed=0)  # as profile embedded
+LIMIT = 2.0  # times as fast as one by one
+SHAPE = TinyModel(seed=0)  # as in profile embedded
 BATCHES = Batching(batch_tokens=16_384, max_batch=48)
 ONE_BY_ONE = Batching(batch_tokens=1, max_batch=1)
 GREEDY = Decoding(max_new_tokens=80)
@@ -37,11 +37,11 @@ existing = click.Path(exists=True, path_type=Path)
 @click.command()
 @click.option("--weights", type=existing, help="A model or adapter, such as models/full.")
 @click.option("--questions", type=existing, help="JSON lines, such as data/test/test.jsonl.")
-@click.option("--count", default=48, show_default=True, help="Questions asked.")
-@click.option("--rounds", default=3, show_default=True, help="Of each; medians are printed.")
+@click.option("--count", default=48, show_default=True, help="Number of questions.")
+@click.option("--rounds", default=3, show_default=True, help="Runs of each; medians are printed.")
 def main(weights: Path | None, questions: Path | None, count: int, rounds: int) -> None:
-    """Print seconds and the ratio of batches to one by one; status 1 if it is under the limit."""
-    requests = read_requests(questions, count) if questions else made_up_requests(count)
+    """Print seconds and their ratio; exit status 1 if it is below the limit."""
+    requests = read_requests(questions, count) if questions else generated_requests(count)
     with tempfile.TemporaryDirectory() as folder:
         model = weights or random_model(requests, Path(folder))
         good = [
@@ -52,11 +52,11 @@ def main(weights: Path | None, questions: Path | None, count: int, rounds: int) 
 
 
 def read_requests(questions: Path, count: int) -> list[Request]:
-    """The first questions of a file of the pipeline."""
+    """The first `count` questions of a file of the pipeline."""
     return [Request(chat.messages, chat.row) for chat in read_chats(questions, False)[:count]]
 
 
-def made_up_requests(count: int) -> list[Request]:
+def generated_requests(count: int) -> list[Request]:
     """Questions on schemas of one to four tables, so that the prompts have different lengths."""
     table = "CREATE TABLE concert_{} (id, name, year, stadium_id, singer_id, price);\n"
     return [
@@ -66,14 +66,14 @@ def made_up_requests(count: int) -> list[Request]:
 
 
 def random_model(requests: Sequence[Request], folder: Path) -> Path:
-    """A random model that reads the requests; hardly any of its answers ends before its last token."""
+    """A random model with a tokenizer for the requests; nearly all its answers have the maximum length."""
     train_tokenizer([turn["content"] for r in requests for turn in r.messages], SHAPE.vocab_size, folder)
     initialise(SHAPE, folder)
     return folder
 
 
 def compare(label: str, model: Path, decoding: Decoding, requests: Sequence[Request], rounds: int) -> bool:
-    """Time both in turns, so that a slow minute of the machine falls on both; print the medians."""
+    """Time both alternately, so that a slow minute of the machine affects both; print the medians."""
     single = TransformersEngine(resolve_weights(model), decoding, ONE_BY_ONE, threads=1)
     batched = TransformersEngine(resolve_weights(model), decoding, BATCHES, threads=1)
     for engine in (single, batched):
@@ -90,7 +90,7 @@ def compare(label: str, model: Path, decoding: Decoding, requests: Sequence[Requ
 
 
 def answer(engine: TransformersEngine, requests: Sequence[Request]) -> float:
-    """Answer all; return the seconds."""
+    """Answer all requests; returns the seconds."""
     started = time.perf_counter()
     batches = engine.plan(requests)
     for _ in engine.generate([(n, [requests[i] for i in batch]) for n, batch in enumerate(batches)]):

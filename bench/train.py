@@ -1,7 +1,7 @@
-"""How many tokens a second our recipe for Qwen3-1.7B trains, beside the reference's, in the same run.
+"""Tokens per second of training with our recipe for Qwen3-1.7B, compared with the reference's recipe.
 
-LLaMA-Factory trains both on the same rows and device, a model of random weights. Without a GPU the model
-is of the built-in one's size. See bench/README.md for what is printed.
+LLaMA-Factory trains with both, on the same rows and device, a model with random weights. Without a GPU the
+model has the size of the built-in one. bench/README.md explains the output.
 """
 
 from __future__ import annotations
@@ -38,15 +38,15 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parents[1]
 REFERENCE, OURS = "qwen3-1.7b-reference", "qwen3-1.7b"  # profiles
-LINES = {"LoRA": "train_lora32", "full": "train_full"}  # their sections
-FASTER = 1.5  # limit: times the reference's tokens a second
-UTILISED = 0.45  # limit: of the device's peak, full training by our recipe
-WARM_UP = 2  # log lines that do not count
+LINES = {"LoRA": "train_lora32", "full": "train_full"}  # sections of the profiles
+SPEED_LIMIT = 1.5  # times the tokens per second of the reference
+MFU_LIMIT = 0.45  # share of the device's peak, full training with our recipe
+WARM_UP = 2  # log lines that are left out
 PACKAGES = ("flash-attn", "liger-kernel", "bitsandbytes")
 SEED = 7
 CPU_PACK = 512  # tokens of a packed sequence on the CPU
-LEAST_MEAN = 100  # tokens of a row; on average they have more
-SCHEMA_TOKENS = (100, 600)  # of the rows for the large model: those of Spider are about as long
+MIN_MEAN_TOKENS = 100  # per row; the real mean is higher
+SCHEMA_TOKENS = (100, 600)  # of the rows for the large model, about as in Spider
 # https://huggingface.co/Qwen/Qwen3-1.7B/blob/main/config.json
 QWEN3 = {
     "vocab_size": 151_936,
@@ -64,7 +64,7 @@ QWEN3 = {
 
 @dataclass(frozen=True)
 class Speed:
-    """What one recipe reached: tokens a second, and the share of the device's peak where that is known."""
+    """Speed with one recipe: tokens per second, and the share of the device's peak if that is known."""
 
     tokens_per_s: float
     mfu: float | None
@@ -74,12 +74,17 @@ class Speed:
 @click.option(
     "--shape",
     type=click.Choice(["tiny", "qwen3-1.7b"]),
-    help="Of the model; tiny trains on the CPU.  [default: qwen3-1.7b where a GPU is visible]",
+    help="Size of the model; tiny trains on the CPU.  [default: qwen3-1.7b if a GPU is visible]",
 )
-@click.option("--rounds", default=3, show_default=True, help="Trainings by each recipe, in turns.")
-@click.option("--steps", default=6, show_default=True, help="Optimizer steps of ours that count, each time.")
+@click.option("--rounds", default=3, show_default=True, help="Trainings with each recipe, alternately.")
+@click.option(
+    "--steps", default=6, show_default=True, help="Measured optimizer steps of our recipe per training."
+)
 def main(shape: str | None, rounds: int, steps: int) -> None:
-    """Print tokens a second of both recipes, their ratio and, on a GPU, limits; status 1 if one is broken."""
+    """Print tokens per second of both recipes and their ratio.
+
+    On a GPU there are limits; exit status 1 if one is missed.
+    """
     gpus = visible_gpus()
     shape = shape or ("qwen3-1.7b" if gpus else "tiny")
     if shape == "tiny":
@@ -87,13 +92,13 @@ def main(shape: str | None, rounds: int, steps: int) -> None:
         os.environ["CUDA_VISIBLE_DEVICES"] = ""
     elif not gpus:
         raise click.UsageError(
-            "--shape qwen3-1.7b needs a GPU, and none is visible here (nvidia-smi, CUDA_VISIBLE_DEVICES); "
-            "without one: --shape tiny"
+            "--shape qwen3-1.7b needs a GPU, and none is visible (see nvidia-smi, CUDA_VISIBLE_DEVICES); "
+            "without a GPU use --shape tiny"
         )
     print(f"{gpus[0].name if gpus else 'CPU'}, model {shape}, random weights", flush=True)
     packages = installed()
     if gpus and (missing := [package for package in PACKAGES if package not in packages]):
-        print(f"not installed, so what needs it is left out: {', '.join(missing)}", flush=True)
+        print(f"not installed, so settings that need it are off: {', '.join(missing)}", flush=True)
     pairs = {line: recipes(section, bool(gpus), packages) for line, section in LINES.items()}
     with tempfile.TemporaryDirectory() as scratch:
         place = Path(scratch)
@@ -107,12 +112,12 @@ def main(shape: str | None, rounds: int, steps: int) -> None:
 
 
 def recipes(section: str, gpu: bool, packages: Collection[str]) -> tuple[Recipe, Recipe]:
-    """The reference's recipe and ours as they can run here; prints what differs from the profiles."""
+    """The reference's recipe and ours, adapted to this machine; prints the differences from the profiles."""
     fitted = []
     for name, profile in (("reference", REFERENCE), ("ours", OURS)):
-        written = profile_recipe(profile, section)
-        fitted.append(for_gpu(written, packages) if gpu else for_cpu(written))
-        print(f"{section}, {name}: {differences(written, fitted[-1]) or 'as the profile'}", flush=True)
+        original = profile_recipe(profile, section)
+        fitted.append(for_gpu(original, packages) if gpu else for_cpu(original))
+        print(f"{section}, {name}: {differences(original, fitted[-1]) or 'as in the profile'}", flush=True)
     return fitted[0], fitted[1]
 
 
@@ -123,12 +128,12 @@ def profile_recipe(profile: str, section: str) -> Recipe:
 
 
 def installed() -> set[str]:
-    """Which of `PACKAGES` are here."""
+    """Which of `PACKAGES` are installed."""
     return {package for package in PACKAGES if any(importlib.metadata.distributions(name=package))}
 
 
 def for_gpu(recipe: Recipe, packages: Collection[str]) -> Recipe:
-    """The recipe on one GPU with these packages; what needs another package is left out."""
+    """The recipe on one GPU with these packages; settings that need another package are off."""
     recipe = on_one_device(recipe)
     if recipe.attention == "fa2" and "flash-attn" not in packages:
         recipe = recipe.replace(attention="sdpa")
@@ -140,9 +145,10 @@ def for_gpu(recipe: Recipe, packages: Collection[str]) -> Recipe:
 
 
 def for_cpu(recipe: Recipe) -> Recipe:
-    """The recipe as a CPU can run it, one backward pass a step: packing, checkpointing and targets stay.
+    """The recipe for a CPU, with one backward pass per step: packing, checkpointing and targets are kept.
 
-    Packs are shorter and as many more: without flash attention every token of a pack looks at all others.
+    Packed sequences are shorter, and there are more of them: without flash attention the cost grows with the
+    square of their length.
     """
     parts = recipe.cutoff_len // CPU_PACK if recipe.packing else 1
     return on_one_device(recipe).replace(
@@ -158,17 +164,17 @@ def for_cpu(recipe: Recipe) -> Recipe:
 
 
 def on_one_device(recipe: Recipe) -> Recipe:
-    """One rank of the recipe, alone: its batches stay, and a step sees as many fewer as there were ranks."""
+    """The recipe of one rank alone: its batches are kept, and the global batch is divided by the ranks."""
     share = recipe.device_batch * accumulation(recipe, 1)
     return recipe.replace(ranks=1, deepspeed=None, megatron=None, global_batch=share)
 
 
-def differences(written: Recipe, run: Recipe) -> str:
-    """What `run` has otherwise than `written`: "ranks 4 → 1, ..."."""
-    before, after = dict(written), dict(run)
-    shown = {"megatron": bool}
+def differences(original: Recipe, adapted: Recipe) -> str:
+    """The settings that differ: "ranks 4 → 1, ..."."""
+    before, after = dict(original), dict(adapted)
+    formats = {"megatron": bool}
     changed = [
-        f"{key} {shown.get(key, str)(before[key])} → {shown.get(key, str)(after[key])}"
+        f"{key} {formats.get(key, str)(before[key])} → {formats.get(key, str)(after[key])}"
         for key in before
         if before[key] != after[key]
     ]
@@ -176,10 +182,10 @@ def differences(written: Recipe, run: Recipe) -> str:
 
 
 def make_inputs(place: Path, shape: str, tokens: int) -> float:
-    """Write `place`/base and `place`/dataset, with rows of at least `tokens` in all; a row's mean tokens."""
+    """Write `place`/base and `place`/dataset with at least `tokens` tokens; returns the mean of a row."""
     large = shape == "qwen3-1.7b"
     base, dataset = place / "base", place / "dataset"
-    build_benchmark(place / "raw", SEED, train_rows=tokens // LEAST_MEAN, test_rows=1)
+    build_benchmark(place / "raw", SEED, train_rows=tokens // MIN_MEAN_TOKENS, test_rows=1)
     rows = list(read_jsonl(place / "raw" / "train" / "embedded.jsonl"))
     tiny = load_profile("embedded").fetch_model.tiny
     train_tokenizer((text for row in rows for text in row.values()), tiny.vocab_size, base)
@@ -196,16 +202,16 @@ def make_inputs(place: Path, shape: str, tokens: int) -> float:
 
 
 def wide_turns(rows: Sequence[Mapping[str, str]], base: Path) -> list[dict[str, str]]:
-    """Rows whose schemas are filled up with others' tables to lengths spread evenly over `SCHEMA_TOKENS`."""
+    """Rows with schemas extended by tables of other rows to lengths evenly distributed in `SCHEMA_TOKENS`."""
     from transformers import AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(str(base))
     sizes = [len(tokenizer(row["context"])["input_ids"]) for row in rows]
-    chance = random.Random(SEED)
+    rng = random.Random(SEED)
     turns = []
     for at, row in enumerate(rows):
-        schemas, size, wanted = [row["context"]], sizes[at], chance.randint(*SCHEMA_TOKENS)
-        while size + sizes[other := chance.randrange(len(rows))] <= wanted:
+        schemas, size, wanted = [row["context"]], sizes[at], rng.randint(*SCHEMA_TOKENS)
+        while size + sizes[other := rng.randrange(len(rows))] <= wanted:
             schemas.append(rows[other]["context"])
             size += sizes[other]
         turns.append(turn("\n".join(schemas), row["prompt"], row["answer"]))
@@ -213,7 +219,7 @@ def wide_turns(rows: Sequence[Mapping[str, str]], base: Path) -> list[dict[str, 
 
 
 def initialise_qwen3(folder: Path) -> None:
-    """Save random weights in Qwen3-1.7B's shape, in bf16, beside the tokenizer in `folder`."""
+    """Save a model of Qwen3-1.7B's size with random bf16 weights to `folder`, which has the tokenizer."""
     import torch
     from transformers import AutoTokenizer, Qwen3ForCausalLM
 
@@ -223,17 +229,17 @@ def initialise_qwen3(folder: Path) -> None:
 
 
 def qwen3_config(tokenizer: PreTrainedTokenizerBase) -> Qwen3Config:
-    """Qwen3-1.7B's configuration, for a tokenizer of fewer tokens."""
+    """Qwen3-1.7B's configuration, for a tokenizer with fewer tokens."""
     from transformers import Qwen3Config
 
     return Qwen3Config(**QWEN3, eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id)
 
 
 def print_lengths(lengths: Sequence[int]) -> None:
-    tenth = statistics.quantiles(lengths, n=10)[-1]
+    percentile_90 = statistics.quantiles(lengths, n=10)[-1]
     print(
         f"{len(lengths)} generated rows of {statistics.mean(lengths):.0f} tokens on average, "
-        f"90th percentile {tenth:.0f}, longest {max(lengths)}; padding is not counted as tokens",
+        f"90th percentile {percentile_90:.0f}, longest {max(lengths)}; padding is not counted as tokens",
         flush=True,
     )
 
@@ -241,24 +247,24 @@ def print_lengths(lengths: Sequence[int]) -> None:
 def compare(
     line: str, pair: tuple[Recipe, Recipe], place: Path, row_tokens: float, rounds: int, steps: int
 ) -> tuple[Speed, Speed]:
-    """Train by both recipes in turns, so that a slow minute of the machine falls on both."""
+    """Train with both recipes alternately, so that a slow minute of the machine affects both."""
     logged: tuple[list[dict[str, float]], list[dict[str, float]]] = ([], [])
-    a_line = tokens_a_step(pair[1], row_tokens)
+    line_tokens = tokens_per_step(pair[1], row_tokens)
     for number in range(1, rounds + 1):
         for name, recipe, lines in zip(("reference", "ours"), pair, logged, strict=True):
-            short = cut_short(recipe, row_tokens, a_line, WARM_UP + steps)
+            short = cut_short(recipe, row_tokens, line_tokens, WARM_UP + steps)
             lines += train_once(short, place, f"{line}, {name}, round {number} of {rounds}")
     return median_speed(logged[0]), median_speed(logged[1])
 
 
-def tokens_a_step(recipe: Recipe, row_tokens: float) -> float:
-    """About how many tokens an optimizer step sees; rows have `row_tokens` where they are not packed."""
+def tokens_per_step(recipe: Recipe, row_tokens: float) -> float:
+    """Approximate tokens of an optimizer step; rows that are not packed have `row_tokens` tokens."""
     return recipe.global_batch * (recipe.cutoff_len if recipe.packing else row_tokens)
 
 
 def cut_short(recipe: Recipe, row_tokens: float, line_tokens: float, lines: int) -> Recipe:
-    """The recipe ended after `lines` log lines of about `line_tokens` tokens each."""
-    every = max(1, round(line_tokens / tokens_a_step(recipe, row_tokens)))
+    """The recipe with an end after `lines` log lines of about `line_tokens` tokens each."""
+    every = max(1, round(line_tokens / tokens_per_step(recipe, row_tokens)))
     steps = every * lines
     return recipe.replace(
         max_steps=steps, epochs=None, logging_steps=every, save_steps=steps, save_minutes=None
@@ -266,7 +272,7 @@ def cut_short(recipe: Recipe, row_tokens: float, line_tokens: float, lines: int)
 
 
 def train_once(recipe: Recipe, place: Path, label: str) -> list[dict[str, float]]:
-    """Train with LLaMA-Factory; return what `TrainingMonitor` logged after the warm-up."""
+    """Train with LLaMA-Factory; returns the lines that `TrainingMonitor` logged after the warm-up."""
     base, dataset = place / "base", place / "dataset"
     check_feasible(recipe, base, recipe.cutoff_len, Nodes())
     with tempfile.TemporaryDirectory(dir=place) as scratch:
@@ -286,30 +292,30 @@ def median_speed(lines: Sequence[Mapping[str, float]]) -> Speed:
 
 
 def report(line: str, reference: Speed, ours: Speed, on_gpu: bool) -> bool:
-    """Print one line, or two for full training on a GPU; say whether they are within their limits."""
+    """Print one line, or two for full training on a GPU; returns whether they are within their limits."""
     ratio = ours.tokens_per_s / reference.tokens_per_s
     figures = (
         f"reference {reference.tokens_per_s:,.0f} tokens/s, ours {ours.tokens_per_s:,.0f}, "
         f"{ratio:.2f} times as fast"
     )
     if not on_gpu:
-        print(f"{line:<5} {figures}; the limit counts on a GPU only", flush=True)
+        print(f"{line:<5} {figures}; there is a limit on a GPU only", flush=True)
         return True
-    good = verdict(line, f"{figures}, limit {FASTER:.2f}", ratio >= FASTER)
+    good = verdict(line, f"{figures}, limit {SPEED_LIMIT:.2f}", ratio >= SPEED_LIMIT)
     return report_mfu(ours) and good if line == "full" else good
 
 
 def report_mfu(ours: Speed) -> bool:
     """Print our share of the device's peak; without a known peak there is no limit."""
     if ours.mfu is None:
-        print("MFU   not known: text2sql/training/throughput.py has no peak for this device", flush=True)
+        print("MFU   unknown: text2sql/training/throughput.py has no peak for this device", flush=True)
         return True
-    figures = f"ours {100 * ours.mfu:.1f} % in full training, limit {100 * UTILISED:.0f} %"
-    return verdict("MFU", figures, ours.mfu >= UTILISED)
+    figures = f"ours {100 * ours.mfu:.1f} % in full training, limit {100 * MFU_LIMIT:.0f} %"
+    return verdict("MFU", figures, ours.mfu >= MFU_LIMIT)
 
 
 def verdict(label: str, figures: str, good: bool) -> bool:
-    """Print one result and say whether it is within its limit."""
+    """Print one result; returns whether it is within its limit."""
     print(f"{label:<5} {figures}: {'good' if good else 'UNDER THE LIMIT'}", flush=True)
     return good
 

@@ -1,4 +1,4 @@
-"""bench/ablations.py: every row is a valid change of the profile, and the table says what the verdicts do."""
+"""bench/ablations.py: every row is a valid change of the profile, and the table follows from the verdicts."""
 
 from __future__ import annotations
 
@@ -33,11 +33,11 @@ def changed(row: bench.Row) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("row", bench.ROWS, ids=lambda row: row.name)
-def test_a_row_is_a_valid_profile_and_differs_in_every_change_that_it_names(row: bench.Row) -> None:
+def test_each_row_is_a_valid_profile_and_each_of_its_changes_changes_a_value(row: bench.Row) -> None:
     assert Params.model_validate(changed(row))
 
 
-def test_the_first_row_has_the_choices_of_the_recipe_for_the_large_model() -> None:
+def test_the_first_row_has_the_settings_of_the_recipe_for_the_large_model() -> None:
     here, large = (load_profile(name) for name in (bench.PROFILE, "qwen3-1.7b"))
     shared = ("scheduler", "min_learning_rate", "warmup_ratio", "weight_decay", "precision", "packing")
     assert [getattr(here.training, key) for key in shared] == [getattr(large.training, key) for key in shared]
@@ -47,7 +47,7 @@ def test_the_first_row_has_the_choices_of_the_recipe_for_the_large_model() -> No
     assert [getattr(here.predict, key) for key in drawn] == [getattr(large.predict, key) for key in drawn]
 
 
-def test_the_row_of_the_reference_has_what_its_profile_has() -> None:
+def test_the_row_of_the_reference_has_the_settings_of_its_profile() -> None:
     (row,) = (row for row in bench.ROWS if row.name.startswith("the reference: all"))
     here, reference = (
         Params.model_validate(changed(row)),
@@ -62,13 +62,13 @@ def test_the_row_of_the_reference_has_what_its_profile_has() -> None:
 
 @pytest.fixture
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A checkout with nothing but the profile."""
+    """An empty checkout; composing a profile gives its name."""
     monkeypatch.setattr(bench, "composed", lambda name, root: f"profile: {name}\n")
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
 
-def test_every_row_begins_from_the_profile_and_is_compared_with_the_first(
+def test_every_row_starts_from_the_profile_and_is_compared_with_the_first(
     place: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     commands: list[list[str]] = []
@@ -99,4 +99,4 @@ def test_a_row_that_fails_ends_the_run_with_its_command(place: Path, monkeypatch
     monkeypatch.setattr(subprocess, "run", lambda command, **_: subprocess.CompletedProcess(command, 1))
     result = CliRunner().invoke(bench.main)
     assert result.exit_code == 1
-    assert "`dvc exp run` failed; fix what it says" in result.output
+    assert "`dvc exp run` failed; fix the error above" in result.output

@@ -1,4 +1,4 @@
-"""What bench/train.py compares: the profiles' recipes, as far as a machine can run them."""
+"""bench/train.py: the recipes of the profiles, adapted to the machine."""
 
 from __future__ import annotations
 
@@ -22,18 +22,24 @@ from text2sql.training.settings import Recipe
 ROOT = Path(__file__).parents[2]
 SECTIONS = sorted(bench.LINES.values())
 BOTH = [(profile, section) for profile in (bench.REFERENCE, bench.OURS) for section in SECTIONS]
-PLACES = {"ranks", "deepspeed", "megatron", "global_batch", "enabled"}  # what several devices share
+DEVICE_KEYS = {
+    "ranks",
+    "deepspeed",
+    "megatron",
+    "global_batch",
+    "enabled",
+}  # settings for several devices, and `enabled`
 
 
 def written(profile: str, section: str) -> dict[str, Any]:
-    """Keys and values of the profile's file, the arm's above those that all arms share."""
+    """The settings in the profile's file: those that the arms share, replaced by the arm's own."""
     params = yaml.safe_load(composed(profile))
     arm = {key: value for key, value in params[section].items() if value is not None}
     return params["training"] | arm
 
 
 def values(recipe: Recipe) -> dict[str, Any]:
-    """The recipe under the names that params.yaml has."""
+    """The recipe with the keys of params.yaml."""
     found = dict(vars(recipe))
     if recipe.lora is not None:
         lora = {"rank": recipe.lora.rank, "alpha": recipe.lora.alpha, "targets": list(recipe.lora.targets)}
@@ -42,30 +48,28 @@ def values(recipe: Recipe) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(("profile", "section"), BOTH)
-def test_with_all_packages_a_gpu_trains_by_the_values_of_the_profile(profile: str, section: str) -> None:
+def test_with_all_packages_a_gpu_trains_with_the_settings_of_the_profile(profile: str, section: str) -> None:
     recipe = bench.for_gpu(bench.profile_recipe(profile, section), bench.PACKAGES)
-    wanted = {key: value for key, value in written(profile, section).items() if key not in PLACES}
+    wanted = {key: value for key, value in written(profile, section).items() if key not in DEVICE_KEYS}
     found = values(recipe)
     assert {key: found[key] for key in wanted} == wanted
 
 
 @pytest.mark.parametrize(("profile", "section"), BOTH)
 @pytest.mark.parametrize("gpu", [True, False])
-def test_one_device_does_the_share_of_one_of_the_profiles_ranks(
-    profile: str, section: str, gpu: bool
-) -> None:
+def test_one_device_does_the_work_of_one_rank_of_the_profile(profile: str, section: str, gpu: bool) -> None:
     recipe = bench.profile_recipe(profile, section)
     alone = bench.for_gpu(recipe, bench.PACKAGES) if gpu else bench.for_cpu(recipe)
     assert (alone.ranks, alone.deepspeed, alone.megatron) == (1, None, None)
     assert accumulation(alone, 1) == (accumulation(recipe, 1) if gpu else 1)
 
 
-def test_what_needs_a_package_that_is_not_installed_is_left_out_and_shown() -> None:
+def test_settings_that_need_a_missing_package_are_off_and_listed() -> None:
     ours, reference = (bench.profile_recipe(p, "train_full") for p in (bench.OURS, bench.REFERENCE))
     bare = bench.for_gpu(ours, ())
     assert bench.differences(ours, bare) == "attention fa2 → sdpa, fused_loss True → False"
-    shown = bench.differences(reference, bench.for_gpu(reference, ()))
-    assert "optimizer adamw_8bit → adamw" in shown and "megatron True → False" in shown
+    listed = bench.differences(reference, bench.for_gpu(reference, ()))
+    assert "optimizer adamw_8bit → adamw" in listed and "megatron True → False" in listed
     assert bench.differences(ours, ours) == ""
 
 
@@ -84,7 +88,9 @@ def test_a_cpu_keeps_packing_checkpointing_targets_and_the_tokens_of_a_batch(
 
 
 @pytest.mark.parametrize("packs", [1, 2])
-def test_with_flash_attention_llamafactory_takes_one_pack_a_batch(tmp_path: Path, packs: int) -> None:
+def test_with_flash_attention_llamafactory_allows_one_packed_sequence_per_batch(
+    tmp_path: Path, packs: int
+) -> None:
     from llamafactory.data.collator import SFTDataCollatorWith4DAttentionMask
     from llamafactory.data.template import get_template_and_fix_tokenizer
     from llamafactory.hparams import DataArguments
@@ -103,25 +109,27 @@ def test_with_flash_attention_llamafactory_takes_one_pack_a_batch(tmp_path: Path
     pack = {"input_ids": [5, 5, 5, 0], "attention_mask": [1, 2, 2, 0], "position_ids": [0, 0, 1, 0]}
     batch = [pack | {"labels": [5, 5, 5, -100]} for _ in range(packs)]
     if packs == 1:
-        assert collate(batch)["input_ids"].shape == (1, 3)  # its padding is cut off
+        assert collate(batch)["input_ids"].shape == (1, 3)  # without its padding
     else:
         with pytest.raises(AssertionError, match="bsz should be 1"):
             collate(batch)
 
 
-def test_both_recipes_log_after_about_as_many_tokens() -> None:
+def test_both_recipes_log_after_about_the_same_number_of_tokens() -> None:
     for section in SECTIONS:
         pair = [bench.for_gpu(bench.profile_recipe(p, section), ()) for p in (bench.REFERENCE, bench.OURS)]
-        a_line = bench.tokens_a_step(pair[1], 400)
-        short = [bench.cut_short(recipe, 400, a_line, 8) for recipe in pair]
+        line_tokens = bench.tokens_per_step(pair[1], 400)
+        short = [bench.cut_short(recipe, 400, line_tokens, 8) for recipe in pair]
         assert short[1].logging_steps == 1
         for recipe in short:
             assert recipe.max_steps == 8 * recipe.logging_steps and recipe.epochs is None
-            assert bench.tokens_a_step(recipe, 400) * recipe.logging_steps == pytest.approx(a_line, rel=0.2)
+            assert bench.tokens_per_step(recipe, 400) * recipe.logging_steps == pytest.approx(
+                line_tokens, rel=0.2
+            )
 
 
-def model_on_paper(folder: Path) -> Any:
-    """The large model without memory for its weights, and its tokenizer in `folder`."""
+def model_without_weights(folder: Path) -> Any:
+    """The large model without allocating its weights; writes its tokenizer to `folder`."""
     import torch
     from transformers import AutoTokenizer, Qwen3ForCausalLM
 
@@ -134,10 +142,10 @@ def model_on_paper(folder: Path) -> Any:
 
 
 def test_the_large_model_has_the_size_of_qwen3_and_both_recipes_fit_a_gpu_of_80_gb(tmp_path: Path) -> None:
-    model = model_on_paper(tmp_path)
+    model = model_without_weights(tmp_path)
     shapes = {name: list(weight.shape) for name, weight in model.named_parameters()}
     parameters = sum(map(math.prod, shapes.values()))
-    assert round(parameters / 1e9, 2) == 1.72  # 1.4 of them not embedding, as the model card says
+    assert round(parameters / 1e9, 2) == 1.72  # 1.4 without embedding, as in the model card
     assert round((parameters - 151_936 * 2048) / 1e9, 1) == 1.4
     linear = [
         (name.split(".")[-2], sum(s)) for name, s in shapes.items() if ".layers." in name and len(s) == 2
@@ -149,7 +157,7 @@ def test_the_large_model_has_the_size_of_qwen3_and_both_recipes_fit_a_gpu_of_80_
             assert estimate(recipe, size, recipe.cutoff_len, 1).total < 0.95 * 80e9
 
 
-def test_schemas_for_the_large_model_spread_from_short_to_six_hundred_tokens(
+def test_schemas_for_the_large_model_have_from_few_to_six_hundred_tokens(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(bench, "initialise_qwen3", lambda folder: None)
@@ -158,7 +166,7 @@ def test_schemas_for_the_large_model_spread_from_short_to_six_hundred_tokens(
     lengths = row_lengths(tmp_path / "base", rows, enough=0)
     assert len(rows) == 400 and sum(lengths) > 40_000
     assert mean == pytest.approx(sum(lengths) / 400)
-    assert min(lengths) < 200 and 600 < max(lengths) < 1024  # the reference cuts none
+    assert min(lengths) < 200 and 600 < max(lengths) < 1024  # within the reference's cutoff_len
     assert len({row["output"] for row in rows}) > 200
 
 
@@ -166,7 +174,9 @@ def test_schemas_for_the_large_model_spread_from_short_to_six_hundred_tokens(
 def test_llamafactory_reads_the_configurations_of_a_gpu(tmp_path: Path, profile: str, section: str) -> None:
     recipe = bench.for_gpu(bench.profile_recipe(profile, section), bench.PACKAGES)
     recipe = bench.cut_short(recipe, 400, 32_768, 8)
-    recipe = recipe.replace(fused_loss=False)  # its package installs on GPUs only; the parser asks for it
+    recipe = recipe.replace(
+        fused_loss=False
+    )  # the parser needs its package, which installs on GPU machines only
     config = llamafactory_config(recipe, tmp_path / "base", tmp_path / "data", tmp_path / "run")
     parsed = parsed_by_llamafactory(config | {"save_strategy": "no"}, tmp_path, megatron=False)
     ours = profile == bench.OURS
@@ -187,13 +197,13 @@ def test_llamafactory_reads_the_configurations_of_a_gpu(tmp_path: Path, profile:
         (bench.Speed(400.0, None), False, True),
     ],
 )
-def test_the_limits_count_on_a_gpu_and_that_of_mfu_where_the_peak_is_known(
+def test_limits_apply_on_a_gpu_and_the_limit_of_mfu_only_if_the_peak_is_known(
     ours: bench.Speed, on_gpu: bool, good: bool
 ) -> None:
     assert bench.report("full", bench.Speed(1000.0, None), ours, on_gpu) is good
 
 
-def test_without_a_gpu_the_tiny_model_is_trained_in_turns_by_both_recipes_and_nothing_stays(
+def test_without_a_gpu_both_recipes_alternately_train_the_tiny_model_and_leave_no_files(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     trained: list[str] = []
@@ -205,7 +215,7 @@ def test_without_a_gpu_the_tiny_model_is_trained_in_turns_by_both_recipes_and_no
 
     monkeypatch.setattr(bench, "train_once", train_once)
     monkeypatch.setattr(bench, "visible_gpus", list)
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")  # main sets it; the test takes it back
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")  # main sets it; monkeypatch restores it
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     result = CliRunner().invoke(bench.main, ["--rounds", "2", "--steps", "1"])
     assert result.exit_code == 0, result.output
