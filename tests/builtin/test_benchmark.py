@@ -266,7 +266,7 @@ def test_asking_for_more_questions_than_there_are_is_an_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("text2sql.builtin.benchmark.TRIES", 1)
-    with pytest.raises(UserError, match=r"holds no more distinct .* lower test_rows in params"):
+    with pytest.raises(UserError, match=r"has no more distinct .* lower test_rows in params"):
         build_benchmark(tmp_path, SEED, 10, MAX_TEST_ROWS)
 
 

@@ -202,8 +202,10 @@ def test_a_missing_file_and_one_of_another_kind_are_refused(name: str) -> None:
     assert name in error_of(dedupe(train=name))
 
 
-def test_one_file_cannot_hold_both_what_stays_and_what_goes() -> None:
-    assert "--output and by --removed" in error_of(dedupe(output="removed.jsonl"))
+def test_kept_and_removed_rows_go_to_different_files() -> None:
+    assert "removed.jsonl: --output and --removed are the same file" in error_of(
+        dedupe(output="removed.jsonl")
+    )
 
 
 def test_the_training_file_itself_may_be_replaced() -> None:

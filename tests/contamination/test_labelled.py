@@ -56,8 +56,8 @@ def of_kind(*kinds: str) -> list[Labelled]:
 
 def asked_at(item: Labelled) -> TestQuestion:
     """The test question that a row of the same database was written for."""
-    assert item.gives_away is not None
-    return TEST[item.gives_away]
+    assert item.leaks is not None
+    return TEST[item.leaks]
 
 
 def words(question: str) -> set[str]:
@@ -76,7 +76,7 @@ def masked(sql: str) -> str:
 
 def written_for(item: Labelled) -> TestQuestion:
     """The test question of a clean row: that of the leaks before it."""
-    before = [other for other in ITEMS[: ITEMS.index(item)] if other.gives_away is not None]
+    before = [other for other in ITEMS[: ITEMS.index(item)] if other.leaks is not None]
     return asked_at(before[-1])
 
 
@@ -151,8 +151,8 @@ def test_the_set_is_the_same_every_time() -> None:
 
 
 def test_leaks_and_only_leaks_give_a_test_question_away() -> None:
-    assert {item.kind for item in ITEMS if item.gives_away is not None} == set(LEAKS)
-    assert {item.kind for item in ITEMS if item.gives_away is None} == set(CLEAN)
+    assert {item.kind for item in ITEMS if item.leaks is not None} == set(LEAKS)
+    assert {item.kind for item in ITEMS if item.leaks is None} == set(CLEAN)
 
 
 def test_rows_and_questions_are_numbered_without_gap() -> None:
@@ -252,7 +252,7 @@ def nothing(rows: list[TrainingRow], test: list[TestQuestion]) -> Mapping[str, E
 
 
 def the_truth(rows: list[TrainingRow], test: list[TestQuestion]) -> Mapping[str, Evidence]:
-    given = {item.row.id: item.gives_away for item in ITEMS}
+    given = {item.row.id: item.leaks for item in ITEMS}
     return {
         row.id: Evidence("even" if at % 2 else "odd", given[row.id], 1.0)
         for row in rows

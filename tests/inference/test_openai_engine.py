@@ -151,7 +151,7 @@ def test_the_pause_that_a_server_asks_for_holds_every_question_back(
 @pytest.mark.parametrize("fault", ["hang", "drip"])
 def test_an_answer_that_never_ends_fails_at_the_time_out(serve: Serve, journal: Path, fault: Any) -> None:
     server = serve(lambda _: Reply("SELECT 1", fault=fault))
-    with pytest.raises(UserError, match=r"no whole answer within 0\.3 s"):
+    with pytest.raises(UserError, match=r"no complete answer within 0\.3 s"):
         answers(engine(server, timeout_s=0.3), journal)
     assert len(server.requests) == 2  # which were on their way together
 
@@ -160,7 +160,9 @@ def test_an_endpoint_that_dies_midway_leaves_what_it_answered_and_says_how_to_go
     serve: Serve, journal: Path
 ) -> None:
     server = serve(but(3, refusal(503, "out of service")))
-    told = r"127\.0\.0\.1.*out of service.*what was answered is kept; run the same command again to go on"
+    told = (
+        r"127\.0\.0\.1.*out of service.*the answers so far are kept; run the same command again to continue"
+    )
     with pytest.raises(UserError, match=told):
         answers(engine(server, concurrency=1), journal)
     kept = journal.read_bytes()
@@ -205,7 +207,7 @@ def test_a_prompt_too_long_for_the_server_gets_an_empty_answer_and_is_listed(
         (refusal(400, f"unknown field logprobs {KEY}"), "unknown field logprobs.*mend predict.endpoint"),
         (
             refusal(404, f"no model qwen3 for {KEY}"),
-            r"no model qwen3.*mend the model \('qwen3'\) or base_url",
+            r"no model qwen3.*fix the model \('qwen3'\) or base_url",
         ),
         (refusal(401, f"wrong key {KEY}"), r"wrong key \(OPENAI_API_KEY\).*`export OPENAI_API_KEY="),
         (refusal(503, f"{KEY} waits"), r"no answer in 1 tries.*\(OPENAI_API_KEY\) waits"),

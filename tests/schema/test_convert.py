@@ -20,7 +20,7 @@ from text2sql.schema.convert import (
     SqliteBackend,
     convert,
     count_backends,
-    told_schema,
+    prose_schema,
     written,
 )
 from text2sql.schema.ddl import Values
@@ -123,9 +123,9 @@ def test_prose_that_does_not_fit_is_named_by_its_row(backend: Backend) -> None:
         convert([*SOURCES, Source(7, "shop", PROSE[:-20])], backend)
 
 
-def test_a_told_schema_has_its_value_hints() -> None:
+def test_a_schema_of_prose_has_its_value_hints() -> None:
     columns = (Column("id"), Column("name", "", ("Tea",)))
-    assert told_schema(SOURCES[0]) == Schema((Table("item", columns, ("id",)),))
+    assert prose_schema(SOURCES[0]) == Schema((Table("item", columns, ("id",)),))
 
 
 def test_what_sqlite_refuses_is_a_problem_and_not_a_crash() -> None:

@@ -212,7 +212,7 @@ def test_a_request_that_is_refused_leaves_its_schema_to_the_rules(serve: Serve, 
 
 def test_a_server_that_refuses_every_request_ends_the_run(serve: Serve, work: Path) -> None:
     server = serve(lambda request: refusal(400, "max_tokens is not supported"))
-    with pytest.raises(UserError, match=r"refuses every request .*max_tokens is not supported.*mend"):
+    with pytest.raises(UserError, match=r"refuses every request .*max_tokens is not supported.*fix base_url"):
         convert(backend(server, work), 0, 1)
 
 

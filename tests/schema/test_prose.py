@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from text2sql.errors import UserError
 from text2sql.schema.model import Column, ForeignKey, Schema, Table
-from text2sql.schema.prose import read_prose, told_database, write_prose
+from text2sql.schema.prose import prose_database, read_prose, write_prose
 
 SHOP = (
     "shop contains tables such as item, sale. Table item has columns such as id, name. "
@@ -71,9 +71,9 @@ def test_a_byte_order_mark_and_outer_white_space_do_no_harm() -> None:
         ("shop contains tables such as", "shop has", "shop has item"),
         ("such as item, sale.", "such as item, sale, tax.", "'tax'"),
         ("such as item, sale.", "such as item.", "sale"),
-        ("such as item, sale.", "such as item, item, sale.", "told twice"),
+        ("such as item, sale.", "such as item, item, sale.", "listed twice"),
         ("Table sale has", "Table sales has", "'sale'"),
-        ("id, name. id is", "id, ID. id is", "told twice"),
+        ("id, name. id is", "id, ID. id is", "listed twice"),
         ("id, name. id is", "id, name. nr is", "nr is the primary key"),
         ("id is the primary key.", "", "no sentence"),
         ("The id contains", "The nr contains", "nr contains"),
@@ -97,13 +97,13 @@ def test_other_text_is_refused(text: str) -> None:
 
 
 def test_the_database_is_told_first() -> None:
-    assert told_database("\ufeff" + SHOP) == "shop"
+    assert prose_database("\ufeff" + SHOP) == "shop"
 
 
 @pytest.mark.parametrize("text", ["", " contains tables such as t.", "CREATE TABLE t (a)"])
 def test_text_that_tells_no_database_is_refused(text: str) -> None:
     with pytest.raises(UserError, match="does not fit"):
-        told_database(text)
+        prose_database(text)
 
 
 def test_writing_tells_what_was_read() -> None:

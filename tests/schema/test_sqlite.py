@@ -85,7 +85,7 @@ def test_a_file_whose_schema_page_is_torn_is_named(tmp_path: Path) -> None:
 
 def test_an_empty_file_is_no_schema(tmp_path: Path) -> None:
     (tmp_path / "x.sqlite").write_bytes(b"")
-    with pytest.raises(UserError, match=r"x\.sqlite: holds no table"):
+    with pytest.raises(UserError, match=r"x\.sqlite: has no table"):
         read_sqlite(tmp_path / "x.sqlite")
 
 

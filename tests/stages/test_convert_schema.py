@@ -177,6 +177,6 @@ def test_prose_that_does_not_fit_is_named_by_its_row() -> None:
 
 def test_missing_and_empty_questions_are_named() -> None:
     Path("data/prepared/test.jsonl").write_text("")
-    assert "holds no question" in failure(main, **PATHS)
+    assert "has no question" in failure(main, **PATHS)
     Path("data/prepared/test.jsonl").unlink()
     assert "test.jsonl: no such file" in failure(main, **PATHS)

@@ -212,7 +212,7 @@ def test_a_failure_leaves_the_former_output_whole(outside: Path) -> None:
         "sql_create_context/train.jsonl",
     ],
 )
-def test_what_the_folder_lacks_is_named(outside: Path, missing: str) -> None:
+def test_a_file_that_the_folder_does_not_have_is_named(outside: Path, missing: str) -> None:
     path = outside / missing
     if path.is_dir():
         shutil.rmtree(path)
@@ -305,7 +305,7 @@ def test_an_empty_data_set_is_refused(outside: Path, monkeypatch: pytest.MonkeyP
 
     monkeypatch.setattr(datasets, "load_dataset", lambda *_, **__: [])
     _use_hub("owner/name")
-    assert "holds no row" in failure(main, output="data/raw")
+    assert "has no row" in failure(main, output="data/raw")
 
 
 def _use_hub(dataset: str) -> None:
