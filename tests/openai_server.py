@@ -19,7 +19,7 @@ LONG_S = 60.0  # longer than any test waits
 
 @dataclass(frozen=True)
 class Reply:
-    """What comes back: `text` in a chat completion, unless `body` or a fault stands in its place.
+    """What comes back: `text` in a chat completion, unless `body` or a fault replaces it.
 
     `hang` and `drip` never end, `cut` breaks the connection amid the body, `truncated` ends the JSON
     early. The reply begins when `after` is set.

@@ -87,7 +87,7 @@ def failure(command: click.Command, **options: object) -> str:
     """Run a stage that should end in a user's error; returns the error."""
     result = CliRunner().invoke(command, _arguments(options))
     assert result.exit_code == 1 and isinstance(result.exception, SystemExit), result
-    assert "\nerror: " in f"\n{result.output}", result.output  # progress may have been told before
+    assert "\nerror: " in f"\n{result.output}", result.output  # progress may come before it
     return result.output
 
 

@@ -1,4 +1,4 @@
-"""A packaged GGUF as a Hugging Face folder: text survives its tokenizer, and it can talk."""
+"""A packaged GGUF as a Hugging Face folder: its tokenizer keeps text unchanged, and it answers."""
 
 from __future__ import annotations
 

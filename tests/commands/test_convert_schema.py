@@ -144,7 +144,7 @@ def test_a_model_is_asked_once_a_schema_and_never_again(monkeypatch: pytest.Monk
     assert Path("out/ddl.jsonl.answers").is_dir()
 
 
-def test_a_model_that_falls_short_gives_way_to_the_rules_and_the_rows_say_so(
+def test_after_faulty_answers_the_rules_convert_the_schema_and_the_rows_say_so(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", "any")
@@ -219,7 +219,7 @@ def test_a_missing_file_is_named() -> None:
     assert "none.json: no such file; fix --input" in error_of(convert(rows="none.json"))
 
 
-def test_a_gold_query_of_a_megabyte_is_no_trouble() -> None:
+def test_a_gold_query_may_have_a_megabyte() -> None:
     long = "SELECT '" + "🫖" * 250_000 + "' FROM item"
     Path("rows.json").write_text(json.dumps([{**ROWS[0], "output": long}]))
     assert results()[0]["problems"] == []

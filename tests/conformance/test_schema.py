@@ -63,7 +63,7 @@ def test_all_145_prose_schemas_become_tables_that_sqlite_makes(proses: list[str]
 
 
 @pytest.mark.parametrize("values", VALUES)
-def test_all_145_conversions_hold_what_the_prose_tells_and_nothing_else(
+def test_all_145_conversions_have_what_the_prose_says_and_nothing_else(
     rows: list[dict[str, str]], values: Values
 ) -> None:
     made = convert(map(_source, range(len(rows)), rows), RulesBackend(values))

@@ -1,4 +1,4 @@
-"""Test databases found by a schema that shows all of them, or a part, or more."""
+"""Test databases are found by a schema that equals theirs, is a part of it or contains it."""
 
 from __future__ import annotations
 

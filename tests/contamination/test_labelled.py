@@ -1,4 +1,4 @@
-"""The labelled set is labelled rightly, and what it says of a finder of leaks follows from the labels."""
+"""The labels of the labelled set are right, and the report on a search for leaks follows from them."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ ROOT = Path(__file__).resolve().parents[2]
 TEST, ITEMS = labelled_set()
 KINDS = LEAKS + CLEAN
 OTHER_SQL = ("respelt", "restated")
-# columns that hold few values, so that groups and sets have something to group
+# columns with few distinct values, so that groups have several members
 FEW = (
     "country",
     "city",
@@ -150,7 +150,7 @@ def test_the_set_is_the_same_every_time() -> None:
     assert labelled_set() == (TEST, ITEMS)
 
 
-def test_leaks_and_only_leaks_give_a_test_question_away() -> None:
+def test_leaks_and_only_leaks_leak_a_test_question() -> None:
     assert {item.kind for item in ITEMS if item.leaks is not None} == set(LEAKS)
     assert {item.kind for item in ITEMS if item.leaks is None} == set(CLEAN)
 
@@ -309,7 +309,7 @@ def test_evidence_that_names_another_test_question_is_counted() -> None:
     assert label_report(find)["other_test_row"] == 1
 
 
-def test_a_finder_that_names_a_row_it_was_not_given_is_an_error() -> None:
+def test_a_finder_that_names_an_unknown_row_is_an_error() -> None:
     with pytest.raises(KeyError, match="made:1"):
         label_report(lambda rows, test: {"made:1": Evidence("question", 0, 1.0)})
 

@@ -77,7 +77,7 @@ def test_a_json_list_is_read_alike_in_pieces_of_any_size(
     assert values(path) == [123, -4.5e6, 'a]"', {"b": [1, {}]}, None, []]
 
 
-def test_a_json_list_gives_what_the_same_values_on_a_line_each_give(tmp_path: Path) -> None:
+def test_a_json_list_and_json_lines_give_the_same_values(tmp_path: Path) -> None:
     texts = ['"\\ud800"', '"\\udc00?"', '"\\ud83d\\ude00"', "NaN", "-Infinity", "1" * 30, "1.5e400", "0.1"]
     (tmp_path / "lines.jsonl").write_text("\n".join(texts))
     (tmp_path / "rows.json").write_text(f"[{','.join(texts)}]")
@@ -106,7 +106,7 @@ def test_after_a_fault_no_more_of_a_json_file_is_read(
         values(path)
 
 
-def test_an_empty_json_list_holds_no_row(tmp_path: Path) -> None:
+def test_an_empty_json_list_has_no_row(tmp_path: Path) -> None:
     (tmp_path / "rows.json").write_text("[ ]")
     assert values(tmp_path / "rows.json") == []
 
@@ -177,7 +177,7 @@ def test_files_are_found_in_the_order_of_their_names(tmp_path: Path) -> None:
         (["a.csv", "a.json"], r"a\.csv and .*a\.json are both called a"),
     ],
 )
-def test_files_that_cannot_be_told_apart_or_read_are_refused(
+def test_files_with_one_name_or_of_an_unknown_kind_are_refused(
     tmp_path: Path, names: list[str], said: str
 ) -> None:
     for name in names:

@@ -23,7 +23,7 @@ def test_tables_columns_keys_and_values_come_out_as_written() -> None:
     assert read_prose(SHOP) == ("shop", Schema((item, sale)))
 
 
-def test_a_value_may_hold_the_words_of_another_sentence_start() -> None:
+def test_a_value_may_contain_the_beginning_of_another_sentence() -> None:
     text = SHOP.replace("Mr. T.", "St. The Great.")
     assert read_prose(text)[1].tables[0].columns[1].examples == (" Tea", "St. The Great")
 
@@ -38,7 +38,7 @@ def test_a_comma_inside_parentheses_belongs_to_the_name() -> None:
     assert table.primary_key == ("price (USD, net)",)
 
 
-def test_a_name_may_hold_a_full_stop_or_the_word_of() -> None:
+def test_a_name_may_contain_a_full_stop_or_the_word_of() -> None:
     text = (
         "d contains tables such as a, b. Table a has columns such as no. of x. "
         "no. of x is the primary key. Table b has columns such as no. of x. no. of x is the "
@@ -48,7 +48,7 @@ def test_a_name_may_hold_a_full_stop_or_the_word_of() -> None:
     assert key == ForeignKey(("no. of x",), "a", ("no. of x",))
 
 
-def test_a_foreign_key_told_twice_is_kept_once() -> None:
+def test_a_repeated_foreign_key_is_kept_once() -> None:
     sentence = " The item_id of sale is the foreign key of id of item."
     assert read_prose(SHOP + sentence) == read_prose(SHOP)
 
@@ -96,7 +96,7 @@ def test_other_text_is_refused(text: str) -> None:
         read_prose(text)
 
 
-def test_the_database_is_told_first() -> None:
+def test_the_prose_begins_with_the_database() -> None:
     assert prose_database("\ufeff" + SHOP) == "shop"
 
 

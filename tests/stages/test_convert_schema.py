@@ -80,12 +80,12 @@ def test_a_gold_query_that_does_not_compile_is_listed_and_kept(backend: str) -> 
     }
 
 
-def test_example_values_are_written_as_the_profile_asks() -> None:
+def test_example_values_are_written_as_the_profile_says() -> None:
     assert convert(values="comment")[0].ddl.splitlines()[2] == "  name, -- e.g. 'Tea'"
     assert convert(values="insert")[0].ddl.endswith("INSERT INTO item (name) VALUES ('Tea');")
 
 
-def test_a_database_brings_as_many_values_as_the_profile_asks() -> None:
+def test_a_database_gives_as_many_values_as_the_profile_says() -> None:
     path = Path("data/raw/databases/shop/shop.sqlite")
     path.unlink()
     write_database(path, f"{DDL} INSERT INTO item VALUES (1, 'Tea', 2.5), (2, 'Milk', 1.5), (3, 'Jam', 4.0)")
@@ -110,7 +110,7 @@ def test_a_model_is_asked_once_a_schema_and_what_it_took_is_counted(monkeypatch:
     assert figures()["spending"] == {"answers": 1, "tokens_in": 100, "tokens_out": 10, "usd": 0.00012}
 
 
-def test_recorded_schemas_are_asked_with_as_they_are_and_their_faults_are_listed() -> None:
+def test_recorded_schemas_are_used_as_they_are_and_their_faults_are_listed() -> None:
     answers = ["<sql>-- mine\nCREATE TABLE item (id PRIMARY KEY, name, price);</sql>"] * 2
     answers += ["<sql>CREATE TABLE item (</sql>", "<sql>CREATE TABLE item (id PRIMARY KEY, name);</sql>"]
     record(answers)
@@ -123,7 +123,7 @@ def test_recorded_schemas_are_asked_with_as_they_are_and_their_faults_are_listed
     assert figures()["schemas"] == 3 and figures()["valid"] == 1
 
 
-def test_a_recorded_schema_that_sqlite_refuses_is_asked_with_all_the_same(
+def test_a_recorded_schema_that_sqlite_refuses_is_still_used(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     record(["<sql>CREATE TABLE 1item (id INT);</sql>"] * 4)

@@ -1,4 +1,4 @@
-"""Stage fetch_data, on made outside data."""
+"""Stage fetch_data, on generated outside data."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ SPIDER = [
 
 @pytest.fixture
 def outside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder laid out as the outside data are, and a project folder to stand in."""
+    """A folder with the layout of the outside data; the current folder is an empty project."""
     folder = tmp_path / "outside"
     (folder / "sql_create_context").mkdir(parents=True)
     (folder / "sql_create_context" / "train.jsonl").write_text(json.dumps(ROWS[0]) + "\n")
@@ -77,7 +77,7 @@ def test_rows_without_their_database_are_counted_and_named(outside: Path) -> Non
     assert "gone (2 rows)" in said
 
 
-def test_a_second_run_takes_the_place_of_the_first(outside: Path) -> None:
+def test_a_second_run_replaces_the_output_of_the_first(outside: Path) -> None:
     run_stage(main, output="data/raw")
     Path("data/raw/train/stale.jsonl").write_text("{}")
     run_stage(main, output="data/raw")
@@ -85,7 +85,7 @@ def test_a_second_run_takes_the_place_of_the_first(outside: Path) -> None:
     assert [path.name for path in Path("data").iterdir()] == ["raw"]
 
 
-def test_files_of_ones_own_take_the_place_of_spider_train(outside: Path) -> None:
+def test_the_users_own_files_replace_spider_train(outside: Path) -> None:
     (outside / "mine").mkdir()
     (outside / "mine/rows.csv").write_text("question,context,answer\nHow many?,CREATE TABLE t (a),SELECT 1\n")
     write_params(Path(), fetch_data={"source": "folder", "train_files": ["mine/rows.csv"]})

@@ -52,8 +52,8 @@ def test_every_shape_of_row_takes_the_one_form() -> None:
 
 
 def test_one_schema_written_in_two_ways_takes_the_one_form() -> None:
-    spelt = 'create table "item" (id INTEGER NOT NULL primary key,\r\n name TEXT, price REAL)'
-    (row,), _ = prepare({**GOOD, "context": spelt})
+    text = 'create table "item" (id INTEGER NOT NULL primary key,\r\n name TEXT, price REAL)'
+    (row,), _ = prepare({**GOOD, "context": text})
     assert row.ddl == DDL
 
 
@@ -143,7 +143,7 @@ def test_a_limit_keeps_rows_of_every_source_in_proportion() -> None:
     assert [row.row for row in rows] == [0, 1]
 
 
-def test_rows_of_a_table_are_told_by_the_columns_in_the_parameters() -> None:
+def test_rows_of_a_table_are_read_by_the_columns_in_the_parameters() -> None:
     write_raw(Path("data/raw"), [])
     Path("data/raw/train/made.jsonl").unlink()
     Path("data/raw/train/sheet.csv").write_text(f'nl,ddl,query\nWhat?,"{DDL}",SELECT id FROM item;\n')
