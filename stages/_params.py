@@ -1,4 +1,4 @@
-"""params.yaml as one typed model: an unknown key, a wrong type or a bad value is named with its cure."""
+"""params.yaml as one typed model; unknown keys, wrong types and bad values are errors that name the key."""
 
 from __future__ import annotations
 
@@ -100,15 +100,10 @@ class Params(Settings):
         if unknown:
             known = ", ".join(get_args(WeightsFolder))
             raise ValueError(f"predict.endpoint.models: no weights {unknown[0]!r}; choose from {known}")
-        if self.predict.engine != "openai":
-            return self
-        if endpoint.base_url is None:
-            raise ValueError("predict.endpoint.base_url is needed with predict.engine: openai")
         for name, arm in self.arms.items():
-            if arm.weights not in endpoint.models:
-                raise ValueError(
-                    f"predict.endpoint.models has no {arm.weights} (arms.{name}): name its model"
-                )
+            if self.predict.engine == "openai" and arm.weights not in endpoint.models:
+                missing = f"{arm.weights} (arms.{name})"
+                raise ValueError(f"predict.endpoint.models has no {missing}: name the model that serves it")
         return self
 
 
@@ -133,7 +128,4 @@ def load_params(path: str | Path = "params.yaml") -> Params:
         raise UserError(f"{path}: no such file; `make use PROFILE=embedded` writes it") from error
     except YAMLError as error:
         raise UserError(f"{path}: not YAML: {error}") from error
-    try:
-        return checked(Params, values, str(path))
-    except UserError as error:
-        raise UserError(f"{error}\nfix it, or `make use PROFILE=embedded`") from error
+    return checked(Params, values, str(path), next_step="\nfix it, or `make use PROFILE=embedded`")

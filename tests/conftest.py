@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -17,10 +18,17 @@ if TYPE_CHECKING:
     from tests.openai_server import Serve
 
 ROOT = Path(__file__).resolve().parent.parent
+_WORKER_BYTES = 3 << 30  # a worker with torch, and a trainer or two that it starts
 
 # By default Hypothesis also fails an example that takes over 200 ms, as any may on a busy machine.
 settings.register_profile("no_deadline", deadline=None)
 settings.load_profile("no_deadline")
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """A worker for each core that this process may use, and no more than the memory is enough for."""
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return max(1, min(len(os.sched_getaffinity(0)), memory // _WORKER_BYTES))
 
 
 @pytest.fixture(scope="session")

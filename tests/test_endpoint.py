@@ -214,7 +214,7 @@ def test_an_address_is_an_address_and_nothing_more(address: str, said: str) -> N
     with pytest.raises(UserError, match=rf"^params: base_url: .*{said}") as error:
         checked(Endpoint, settings, "params")
     with pytest.raises(ValidationError, match=said) as direct:
-        Endpoint(**settings)
+        Endpoint.model_validate(settings)
     assert "sk-1" not in f"{error.value} {direct.value}"
 
 

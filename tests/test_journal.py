@@ -12,7 +12,11 @@ import pytest
 from text2sql.errors import UserError
 from text2sql.journal import Journal
 
-ENTRIES = [{"text": "tea é\u2028\n", "n": 1}, {"text": "\ud800", "n": 2.5}, {"text": "", "n": None}]
+ENTRIES: list[dict[str, Any]] = [
+    {"text": "tea é\u2028\n", "n": 1},
+    {"text": "\ud800", "n": 2.5},
+    {"text": "", "n": None},
+]
 
 
 @pytest.fixture

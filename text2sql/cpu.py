@@ -113,8 +113,9 @@ def _product(left: torch.Tensor, right: torch.Tensor, shape: tuple[int, ...]) ->
     import numpy as np
     import torch
 
+    left, right = left.detach(), right.detach()
     product = left.new_empty(shape)
     if left.dtype is not torch.float32 or right.dtype is not torch.float32:
         return torch.matmul(left, right, out=product)
-    np.matmul(left.detach().numpy(), right.detach().numpy(), out=product.numpy())
+    np.matmul(left.numpy(), right.numpy(), out=product.numpy())
     return product

@@ -6,7 +6,7 @@ their options from the same fields (see commands/options.py).
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Self, TypeVar
+from typing import Annotated, Any, Literal, Self, TypeVar
 
 from annotated_types import Ge, Gt, Le, Lt
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -20,6 +20,10 @@ NotNegative = Annotated[float, Ge(0)]
 Similarity = Annotated[float, Gt(0), Le(1)]
 Rate = Annotated[float, Gt(0), Lt(1)]
 Commit = Annotated[str, Field(pattern=r"^[0-9a-f]{40}$")]
+
+
+Executor = Literal["local", "ray"]
+"""Where parallel work runs: on this machine, or on a Ray cluster (RAY_ADDRESS names one that runs)."""
 
 
 class Settings(BaseModel):
@@ -36,8 +40,10 @@ class Settings(BaseModel):
 Model = TypeVar("Model", bound=Settings)
 
 
-def checked(model: type[Model], values: object, origin: str) -> Model:
+def checked(model: type[Model], values: object, origin: str, next_step: str = "") -> Model:
     """Build `model` from `values`, which were read from `origin` (a file, or the command line).
+
+    `next_step` ends the message of an error.
 
     Raises:
         UserError: a key is unknown or missing, or a value is not allowed; every such fault is listed.
@@ -45,7 +51,7 @@ def checked(model: type[Model], values: object, origin: str) -> Model:
     try:
         return model.model_validate(values)
     except ValidationError as error:
-        raise UserError(f"{origin}: {sentences(model, error)}") from error
+        raise UserError(f"{origin}: {sentences(model, error)}{next_step}") from error
 
 
 def sentences(model: type[Settings], error: ValidationError) -> str:

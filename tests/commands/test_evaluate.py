@@ -192,7 +192,7 @@ def test_the_file_of_foreign_keys_can_be_named(folder: Path) -> None:
     [(False, "ts"), (True, "ts_plug")],
 )
 def test_the_official_verdict_is_that_on_all_databases(plug_values: bool, ex: str) -> None:
-    fields = {"ex": False, "ex_plug": False, "ts": False, "ts_plug": False, ex: True}
+    fields: dict[str, Any] = {"ex": False, "ex_plug": False, "ts": False, "ts_plug": False, ex: True}
     verdict = as_official(Verdict(0, "concert", "", "easy", **fields), JudgeSettings(plug_values=plug_values))
     assert verdict == Verdict(0, "concert", "", "easy", ex=True)
 

@@ -37,7 +37,9 @@ def databases(tmp_path: Path) -> Path:
 def verdicts(databases: Path, *cases: tuple[str, str], **settings: object) -> list[Verdict]:
     """Judge pairs of gold and predicted SQL on the database `concert`."""
     pairs = [Case(row, "concert", gold, predicted) for row, (gold, predicted) in enumerate(cases)]
-    return list(judge(pairs, databases, JudgeSettings(**{"timeout_s": 2.0, **settings}), workers=1))
+    return list(
+        judge(pairs, databases, JudgeSettings.model_validate({"timeout_s": 2.0, **settings}), workers=1)
+    )
 
 
 def verdict(databases: Path, gold: str, predicted: str, **settings: object) -> Verdict:

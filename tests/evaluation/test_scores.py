@@ -17,7 +17,7 @@ from text2sql.evaluation.verdicts import PartCount, Verdict
 
 
 def verdict(
-    row: int, ex: bool | None = None, hardness: str | None = "easy", slice: str = "", **fields: Any
+    row: int, ex: bool | None = None, hardness: Any = "easy", slice: Any = "", **fields: Any
 ) -> Verdict:
     return Verdict(row, "concert", slice, hardness, ex, **fields)
 
@@ -165,7 +165,8 @@ def test_with_execution_accuracy_alone_the_table_has_nothing_else() -> None:
 
 @pytest.mark.parametrize("metric", ["ex_plug", "ts", "ts_plug", "em"])
 def test_a_metric_that_was_asked_for_has_scores_and_intervals(metric: str) -> None:
-    table = score_table([verdict(0, True, **{metric: False}), verdict(1, False, "extra", **{metric: True})])
+    wrong, right = ({metric: value} for value in (False, True))
+    table = score_table([verdict(0, True, **wrong), verdict(1, False, "extra", **right)])
     assert table[metric] == {"all": 50.0, "easy": 0.0, "medium": None, "hard": None, "extra": 100.0}
     assert table[f"{metric}_ci95"]["all"] == {"low": 9.5, "high": 90.5}
     assert f"{metric}_n" not in table

@@ -28,7 +28,7 @@ def test_every_field_of_the_section_is_a_field_of_the_judge() -> None:
 )
 def test_a_value_that_is_not_allowed_is_refused(values: dict[str, object]) -> None:
     with pytest.raises(ValidationError):
-        JudgeSettings(**values)
+        JudgeSettings.model_validate(values)
 
 
 def test_every_field_has_a_description_for_the_command_line() -> None:

@@ -32,7 +32,7 @@ DATABASES = ["concert", "concert", "pets"]
 def pipeline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with params.yaml, two databases, three questions and their predictions."""
     params = yaml.safe_load((ROOT / "params.yaml").read_text())
-    params["evaluate"] = {"timeout_s": 5.0, "max_rows": 1000, "keep_value": False, "executor": "processes"}
+    params["evaluate"] = {"timeout_s": 5.0, "max_rows": 1000, "keep_value": False, "executor": "local"}
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
     write_database(tmp_path, "concert", "CREATE TABLE singer (name); INSERT INTO singer VALUES (1)")
     write_database(tmp_path, "pets", "CREATE TABLE pet (name); INSERT INTO pet VALUES ('Rex')")

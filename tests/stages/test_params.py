@@ -81,7 +81,7 @@ def test_a_small_rate_is_a_number_in_the_file_that_dvc_exp_run_writes(tmp_path: 
         ("fetch_model.source", "hub", "fetch_model: hub_model is needed with source: hub"),
         ("fetch_data.source", "hub", "fetch_data: hub_dataset is needed with source: hub"),
         ("fetch_model.hub_revision", "main", "fetch_model.hub_revision"),
-        ("predict.engine", "openai", "predict.endpoint.base_url is needed"),
+        ("predict.engine", "openai", "predict: endpoint.base_url is needed with engine: openai"),
         ("predict.endpoint.base_url", "http://me:secret@host/v1", "predict.endpoint.base_url"),
         ("predict.endpoint.models", {"models/none": "qwen3"}, "predict.endpoint.models"),
         ("predict.endpoint.key", "secret", "predict.endpoint.key: unknown key; .*base_url, .*models"),

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -65,7 +66,7 @@ def test_megatron_takes_the_place_of_deepspeed(place: Path) -> None:
     _set(place, "training", optimizer="adamw")
     _set(place, "train_full", deepspeed="z2", ranks=2, megatron=megatron)
     with_megatron = load_params().recipe("train_full")
-    assert (with_megatron.deepspeed, with_megatron.megatron) == (None, Megatron(**megatron))
+    assert (with_megatron.deepspeed, with_megatron.megatron) == (None, Megatron.model_validate(megatron))
     _set(place, "train_full", megatron=None)
     without = load_params().recipe("train_full")
     assert (without.deepspeed, without.megatron) == ("z2", None)
@@ -92,7 +93,7 @@ def test_an_arm_sets_its_own_length_batches_and_ranks(place: Path) -> None:
     ids=lambda value: value if isinstance(value, str) else "",
 )
 def test_each_stage_trains_what_its_section_says(
-    place: Path, monkeypatch: pytest.MonkeyPatch, stage: object, section: str
+    place: Path, monkeypatch: pytest.MonkeyPatch, stage: Any, section: str
 ) -> None:
     _set(place, section, max_steps=7)
     seen = []

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from text2sql.settings import Settings, Similarity
+from text2sql.settings import Executor, Settings, Similarity
 
 # In the order in which they are tried: the strongest evidence first.
 RULES = ("question", "same_sql", "masked_sql", "near_question", "embedding", "same_database")
@@ -55,4 +55,4 @@ class DedupeTest(Rules):
     """The rules, whether they are also measured on the labelled set, and where the search runs."""
 
     labelled: bool = True
-    executor: Literal["local", "ray"] = "local"
+    executor: Executor = "local"

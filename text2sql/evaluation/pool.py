@@ -19,7 +19,7 @@ import sqlite3
 import sys
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
@@ -141,7 +141,7 @@ class ProcessPool:
         self._count = workers
         self._workers: list[_Worker] = []
 
-    def judge(self, batches: Iterable[Sequence[Case]]) -> Iterator[Verdict]:
+    def judge(self, batches: Iterable[Sequence[Case]]) -> Generator[Verdict, None, None]:
         """Yield a verdict for each case, in order; only some batches are in memory at a time.
 
         Raises:

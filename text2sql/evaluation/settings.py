@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 from pydantic import Field
 
-from text2sql.settings import Positive, PositiveFloat, Settings
+from text2sql.settings import Executor, Positive, PositiveFloat, Settings
 
 
 class EvaluationSettings(Settings):
@@ -21,8 +19,8 @@ class EvaluationSettings(Settings):
         default=False,
         description='Keep the word "value" in predictions; the official evaluator replaces it by 1.',
     )
-    executor: Literal["processes", "ray"] = Field(
-        default="processes", description="Processes on this machine, or a Ray cluster (RAY_ADDRESS)."
+    executor: Executor = Field(
+        default="local", description="Processes on this machine, or a Ray cluster (RAY_ADDRESS)."
     )
 
 

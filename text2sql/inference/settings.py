@@ -81,6 +81,12 @@ class Predict(Sampling, SamplingPlan, Batching):
         return Decoding(**values, likelihood=self.samples > 1)
 
     @model_validator(mode="after")
+    def _server_is_named(self) -> Predict:
+        if self.engine == "openai" and self.endpoint.base_url is None:
+            raise ValueError("endpoint.base_url is needed with engine: openai")
+        return self
+
+    @model_validator(mode="after")
     def _samples_differ(self) -> Predict:
         if self.samples > 1 and self.temperature == 0:
             raise ValueError("samples above 1 need a temperature above 0: else all are the same answer")

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from annotated_types import MinLen
 from pydantic import Field, model_validator
 
-from text2sql.settings import Commit, Positive, Settings
+from text2sql.settings import Commit, Executor, Positive, Settings
 
 Columns = dict[Literal["question", "schema", "sql"], str]
 
@@ -61,4 +61,4 @@ class Prepare(Settings):
     test_limit: Positive | None = None
     columns: Annotated[Columns, MinLen(3)] | None = None
     sql_check: SqlCheck = "compile"
-    executor: Literal["local", "ray"] = "local"
+    executor: Executor = "local"

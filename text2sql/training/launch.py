@@ -24,6 +24,9 @@ from text2sql.training.settings import Recipe
 
 _POLL_S = 0.5
 _LOG_TAIL_LINES = 15
+# glibc: freed memory stays with the process. Else every step of a CPU training asks for it anew, and the
+# kernel fills it with zeros each time.
+_KEEP_MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(32 << 20), "MALLOC_TRIM_THRESHOLD_": str(1 << 30)}
 _CHECKOUT = Path(text2sql.__file__).parents[1]
 
 
@@ -90,6 +93,7 @@ def environment(recipe: Recipe) -> dict[str, str]:
     settings = {
         "PYTHONPATH": os.pathsep.join(filter(None, paths)),  # the worker is this checkout's
         **kernel_settings(recipe.threads),
+        **_KEEP_MEMORY,
         "HF_HUB_OFFLINE": "1",  # the base model lies in a local folder by now
         "HF_DATASETS_DISABLE_PROGRESS_BARS": "1",
         "PYTHONHASHSEED": "0",  # adapter_config.json lists a set

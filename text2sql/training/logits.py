@@ -1,0 +1,39 @@
+"""Logits only where the loss looks at them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+
+_NO_LABEL = -100  # transformers' ignore_index
+
+
+class AnswerLogits(TrainerCallback):
+    """Leaves out the logits of tokens without a label: prompts and padding, most of every batch.
+
+    Loss and gradients are the same sums. Models of transformers only: they have an output layer, and
+    compare its logits with `shift_labels` where these are given.
+    """
+
+    def __init__(self) -> None:
+        self._labelled: torch.Tensor | None = None
+
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Come in before the model, and before its output layer."""
+        model = kwargs["model"]
+        model.register_forward_pre_hook(self._choose, with_kwargs=True)
+        model.get_output_embeddings().register_forward_pre_hook(self._keep)
+
+    def _choose(self, model: Any, args: Any, inputs: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+        """Labels (rows, length) tell which states count: a token's state predicts the next one's label."""
+        following = torch.nn.functional.pad(inputs["labels"], (0, 1), value=_NO_LABEL)[:, 1:]
+        self._labelled = following != _NO_LABEL
+        return args, inputs | {"shift_labels": following[self._labelled].unsqueeze(0)}
+
+    def _keep(self, layer: Any, args: tuple[torch.Tensor]) -> tuple[torch.Tensor]:
+        """States (rows, length, width) to (1, labels, width)."""
+        return (args[0][self._labelled].unsqueeze(0),)
