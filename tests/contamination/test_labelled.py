@@ -105,7 +105,7 @@ def fill(database: sqlite3.Connection, table: Table, queries: list[str], rng: ra
     """Forty rows: links to some of them only, numbers around those that the queries name."""
     count = 40
     near = sorted({max(0, n + step) for n in numbers(queries) for step in range(-30, 31)} | set(range(60)))
-    columns = []
+    columns: list[list[Any]] = []
     for column in table.columns:
         if column.name == "id":
             columns.append(list(range(count)))
@@ -254,7 +254,7 @@ def nothing(rows: list[TrainingRow], test: list[TestQuestion]) -> Mapping[str, E
 def the_truth(rows: list[TrainingRow], test: list[TestQuestion]) -> Mapping[str, Evidence]:
     given = {item.row.id: item.leaks for item in ITEMS}
     return {
-        row.id: Evidence("even" if at % 2 else "odd", given[row.id], 1.0)
+        row.id: Evidence("even" if at % 2 else "odd", at, 1.0)
         for row in rows
         if (at := given[row.id]) is not None
     }
@@ -317,7 +317,7 @@ def test_a_finder_that_names_an_unknown_row_is_an_error() -> None:
 # -- docs/contamination.md --
 
 PAGE = (ROOT / "docs/contamination.md").read_text(encoding="utf-8")
-OFF = {"question": False, "near_question": None, "same_sql": None}
+OFF: dict[str, Any] = {"question": False, "near_question": None, "same_sql": None}
 # Columns of the table; that of `embedding` hangs on a model's last digits.
 COLUMNS = {
     "question": Rules(**OFF | {"question": True}),

@@ -337,9 +337,15 @@ def test_another_question_to_the_model_is_another_request(serve: Serve, work: Pa
 def test_an_answer_is_synced_before_the_next_request_of_its_schema(
     serve: Serve, work: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    synced, unsynced = [], []
+    synced: list[int] = []
+    unsynced: list[Request] = []
     fsync = os.fsync
-    monkeypatch.setattr(os, "fsync", lambda number: (fsync(number), synced.append(number)))
+
+    def noted(number: int) -> None:
+        fsync(number)
+        synced.append(number)
+
+    monkeypatch.setattr(os, "fsync", noted)
 
     def script(request: Request) -> Reply:
         if len(synced) < len(request.messages) // 2 - 1:
@@ -481,7 +487,8 @@ def kill_after(process: subprocess.Popen[str], server: Server, requests: int, se
 
 
 def test_kills_at_random_moments_lose_nothing_and_pay_nothing_twice(serve: Serve, work: Path) -> None:
-    journal, asked_again, chance = work / JOURNAL, [], random.Random(4)
+    journal, chance = work / JOURNAL, random.Random(4)
+    asked_again: list[str] = []
 
     def script(request: Request) -> Reply:
         name = _fingerprint(server.base_url, request.body)

@@ -150,8 +150,8 @@ def schemas(draw: st.DrawFn) -> Schema:
         names = draw(st.lists(NAMES, min_size=1, max_size=5, unique=True))
         values = st.lists(st.from_regex(r"[A-Za-z0-9é. ]{1,9}", fullmatch=True), max_size=2)
         columns = tuple(Column(column, "", tuple(draw(values))) for column in names)
-        keys = ()
-        if tables and draw(st.booleans()):
+        keys: tuple[ForeignKey, ...] = ()
+        if bool(tables) and draw(st.booleans()):
             parent = draw(st.sampled_from(tables))
             target = draw(st.sampled_from(parent.columns)).name
             keys = (ForeignKey((draw(st.sampled_from(names)),), parent.name, (target,)),)

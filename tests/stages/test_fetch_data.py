@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -105,7 +106,7 @@ def test_files_that_are_missing_or_share_a_name_are_named(outside: Path, names: 
     assert word in failure(main, output="data/raw")
 
 
-def record(outside: Path, *answers: dict[str, object]) -> None:
+def record(outside: Path, *answers: Mapping[str, object]) -> None:
     """Write answers.jsonl, and have it read."""
     (outside / "answers.jsonl").write_text("".join(json.dumps(answer) + "\n" for answer in answers))
     write_params(Path(), fetch_data={"source": "folder", "recorded_schemas": "answers.jsonl"})
@@ -255,7 +256,12 @@ def test_the_hub_is_asked_for_the_pinned_revision(outside: Path, monkeypatch: py
     import datasets
 
     asked = []
-    monkeypatch.setattr(datasets, "load_dataset", lambda *args, **kw: asked.append((args, kw)) or ROWS)
+
+    def load(*args: object, **options: object) -> list[dict[str, str]]:
+        asked.append((args, options))
+        return ROWS
+
+    monkeypatch.setattr(datasets, "load_dataset", load)
     _use_hub("owner/name")
     run_stage(main, output="data/raw")
     assert read_lines("data/raw/train/hub.jsonl") == ROWS

@@ -130,8 +130,8 @@ def _read_csv(path: Path, columns: Columns | None) -> Iterator[tuple[list[RawRow
 
 
 def _read_parquet(path: Path, columns: Columns | None) -> Iterator[tuple[list[RawRow], int]]:
-    import pyarrow  # type: ignore[import-untyped]
-    import pyarrow.parquet  # type: ignore[import-untyped]
+    import pyarrow
+    import pyarrow.parquet
 
     size, done = path.stat().st_size, 0
     try:

@@ -7,7 +7,7 @@ Faults of the endpoint never lead to the rules: they end the run, and the next r
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -61,7 +61,7 @@ class OpenAIBackend:
         """The prose: two databases never have the same, because it begins with the database id."""
         return source.prose
 
-    def convert_all(self, sources: Sequence[Source]) -> Iterator[tuple[Source, Conversion]]:
+    def convert_all(self, sources: Sequence[Source]) -> Generator[tuple[Source, Conversion], None, None]:
         """Yield each source with its conversion as soon as it is done.
 
         After an error no more requests are sent; answers to those that were sent are awaited and kept.
