@@ -28,7 +28,7 @@ from text2sql.training.dataset import turn, write_dataset
 from text2sql.training.launch import launch
 from text2sql.training.lengths import row_lengths
 from text2sql.training.nodes import Nodes
-from text2sql.training.preflight import refuse_impossible, visible_gpus
+from text2sql.training.preflight import check_feasible, visible_gpus
 from text2sql.training.recipe import accumulation, llamafactory_config
 from text2sql.training.settings import Recipe
 
@@ -266,9 +266,9 @@ def cut_short(recipe: Recipe, row_tokens: float, line_tokens: float, lines: int)
 
 
 def train_once(recipe: Recipe, place: Path, label: str) -> list[dict[str, float]]:
-    """Train with LLaMA-Factory; return what `Watch` logged after the warm-up."""
+    """Train with LLaMA-Factory; return what `TrainingMonitor` logged after the warm-up."""
     base, dataset = place / "base", place / "dataset"
-    refuse_impossible(recipe, base, recipe.cutoff_len, Nodes())
+    check_feasible(recipe, base, recipe.cutoff_len, Nodes())
     with tempfile.TemporaryDirectory(dir=place) as scratch:
         work = Path(scratch)
         config = llamafactory_config(recipe, base, dataset, work / "run") | {"save_strategy": "no"}

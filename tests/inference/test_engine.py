@@ -1,4 +1,4 @@
-"""How prompts are put in batches."""
+"""How prompts are divided into batches."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ def test_every_prompt_is_in_one_batch(lengths: dict[int, int], sizes: tuple[int,
 
 @given(LENGTHS, SIZES)
 def test_no_batch_exceeds_its_limits(lengths: dict[int, int], sizes: tuple[int, int, int]) -> None:
-    new, tokens, most = sizes
+    max_new_tokens, batch_tokens, max_batch = sizes
     for batch in plan_batches(lengths, *sizes):
-        cost = len(batch) * (max(lengths[number] for number in batch) + new)
-        assert len(batch) <= most
-        assert cost <= tokens or len(batch) == 1
+        cost = len(batch) * (max(lengths[number] for number in batch) + max_new_tokens)
+        assert len(batch) <= max_batch
+        assert cost <= batch_tokens or len(batch) == 1
 
 
 @given(LENGTHS, SIZES)
 def test_the_plan_does_not_depend_on_the_order_of_the_prompts(
     lengths: dict[int, int], sizes: tuple[int, int, int]
 ) -> None:
-    turned = dict(reversed(lengths.items()))
-    assert plan_batches(lengths, *sizes) == plan_batches(turned, *sizes)
+    reversed_lengths = dict(reversed(lengths.items()))
+    assert plan_batches(lengths, *sizes) == plan_batches(reversed_lengths, *sizes)
 
 
 def test_long_prompts_come_first_and_share_a_batch() -> None:

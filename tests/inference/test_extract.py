@@ -1,4 +1,4 @@
-"""One statement out of what a model said: wrappings go, what is quoted stays."""
+"""Extraction of one statement from an answer: other text is removed, quoted text is unchanged."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from text2sql.inference.extract import extract_sql
 
 SQL = "SELECT name FROM singer WHERE age > 20"
-# quoted text; fences and tags inside quotes are beyond what extraction promises
+# quoted text, without fences and tags, which extraction does not cover
 LITERALS = st.text(st.characters(exclude_characters="\0`<", exclude_categories=["Cs"])).map(
     lambda text: "'" + text.replace("'", "''") + "'"
 )
@@ -40,29 +40,29 @@ GAPS = st.sampled_from([" ", "\n", "\t\n  ", " -- why; not 'so\n", "/* no; ``` \
         f"```sql\nCREATE VIEW v AS SELECT 1;\n```\n```sql\n{SQL}\n```",
     ],
 )
-def test_wrappings_are_taken_off(raw: str) -> None:
+def test_text_around_the_statement_is_removed(raw: str) -> None:
     assert extract_sql(raw) == SQL
 
 
-def test_the_first_of_several_statements_counts() -> None:
+def test_the_first_of_several_statements_is_taken() -> None:
     assert extract_sql(f"{SQL}; SELECT 2; SELECT 3") == SQL
 
 
-def test_of_several_fences_the_first_with_a_query_counts() -> None:
+def test_of_several_fences_the_first_with_a_query_is_taken() -> None:
     assert extract_sql(f"```sql\n{SQL}\n```\nor\n```sql\nSELECT 2\n```") == SQL
 
 
-def test_a_with_statement_is_kept_whole() -> None:
+def test_a_with_statement_is_complete() -> None:
     raw = "```\nWITH old AS (\n  SELECT * FROM singer\n)\nSELECT name\nFROM old;\n```"
     assert extract_sql(raw) == "WITH old AS ( SELECT * FROM singer ) SELECT name FROM old"
 
 
-def test_the_word_with_in_prose_begins_no_statement() -> None:
+def test_the_word_with_in_prose_does_not_start_a_statement() -> None:
     assert extract_sql(f"with the join one gets: {SQL}") == SQL
 
 
 @pytest.mark.parametrize("raw", ["", "   ", "I cannot answer that.", "<think> SELECT 1", "selection"])
-def test_nothing_like_sql_gives_an_empty_string(raw: str) -> None:
+def test_an_answer_without_sql_gives_an_empty_string(raw: str) -> None:
     assert extract_sql(raw) == ""
 
 
@@ -76,27 +76,27 @@ def test_nothing_like_sql_gives_an_empty_string(raw: str) -> None:
         "SELECT name FROM singer UNION",
     ],
 )
-def test_broken_sql_is_not_mended(broken: str) -> None:
+def test_invalid_sql_is_not_corrected(broken: str) -> None:
     assert extract_sql(broken.replace(" (", " (\n")) == broken
     assert extract_sql(broken.replace(" SELECT", "\nSELECT").replace(" WHERE", "\n\nWHERE")) == broken
 
 
 @pytest.mark.parametrize("quotes", ['"a;b"', "[a;b -- c]", "'it''s; -- so'", '"a""b;"', "'\n\nNo\n'"])
-def test_what_is_quoted_stays_as_it_is(quotes: str) -> None:
+def test_quoted_text_is_unchanged(quotes: str) -> None:
     assert extract_sql(f"SELECT {quotes}\nFROM t;") == f"SELECT {quotes} FROM t"
 
 
-def test_a_quote_left_open_is_no_reason_to_fail() -> None:
+def test_an_unterminated_quote_is_not_an_error() -> None:
     assert extract_sql("SELECT 'O'Brien' FROM t") == "SELECT 'O'Brien' FROM t"
 
 
-def test_a_model_that_repeats_itself_is_read_in_good_time() -> None:
+def test_an_answer_full_of_repetitions_gives_a_statement() -> None:
     raw = "SELECT (\nName\n\n'" * 2000
     assert extract_sql(raw).startswith("SELECT ( Name")
 
 
 @given(st.text() | st.text("SELECTselect wWiIthH(`'\"[]<>/think*-;:.\n a", max_size=80))
-def test_any_text_is_read_without_error(raw: str) -> None:
+def test_no_text_raises_an_error(raw: str) -> None:
     assert isinstance(extract_sql(raw), str)
     assert isinstance(extract_sql(f"SELECT {raw}"), str)
 
@@ -105,7 +105,7 @@ def test_any_text_is_read_without_error(raw: str) -> None:
     LITERALS,
     st.sampled_from(["{};", "```sql\n{}\n```", "So:\n{};\nSELECT 2", "<think>x</think>{}"]),
 )
-def test_a_string_survives_any_wrapping(literal: str, wrapping: str) -> None:
+def test_a_literal_is_unchanged_in_any_surrounding_text(literal: str, wrapping: str) -> None:
     sql = f"SELECT name FROM singer WHERE name = {literal} AND age > 20"
     assert extract_sql(wrapping.replace("{}", sql)) == sql
 

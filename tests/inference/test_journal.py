@@ -1,4 +1,4 @@
-"""Generation goes on where it was stopped, whatever the journal's last line looks like."""
+"""Generation resumes where it was stopped, even if the last line of the journal is incomplete."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ TEXTS = ["say 0", "say 1", "say 2 é\u2028", "say 3", "", "say 5", "say 6"]
 ANSWERS = [None if n == 4 else Answer(text) for n, text in enumerate(TEXTS)]
 
 
-class Parrot:
-    """Answers at once, and keeps what it was asked; dies at the batch that holds `dies_at`."""
+class FakeEngine:
+    """Answers at once and records the requests; is interrupted at the batch with request `stops_at`."""
 
     identity: Mapping[str, object] = {}
     max_prompt_tokens = 10
 
-    def __init__(self, dies_at: int | None = None, likely: float | None = None) -> None:
+    def __init__(self, stops_at: int | None = None, logprob: float | None = None) -> None:
         self.asked: list[list[int]] = []
-        self._dies_at = dies_at
-        self._likely = likely
+        self._stops_at = stops_at
+        self._logprob = logprob
 
     def plan(self, requests: Sequence[Request]) -> list[list[int]]:
         assert list(requests) == REQUESTS
@@ -40,13 +40,13 @@ class Parrot:
     ) -> Iterator[tuple[int, list[Answer]]]:
         for number, requests in batches:
             seeds = [request.seed for request in requests]
-            if self._dies_at in seeds:
+            if self._stops_at in seeds:
                 raise KeyboardInterrupt
             self.asked.append(seeds)
-            yield number, [Answer(TEXTS[seed], self._likely) for seed in seeds]
+            yield number, [Answer(TEXTS[seed], self._logprob) for seed in seeds]
 
 
-def run(journal: Path, engine: Parrot) -> list[Answer | None]:
+def run(journal: Path, engine: FakeEngine) -> list[Answer | None]:
     return generate_all(engine, REQUESTS, journal, "test")
 
 
@@ -56,38 +56,38 @@ def journal(tmp_path: Path) -> Path:
 
 
 def test_answers_come_in_the_order_of_the_requests(journal: Path) -> None:
-    assert run(journal, Parrot()) == ANSWERS
+    assert run(journal, FakeEngine()) == ANSWERS
 
 
 def test_a_finished_run_is_not_generated_again(journal: Path) -> None:
-    run(journal, Parrot())
-    second = Parrot()
+    run(journal, FakeEngine())
+    second = FakeEngine()
     assert run(journal, second) == ANSWERS
     assert second.asked == []
 
 
-def test_a_stopped_run_goes_on_with_the_batch_it_stopped_in(journal: Path) -> None:
+def test_a_stopped_run_resumes_with_the_batch_it_stopped_in(journal: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
-        run(journal, Parrot(dies_at=5))
-    second = Parrot()
+        run(journal, FakeEngine(stops_at=5))
+    second = FakeEngine()
     assert run(journal, second) == ANSWERS
     assert second.asked == [[5]]
 
 
 def test_a_journal_cut_at_any_byte_leads_to_the_same_answers(journal: Path) -> None:
-    run(journal, Parrot())
+    run(journal, FakeEngine())
     whole = journal.read_bytes()
     for size in range(len(whole)):
         journal.write_bytes(whole[:size])
-        engine = Parrot()
+        engine = FakeEngine()
         assert run(journal, engine) == ANSWERS
         assert journal.read_bytes() == whole
         assert len(engine.asked) == len(BATCHES) - whole[:size].count(b"\n")
 
 
-def test_a_line_cut_short_is_noted(journal: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_line_cut_short_is_reported(journal: Path, capsys: pytest.CaptureFixture[str]) -> None:
     journal.write_text('{"batch": 0, "pro')
-    run(journal, Parrot())
+    run(journal, FakeEngine())
     assert f"{journal}: the last line was cut short" in capsys.readouterr().err
 
 
@@ -104,13 +104,13 @@ def test_a_line_cut_short_is_noted(journal: Path, capsys: pytest.CaptureFixture[
         '{"batch": true, "prompts": [0, 1, 3], "raw": ["a", "b", "c"]}',
         '{"batch": 0, "prompts": [6, 2], "raw": ["a", "b"], "logprob": [-0.1]}',
         '{"batch": 0, "prompts": [6, 2], "raw": ["a", "b"], "logprob": ["-1", null]}',
-        '{"batch": 2, "prompts": [5], "raw": ["say 5"]}',  # comes a second time
+        '{"batch": 2, "prompts": [5], "raw": ["say 5"]}',  # repeated
     ],
 )
 def test_a_line_of_another_run_is_refused_by_number(journal: Path, line: str) -> None:
     journal.write_text('{"batch": 2, "prompts": [5], "raw": ["say 5"]}\n' + line + "\n")
     with pytest.raises(UserError, match=r"journal.jsonl, line 2: .*`rm "):
-        run(journal, Parrot())
+        run(journal, FakeEngine())
 
 
 def test_a_full_disk_is_reported_with_what_is_kept(journal: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -127,26 +127,26 @@ def test_a_full_disk_is_reported_with_what_is_kept(journal: Path, monkeypatch: p
 
 
 def test_each_batch_is_one_line_that_names_its_prompts(journal: Path) -> None:
-    run(journal, Parrot())
+    run(journal, FakeEngine())
     entries = [json.loads(line) for line in journal.read_text().splitlines()]
     assert [entry["prompts"] for entry in entries] == BATCHES
 
 
-def test_answers_without_likelihood_leave_the_three_fields_only(journal: Path) -> None:
-    run(journal, Parrot())
+def test_entries_of_answers_without_logprob_have_three_fields(journal: Path) -> None:
+    run(journal, FakeEngine())
     assert all(set(json.loads(line)) == {"batch", "prompts", "raw"} for line in journal.open())
 
 
-def test_likelihoods_are_kept_to_the_last_digit(journal: Path) -> None:
-    first = run(journal, Parrot(likely=-0.1234567890123))
+def test_logprobs_are_kept_to_the_last_digit(journal: Path) -> None:
+    first = run(journal, FakeEngine(logprob=-0.1234567890123))
     assert first[0] == Answer("say 0", -0.1234567890123)
-    assert run(journal, Parrot(dies_at=0)) == first
+    assert run(journal, FakeEngine(stops_at=0)) == first
 
 
-def test_batches_that_finish_out_of_order_are_taken_up_again(journal: Path) -> None:
-    run(journal, Parrot())
+def test_batches_that_finished_out_of_order_are_reused(journal: Path) -> None:
+    run(journal, FakeEngine())
     lines = journal.read_text().splitlines(keepends=True)
     journal.write_text(lines[2] + lines[0])
-    second = Parrot()
+    second = FakeEngine()
     assert run(journal, second) == ANSWERS
     assert second.asked == [BATCHES[1]]

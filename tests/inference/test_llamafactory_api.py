@@ -1,4 +1,4 @@
-"""The openai engine against a real server: LLaMA-Factory's own, with the tiny model behind it."""
+"""The openai engine with a real server: LLaMA-Factory's, serving the tiny model."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def url(base: Path) -> Iterator[str]:
-    """The address of LLaMA-Factory's server, which ends with the tests of this file."""
+    """The address of LLaMA-Factory's server, which is stopped after the tests of this file."""
     with closing(socket.socket()) as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -69,7 +69,9 @@ def texts(engine: Engine, folder: Path) -> list[str]:
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="compares float32 answers of the CPU")
-def test_the_server_gives_the_answers_that_the_model_gives_here(base: Path, url: str, tmp_path: Path) -> None:
+def test_the_server_gives_the_same_answers_as_the_transformers_engine(
+    base: Path, url: str, tmp_path: Path
+) -> None:
     decoding = Decoding(max_new_tokens=16)
     endpoint = Endpoint(base_url=url, model="tiny", concurrency=2, timeout_s=60.0, max_retries=1)
     served = OpenAIEngine(endpoint, decoding, {})

@@ -1,4 +1,4 @@
-"""Answers over HTTP: bounded, tried again, resumed, and no word of the key."""
+"""Answers over HTTP: limits, retries, resuming, and a key that is never stored or shown."""
 
 from __future__ import annotations
 
@@ -37,8 +37,8 @@ def echo(request: Request) -> Reply:
     return Reply(f"SELECT {question(request)}")
 
 
-def but(number: int, reply: Reply) -> Callable[[Request], Reply]:
-    """The right answer to every question but one."""
+def except_for(number: int, reply: Reply) -> Callable[[Request], Reply]:
+    """A script with the right answer to every question except `number`."""
     return lambda request: reply if question(request) == number else echo(request)
 
 
@@ -60,7 +60,7 @@ def journal(tmp_path: Path) -> Path:
 
 
 @pytest.fixture(autouse=True)
-def surroundings(monkeypatch: pytest.MonkeyPatch) -> None:
+def endpoint_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
     monkeypatch.setattr(endpoint_module, "_FIRST_PAUSE_S", 0.01)
 
@@ -69,7 +69,7 @@ def test_every_question_gets_its_own_answer(serve: Serve, journal: Path) -> None
     assert answers(engine(serve(echo)), journal) == EXPECTED
 
 
-def test_the_identity_is_what_keys_of_kept_answers_were_made_of(serve: Serve) -> None:
+def test_the_identity_is_address_model_and_additional_fields(serve: Serve) -> None:
     server = serve(echo)
     assert engine(server, extra_body={"top_k": 20}, timeout_s=1.0).identity == {
         "base_url": server.base_url,
@@ -78,7 +78,7 @@ def test_the_identity_is_what_keys_of_kept_answers_were_made_of(serve: Serve) ->
     }
 
 
-def test_a_greedy_request_says_so_and_no_more(serve: Serve, journal: Path) -> None:
+def test_a_greedy_request_has_no_seed_and_no_logprobs(serve: Serve, journal: Path) -> None:
     server = serve(echo)
     answers(engine(server), journal)
     body = next(request.body for request in server.requests if question(request) == 0)
@@ -91,7 +91,7 @@ def test_a_greedy_request_says_so_and_no_more(serve: Serve, journal: Path) -> No
     }
 
 
-def test_a_drawn_answer_is_asked_for_with_its_seed_and_its_likelihood(serve: Serve, journal: Path) -> None:
+def test_a_request_for_a_drawn_answer_has_seed_and_logprobs(serve: Serve, journal: Path) -> None:
     decoding = Decoding(
         max_new_tokens=60, temperature=0.7, top_p=0.9, repetition_penalty=1.1, likelihood=True
     )
@@ -108,7 +108,7 @@ def test_a_drawn_answer_is_asked_for_with_its_seed_and_its_likelihood(serve: Ser
     assert (body["repetition_penalty"], body["top_k"]) == (1.1, 20)
 
 
-def test_an_answer_without_content_is_an_empty_one(serve: Serve, journal: Path) -> None:
+def test_an_answer_without_content_is_empty(serve: Serve, journal: Path) -> None:
     assert answers(engine(serve(lambda _: Reply(None))), journal) == [Answer("")] * len(REQUESTS)
 
 
@@ -116,54 +116,56 @@ def test_an_answer_without_content_is_an_empty_one(serve: Serve, journal: Path) 
 
 
 @pytest.mark.parametrize("status", [408, 429, 500, 503])
-def test_a_failure_that_may_pass_is_tried_again(serve: Serve, journal: Path, status: int) -> None:
+def test_a_temporary_failure_is_retried(serve: Serve, journal: Path, status: int) -> None:
     broken = refusal(status, "it broke", Retry_After="0.01")
     server = serve(lambda request: broken if request.nth < 2 else echo(request))
     assert answers(engine(server, max_retries=2), journal) == EXPECTED
     assert len(server.requests) == 3 * len(REQUESTS)
 
 
-def test_the_pause_that_a_server_asks_for_holds_every_question_back(
+def test_a_pause_that_a_server_requests_delays_every_question(
     serve: Serve, journal: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    told, until, early = threading.Event(), [0.0], []
+    known, until, early = threading.Event(), [0.0], []
     wait_after = Client._wait_after
 
     async def noted(self: Client, *fault: Any) -> None:
-        told.set()
+        known.set()
         await wait_after(self, *fault)
 
     def script(request: Request) -> Reply:
         if question(request) == 0 and request.nth == 0:
             until[0] = time.monotonic() + 0.4
             return refusal(429, "slow down", Retry_After="0.5")
-        if question(request) == 1:  # its place is free for others once the engine knows
-            return replace(echo(request), after=told)
+        if (
+            question(request) == 1
+        ):  # answered once the engine knows of the pause, so that a new request could start
+            return replace(echo(request), after=known)
         if time.monotonic() < until[0]:
             early.append(request)
         return echo(request)
 
     monkeypatch.setattr(Client, "_wait_after", noted)
     assert answers(engine(serve(script), max_retries=1), journal) == EXPECTED
-    assert told.is_set() and early == []
+    assert known.is_set() and early == []
 
 
 @pytest.mark.parametrize("fault", ["hang", "drip"])
-def test_an_answer_that_never_ends_fails_at_the_time_out(serve: Serve, journal: Path, fault: Any) -> None:
+def test_an_answer_that_never_ends_fails_at_the_timeout(serve: Serve, journal: Path, fault: Any) -> None:
     server = serve(lambda _: Reply("SELECT 1", fault=fault))
     with pytest.raises(UserError, match=r"no complete answer within 0\.3 s"):
         answers(engine(server, timeout_s=0.3), journal)
-    assert len(server.requests) == 2  # which were on their way together
+    assert len(server.requests) == 2  # both were sent at the same time
 
 
-def test_an_endpoint_that_dies_midway_leaves_what_it_answered_and_says_how_to_go_on(
+def test_a_server_that_fails_midway_leaves_its_answers_and_the_error_says_how_to_resume(
     serve: Serve, journal: Path
 ) -> None:
-    server = serve(but(3, refusal(503, "out of service")))
-    told = (
+    server = serve(except_for(3, refusal(503, "out of service")))
+    message = (
         r"127\.0\.0\.1.*out of service.*the answers so far are kept; run the same command again to continue"
     )
-    with pytest.raises(UserError, match=told):
+    with pytest.raises(UserError, match=message):
         answers(engine(server, concurrency=1), journal)
     kept = journal.read_bytes()
     assert kept.count(b"\n") == 3
@@ -174,14 +176,14 @@ def test_an_endpoint_that_dies_midway_leaves_what_it_answered_and_says_how_to_go
     assert journal.read_bytes().startswith(kept)
 
 
-def test_answers_under_way_when_another_request_fails_are_kept(serve: Serve, journal: Path) -> None:
+def test_answers_to_requests_already_sent_when_another_fails_are_kept(serve: Serve, journal: Path) -> None:
     together = threading.Barrier(3)
 
     def script(request: Request) -> Reply:
         together.wait(10)
         if question(request):
             time.sleep(0.3)  # the failure comes first
-        return but(0, refusal(500, "it broke"))(request)
+        return except_for(0, refusal(500, "it broke"))(request)
 
     server = serve(script)
     with pytest.raises(UserError, match="it broke"):
@@ -194,7 +196,7 @@ def test_a_prompt_too_long_for_the_server_gets_an_empty_answer_and_is_listed(
     serve: Serve, journal: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     too_long = refusal(400, "This model's maximum context length is 100 tokens")
-    found = answers(engine(serve(but(2, too_long))), journal)
+    found = answers(engine(serve(except_for(2, too_long))), journal)
     assert found == [*EXPECTED[:2], Answer(""), *EXPECTED[3:]]
     said = capsys.readouterr().err
     assert "too long for the server, so its prediction is empty: Q2" in said
@@ -204,7 +206,7 @@ def test_a_prompt_too_long_for_the_server_gets_an_empty_answer_and_is_listed(
 @pytest.mark.parametrize(
     ("reply", "message"),
     [
-        (refusal(400, f"unknown field logprobs {KEY}"), "unknown field logprobs.*mend predict.endpoint"),
+        (refusal(400, f"unknown field logprobs {KEY}"), "unknown field logprobs.*fix predict.endpoint"),
         (
             refusal(404, f"no model qwen3 for {KEY}"),
             r"no model qwen3.*fix the model \('qwen3'\) or base_url",
@@ -215,7 +217,7 @@ def test_a_prompt_too_long_for_the_server_gets_an_empty_answer_and_is_listed(
         (Reply(body=f'"{KEY}"'), "no chat completion"),
     ],
 )
-def test_a_refusal_is_reported_with_what_to_mend_and_without_the_key(
+def test_a_refusal_is_reported_with_the_remedy_and_without_the_key(
     serve: Serve, journal: Path, capfd: pytest.CaptureFixture[str], reply: Reply, message: str
 ) -> None:
     server = serve(lambda _: reply)
@@ -225,9 +227,7 @@ def test_a_refusal_is_reported_with_what_to_mend_and_without_the_key(
     assert KEY not in f"{found.value} {capfd.readouterr()}"
 
 
-def test_the_key_comes_from_the_environment_and_is_part_of_nothing_that_is_kept(
-    serve: Serve, journal: Path
-) -> None:
+def test_the_key_is_read_from_the_environment_and_not_stored(serve: Serve, journal: Path) -> None:
     server = serve(lambda request: replace(echo(request), text=f"SELECT '{KEY}'"))
     one = engine(server)
     answers(one, journal)
@@ -235,7 +235,7 @@ def test_the_key_comes_from_the_environment_and_is_part_of_nothing_that_is_kept(
     assert KEY not in f"{one.identity}{journal.read_text()}"
 
 
-def test_nothing_more_is_asked_for_when_the_answers_cannot_be_kept(
+def test_no_more_requests_are_sent_if_answers_cannot_be_stored(
     serve: Serve, journal: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(*_: object) -> None:

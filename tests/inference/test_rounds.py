@@ -1,4 +1,4 @@
-"""Rounds of asking: who is asked again, with which words and seeds, and what is kept."""
+"""Rounds: which questions are repeated, with which prompts and seeds, and what is reused."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ GOOD, EMPTY, BAD = "SELECT name FROM singer", "SELECT name FROM singer WHERE 0",
 
 
 class Scripted:
-    """Answers each request by `say`; prompts of more than `longest` messages are too long."""
+    """Answers each request with `answer`; prompts of more than `longest` messages are too long."""
 
     identity: Mapping[str, object] = {}
     max_prompt_tokens = 10
 
-    def __init__(self, say: Callable[[Request], str], longest: int = 99) -> None:
+    def __init__(self, answer: Callable[[Request], str], longest: int = 99) -> None:
         self.asked: list[Request] = []
-        self._say, self._longest = say, longest
+        self._answer, self._longest = answer, longest
 
     def plan(self, requests: Sequence[Request]) -> list[list[int]]:
         return [[n] for n, request in enumerate(requests) if len(request.messages) <= self._longest]
@@ -40,7 +40,7 @@ class Scripted:
     ) -> Iterator[tuple[int, list[Answer]]]:
         for number, (request,) in batches:
             self.asked.append(request)
-            yield number, [Answer(self._say(request))]
+            yield number, [Answer(self._answer(request))]
 
 
 def row(request: Request) -> int:
@@ -49,7 +49,7 @@ def row(request: Request) -> int:
 
 @pytest.fixture
 def place(tmp_path: Path) -> Path:
-    """A folder with databases/, of which one is concert, and an empty work/."""
+    """A folder with one database, databases/concert, and an empty folder work."""
     (tmp_path / "databases" / "concert").mkdir(parents=True)
     with closing(sqlite3.connect(tmp_path / "databases" / "concert" / "concert.sqlite")) as connection:
         connection.executescript("CREATE TABLE singer (name); INSERT INTO singer VALUES ('Ann');")
@@ -68,14 +68,14 @@ def test_one_greedy_answer_needs_no_database(place: Path) -> None:
     assert predict(Scripted(lambda _: BAD), place) == [Prediction(3, BAD, BAD), Prediction(7, BAD, BAD)]
 
 
-def test_only_a_query_that_fails_is_asked_for_again(place: Path) -> None:
+def test_only_questions_whose_query_fails_are_asked_again(place: Path) -> None:
     engine = Scripted(lambda request: BAD if row(request) == 3 else EMPTY)
     found = predict(engine, place, max_repairs=2)
     assert [row(request) for request in engine.asked] == [3, 7, 3, 3]
     assert [prediction.tries for prediction in found] == [3, 1]
 
 
-def test_the_model_sees_its_query_and_what_sqlite_says(place: Path) -> None:
+def test_the_repair_prompt_has_the_query_and_its_error(place: Path) -> None:
     engine = Scripted(lambda _: f"```sql\n{BAD}\n```")
     predict(engine, place, max_repairs=1)
     *before, answer, complaint = engine.asked[2].messages
@@ -87,7 +87,7 @@ def test_the_model_sees_its_query_and_what_sqlite_says(place: Path) -> None:
     }
 
 
-def test_an_answer_without_sql_is_shown_as_it_is(place: Path) -> None:
+def test_the_repair_prompt_has_an_answer_without_sql_unchanged(place: Path) -> None:
     engine = Scripted(lambda _: "I cannot.")
     predict(engine, place, max_repairs=1)
     assert engine.asked[2].messages[-2]["content"] == "I cannot."
@@ -102,7 +102,7 @@ def test_with_samples_a_question_is_asked_again_only_if_all_of_them_fail(place: 
     assert len(engine.asked) == 8
 
 
-def test_every_sample_of_every_try_has_a_seed_of_its_own(place: Path) -> None:
+def test_every_sample_of_every_round_has_its_own_seed(place: Path) -> None:
     engine = Scripted(lambda _: BAD)
     predict(engine, place, samples=3, max_repairs=1)
     assert len({request.seed for request in engine.asked}) == len(engine.asked) == 12
@@ -116,7 +116,7 @@ def test_a_question_too_long_to_be_asked_again_keeps_its_first_answer(
     assert "2 of 2 prompts exceed 10 tokens" in capsys.readouterr().err
 
 
-def test_votes_that_were_taken_are_not_taken_again(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_finished_vote_is_not_repeated(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first = predict(Scripted(lambda _: GOOD), place, samples=2)
 
     def never(*_: object) -> None:

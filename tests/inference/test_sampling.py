@@ -1,4 +1,4 @@
-"""How a token is picked out of a distribution, and what is kept of it."""
+"""How a token is drawn from a distribution, and its log-probability."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def picks(decoding: Decoding, rows: int) -> torch.Tensor:
     return sampler(torch.zeros(rows, 1, dtype=torch.long), SHARES.log().repeat(rows, 1)).argmax(-1)
 
 
-def test_tokens_come_as_often_as_the_model_says() -> None:
+def test_tokens_are_drawn_with_the_models_probabilities() -> None:
     counts = picks(Decoding(max_new_tokens=1, temperature=1.0), 4000).bincount(minlength=4)
     assert (counts / 4000).tolist() == pytest.approx(SHARES.tolist(), abs=0.03)
 
@@ -37,16 +37,16 @@ def test_without_temperature_the_likeliest_token_is_taken() -> None:
     assert set(picks(Decoding(max_new_tokens=1, repetition_penalty=1.1), 20).tolist()) == {1}
 
 
-def test_a_penalty_weakens_what_prompt_and_answer_hold_but_not_the_padding() -> None:
+def test_the_penalty_applies_to_tokens_of_prompt_and_answer_but_not_to_padding() -> None:
     mask = torch.tensor([[0, 1]])
     sampler = RowSampler(Decoding(max_new_tokens=2, repetition_penalty=2.0), [0], mask)
     logits = torch.tensor([[4.0, 3.0, 2.5, 1.0]])
     first = sampler(torch.tensor([[0, 1]]), logits).argmax(-1)  # token 0 is padding
-    second = sampler(torch.tensor([[0, 1, 0]]), logits).argmax(-1)  # now it has been said
+    second = sampler(torch.tensor([[0, 1, 0]]), logits).argmax(-1)  # now token 0 is also part of the answer
     assert [first.item(), second.item()] == [0, 2]
 
 
-def test_the_likelihood_ends_with_the_first_end_of_the_answer() -> None:
+def test_the_mean_logprob_ends_with_the_first_end_token() -> None:
     sampler = RowSampler(Decoding(max_new_tokens=3, temperature=1.0), [0], torch.ones(1, 1))
     for share in (0.5, 0.25, 0.001):
         one = torch.tensor([[share, 1 - share]]).log()

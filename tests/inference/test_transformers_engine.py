@@ -67,14 +67,14 @@ def answers(folder: Path) -> list[str]:
     return [answer.text for answer in ask(engine(folder), CHATS)]
 
 
-def test_a_prompt_ends_where_the_answer_without_thinking_begins(base: Path) -> None:
+def test_a_prompt_ends_with_an_empty_thought(base: Path) -> None:
     text = AutoTokenizer.from_pretrained(str(base)).decode(engine(base).encode(CHATS[1]))
     assert text.endswith("Names?<|im_end|>\n<|im_start|>assistant\n<think>\n\n</think>\n\n")
 
 
-def test_a_batch_answers_as_each_prompt_alone(base: Path) -> None:
+def test_a_batch_gives_the_same_answers_as_each_prompt_alone(base: Path) -> None:
     one = engine(base)
-    assert len({len(one.encode(chat)) for chat in CHATS}) == len(CHATS)  # padding is at work
+    assert len({len(one.encode(chat)) for chat in CHATS}) == len(CHATS)  # so that there is padding
     assert ask(one, CHATS) == [ask(one, [chat])[0] for chat in CHATS]
 
 
@@ -90,7 +90,7 @@ def test_an_answer_is_the_likeliest_token_at_every_step(base: Path) -> None:
     assert ask(one, CHATS[:1]) == [Answer(expected)]
 
 
-def test_two_runs_answer_alike(base: Path) -> None:
+def test_two_runs_give_the_same_answers(base: Path) -> None:
     assert answers(base) == answers(base)
 
 
@@ -101,7 +101,7 @@ def test_sampling_that_the_model_recommends_is_not_used(base: Path, copy: Path) 
     assert answers(copy) == answers(base)
 
 
-def test_an_answer_ends_at_every_end_that_the_model_names(base: Path, copy: Path) -> None:
+def test_an_answer_ends_at_any_end_token_of_the_model(base: Path, copy: Path) -> None:
     one = engine(base)
     text = ask(one, CHATS[:1])[0].text
     first = AutoTokenizer.from_pretrained(str(base)).encode(text, add_special_tokens=False)[0]
@@ -109,7 +109,7 @@ def test_an_answer_ends_at_every_end_that_the_model_names(base: Path, copy: Path
     assert len(ask(engine(copy), CHATS[:1])[0].text) < len(text)
 
 
-def test_an_adapter_answers_as_when_it_is_not_merged(base: Path, adapter: Path) -> None:
+def test_a_merged_adapter_gives_the_same_answers_as_an_unmerged_one(base: Path, adapter: Path) -> None:
     model = AutoModelForCausalLM.from_pretrained(str(base), dtype=torch.float32)
     plain = PeftModel.from_pretrained(model, str(adapter)).eval()
     one = engine(adapter)
@@ -138,11 +138,11 @@ def test_half_precision_leaves_the_positions_in_full_precision(
     assert {buffer.dtype for buffer in one._model.buffers()} == {torch.float32}
 
 
-def test_a_prompt_has_the_room_that_the_answer_leaves_of_the_models_context(base: Path) -> None:
+def test_the_longest_prompt_is_the_models_context_minus_the_answer(base: Path) -> None:
     assert engine(base).max_prompt_tokens == 512 - NEW_TOKENS
 
 
-def test_a_prompt_without_room_is_in_no_batch(base: Path) -> None:
+def test_a_prompt_that_is_too_long_is_in_no_batch(base: Path) -> None:
     long = messages("CREATE TABLE singer (name);", "Names? " * 300)
     assert engine(base).plan([Request(CHATS[0], 0), Request(long, 0), Request(CHATS[1], 0)]) == [[0, 2]]
 
@@ -160,14 +160,14 @@ def test_an_adapter_that_lacks_a_layer_is_refused(adapter: Path, tmp_path: Path)
     tensors = load_file(short / "adapter_model.safetensors")
     del tensors[next(iter(tensors))]
     save_file(tensors, short / "adapter_model.safetensors", metadata={"format": "pt"})
-    with pytest.raises(UserError, match=r"short: cannot be read as a model"):
+    with pytest.raises(UserError, match=r"short: cannot be loaded as a model"):
         answers(short)
 
 
 @pytest.mark.parametrize("name", ["model.safetensors", "config.json", "tokenizer.json"])
 def test_a_damaged_file_is_refused_with_its_folder(copy: Path, name: str) -> None:
     (copy / name).write_bytes((copy / name).read_bytes()[:100])
-    with pytest.raises(UserError, match=r"copy: cannot be read as a model: .*`dvc repro`"):
+    with pytest.raises(UserError, match=r"copy: cannot be loaded as a model: .*`dvc repro`"):
         answers(copy)
 
 
@@ -214,15 +214,15 @@ def test_a_drawn_answer_with_almost_no_top_p_is_the_likeliest(base: Path) -> Non
     assert [answer.text for answer in drawn] == answers(base)
 
 
-def test_the_likelihood_is_the_mean_over_the_answers_tokens(base: Path) -> None:
+def test_the_logprob_is_the_mean_over_the_tokens_of_the_answer(base: Path) -> None:
     (answer,) = ask(engine(base, likelihood=True), CHATS[:1])
     assert answer.text == answers(base)[0]
-    ids, said = engine(base).encode(CHATS[0]), []
+    ids, logprobs_of_tokens = engine(base).encode(CHATS[0]), []
     model = AutoModelForCausalLM.from_pretrained(str(base), dtype=torch.float32).eval()
-    while len(said) < NEW_TOKENS:
+    while len(logprobs_of_tokens) < NEW_TOKENS:
         with torch.inference_mode():
             logprobs = model(torch.tensor([ids])).logits[0, -1].log_softmax(-1)
         ids.append(int(logprobs.argmax()))
-        said.append(float(logprobs.max()))
+        logprobs_of_tokens.append(float(logprobs.max()))
     assert 2 not in ids[-NEW_TOKENS:]  # no end of the answer before its last token
-    assert answer.logprob == pytest.approx(sum(said) / len(said), abs=1e-4)
+    assert answer.logprob == pytest.approx(sum(logprobs_of_tokens) / len(logprobs_of_tokens), abs=1e-4)

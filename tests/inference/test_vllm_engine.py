@@ -1,4 +1,4 @@
-"""The vLLM engine on the tiny model; it runs where vLLM is installed: `make test-vllm`."""
+"""The vLLM engine with the tiny model; needs vLLM: `make test-vllm`."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ REQUESTS = [
 
 @pytest.fixture(scope="module")
 def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    # vLLM's attention on the CPU wants heads of at least 32 dimensions
+    # vLLM's attention on the CPU needs heads of at least 32 dimensions
     return tiny_tokenizer(tiny_qwen3(tmp_path_factory.mktemp("models") / "base", hidden_size=64))
 
 
@@ -59,7 +59,7 @@ def with_transformers(folder: Path, decoding: Decoding) -> list[Answer]:
     return ask(engine, REQUESTS)
 
 
-def test_the_answers_are_those_of_transformers_and_so_is_their_likelihood(base: Path) -> None:
+def test_answers_and_logprobs_are_those_of_transformers(base: Path) -> None:
     decoding = Decoding(max_new_tokens=NEW_TOKENS, likelihood=True)
     found = with_vllm(base, decoding)
     expected = with_transformers(base, decoding)
@@ -67,30 +67,30 @@ def test_the_answers_are_those_of_transformers_and_so_is_their_likelihood(base: 
     assert [a.logprob for a in found] == pytest.approx([a.logprob for a in expected], abs=1e-3)
 
 
-def test_an_adapter_answers_as_when_it_is_merged(base: Path, adapter: Path) -> None:
+def test_an_adapter_gives_the_same_answers_as_merged(base: Path, adapter: Path) -> None:
     found = with_vllm(adapter, Decoding(max_new_tokens=NEW_TOKENS))
     assert found == with_transformers(adapter, Decoding(max_new_tokens=NEW_TOKENS))
     assert found != with_transformers(base, Decoding(max_new_tokens=NEW_TOKENS))
 
 
-def test_what_is_drawn_follows_the_seed_of_the_request(base: Path) -> None:
+def test_a_drawn_answer_depends_on_the_seed_of_the_request(base: Path) -> None:
     same = [Request(REQUESTS[0].messages, seed) for seed in (1, 2, 1)]
     first, other, again = with_vllm(base, Decoding(max_new_tokens=NEW_TOKENS, temperature=1.5), same)
     assert first == again != other
 
 
-def test_a_prompt_without_room_is_in_no_batch(base: Path) -> None:
+def test_a_prompt_that_is_too_long_is_in_no_batch(base: Path) -> None:
     long = Request(messages("CREATE TABLE singer (name);", "Names? " * 300), 0)
     engine = VllmEngine(resolve_weights(base), Decoding(max_new_tokens=NEW_TOKENS))
     assert engine.plan([REQUESTS[0], long, REQUESTS[1]]) == [[0], [2]]
 
 
-def test_a_rank_beyond_vllms_is_refused(adapter: Path) -> None:
+def test_a_rank_too_high_for_vllm_is_refused(adapter: Path) -> None:
     config = adapter / "adapter_config.json"
     text = config.read_text()
     try:
         config.write_text(text.replace('"r": 4', '"r": 1024'))
-        with pytest.raises(UserError, match="rank 1024, and vLLM takes 512 at most"):
+        with pytest.raises(UserError, match="rank 1024, but vLLM supports at most 512"):
             VllmEngine(resolve_weights(adapter), Decoding(max_new_tokens=NEW_TOKENS))
     finally:
         config.write_text(text)

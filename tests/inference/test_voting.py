@@ -1,4 +1,4 @@
-"""Which of several queries is taken, by what they return."""
+"""Which of several queries is chosen, by their results."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from text2sql.evaluation.settings import EvaluationSettings
-from text2sql.inference.voting import Ballot, Vote, vote
+from text2sql.inference.voting import Candidates, Choice, vote
 
 LIMITS = EvaluationSettings(timeout_s=1.0, max_rows=1000)
 NAMES = "SELECT name FROM singer"
@@ -17,8 +17,8 @@ SAME_NAMES = "SELECT singer.name FROM singer WHERE 1"
 AGES = "SELECT age FROM singer"
 FAILING = "SELECT nme FROM singer"
 ENDLESS = "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n) SELECT max(x) FROM n"
-# one opcode that no interrupt reaches: its process is killed
-STUBBORN = "SELECT instr(printf('%.*c', 6000000, 'a'), printf('%.*c', 3000000, 'a') || 'b')"
+# one long opcode, which cannot be interrupted: its process is killed
+UNINTERRUPTIBLE = "SELECT instr(printf('%.*c', 6000000, 'a'), printf('%.*c', 3000000, 'a') || 'b')"
 
 
 @pytest.fixture(scope="module")
@@ -32,36 +32,36 @@ def databases(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def ballot(*queries: str, logprobs: tuple[float, ...] = ()) -> Ballot:
-    return Ballot("concert", queries, logprobs or (None,) * len(queries))
+def candidates(*queries: str, logprobs: tuple[float, ...] = ()) -> Candidates:
+    return Candidates("concert", queries, logprobs or (None,) * len(queries))
 
 
-def one_vote(databases: Path, *queries: str, logprobs: tuple[float, ...] = ()) -> Vote:
-    (found,) = vote([ballot(*queries, logprobs=logprobs)], databases, LIMITS)
+def chosen_of(databases: Path, *queries: str, logprobs: tuple[float, ...] = ()) -> Choice:
+    (found,) = vote([candidates(*queries, logprobs=logprobs)], databases, LIMITS)
     return found
 
 
-def test_the_result_of_most_queries_wins_whatever_their_words(databases: Path) -> None:
-    assert one_vote(databases, AGES, NAMES, SAME_NAMES) == Vote(1, 2 / 3, None)
+def test_the_most_frequent_result_wins_even_if_the_queries_are_written_differently(databases: Path) -> None:
+    assert chosen_of(databases, AGES, NAMES, SAME_NAMES) == Choice(1, 2 / 3, None)
 
 
 def test_a_tie_goes_to_the_likeliest_query_and_without_likelihoods_to_the_first(databases: Path) -> None:
-    assert one_vote(databases, AGES, NAMES, logprobs=(-0.5, -0.1)) == Vote(1, 0.5, None)
-    assert one_vote(databases, AGES, NAMES) == Vote(0, 0.5, None)
+    assert chosen_of(databases, AGES, NAMES, logprobs=(-0.5, -0.1)) == Choice(1, 0.5, None)
+    assert chosen_of(databases, AGES, NAMES) == Choice(0, 0.5, None)
 
 
-def test_of_equal_results_the_likeliest_query_is_taken(databases: Path) -> None:
-    assert one_vote(databases, NAMES, SAME_NAMES, AGES, logprobs=(-0.5, -0.1, -0.01)).chosen == 1
+def test_of_queries_with_equal_results_the_likeliest_is_chosen(databases: Path) -> None:
+    assert chosen_of(databases, NAMES, SAME_NAMES, AGES, logprobs=(-0.5, -0.1, -0.01)).chosen == 1
 
 
-def test_a_query_that_fails_has_no_vote_however_often_it_comes(databases: Path) -> None:
-    found = one_vote(databases, FAILING, FAILING, FAILING, NAMES, logprobs=(-0.1, -0.1, -0.1, -9.0))
-    assert found == Vote(3, 0.25, None)
+def test_a_query_that_fails_has_no_vote_even_if_it_is_the_most_frequent(databases: Path) -> None:
+    found = chosen_of(databases, FAILING, FAILING, FAILING, NAMES, logprobs=(-0.1, -0.1, -0.1, -9.0))
+    assert found == Choice(3, 0.25, None)
 
 
-def test_if_all_fail_the_likeliest_is_taken_with_what_sqlite_says(databases: Path) -> None:
-    found = one_vote(databases, "SELECT", FAILING, logprobs=(-2.0, -1.0))
-    assert found == Vote(1, 0.0, "no such column: nme")
+def test_if_all_queries_fail_the_likeliest_is_chosen_with_its_error(databases: Path) -> None:
+    found = chosen_of(databases, "SELECT", FAILING, logprobs=(-2.0, -1.0))
+    assert found == Choice(1, 0.0, "no such column: nme")
 
 
 @pytest.mark.parametrize(
@@ -73,30 +73,32 @@ def test_if_all_fail_the_likeliest_is_taken_with_what_sqlite_says(databases: Pat
         ("SELECT 1; SELECT 2", "denied: You can only execute one statement at a time."),
         ("SELECT s.name FROM singer s, singer t, singer u WHERE name", "ambiguous column name: name"),
         (ENDLESS, "timeout: interrupted"),
-        (STUBBORN, "timeout: its process was killed"),
+        (UNINTERRUPTIBLE, "timeout: its process was killed"),
     ],
 )
-def test_a_query_without_a_result_says_why_and_costs_no_other_its_vote(
+def test_a_query_without_a_result_has_an_error_and_does_not_affect_other_votes(
     databases: Path, sql: str, failure: str
 ) -> None:
-    alone, beside = vote([ballot(sql), ballot(sql, NAMES)], databases, LIMITS)
-    assert alone == Vote(0, 0.0, failure)
-    assert beside == Vote(1, 0.5, None)
+    alone, beside = vote([candidates(sql), candidates(sql, NAMES)], databases, LIMITS)
+    assert alone == Choice(0, 0.0, failure)
+    assert beside == Choice(1, 0.5, None)
 
 
-def test_order_counts_for_a_query_that_asks_for_it(databases: Path) -> None:
+def test_order_counts_for_queries_with_order_by(databases: Path) -> None:
     up, down = f"{NAMES} ORDER BY name", f"{NAMES} ORDER BY name DESC"
-    assert one_vote(databases, down, up, NAMES, up).agreement == 0.75
+    assert chosen_of(databases, down, up, NAMES, up).agreement == 0.75
 
 
 def test_distinct_counts(databases: Path) -> None:
-    assert one_vote(databases, AGES, "SELECT DISTINCT age FROM singer").agreement == 0.5
+    assert chosen_of(databases, AGES, "SELECT DISTINCT age FROM singer").agreement == 0.5
 
 
-def test_each_ballot_is_a_vote_of_its_own(databases: Path) -> None:
-    found = vote([ballot(AGES, NAMES, SAME_NAMES), ballot(AGES), ballot(FAILING)], databases, LIMITS)
-    assert found == [Vote(1, 2 / 3, None), Vote(0, 1.0, None), Vote(0, 0.0, "no such column: nme")]
+def test_each_question_has_its_own_vote(databases: Path) -> None:
+    found = vote(
+        [candidates(AGES, NAMES, SAME_NAMES), candidates(AGES), candidates(FAILING)], databases, LIMITS
+    )
+    assert found == [Choice(1, 2 / 3, None), Choice(0, 1.0, None), Choice(0, 0.0, "no such column: nme")]
 
 
-def test_no_ballots_are_no_votes(databases: Path) -> None:
+def test_without_questions_there_are_no_choices(databases: Path) -> None:
     assert vote([], databases, LIMITS) == []

@@ -1,4 +1,4 @@
-"""What a model folder holds, and which folders are refused."""
+"""Complete models, adapters, and folders that are refused."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from text2sql.workstore import hash_path
 
 @pytest.fixture
 def base(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """models/base, relative to the working directory, with files that only look like weights."""
+    """models/base, relative to the working directory, with placeholder files for the weights."""
     monkeypatch.chdir(tmp_path)
     folder = Path("models/base")
     folder.mkdir(parents=True)
@@ -37,7 +37,7 @@ def write(path: Path, value: object) -> None:
     path.write_text(json.dumps(value))
 
 
-def test_a_whole_model_has_no_base(base: Path) -> None:
+def test_a_complete_model_has_no_base(base: Path) -> None:
     weights = resolve_weights(base)
     assert (weights.base, weights.model, weights.sha256) == (None, base, hash_path(base))
 
@@ -57,14 +57,14 @@ def test_an_adapter_of_another_base_is_refused_and_both_are_named(base: Path, ad
         assert name in str(refusal.value)
 
 
-def test_an_adapter_that_does_not_tell_its_base_is_refused(adapter: Path) -> None:
+def test_an_adapter_without_base_json_is_refused(adapter: Path) -> None:
     (adapter / "base.json").unlink()
     with pytest.raises(UserError, match=r"base\.json: no such file"):
         resolve_weights(adapter)
 
 
 @pytest.mark.parametrize("text", ["{", "[]", '{"path": "models/base"}', '{"path": 1, "sha256": 2}'])
-def test_a_faulty_base_json_is_refused_by_name(adapter: Path, text: str) -> None:
+def test_an_invalid_base_json_is_named(adapter: Path, text: str) -> None:
     (adapter / "base.json").write_text(text)
     with pytest.raises(UserError, match=r"base\.json: "):
         resolve_weights(adapter)

@@ -1,4 +1,4 @@
-"""text2sql.report.table: what the page says, and what it refuses to say."""
+"""text2sql.report.table: the page, and inputs that are refused."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ EVALUATOR = {"version": 1, "keep_distinct": False}
 
 
 def write_arm(root: Path, arm: str, verdicts: str, **changes: Any) -> None:
-    """Write an arm's files; `verdicts` has a mark a question: 1 right, 0 wrong, x gold fails."""
+    """Write the files of an arm; `verdicts` has a character per question: 1 right, 0 wrong, x gold fails."""
     ex: dict[str, bool | None] = {"1": True, "0": False, "x": None}
     rows = [
         {"row": row, "hardness": "easy", "ex": ex[mark], "error": "gold: syntax" if mark == "x" else None}
@@ -66,7 +66,7 @@ def test_the_difference_to_baseline_has_its_sign_and_its_interval(tmp_path: Path
     write_arm(tmp_path, "lora", "0" * 50 + "1" * 50)
     write_arm(tmp_path, "baseline", "1" * 100)
     line = table.page(read(tmp_path, "lora", "baseline")).splitlines()[4]
-    # a binomial of 100 questions, half of them lost: 50 points less, and 9.8 to either side
+    # binomial with 100 questions and half of them wrong: 50 points less, plus or minus 9.8
     assert re.search(r"\| -50\.0 \(-(59|60)\.0 to -(40|41)\.0\) \| < 0\.0001 \|$", line), line
 
 
@@ -75,7 +75,7 @@ def test_the_heading_gives_the_number_of_questions_of_each_level(tmp_path: Path)
     assert "| easy (n=3) | medium (n=0) |" in table.page(read(tmp_path, "baseline"))
 
 
-def test_every_two_arms_have_a_p_value(tmp_path: Path) -> None:
+def test_each_pair_of_arms_has_a_p_value(tmp_path: Path) -> None:
     for arm, verdicts in {"baseline": "0000", "lora": "1100", "full": "1111"}.items():
         write_arm(tmp_path, arm, verdicts)
     page = table.page(read(tmp_path, "baseline", "lora", "full"))
@@ -83,13 +83,13 @@ def test_every_two_arms_have_a_p_value(tmp_path: Path) -> None:
     assert "| full | 0.1250 | 0.5000 |" in page
 
 
-def test_without_a_baseline_no_p_value_against_it_is_invented(tmp_path: Path) -> None:
+def test_without_a_baseline_there_is_no_p_value_against_it(tmp_path: Path) -> None:
     write_arm(tmp_path, "lora", "11")
     page = table.page(read(tmp_path, "lora"))
     assert "| lora | 100.0 | – | – | – | 100.0 | 1.2 to 98.0 | – | – |" in page
 
 
-def test_a_tiny_p_value_is_not_shown_as_nought(tmp_path: Path) -> None:
+def test_a_tiny_p_value_is_not_shown_as_zero(tmp_path: Path) -> None:
     write_arm(tmp_path, "baseline", "0" * 40)
     write_arm(tmp_path, "full", "1" * 40)
     assert "| < 0.0001 |" in table.page(read(tmp_path, "baseline", "full"))
@@ -99,7 +99,7 @@ def test_questions_whose_gold_fails_are_named_and_not_counted(tmp_path: Path) ->
     write_arm(tmp_path, "baseline", "1x01")
     page = table.page(read(tmp_path, "baseline"))
     assert "easy (n=3)" in page
-    assert "gold SQL itself fails: test rows 1." in page
+    assert "because the gold SQL fails: test rows 1." in page
 
 
 def test_questions_without_a_hardness_are_named_once(tmp_path: Path) -> None:
@@ -107,10 +107,10 @@ def test_questions_without_a_hardness_are_named_once(tmp_path: Path) -> None:
     path = tmp_path / "verdicts" / "baseline.jsonl"
     path.write_text(path.read_text().replace('"row": 1, "hardness": "easy"', '"row": 1, "hardness": null'))
     page = table.page(read(tmp_path, "baseline"))
-    assert page.count("Of no known hardness, so under all only: test rows 1.") == 1
+    assert page.count("Without a hardness class, so only in the column all: test rows 1.") == 1
 
 
-def test_the_metrics_that_were_asked_for_get_a_table_with_intervals(tmp_path: Path) -> None:
+def test_other_metrics_have_a_table_with_intervals(tmp_path: Path) -> None:
     write_arm(tmp_path, "baseline", "10")
     other = {"ex_plug": {"all": 60.0}, "ex_plug_ci95": {"all": {"low": 9.5, "high": 90.5}}}
     exact = {"em": {"all": 100.0}, "em_ci95": {"all": {"low": 20.7, "high": 100.0}}, "em_n": {"all": 1}}
@@ -121,12 +121,12 @@ def test_the_metrics_that_were_asked_for_get_a_table_with_intervals(tmp_path: Pa
     assert "| baseline | – | – |" in page
 
 
-def test_without_other_metrics_the_page_has_no_table_of_them(tmp_path: Path) -> None:
+def test_without_other_metrics_the_page_has_no_such_table(tmp_path: Path) -> None:
     write_arm(tmp_path, "baseline", "10")
     assert "Other metrics" not in table.page(read(tmp_path, "baseline"))
 
 
-def test_what_scores_makes_can_be_read(tmp_path: Path) -> None:
+def test_the_table_of_scores_can_be_read(tmp_path: Path) -> None:
     write_arm(tmp_path, "lora", "10")
     scores = Scores()
     for row, ex in enumerate([True, False]):
@@ -142,20 +142,20 @@ def test_what_scores_makes_can_be_read(tmp_path: Path) -> None:
     }
 
 
-def test_slices_get_a_table_of_their_own(tmp_path: Path) -> None:
+def test_slices_have_a_table(tmp_path: Path) -> None:
     write_arm(tmp_path, "baseline", "10", slices={"seen": 80.0, "unseen": 0.0})
     page = table.page(read(tmp_path, "baseline"))
     assert "| arm | seen | unseen |" in page
     assert "| baseline | 80.0 | 0.0 |" in page
 
 
-def test_the_summary_is_flat_so_that_experiments_compare_in_few_columns(tmp_path: Path) -> None:
+def test_the_summary_maps_each_arm_to_its_accuracy(tmp_path: Path) -> None:
     write_arm(tmp_path, "baseline", "10")
     write_arm(tmp_path, "lora", "11")
     assert table.summary(read(tmp_path, "baseline", "lora")) == {"baseline": 50.0, "lora": 100.0}
 
 
-def test_pairs_give_difference_interval_and_p_of_every_two_arms(tmp_path: Path) -> None:
+def test_pairs_have_difference_interval_and_p_of_each_two_arms(tmp_path: Path) -> None:
     for arm, verdicts in {"lora": "1100", "full": "1111", "baseline": "0000"}.items():
         write_arm(tmp_path, arm, verdicts)
     pairs = table.pairs(read(tmp_path, "lora", "full", "baseline"))
@@ -165,14 +165,14 @@ def test_pairs_give_difference_interval_and_p_of_every_two_arms(tmp_path: Path) 
     assert [pair.mcnemar_p for pair in pairs] == [0.5, 0.125, 0.5]
 
 
-def test_one_arm_makes_no_pair(tmp_path: Path) -> None:
+def test_with_one_arm_there_are_no_pairs(tmp_path: Path) -> None:
     write_arm(tmp_path, "baseline", "10")
     scores = read(tmp_path, "baseline")
     assert table.pairs(scores) == []
-    assert "every two arms" not in table.page(scores)
+    assert "each pair of arms" not in table.page(scores)
 
 
-def test_a_difference_that_rounds_to_nought_has_no_minus(tmp_path: Path) -> None:
+def test_a_difference_that_rounds_to_zero_has_no_minus_sign(tmp_path: Path) -> None:
     write_arm(tmp_path, "baseline", "1" * 2500)
     write_arm(tmp_path, "lora", "1" * 2499 + "0")
     (pair,) = table.pairs(read(tmp_path, "baseline", "lora"))
@@ -187,7 +187,7 @@ def test_the_plot_file_leaves_out_levels_without_questions(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("folder, suffix", [("metrics", "json"), ("verdicts", "jsonl")])
-def test_a_missing_file_is_named_with_the_command_that_makes_it(
+def test_a_missing_file_is_named_with_the_command_that_creates_it(
     tmp_path: Path, folder: str, suffix: str
 ) -> None:
     write_arm(tmp_path, "lora", "10")
@@ -196,27 +196,27 @@ def test_a_missing_file_is_named_with_the_command_that_makes_it(
         read(tmp_path, "lora")
 
 
-def test_scores_without_a_field_name_it_and_the_command(tmp_path: Path) -> None:
+def test_a_field_missing_in_the_scores_is_named_with_the_command(tmp_path: Path) -> None:
     write_arm(tmp_path, "lora", "10")
     (tmp_path / "metrics" / "lora.json").write_text('{"ex": {}}')
     with pytest.raises(UserError, match=r"lora\.json.*'n'; `dvc repro evaluate@lora`"):
         read(tmp_path, "lora")
 
 
-def test_verdicts_that_the_scores_do_not_count_are_an_error(tmp_path: Path) -> None:
+def test_a_number_of_verdicts_other_than_in_the_scores_is_an_error(tmp_path: Path) -> None:
     write_arm(tmp_path, "lora", "10", n={"all": 3})
     with pytest.raises(UserError, match=r"2 verdicts, but .* counts 3"):
         read(tmp_path, "lora")
 
 
-def test_a_metric_without_its_interval_names_it_and_the_command(tmp_path: Path) -> None:
+def test_a_metric_without_interval_is_named_with_the_command(tmp_path: Path) -> None:
     write_arm(tmp_path, "lora", "10", em={"all": 50.0})
     with pytest.raises(UserError, match=r"lora\.json.*'em_ci95'; `dvc repro evaluate@lora`"):
         read(tmp_path, "lora")
 
 
 @pytest.mark.parametrize("field", ["row", "ex", "hardness"])
-def test_a_verdict_without_a_field_names_it_and_the_command(tmp_path: Path, field: str) -> None:
+def test_a_field_missing_in_a_verdict_is_named_with_the_command(tmp_path: Path, field: str) -> None:
     write_arm(tmp_path, "lora", "10")
     path = tmp_path / "verdicts" / "lora.jsonl"
     path.write_text(path.read_text().replace(f'"{field}"', '"other"'))
@@ -224,23 +224,25 @@ def test_a_verdict_without_a_field_names_it_and_the_command(tmp_path: Path, fiel
         read(tmp_path, "lora")
 
 
-def test_an_arm_of_which_nothing_was_judged_is_an_error(tmp_path: Path) -> None:
+def test_an_arm_without_judged_questions_is_an_error(tmp_path: Path) -> None:
     write_arm(tmp_path, "lora", "xx")
-    with pytest.raises(UserError, match=r"lora\.jsonl: no question was judged; mend .* evaluate@lora"):
+    with pytest.raises(UserError, match=r"lora\.jsonl: no question was judged; fix .* evaluate@lora"):
         read(tmp_path, "lora")
 
 
 def test_arms_judged_on_different_questions_are_not_compared(tmp_path: Path) -> None:
     write_arm(tmp_path, "baseline", "10x")
     write_arm(tmp_path, "lora", "1x1")
-    with pytest.raises(UserError, match=r"lora\.jsonl: judges other .*row 1, 2 in all.*evaluate@lora"):
+    with pytest.raises(
+        UserError, match=r"lora\.jsonl: the verdicts are for other .*row 1; 2 rows in all.*evaluate@lora"
+    ):
         read(tmp_path, "baseline", "lora")
 
 
 def test_arms_judged_by_different_evaluators_are_not_compared(tmp_path: Path) -> None:
     write_arm(tmp_path, "baseline", "10")
     write_arm(tmp_path, "lora", "11", evaluator={"version": 2})
-    with pytest.raises(UserError, match=r"lora\.json: another evaluator than baseline's"):
+    with pytest.raises(UserError, match=r"lora\.json: not judged by the same evaluator as baseline"):
         read(tmp_path, "baseline", "lora")
 
 

@@ -42,12 +42,12 @@ def test_rows_have_length_one(minilm: Embedder) -> None:
     assert np.allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-6)
 
 
-def test_questions_that_mean_the_same_are_nearest(minilm: Embedder) -> None:
+def test_questions_with_the_same_meaning_are_nearest(minilm: Embedder) -> None:
     first, second, third = minilm.embed(TEXTS)
     assert first @ second > 0.7 > first @ third
 
 
-def test_order_and_company_of_the_texts_do_not_matter(minilm: Embedder) -> None:
+def test_order_of_the_texts_and_the_other_texts_do_not_matter(minilm: Embedder) -> None:
     together = minilm.embed(TEXTS)
     assert np.allclose(minilm.embed(TEXTS[::-1])[::-1], together, atol=1e-5)
     assert np.allclose(minilm.embed(TEXTS[1:2])[0], together[1], atol=1e-5)
@@ -62,11 +62,11 @@ def test_two_runs_give_equal_bytes(minilm: Embedder) -> None:
     assert minilm.embed(TEXTS).tobytes() == minilm.embed(TEXTS).tobytes()
 
 
-def test_a_long_text_is_cut_not_refused(minilm: Embedder) -> None:
+def test_a_long_text_is_truncated_not_refused(minilm: Embedder) -> None:
     assert minilm.embed(["many words " * 1000]).shape == (1, 384)
 
 
-def test_tokens_come_one_a_word_piece_without_special_tokens(minilm: Embedder) -> None:
+def test_tokens_are_one_row_per_word_piece_without_special_tokens(minilm: Embedder) -> None:
     short, long = minilm.embed_tokens(["count singers", "count all the singers"])
     assert short.shape == (2, 384)
     assert long.shape == (4, 384)
@@ -112,7 +112,7 @@ def test_a_model_without_pooling_file_is_refused(tmp_path: Path) -> None:
         load_embedder(str(tmp_path), 8)
 
 
-def test_a_hub_model_without_network_names_the_way_out(tmp_path: Path) -> None:
+def test_a_hub_model_without_network_is_refused_with_the_packaged_one(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=f"set index_examples.embedding_model to {PACKAGED_MODEL}"):
         load_embedder(str(tmp_path / "nowhere" / "Qwen3-Embedding-0.6B"), 8)
 

@@ -1,4 +1,4 @@
-"""The nearest-neighbour index: exact, repeatable, never changed by a search."""
+"""The nearest-neighbour index: exact, reproducible, and not changed by a search."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def test_scores_are_cosines(tmp_path: Path) -> None:
     assert search_index(tmp_path / "a.db", query, 2) == [[("y", 0.8), ("x", 0.6)]]
 
 
-def test_ties_go_by_id_whatever_the_order_of_the_rows(tmp_path: Path) -> None:
+def test_ties_are_ordered_by_id_in_any_order_of_the_rows(tmp_path: Path) -> None:
     same = np.repeat(unit_rows(1), 40, axis=0)
     ids = [f"r{n:02}" for n in np.random.default_rng(0).permutation(40)]
     build_index(tmp_path / "a.db", ids, same)
@@ -42,7 +42,7 @@ def test_ties_go_by_id_whatever_the_order_of_the_rows(tmp_path: Path) -> None:
     assert [row_id for row_id, _ in hits] == ["r00", "r01", "r02"]
 
 
-def test_a_tie_across_the_cut_goes_by_id(tmp_path: Path) -> None:
+def test_a_tie_across_the_limit_is_decided_by_id(tmp_path: Path) -> None:
     near, far = np.eye(2, dtype=np.float32)
     vectors = np.stack([far, near, near, near, far])
     build_index(tmp_path / "a.db", ["a", "d", "c", "b", "e"], vectors)
@@ -50,7 +50,7 @@ def test_a_tie_across_the_cut_goes_by_id(tmp_path: Path) -> None:
     assert hits == [("b", 1.0)]
 
 
-def test_a_small_index_gives_all_it_has(tmp_path: Path) -> None:
+def test_an_index_with_fewer_rows_than_the_limit_gives_all_of_them(tmp_path: Path) -> None:
     build_index(tmp_path / "a.db", ["x", "y"], unit_rows(2))
     assert len(search_index(tmp_path / "a.db", unit_rows(1), 50)[0]) == 2
 
@@ -78,7 +78,7 @@ def test_an_index_without_its_empty_folders_still_opens(tmp_path: Path) -> None:
     assert len(search_index(tmp_path / "a.db", unit_rows(1), 2)[0]) == 2
 
 
-def test_a_new_build_takes_the_place_of_an_old_one(tmp_path: Path) -> None:
+def test_a_new_build_replaces_the_old_index(tmp_path: Path) -> None:
     build_index(tmp_path / "a.db", ["old"], unit_rows(1))
     build_index(tmp_path / "a.db", ["new"], unit_rows(1))
     (hits,) = search_index(tmp_path / "a.db", unit_rows(1), 5)
@@ -91,6 +91,6 @@ def test_no_ids_or_repeated_ids_are_refused(tmp_path: Path, ids: list[str]) -> N
         build_index(tmp_path / "a.db", ids, unit_rows(len(ids)))
 
 
-def test_a_missing_index_is_named_with_the_command_that_makes_it(tmp_path: Path) -> None:
+def test_a_missing_index_is_named_with_the_command_that_creates_it(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"a\.db: no such index.*dvc repro index_examples"):
         search_index(tmp_path / "a.db", unit_rows(1), 1)

@@ -1,4 +1,4 @@
-"""What a question looks like once its particulars are out of sight."""
+"""Questions with names and values masked."""
 
 from __future__ import annotations
 
@@ -26,23 +26,23 @@ def test_values_and_names_are_masked(question: str, masked: str) -> None:
     assert mask_question(question, DDL) == masked
 
 
-def test_an_apostrophe_opens_no_literal() -> None:
+def test_an_apostrophe_does_not_start_a_literal() -> None:
     assert mask_question("What's the singer's age?", DDL) == "What's the name's age?"
 
 
-def test_a_name_inside_a_longer_word_stays() -> None:
+def test_a_name_inside_a_longer_word_is_not_masked() -> None:
     assert mask_question("How many countrymen?", DDL) == "How many countrymen?"
 
 
-def test_names_are_not_read_as_patterns() -> None:
+def test_names_are_not_regular_expressions() -> None:
     ddl = 'CREATE TABLE "a.*b" ("c(d" TEXT);'
     assert mask_question("every axxb", ddl) == "every axxb"
 
 
-def test_a_table_named_in_signs_alone_masks_nothing() -> None:
+def test_a_name_without_letters_masks_nothing() -> None:
     assert mask_question("how many?", 'CREATE TABLE "%" ("#" TEXT);') == "how many?"
 
 
-def test_names_stay_where_sqlite_rejects_the_schema(capsys: pytest.CaptureFixture[str]) -> None:
+def test_names_are_not_masked_if_sqlite_rejects_the_schema(capsys: pytest.CaptureFixture[str]) -> None:
     assert mask_question("age of 3 singers", "CREATE TABLE (") == "age of value singers"
-    assert "names stay unmasked" in capsys.readouterr().err
+    assert "names are not masked" in capsys.readouterr().err

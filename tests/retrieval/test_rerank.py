@@ -1,4 +1,4 @@
-"""The second look at retrieved examples."""
+"""Reranking of retrieved examples."""
 
 from __future__ import annotations
 
@@ -36,15 +36,15 @@ def maxsim() -> MaxSim:
 WORDS = {"east": (1.0, 0.0), "north": (0.0, 1.0), "between": (0.6, 0.8)}
 
 
-class ByHand:
-    """Token embeddings given by word, in place of a model."""
+class TableEmbedder:
+    """Replaces the model: token embeddings from a table of words."""
 
     def embed_tokens(self, texts: list[str]) -> list[np.ndarray]:
         return [np.array([WORDS[w] for w in t.split()]).reshape(-1, 2) for t in texts]
 
 
 def test_maxsim_is_the_mean_over_the_query_of_the_best_cosine() -> None:
-    reranker = MaxSim(ByHand())  # type: ignore[arg-type]
+    reranker = MaxSim(TableEmbedder())  # type: ignore[arg-type]
     query = asked("east north")
     scores = reranker.score(query, [solved("a", "east"), solved("b", "between"), solved("c", "")])
     assert scores == pytest.approx([(1 + 0) / 2, (0.6 + 0.8) / 2, 0])
@@ -64,7 +64,7 @@ def test_a_question_that_differs_in_names_and_values_alone_scores_one(maxsim: Ma
     assert score == pytest.approx(1, abs=1e-5)
 
 
-def test_maxsim_does_not_depend_on_what_was_asked_before(maxsim: MaxSim) -> None:
+def test_maxsim_does_not_depend_on_earlier_calls(maxsim: MaxSim) -> None:
     candidates = [solved("a", "Count the planes"), solved("b", "How heavy is the oldest plane?")]
     first = maxsim.score(asked("How many singers are there?"), candidates)
     maxsim.score(asked("Who is the oldest?"), candidates[::-1])
@@ -72,7 +72,7 @@ def test_maxsim_does_not_depend_on_what_was_asked_before(maxsim: MaxSim) -> None
 
 
 def tiny_reranker(folder: Path) -> Path:
-    """A random Qwen3 whose vocabulary has "yes" and "no" as single tokens, as Qwen3's own has."""
+    """A random Qwen3 whose vocabulary has "yes" and "no" as single tokens, as Qwen3's has."""
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     tiny_tokenizer(tiny_qwen3(folder))
@@ -93,21 +93,21 @@ def yes_no(tmp_path_factory: pytest.TempPathFactory) -> YesNo:
 CANDIDATES = [solved(str(n), "How many planes are there? " * (n + 1)) for n in range(10)]
 
 
-def test_a_language_model_gives_one_probability_a_candidate(yes_no: YesNo) -> None:
+def test_a_language_model_gives_one_probability_per_candidate(yes_no: YesNo) -> None:
     scores = yes_no.score(asked("How many singers?"), CANDIDATES)
     assert len(scores) == len(CANDIDATES)
     assert all(0 <= score <= 1 for score in scores)
     assert len(set(scores)) > 1
 
 
-def test_company_in_the_batch_does_not_change_a_score(yes_no: YesNo) -> None:
+def test_the_other_candidates_of_a_batch_do_not_change_a_score(yes_no: YesNo) -> None:
     query = asked("How many singers?")
     together = yes_no.score(query, CANDIDATES)
     alone = [yes_no.score(query, [candidate])[0] for candidate in CANDIDATES]
     assert together == pytest.approx(alone, abs=1e-4)
 
 
-def test_the_score_weighs_yes_against_no_after_the_whole_prompt(yes_no: YesNo) -> None:
+def test_the_score_is_the_probability_of_yes_against_no_after_the_prompt(yes_no: YesNo) -> None:
     import torch
 
     from text2sql.retrieval.rerank import _prompt
@@ -121,7 +121,7 @@ def test_the_score_weighs_yes_against_no_after_the_whole_prompt(yes_no: YesNo) -
     assert yes_no.score(asked("q"), CANDIDATES[:1]) == pytest.approx([expected], abs=1e-5)
 
 
-def test_the_prompt_ends_with_an_empty_thought_and_holds_question_and_example() -> None:
+def test_the_prompt_has_question_and_example_and_ends_with_an_empty_thought() -> None:
     from text2sql.retrieval.rerank import _prompt
 
     text = _prompt(asked("How many {singers}?"), solved("a", "Count planes"))
@@ -135,6 +135,6 @@ def test_a_model_without_yes_as_one_token_is_refused(tmp_path: Path) -> None:
         YesNo(str(tmp_path))
 
 
-def test_an_unreachable_reranker_names_the_way_out(tmp_path: Path) -> None:
+def test_an_unavailable_reranker_is_refused_with_the_one_that_needs_no_network(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"set retrieve_examples\.reranker to maxsim"):
-        load_reranker(str(tmp_path / "nowhere"), ByHand())  # type: ignore[arg-type]
+        load_reranker(str(tmp_path / "nowhere"), TableEmbedder())  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""The predict stage: same bytes whether killed or not, clear refusals, never half an output."""
+"""The predict stage: killed runs resume with the same bytes, clear errors, complete outputs only."""
 
 from __future__ import annotations
 
@@ -122,7 +122,7 @@ def predict(weights: str = "models/base", arm: str = "baseline") -> Result:
 
 
 def refused(result: Result) -> str:
-    """What a refused run says; it must not leave anything where its output would be."""
+    """The output of a run that fails; no file may be in the folder of the predictions."""
     assert result.exit_code == 1
     assert isinstance(result.exception, SystemExit), result.exception
     assert list(OUTPUT.parent.glob("*")) == []
@@ -138,14 +138,14 @@ def predictions() -> list[dict[str, Any]]:
     return [json.loads(line) for line in OUTPUT.read_text(encoding="utf-8").splitlines()]
 
 
-def test_every_question_gets_a_prediction_in_the_order_asked(workplace: Path) -> None:
+def test_every_question_has_a_prediction_in_the_order_of_the_questions(workplace: Path) -> None:
     result = predict()
     assert result.exit_code == 0, result.output
     assert [p["row"] for p in predictions()] == list(range(100, 110))
     assert all(set(p) == {"row", "sql", "raw"} and p["raw"] for p in predictions())
 
 
-def test_the_prediction_is_what_extraction_finds_in_the_answer(
+def test_the_prediction_is_the_sql_extracted_from_the_answer(
     workplace: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from text2sql.inference.transformers_engine import TransformersEngine
@@ -175,7 +175,7 @@ def test_a_finished_run_is_reused_without_reading_the_weights(
 
 
 @pytest.mark.parametrize("change", ["parameter", "question", "weights"])
-def test_work_done_for_another_input_is_not_reused(workplace: Path, change: str) -> None:
+def test_work_for_another_input_is_not_reused(workplace: Path, change: str) -> None:
     predict()
     if change == "parameter":
         write_params(max_new_tokens=61)
@@ -185,7 +185,7 @@ def test_work_done_for_another_input_is_not_reused(workplace: Path, change: str)
     assert len(list(Path("work/predict").glob("*/journal.jsonl"))) == 2
 
 
-def test_an_adapter_is_asked_the_same_questions_and_answers_otherwise(workplace: Path) -> None:
+def test_an_adapter_gets_the_same_questions_and_gives_other_answers(workplace: Path) -> None:
     predict()
     base = predictions()
     result = predict("models/lora32", "lora32")
@@ -204,7 +204,7 @@ def test_retrieved_examples_are_part_of_the_prompt(workplace: Path) -> None:
     assert predictions() != plain
 
 
-def test_a_prompt_beyond_the_context_is_listed_and_its_prediction_is_empty(workplace: Path) -> None:
+def test_a_prompt_longer_than_the_context_is_listed_and_its_prediction_is_empty(workplace: Path) -> None:
     rows = questions(4)
     rows[2]["question"] = "Who? " * 300
     write_questions(rows)
@@ -215,23 +215,23 @@ def test_a_prompt_beyond_the_context_is_listed_and_its_prediction_is_empty(workp
     assert predictions()[2] == {"row": 102, "sql": "", "raw": ""}
 
 
-def test_a_schema_that_sqlite_rejects_is_noted_and_its_question_asked(workplace: Path) -> None:
+def test_a_question_whose_schema_sqlite_rejects_is_asked_with_a_warning(workplace: Path) -> None:
     write_questions([questions(1)[0] | {"ddl": "CREATE TABLE singer (name TEXT"}])
     result = predict()
-    assert "record 1: column types stay in the prompt" in result.stderr
+    assert "record 1: column types are kept in the prompt" in result.stderr
     assert predictions()[0]["raw"]
 
 
-def test_a_killed_run_ends_with_the_bytes_of_one_that_was_not(
+def test_a_killed_run_ends_with_the_bytes_of_an_uninterrupted_one(
     workplace: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write_params(max_new_tokens=300, max_batch=2)
     write_questions(questions(30))
-    moments = random.Random(7)
+    rng = random.Random(7)
     kept = b""
     for _ in range(3):
-        now = kill_after(kept.count(b"\n") + moments.randint(1, 4), moments.uniform(0, 0.3))
-        assert now.startswith(kept)  # no batch a second time
+        now = kill_after(kept.count(b"\n") + rng.randint(1, 4), rng.uniform(0, 0.3))
+        assert now.startswith(kept)  # no batch is repeated
         kept = now
     assert not OUTPUT.exists()
     assert predict().exit_code == 0
@@ -246,25 +246,25 @@ def test_a_killed_run_ends_with_the_bytes_of_one_that_was_not(
 
 
 def kill_after(lines: int, seconds: float) -> bytes:
-    """Start the stage, kill it once the journal has so many lines; its whole lines afterwards."""
+    """Start the stage, kill it once the journal has `lines` lines; returns its complete lines."""
     command = [sys.executable, "-m", "stages.predict", *arguments()]
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     with subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL) as process:
-        while whole_lines().count(b"\n") < lines:
+        while complete_lines().count(b"\n") < lines:
             assert process.poll() is None, "the run ended before it could be killed"
             time.sleep(0.01)
-        time.sleep(seconds)  # to fall anywhere in a batch, not just behind one
+        time.sleep(seconds)  # so that the kill is within a batch, not just after one
         process.kill()
-    return whole_lines()
+    return complete_lines()
 
 
-def whole_lines() -> bytes:
+def complete_lines() -> bytes:
     data = b"".join(path.read_bytes() for path in Path("work/predict").glob("*/journal*.jsonl"))
     return data[: data.rfind(b"\n") + 1]
 
 
 def write_endpoint_params(server: Server, **changes: Any) -> None:
-    """The openai engine; each arm's weights are served by the name of their folder."""
+    """The openai engine; the weights of each arm are served under the name of their folder."""
     names = ("base", "lora32", "lora128", "full", "lora")
     served = {f"models/{name}": name for name in names}
     endpoint = ENDPOINT | {"base_url": server.base_url, "models": served}
@@ -280,9 +280,7 @@ def select_age(request: Asked) -> Reply:
     return Reply(f"SELECT {age(request)};")
 
 
-def test_an_endpoint_is_asked_for_the_model_that_serves_the_arms_weights(
-    workplace: Path, serve: Serve
-) -> None:
+def test_requests_name_the_model_that_serves_the_weights_of_the_arm(workplace: Path, serve: Serve) -> None:
     server = serve(select_age)
     write_endpoint_params(server)
     result = predict("models/lora32", "lora32")
@@ -291,21 +289,21 @@ def test_an_endpoint_is_asked_for_the_model_that_serves_the_arms_weights(
     assert [p["sql"] for p in predictions()] == [f"SELECT {n}" for n in range(10)]
 
 
-def test_an_endpoint_that_dies_midway_loses_and_repeats_nothing(workplace: Path, serve: Serve) -> None:
+def test_after_a_server_failure_the_next_run_loses_and_repeats_nothing(workplace: Path, serve: Serve) -> None:
     server = serve(lambda asked: refusal(503, "gone") if len(server.requests) > 5 else select_age(asked))
     write_endpoint_params(server)
     said = refused(predict())
     assert "gone" in said and "run the same command again to go on" in said
-    kept = whole_lines()
+    kept = complete_lines()
     server.script = select_age
     server.requests.clear()
     assert predict().exit_code == 0
-    assert whole_lines().startswith(kept)
+    assert complete_lines().startswith(kept)
     assert len(server.requests) == 10 - kept.count(b"\n")
     assert [p["sql"] for p in predictions()] == [f"SELECT {n}" for n in range(10)]
 
 
-def test_a_run_killed_while_it_waits_for_an_endpoint_asks_only_for_what_it_lacks(
+def test_a_run_killed_while_it_waits_for_a_server_requests_only_missing_answers(
     workplace: Path, serve: Serve
 ) -> None:
     def slowly(request: Asked) -> Reply:
@@ -315,7 +313,7 @@ def test_a_run_killed_while_it_waits_for_an_endpoint_asks_only_for_what_it_lacks
     server = serve(slowly)
     write_endpoint_params(server)
     kept = kill_after(3, 0.05)
-    time.sleep(0.3)  # what the dead process had asked for
+    time.sleep(0.3)  # until the requests of the killed process are answered
     server.requests.clear()
     assert predict().exit_code == 0
     answered = {json.loads(line)["prompts"][0] for line in kept.splitlines()}
@@ -323,7 +321,7 @@ def test_a_run_killed_while_it_waits_for_an_endpoint_asks_only_for_what_it_lacks
     assert [p["sql"] for p in predictions()] == [f"SELECT {n}" for n in range(10)]
 
 
-def test_what_is_drawn_depends_on_the_seed(workplace: Path) -> None:
+def test_drawn_answers_depend_on_the_seed(workplace: Path) -> None:
     drawn = []
     for seed in (1, 1, 2):
         write_params(temperature=1.5, seed=seed)
@@ -343,7 +341,7 @@ def write_database() -> None:
         )
 
 
-def test_the_result_that_most_samples_agree_on_is_predicted(workplace: Path, serve: Serve) -> None:
+def test_the_most_frequent_result_of_the_samples_is_predicted(workplace: Path, serve: Serve) -> None:
     write_database()
     write_questions(questions(3))
     count = "SELECT count(*) FROM singer"
@@ -361,15 +359,17 @@ def test_the_result_that_most_samples_agree_on_is_predicted(workplace: Path, ser
     assert [p["agreement"] for p in predictions()] == [0.5] * 3
 
 
-def test_a_failed_query_is_shown_its_error_and_tried_again(workplace: Path, serve: Serve) -> None:
+def test_a_question_whose_query_fails_is_asked_again_with_the_error(workplace: Path, serve: Serve) -> None:
     write_database()
     write_questions(questions(2))
 
-    def mends_its_query(request: Asked) -> Reply:
-        told = request.messages[-1]["content"]
-        return Reply("SELECT name FROM singer" if "no such column: nme" in told else "SELECT nme FROM singer")
+    def repair_query(request: Asked) -> Reply:
+        prompt = request.messages[-1]["content"]
+        return Reply(
+            "SELECT name FROM singer" if "no such column: nme" in prompt else "SELECT nme FROM singer"
+        )
 
-    server = serve(mends_its_query)
+    server = serve(repair_query)
     write_endpoint_params(server, max_repairs=2)
     assert predict().exit_code == 0
     assert [p["sql"] for p in predictions()] == ["SELECT name FROM singer"] * 2
@@ -384,7 +384,7 @@ def test_a_missing_database_is_refused_before_the_model_is_asked(workplace: Path
     assert server.requests == []
 
 
-def test_a_run_with_samples_and_repair_ends_alike_wherever_it_is_killed(
+def test_a_run_with_samples_and_repair_ends_with_the_same_bytes_wherever_it_is_killed(
     workplace: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write_database()
@@ -400,19 +400,19 @@ def test_a_run_with_samples_and_repair_ends_alike_wherever_it_is_killed(
     assert {p["tries"] for p in predictions()} == {2}  # a random model writes no query that runs
 
 
-def test_an_unknown_arm_is_refused_with_the_arms_there_are(workplace: Path) -> None:
+def test_an_unknown_arm_is_refused_with_the_known_arms(workplace: Path) -> None:
     text = refused(predict(arm="lora31"))
     assert "no arm 'lora31'" in text
     assert "baseline, rag_embedding, rag_rerank, lora32" in text
 
 
-def test_an_engine_that_is_not_installed_is_refused_with_what_installs_it(
+def test_an_engine_that_is_not_installed_is_refused_with_instructions(
     workplace: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "vllm", None)
     write_params(engine="vllm")
     text = refused(predict())
-    assert "predict.engine is vllm, which is not installed here" in text
+    assert "predict.engine is vllm, which is not installed;" in text
     assert "configs/requirements-gpu.txt" in text and "make test-vllm" in text
 
 
@@ -438,7 +438,7 @@ def test_an_adapter_of_another_base_is_refused(workplace: Path) -> None:
         ('{"row": 7, "question": "Who?", "ddl": ""}', "record 2: 'db_id' is missing"),
         ('{"row": true, "question": "Who?", "ddl": ""}', "record 2: 'row' is missing or not of"),
         ('{"row": 7, "question": null, "ddl": ""}', "record 2: 'question' is missing or not of"),
-        ('{"row": 100, "question": "", "ddl": "", "db_id": ""}', "record 2: row 100 comes twice"),
+        ('{"row": 100, "question": "", "ddl": "", "db_id": ""}', "record 2: row 100 is repeated"),
         ('{"row": 7, "question": "", "ddl": "", "examples": {}}', "record 2: 'examples' is"),
         ('{"row": 7, "question": "", "ddl": "", "examples": [1]}', "record 2, example 1: expected"),
         (
@@ -447,7 +447,7 @@ def test_an_adapter_of_another_base_is_refused(workplace: Path) -> None:
         ),
     ],
 )
-def test_a_malformed_question_is_refused_by_its_place(workplace: Path, line: str, fault: str) -> None:
+def test_a_malformed_question_is_refused_with_its_line(workplace: Path, line: str, fault: str) -> None:
     path = write_questions(questions(1))
     path.write_text(path.read_text() + line + "\n")
     assert f"data/test/test.jsonl, {fault}" in refused(predict())
@@ -455,7 +455,7 @@ def test_a_malformed_question_is_refused_by_its_place(workplace: Path, line: str
 
 def test_a_file_without_questions_is_refused(workplace: Path) -> None:
     write_questions([])
-    assert "data/test/test.jsonl: no questions in it" in refused(predict())
+    assert "data/test/test.jsonl: no questions;" in refused(predict())
 
 
 def test_a_disk_full_at_the_end_leaves_no_output_and_keeps_the_answers(

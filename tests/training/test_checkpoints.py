@@ -1,4 +1,4 @@
-"""Which checkpoints may be resumed from."""
+"""Only complete checkpoints are resumed from."""
 
 import json
 from pathlib import Path
@@ -22,27 +22,27 @@ def test_the_highest_step_is_the_newest(tmp_path: Path) -> None:
     assert newest_checkpoint(tmp_path) == newest
 
 
-def test_a_checkpoint_without_its_last_file_is_torn(tmp_path: Path) -> None:
-    whole, torn = _checkpoint(tmp_path, 10), _checkpoint(tmp_path, 20, state="")
-    assert newest_checkpoint(tmp_path) == whole
-    assert not torn.exists()
+def test_a_checkpoint_without_its_last_file_is_incomplete(tmp_path: Path) -> None:
+    complete, incomplete = _checkpoint(tmp_path, 10), _checkpoint(tmp_path, 20, state="")
+    assert newest_checkpoint(tmp_path) == complete
+    assert not incomplete.exists()
 
 
-def test_a_checkpoint_whose_last_file_is_cut_is_torn(tmp_path: Path) -> None:
-    whole, _ = _checkpoint(tmp_path, 10), _checkpoint(tmp_path, 20, state='{"global_st')
-    assert newest_checkpoint(tmp_path) == whole
+def test_a_checkpoint_whose_last_file_is_cut_short_is_incomplete(tmp_path: Path) -> None:
+    complete, _ = _checkpoint(tmp_path, 10), _checkpoint(tmp_path, 20, state='{"global_st')
+    assert newest_checkpoint(tmp_path) == complete
 
 
-def test_a_checkpoint_that_tells_another_step_is_torn(tmp_path: Path) -> None:
+def test_a_checkpoint_with_the_state_of_another_step_is_incomplete(tmp_path: Path) -> None:
     _checkpoint(tmp_path, 20, state='{"global_step": 10}')
     assert newest_checkpoint(tmp_path) is None
 
 
-def test_a_checkpoint_of_two_ranks_needs_what_both_leave(tmp_path: Path) -> None:
-    whole, torn = _checkpoint(tmp_path, 10), _checkpoint(tmp_path, 20)
-    for file in (whole / "rng_state_0.pth", whole / "rng_state_1.pth", torn / "rng_state_0.pth"):
-        file.touch()
-    assert newest_checkpoint(tmp_path, ranks=2) == whole
+def test_a_checkpoint_of_two_ranks_needs_the_files_of_both(tmp_path: Path) -> None:
+    complete, incomplete = _checkpoint(tmp_path, 10), _checkpoint(tmp_path, 20)
+    for folder, rank in ((complete, 0), (complete, 1), (incomplete, 0)):
+        (folder / f"rng_state_{rank}.pth").touch()
+    assert newest_checkpoint(tmp_path, ranks=2) == complete
 
 
 def test_a_run_that_never_began_has_no_checkpoint(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The command and environment of a machine's ranks, and Megatron's conversion where it cannot run."""
+"""The command and environment of the ranks of one machine, and a failing conversion from Megatron."""
 
 from __future__ import annotations
 
@@ -32,16 +32,16 @@ def test_several_ranks_deepspeed_and_megatron_go_through_torchrun(changes: dict[
     assert command(recipe, CONFIG, Nodes()) == [sys.executable, *torchrun, *WORKER]
 
 
-def test_several_machines_meet_at_the_address_of_node_0() -> None:
+def test_the_ranks_of_several_machines_connect_to_node_0() -> None:
     words = command(RECIPE.replace(ranks=4), CONFIG, Nodes(2, 1, "10.0.0.1", 29500))
-    told = {
+    expected = {
         "--nproc-per-node=4",
         "--nnodes=2",
         "--node-rank=1",
         "--master-addr=10.0.0.1",
         "--master-port=29500",
     }
-    assert told <= set(words) and "--standalone" not in words
+    assert expected <= set(words) and "--standalone" not in words
 
 
 def test_minutes_between_checkpoints_reach_the_worker() -> None:

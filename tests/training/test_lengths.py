@@ -29,7 +29,7 @@ def dataset(tmp_path: Path) -> Path:
     return tmp_path / "data"
 
 
-def test_long_rows_are_listed_and_the_others_kept_whole(
+def test_long_rows_are_listed_and_the_others_kept_unchanged(
     base: Path, dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     lengths = measure(base, dataset, 256)
@@ -44,7 +44,7 @@ def test_long_rows_are_listed_and_the_others_kept_whole(
     )
 
 
-def test_rows_that_all_fit_are_trained_on_where_they_lie(base: Path, dataset: Path, tmp_path: Path) -> None:
+def test_a_data_set_whose_rows_all_fit_is_not_copied(base: Path, dataset: Path, tmp_path: Path) -> None:
     lengths = measure(base, dataset, 4096)
     assert lengths.long == {}
     assert without_long_rows(dataset, lengths, 4096, tmp_path / "work", "t") == dataset

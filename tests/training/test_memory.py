@@ -1,35 +1,19 @@
-"""The estimate of memory: the formula's cases, on a model of round numbers and on a real folder."""
+"""The memory estimate: each case of the formula, on a model with round numbers and on a real folder."""
 
 from pathlib import Path
 
 import pytest
 
 from scripts.profiles import load_profile
-from tests.tiny import tiny_qwen3
+from tests.tiny import TINY_RECIPE, tiny_qwen3
 from text2sql.errors import UserError
 from text2sql.training.memory import Model, estimate, read_model, trainable
-from text2sql.training.settings import Lora, Megatron, Recipe
+from text2sql.training.settings import Lora, Megatron
 
 ROOT = Path(__file__).parents[2]
 # 1,000 weights; layer activations in bf16: 17 * 10 + 8 * 20 = 330 bytes a token.
 MODEL = Model(1000, 2, 10, 20, 50, (("q_proj", 20), ("v_proj", 15), ("up_proj", 30)))
-RECIPE = Recipe(
-    template="qwen3",
-    cutoff_len=100,
-    global_batch=8,
-    device_batch=2,
-    optimizer="adamw",
-    learning_rate=1.0e-3,
-    scheduler="constant",
-    max_steps=1,
-    warmup_ratio=0.0,
-    weight_decay=0.0,
-    precision="bf16",
-    seed=1,
-    logging_steps=1,
-    save_steps=1,
-    threads=1,
-)
+RECIPE = TINY_RECIPE.replace(cutoff_len=100, global_batch=8, precision="bf16")
 # Qwen3-1.7B's config.json: 28 layers of width 2048, 16 query and 8 key heads of 128, tied embeddings.
 WIDTHS = {"q_proj": (2048, 2048), "k_proj": (2048, 1024), "v_proj": (2048, 1024), "o_proj": (2048, 2048)}
 WIDTHS |= {"gate_proj": (2048, 6144), "up_proj": (2048, 6144), "down_proj": (6144, 2048)}
@@ -59,7 +43,7 @@ MEGATRON = Megatron(tensor_parallel=2, sequence_parallel=True, distributed_optim
         ({"megatron": MEGATRON, "ranks": 4}, 1000, 2000, 3000),
     ],
 )
-def test_states_take_the_bytes_of_their_kind_of_training(
+def test_weights_gradients_and_optimizer_take_the_bytes_of_the_training_method(
     changes: dict[str, object], weights: int, gradients: int, optimizer: int
 ) -> None:
     need = estimate(RECIPE.replace(**changes), MODEL, 10, 1)  # type: ignore[arg-type]
@@ -83,21 +67,21 @@ def test_packed_rows_fill_the_cutoff() -> None:
     assert estimate(packed, MODEL, 10, 1).logits == 12 * 50 * 208
 
 
-def test_checkpointing_keeps_layer_inputs_and_fused_loss_no_logits() -> None:
+def test_checkpointing_stores_layer_inputs_only_and_fused_loss_no_logits() -> None:
     need = estimate(RECIPE.replace(gradient_checkpointing=True, fused_loss=True), MODEL, 10, 1)
     assert need.activations == (2 * 2 * 10 + 330) * 20
     assert need.logits == 0
 
 
 @pytest.mark.parametrize("section", ["train_lora32", "train_lora128", "train_full"])
-def test_the_references_arms_fit_the_gpus_of_24_gb_on_which_they_were_trained(section: str) -> None:
+def test_the_reference_arms_fit_the_24_gb_gpus_they_were_trained_on(section: str) -> None:
     params = load_profile("qwen3-1.7b-reference")
     recipe = params.recipe(section)
     need = estimate(recipe, QWEN3, recipe.cutoff_len, 1)
     assert 0.4 * 24e9 < need.total < 0.95 * 24e9
 
 
-def test_full_training_without_zero_or_megatron_does_not_fit_them() -> None:
+def test_full_training_without_zero_or_megatron_does_not_fit_24_gb() -> None:
     need = estimate(RECIPE, QWEN3, 100, 1)
     assert need.weights + need.gradients + need.optimizer == 16 * QWEN3.parameters > 24e9
 
@@ -106,7 +90,7 @@ def test_all_means_every_linear_layer() -> None:
     assert trainable(Lora(rank=2, alpha=4, targets=["all"]), MODEL) == 2 * (20 + 15 + 30)
 
 
-def test_a_models_shape_is_read_from_the_headers_of_its_weights(tmp_path: Path) -> None:
+def test_the_sizes_of_a_model_are_read_from_the_headers_of_its_weights(tmp_path: Path) -> None:
     import torch
     from peft import LoraConfig, get_peft_model
     from transformers import AutoModelForCausalLM

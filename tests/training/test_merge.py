@@ -1,4 +1,4 @@
-"""A merged adapter answers as adapter and base do, or is not written."""
+"""A merged model gives the answers of adapter and base, or is not written."""
 
 from __future__ import annotations
 
@@ -42,7 +42,8 @@ def test_a_merged_adapter_answers_twenty_prompts_as_the_adapter_does(adapter: Pa
             threads=1,
         )
         alone = [(number, [Request(chat, seed=0)]) for number, chat in enumerate(CHATS)]
-        answers.append([answer.text for _, (answer,) in engine.generate(alone)])
+        found = dict(engine.generate(alone))  # in any order
+        answers.append([found[number][0].text for number in range(len(CHATS))])
     assert answers[0] == answers[1]
 
 
@@ -54,17 +55,17 @@ def test_a_merged_model_has_the_number_type_of_its_base(tmp_path: Path) -> None:
     assert 0 < difference < 5.0e-2
 
 
-def test_a_merge_that_changes_the_answers_is_refused_and_leaves_nothing(
+def test_a_merge_that_changes_the_logits_is_refused_and_writes_nothing(
     adapter: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(merging.PeftModel, "merge_and_unload", lambda model: model.unload(), raising=False)
-    with pytest.raises(UserError, match=r"logits differ by .* use it unmerged"):
+    with pytest.raises(UserError, match=r"logits differ by .* use the adapter unmerged"):
         merge_adapter(adapter, tmp_path / "merged", CHATS)
     assert not (tmp_path / "merged").exists()
 
 
-def test_a_whole_model_is_no_adapter(adapter: Path, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="holds a whole model, not an adapter"):
+def test_a_complete_model_is_refused(adapter: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="is a complete model, not an adapter"):
         merge_adapter(tmp_path / "base", tmp_path / "merged", CHATS)
 
 
@@ -74,7 +75,7 @@ def test_an_adapter_for_another_base_is_refused(adapter: Path, tmp_path: Path) -
         merge_adapter(adapter, tmp_path / "merged", CHATS)
 
 
-def test_the_command_merges_and_tells_the_difference(adapter: Path, tmp_path: Path) -> None:
+def test_the_command_merges_and_prints_the_difference(adapter: Path, tmp_path: Path) -> None:
     question = {"row": 0, "db_id": "concert", "question": "How many singers?", "ddl": DDL}
     (tmp_path / "test.jsonl").write_text(json.dumps(question) + "\n")
     options = {"adapter": adapter, "output": tmp_path / "merged", "questions": tmp_path / "test.jsonl"}

@@ -1,4 +1,4 @@
-"""Trainings that this machine cannot do are refused in one sentence, before anything starts."""
+"""Trainings that this machine cannot run are refused with one message, before anything starts."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from text2sql.errors import UserError
 from text2sql.training import preflight
 from text2sql.training.memory import estimate, read_model
 from text2sql.training.nodes import Nodes
-from text2sql.training.preflight import Gpu, cpp_compiler, refuse_impossible, visible_gpus
+from text2sql.training.preflight import Gpu, check_feasible, cpp_compiler, visible_gpus
 
 ROOT = Path(__file__).parents[2]
 GIB = 1 << 30
@@ -34,11 +34,11 @@ def _packages(monkeypatch: pytest.MonkeyPatch, *names: str) -> None:
     monkeypatch.setattr(preflight, "_installed", lambda package: package in names)
 
 
-def test_what_fits_is_not_refused(base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_training_that_fits_is_not_refused(base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     _gpus(monkeypatch)
-    assert refuse_impossible(RECIPE, base, 100, Nodes()) is None
+    assert check_feasible(RECIPE, base, 100, Nodes()) is None
     _gpus(monkeypatch, 8)
-    assert refuse_impossible(RECIPE, base, 100, Nodes()) is None
+    assert check_feasible(RECIPE, base, 100, Nodes()) is None
 
 
 @pytest.mark.parametrize(
@@ -50,20 +50,22 @@ def test_what_fits_is_not_refused(base: Path, monkeypatch: pytest.MonkeyPatch) -
         ({"megatron": MEGATRON, "ranks": 2}, "megatron"),
     ],
 )
-def test_what_needs_a_gpu_is_refused_without_one(
+def test_a_setting_that_needs_a_gpu_is_refused_without_one(
     base: Path, monkeypatch: pytest.MonkeyPatch, changes: dict[str, object], name: str
 ) -> None:
     _gpus(monkeypatch)
     with pytest.raises(UserError, match=f"{name} needs a GPU, .*make use PROFILE=embedded"):
-        refuse_impossible(RECIPE.replace(**changes), base, 100, Nodes())  # type: ignore[arg-type]
+        check_feasible(RECIPE.replace(**changes), base, 100, Nodes())  # type: ignore[arg-type]
 
 
 def test_more_ranks_than_gpus_are_refused_with_the_number_that_fits(
     base: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _gpus(monkeypatch, 24, 24)
-    with pytest.raises(UserError, match=r"ranks is 4, .*shows 2; set ranks to 2: the global batch of 8"):
-        refuse_impossible(RECIPE.replace(ranks=4), base, 100, Nodes())
+    with pytest.raises(
+        UserError, match=r"ranks is 4 .*only 2 GPUs .*set ranks to 2: the global batch stays 8"
+    ):
+        check_feasible(RECIPE.replace(ranks=4), base, 100, Nodes())
 
 
 @pytest.mark.parametrize(
@@ -82,7 +84,7 @@ def test_a_missing_package_is_named_with_the_file_that_lists_it(
     _gpus(monkeypatch, 80, 80)
     _packages(monkeypatch)
     with pytest.raises(UserError, match=f"package {package}, .*configs/requirements-gpu.txt"):
-        refuse_impossible(RECIPE.replace(**changes), base, 100, Nodes())  # type: ignore[arg-type]
+        check_feasible(RECIPE.replace(**changes), base, 100, Nodes())  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -103,10 +105,10 @@ def test_deepspeed_without_gpu_and_compiler_is_refused_with_the_package_to_insta
     _gpus(monkeypatch, *gpus)
     zero = RECIPE.replace(deepspeed="z2")
     if refused:
-        with pytest.raises(UserError, match=r"no C\+\+ compiler here: `apt-get install g\+\+`.* CXX="):
-            refuse_impossible(zero, base, 100, Nodes())
+        with pytest.raises(UserError, match=r"no C\+\+ compiler was found; `apt-get install g\+\+`.* CXX="):
+            check_feasible(zero, base, 100, Nodes())
     else:
-        assert refuse_impossible(zero, base, 100, Nodes()) is None
+        assert check_feasible(zero, base, 100, Nodes()) is None
 
 
 def _program(path: Path) -> None:
@@ -114,9 +116,7 @@ def _program(path: Path) -> None:
     path.chmod(0o755)
 
 
-def test_the_compiler_is_the_one_that_torch_would_start(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_compiler_is_the_one_that_torch_uses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("ccache", "c++"):
         _program(tmp_path / name)
     monkeypatch.setenv("PATH", str(tmp_path))
@@ -132,10 +132,10 @@ def test_megatron_without_mcore_adapter_is_refused(base: Path, monkeypatch: pyte
     _gpus(monkeypatch, 80, 80)
     _packages(monkeypatch, "megatron-core")
     with pytest.raises(UserError, match=r"needs ROLL's mcore_adapter, which is not installed"):
-        refuse_impossible(RECIPE.replace(megatron=MEGATRON, ranks=2), base, 100, Nodes())
+        check_feasible(RECIPE.replace(megatron=MEGATRON, ranks=2), base, 100, Nodes())
 
 
-def test_the_index_package_of_the_same_name_is_told_apart_without_being_imported(
+def test_the_unrelated_package_of_the_same_name_is_recognised_without_importing_it(
     base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "mcore_adapter").mkdir()
@@ -145,16 +145,16 @@ def test_the_index_package_of_the_same_name_is_told_apart_without_being_imported
     _packages(monkeypatch, "megatron-core")
     recipe = RECIPE.replace(megatron=MEGATRON, ranks=2)
     with pytest.raises(UserError, match=r"is not ROLL's .*pip uninstall mcore-adapter"):
-        refuse_impossible(recipe, base, 100, Nodes())
+        check_feasible(recipe, base, 100, Nodes())
     (tmp_path / "mcore_adapter" / "training_args.py").touch()
-    refuse_impossible(recipe, base, 100, Nodes())
+    check_feasible(recipe, base, 100, Nodes())
 
 
 def test_eight_bit_moments_cannot_be_offloaded(base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     _gpus(monkeypatch, 80)
     _packages(monkeypatch, "bitsandbytes", "deepspeed")
-    with pytest.raises(UserError, match="adamw_8bit runs on the GPU only"):
-        refuse_impossible(RECIPE.replace(optimizer="adamw_8bit", deepspeed="z2_offload"), base, 100, Nodes())
+    with pytest.raises(UserError, match="adamw_8bit works on the GPU only"):
+        check_feasible(RECIPE.replace(optimizer="adamw_8bit", deepspeed="z2_offload"), base, 100, Nodes())
 
 
 def test_the_lock_of_a_killed_compilation_is_named(
@@ -167,27 +167,28 @@ def test_the_lock_of_a_killed_compilation_is_named(
     monkeypatch.setattr(preflight, "cpp_compiler", lambda: "c++")
     _gpus(monkeypatch)
     zero = RECIPE.replace(deepspeed="z2")
-    refuse_impossible(zero, base, 100, Nodes())
-    assert f"{lock}: the run waits for this" in capsys.readouterr().err
+    check_feasible(zero, base, 100, Nodes())
+    assert f"{lock}: the run waits until this file is removed" in capsys.readouterr().err
 
 
-def test_too_little_memory_is_refused_with_the_estimate_and_what_would_help(
+def test_too_little_memory_is_refused_with_the_estimate_and_settings_that_need_less(
     base: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _gpus(monkeypatch, 80, 0.001)
     with pytest.raises(
-        UserError, match=r"need about .* GiB \(weights .*logits .*a GPU here has 0\.0 GiB.*z3"
+        UserError,
+        match=r"a rank needs about .* GiB \(weights .*logits .*a GPU here has 0\.0 GiB.*z3",
     ):
-        refuse_impossible(RECIPE, base, 100, Nodes())
+        check_feasible(RECIPE, base, 100, Nodes())
 
 
 def test_on_a_cpu_all_ranks_share_the_machines_memory(base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     _gpus(monkeypatch)
-    room = 2 * estimate(RECIPE, read_model(base), 10, 1).total
-    monkeypatch.setattr(preflight, "_physical_memory", lambda: room)
-    refuse_impossible(RECIPE, base, 10, Nodes())
-    with pytest.raises(UserError, match=r"this machine has 0\.0 GiB for 4"):
-        refuse_impossible(RECIPE.replace(ranks=4), base, 10, Nodes())
+    memory = 2 * estimate(RECIPE, read_model(base), 10, 1).total
+    monkeypatch.setattr(preflight, "_physical_memory", lambda: memory)
+    check_feasible(RECIPE, base, 10, Nodes())
+    with pytest.raises(UserError, match=r"this machine has 0\.0 GiB for 4 ranks"):
+        check_feasible(RECIPE.replace(ranks=4), base, 10, Nodes())
 
 
 def _nvidia_smi(monkeypatch: pytest.MonkeyPatch, answer: str) -> None:
@@ -198,7 +199,7 @@ def _nvidia_smi(monkeypatch: pytest.MonkeyPatch, answer: str) -> None:
     monkeypatch.setattr(importlib.metadata, "version", lambda package: "2.13.0")
 
 
-def test_gpus_are_those_that_cuda_may_see(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_gpus_are_those_that_cuda_visible_devices_allows(monkeypatch: pytest.MonkeyPatch) -> None:
     _nvidia_smi(monkeypatch, "NVIDIA H200, 143771\nNVIDIA L40S, 46068\n")
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     both = [Gpu("NVIDIA H200", 143771 << 20), Gpu("NVIDIA L40S", 46068 << 20)]
@@ -209,7 +210,7 @@ def test_gpus_are_those_that_cuda_may_see(monkeypatch: pytest.MonkeyPatch) -> No
     assert visible_gpus() == []
 
 
-def test_a_cpu_build_of_torch_sees_no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_with_a_cpu_build_of_torch_there_are_no_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
     _nvidia_smi(monkeypatch, "NVIDIA H200, 143771\n")
     monkeypatch.setattr(importlib.metadata, "version", lambda package: "2.13.0+cpu")
     assert visible_gpus() == []

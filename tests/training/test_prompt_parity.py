@@ -1,4 +1,4 @@
-"""What a model is trained on is what it is asked: the same token ids, and a loss on the answer only."""
+"""Training and prediction use the same prompts: equal token ids, and a loss on the answer only."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.tiny import tiny_qwen3, tiny_tokenizer
+from tests.tiny import TINY_RECIPE, tiny_qwen3, tiny_tokenizer
 from text2sql.inference.chat_tokens import ChatTokens
 from text2sql.inference.weights import Weights
 from text2sql.prompts import messages, schema_text
@@ -18,23 +18,7 @@ from text2sql.training.lengths import row_lengths
 from text2sql.training.recipe import llamafactory_config
 from text2sql.training.settings import Lora, Recipe
 
-RECIPE = Recipe(
-    template="qwen3",
-    cutoff_len=1024,
-    global_batch=1,
-    device_batch=1,
-    optimizer="adamw",
-    learning_rate=1.0e-3,
-    scheduler="constant",
-    max_steps=1,
-    warmup_ratio=0.0,
-    weight_decay=0.0,
-    precision="fp32",
-    seed=1,
-    logging_steps=1,
-    save_steps=1,
-    threads=1,
-)
+RECIPE = TINY_RECIPE.replace(cutoff_len=1024)
 DDL = 'CREATE TABLE "dog breed" (id INTEGER PRIMARY KEY, name TEXT);\nCREATE TABLE dog (weight REAL);'
 ROWS = [  # schema, question, answer
     (DDL, "How heavy are the dogs?", "SELECT weight FROM dog"),
@@ -92,7 +76,7 @@ def test_a_prompt_has_the_same_ids_in_training_and_in_prediction(
     assert prompts == asked
 
 
-def test_the_loss_falls_on_the_answer_and_the_end_of_the_turn_only(base: Path, tmp_path: Path) -> None:
+def test_the_loss_covers_the_answer_and_the_end_of_the_turn_only(base: Path, tmp_path: Path) -> None:
     rows, tokenizer = trained_on(base, tmp_path / "data", RECIPE)
     for row, (_, _, sql) in zip(rows, ROWS, strict=True):
         masked = row["labels"].count(-100)
@@ -102,7 +86,7 @@ def test_the_loss_falls_on_the_answer_and_the_end_of_the_turn_only(base: Path, t
         assert answer == f"{sql}<|im_end|>\n"
 
 
-def test_a_row_has_the_length_that_decides_whether_it_is_too_long(base: Path, tmp_path: Path) -> None:
+def test_the_measured_length_of_a_row_is_its_number_of_tokens_in_training(base: Path, tmp_path: Path) -> None:
     rows, _ = trained_on(base, tmp_path / "data", RECIPE)
     written = json.loads((tmp_path / "data" / "sft.json").read_text(encoding="utf-8"))
     assert row_lengths(base, written, enough=0) == [len(row["input_ids"]) for row in rows]

@@ -1,4 +1,4 @@
-"""Training on several ranks for real: DeepSpeed and torchrun on two CPU processes, and kills of them."""
+"""Real training on several ranks: DeepSpeed and torchrun on two CPU processes, and killing them."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from text2sql.training.run import train
 from text2sql.training.settings import Lora, Recipe
 
 pytestmark = pytest.mark.skipif(
-    cpp_compiler() is None, reason="no C++ compiler (g++), with which DeepSpeed compiles its operators"
+    cpp_compiler() is None, reason="no C++ compiler (g++), which DeepSpeed needs for its operators"
 )
 
 ROOT = Path(__file__).parents[2]
@@ -70,7 +70,7 @@ def _place(folder: Path, inputs: Path) -> Path:
 
 
 def _start(place: Path, recipe: Recipe, **environment: str) -> subprocess.Popen[str]:
-    """The library's `train` in a process of its own, as a stage calls it."""
+    """Run `train` in a separate process, as a stage does."""
     settings = os.environ | {"PYTHONPATH": str(ROOT), "TEXT2SQL_WORK": str(place / "work")} | environment
     command = [sys.executable, "-c", _TRAIN, recipe.model_dump_json()]
     return subprocess.Popen(
@@ -89,7 +89,7 @@ def _losses(file: Path) -> list[float]:
 
 @pytest.fixture(scope="module")
 def single(inputs: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """Where each method was trained in one process."""
+    """The folder in which each method was trained in one process."""
     found = {}
     for name, (recipe, _) in METHODS.items():
         place = _place(tmp_path_factory.mktemp("single"), inputs)
@@ -106,7 +106,7 @@ def _weights(folder: Path) -> dict[str, torch.Tensor]:
 
 
 def _rank_processes(place: Path) -> list[int]:
-    """Process ids of the ranks that train in `place`, of whichever parent."""
+    """Process ids of all ranks that train in `place`."""
     found = []
     for folder in Path("/proc").glob("[0-9]*"):
         try:
@@ -131,7 +131,7 @@ def _newest(place: Path) -> int:
 
 
 def _gone(pids: list[int]) -> bool:
-    """Whether all processes end within some seconds."""
+    """Whether all processes end within ten seconds."""
     for _ in range(200):
         if not any(_alive(pid) for pid in pids):
             return True
@@ -147,7 +147,7 @@ def _alive(pid: int) -> bool:
 
 
 @pytest.mark.parametrize("name", METHODS)
-def test_two_ranks_have_loss_and_weights_of_one_process_at_the_same_global_batch(
+def test_two_ranks_give_the_loss_and_weights_of_one_process_with_the_same_global_batch(
     inputs: Path, tmp_path: Path, single: dict[str, Path], name: str
 ) -> None:
     recipe, deepspeed = METHODS[name]
@@ -172,13 +172,13 @@ def _underway(place: Path, recipe: Recipe) -> tuple[subprocess.Popen[str], list[
 
 
 def _resumed(place: Path, recipe: Recipe) -> list[float]:
-    """The losses of a run that was killed, after another that went on from its checkpoint."""
+    """The losses of a killed run after a second run that resumed from its checkpoint."""
     assert _start(place, recipe).wait() == 0
     assert "resume_from_checkpoint" in next(place.glob("work/train/*/config.yaml")).read_text()
     return _losses(place / "loss.csv")
 
 
-def test_a_killed_rank_ends_the_run_with_a_sentence_and_the_next_run_resumes(
+def test_a_killed_rank_ends_the_run_with_an_error_and_the_next_run_resumes(
     inputs: Path, tmp_path: Path, single: dict[str, Path]
 ) -> None:
     recipe, deepspeed = METHODS["zero2-full"]
@@ -194,7 +194,7 @@ def test_a_killed_rank_ends_the_run_with_a_sentence_and_the_next_run_resumes(
     assert _resumed(place, two) == pytest.approx(whole, rel=1.0e-4)
 
 
-def test_a_killed_launcher_takes_its_ranks_along_and_the_next_run_resumes(
+def test_the_ranks_of_a_killed_launcher_end_and_the_next_run_resumes(
     inputs: Path, tmp_path: Path, single: dict[str, Path]
 ) -> None:
     recipe, deepspeed = METHODS["zero3-lora"]
@@ -228,12 +228,12 @@ def test_two_nodes_train_one_model_and_only_node_0_writes_it(
         _losses(single["zero2-full"] / "loss.csv"), rel=1.0e-4
     )
     assert not (places[1] / "output").exists()
-    assert "node 1 is done; the weights are on node 0" in errors[1]
+    assert "node 1 has finished; node 0 writes the weights" in errors[1]
 
 
-def test_ranks_that_the_global_batch_does_not_divide_by_are_refused_before_anything_starts(
+def test_ranks_that_do_not_divide_the_global_batch_are_refused_before_anything_starts(
     inputs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(_place(tmp_path / "here", inputs))
-    with pytest.raises(Exception, match="global_batch 4 is no multiple of device_batch 1 times 3"):
+    with pytest.raises(Exception, match="global_batch 4 is not a multiple of device_batch 1 times 3"):
         train(FULL.replace(ranks=3), Path("base"), Path("dataset"), Path("o"), Path("l"), "test")

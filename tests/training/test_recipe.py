@@ -1,4 +1,4 @@
-"""A recipe and its configuration: what excludes what, and how the global batch is divided."""
+"""A recipe and its configuration: settings that exclude each other, and the division of the global batch."""
 
 from __future__ import annotations
 
@@ -11,30 +11,15 @@ import yaml
 from pydantic import ValidationError
 
 from scripts.profiles import load_profile
+from tests.tiny import TINY_RECIPE
 from text2sql.errors import UserError
 from text2sql.training.recipe import accumulation, llamafactory_config
 from text2sql.training.settings import Lora, Megatron, Recipe
 
 ROOT = Path(__file__).parents[2]
-RECIPE = Recipe(
-    template="qwen3",
-    cutoff_len=1024,
-    global_batch=24,
-    device_batch=3,
-    optimizer="adamw",
-    learning_rate=1.0e-3,
-    scheduler="cosine",
-    max_steps=100,
-    warmup_ratio=0.1,
-    weight_decay=0.0,
-    precision="bf16",
-    seed=1,
-    logging_steps=1,
-    save_steps=1,
-    threads=1,
-)
+RECIPE = TINY_RECIPE.replace(cutoff_len=1024, global_batch=24, device_batch=3, precision="bf16")
 MEGATRON = Megatron(tensor_parallel=2, sequence_parallel=True, distributed_optimizer=True)
-# SHA-256, first 12 digits, of the configuration that belongs to the committed numbers.
+# First 12 digits of the SHA-256 of the configuration that the committed numbers were made with.
 COMMITTED = {
     "embedded": {
         "train_lora32": "59860a21872b",
@@ -55,7 +40,7 @@ def _config(recipe: Recipe, nodes: int = 1) -> dict[str, object]:
 
 
 @pytest.mark.parametrize("profile", COMMITTED)
-def test_profiles_with_committed_numbers_keep_their_configuration_byte_by_byte(profile: str) -> None:
+def test_profiles_with_committed_numbers_keep_the_same_configuration_byte_for_byte(profile: str) -> None:
     params = load_profile(profile)
     recipes = {name: params.recipe(name) for name, arm in params.trained().items() if arm.enabled}
     if params.fetch_model.source == "builtin":
@@ -79,17 +64,20 @@ def test_the_global_batch_is_divided_by_device_batch_and_data_parallel_ranks(
 
 
 def test_a_global_batch_that_does_not_divide_is_refused_with_device_batches_that_do() -> None:
-    with pytest.raises(UserError, match=r"24 is no multiple of device_batch 3 times 3 .*one of 1, 2"):
+    with pytest.raises(UserError, match=r"24 is not a multiple of device_batch 3 times 3 .*one of 1, 2"):
         accumulation(RECIPE.replace(ranks=3, global_batch=24), 1)
 
 
-def test_ranks_that_divide_no_batch_are_refused_with_a_batch_that_fits() -> None:
-    with pytest.raises(UserError, match="give it a multiple of 5"):
+def test_ranks_that_do_not_divide_the_global_batch_are_refused_with_a_batch_that_fits() -> None:
+    with pytest.raises(UserError, match="set global_batch to a multiple of 5"):
         accumulation(RECIPE.replace(ranks=5), 1)
 
 
-def test_ranks_that_make_no_whole_tensor_parallel_groups_are_refused() -> None:
-    with pytest.raises(UserError, match="3 ranks do not divide into groups of tensor_parallel 2"):
+def test_ranks_that_do_not_form_complete_tensor_parallel_groups_are_refused() -> None:
+    with pytest.raises(
+        UserError,
+        match="3 ranks cannot be divided into groups of tensor_parallel 2; set ranks to a multiple of 2",
+    ):
         accumulation(RECIPE.replace(ranks=3, megatron=MEGATRON), 1)
 
 
@@ -98,15 +86,15 @@ def test_ranks_that_make_no_whole_tensor_parallel_groups_are_refused() -> None:
     [
         ({"epochs": 3.0}, "either max_steps or epochs"),
         ({"max_steps": None}, "either max_steps or epochs"),
-        ({"min_learning_rate": 1.0e-6}, "belongs to scheduler cosine_with_min_lr"),
-        ({"scheduler": "cosine_with_min_lr"}, "that scheduler needs it"),
+        ({"min_learning_rate": 1.0e-6}, "set min_learning_rate if, and only if, scheduler is"),
+        ({"scheduler": "cosine_with_min_lr"}, "and only if, scheduler is cosine_with_min_lr"),
         ({"megatron": MEGATRON, "lora": Lora(rank=4, alpha=8, targets=["q_proj"])}, "not LoRA"),
-        ({"megatron": MEGATRON, "deepspeed": "z2"}, "either Megatron or DeepSpeed"),
+        ({"megatron": MEGATRON, "deepspeed": "z2"}, "either megatron or deepspeed"),
         ({"megatron": MEGATRON, "fused_loss": True}, "fused_loss must be false"),
-        ({"optimizer": "muon", "deepspeed": "z2"}, "muon needs whole matrices"),
+        ({"optimizer": "muon", "deepspeed": "z2"}, "muon needs complete matrices"),
         ({"megatron": MEGATRON, "packing": True}, "packing must be false"),
         ({"packing": True, "attention": "fa2", "device_batch": 2}, "device_batch must be 1"),
-        ({"packing": True, "cutoff_len": 1020}, "multiple of 8 tokens: cutoff_len must be one"),
+        ({"packing": True, "cutoff_len": 1020}, "multiple of 8 tokens: cutoff_len must be a multiple of 8"),
     ],
 )
 def test_fields_that_exclude_each_other_are_refused(changes: dict[str, object], message: str) -> None:
@@ -114,18 +102,18 @@ def test_fields_that_exclude_each_other_are_refused(changes: dict[str, object], 
         RECIPE.replace(**changes)
 
 
-def test_a_packed_sequence_has_room_for_rows_of_all_but_one_of_its_tokens() -> None:
+def test_a_row_of_a_packed_sequence_has_at_most_one_token_less_than_the_sequence() -> None:
     assert RECIPE.longest_row == 1024
     assert RECIPE.replace(packing=True).longest_row == 1023
 
 
-def test_epochs_warm_up_over_a_share_of_steps_not_known_yet() -> None:
+def test_with_epochs_the_warm_up_is_a_share_of_the_steps() -> None:
     config = _config(RECIPE.replace(max_steps=None, epochs=3.0))
     assert (config["num_train_epochs"], config["warmup_steps"]) == (3.0, 0.1)
     assert "max_steps" not in config
 
 
-def test_what_makes_training_fast_reaches_the_configuration_only_where_it_is_on() -> None:
+def test_speed_settings_are_in_the_configuration_only_if_they_are_on() -> None:
     plain = RECIPE.replace(device_batch=1)
     fast = plain.replace(
         attention="fa2",

@@ -1,4 +1,4 @@
-"""The reference's arms, as LLaMA-Factory's own parser reads them: its hyperparameters, key by key."""
+"""The hyperparameters of the reference's arms, as LLaMA-Factory's parser reads them, key by key."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def test_llamafactory_reads_the_references_hyperparameters(
 
 
 @pytest.mark.parametrize(("section", "stage"), [("train_lora32", 3), ("train_lora128", 3), ("train_full", 2)])
-def test_the_arms_train_with_the_references_zero_stage_where_megatron_is_off(
+def test_without_megatron_the_arms_train_with_the_zero_stage_of_the_reference(
     params: Params, section: str, stage: int
 ) -> None:
     arm = params.trained()[section]
@@ -103,14 +103,14 @@ def test_llamafactory_reads_our_recipe(tmp_path: Path) -> None:
     params = load_profile("qwen3-1.7b")
     recipe = params.recipe("train_lora32")
     config = llamafactory_config(recipe, tmp_path / "base", tmp_path / "data", tmp_path / "run")
-    del config["enable_liger_kernel"]  # its package installs on GPU machines only, and the parser asks for it
+    del config["enable_liger_kernel"]  # the parser needs its package, which installs on GPU machines only
     expected = {"neat_packing": True, "packing": True, "flash_attn": "fa2", "lora_target": ["all"]}
     expected |= {"learning_rate": 2.0e-4, "lora_rank": 32, "lora_alpha": 32, "optim": "adamw_torch_fused"}
     parsed = parsed_by_llamafactory(config, tmp_path, megatron=False)
     assert {key: parsed[key] for key in expected} == expected
 
 
-def test_our_lora_learns_at_ten_times_the_rate_of_full_training_and_its_update_is_scaled_by_one() -> None:
+def test_our_lora_has_ten_times_the_learning_rate_of_full_training_and_alpha_equal_to_rank() -> None:
     params = load_profile("qwen3-1.7b")
     for arm in (params.train_lora32, params.train_lora128, params.lora):
         assert arm.learning_rate == pytest.approx(10 * params.train_full.learning_rate)

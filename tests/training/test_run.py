@@ -1,4 +1,4 @@
-"""Training for real, on a model of some thousand weights: faults, kills and resumption."""
+"""Real training of a model with some thousand weights: errors, kills and resumption."""
 
 import csv
 import json
@@ -140,7 +140,7 @@ def test_a_kill_after_the_last_step_loses_nothing(place: Path, monkeypatch: pyte
     assert (hash_path("output"), Path("loss.csv").read_text()) == whole
 
 
-def test_a_finished_training_is_copied_out_again_without_a_trainer(
+def test_a_finished_training_is_copied_again_without_starting_the_trainer(
     place: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     short = RECIPE.replace(max_steps=4)
@@ -154,7 +154,7 @@ def test_a_finished_training_is_copied_out_again_without_a_trainer(
     assert Path("loss.csv").read_text().startswith("step,loss,learning_rate\n2,")
 
 
-def test_a_finished_training_whose_speed_nobody_measured_is_published_without_and_says_so(
+def test_a_finished_training_without_recorded_speed_is_published_without_it_and_says_so(
     place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     short = RECIPE.replace(max_steps=4)
@@ -162,11 +162,11 @@ def test_a_finished_training_whose_speed_nobody_measured_is_published_without_an
     monkeypatch.setattr(launching.subprocess, "Popen", None)
     next(place.glob("work/train/*/throughput.jsonl")).unlink()
     _train_here(short)
-    assert "test: nobody measured its tokens a second" in capsys.readouterr().err
+    assert "test: no tokens per second were recorded" in capsys.readouterr().err
     assert not Path("speed/tokens_per_s/test.csv").exists()
 
 
-def test_an_adapter_names_its_base_by_path_and_hash(place: Path) -> None:
+def test_an_adapter_records_path_and_hash_of_its_base(place: Path) -> None:
     _train_here(RECIPE.replace(max_steps=4))
     base = json.loads(Path("output/base.json").read_text())
     assert base == {"path": "base", "sha256": hash_path("base")}
@@ -190,7 +190,7 @@ def _install_trainer(place: Path, monkeypatch: pytest.MonkeyPatch, script: str) 
     monkeypatch.setattr(sys, "executable", str(program))
 
 
-def test_a_trainer_that_ends_well_without_weights_has_failed(
+def test_a_trainer_that_exits_with_status_0_but_without_weights_has_failed(
     place: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _install_trainer(place, monkeypatch, "exit 0")
@@ -205,10 +205,10 @@ def test_a_trainer_killed_from_outside_is_an_error(place: Path, monkeypatch: pyt
         _train_here(RECIPE)
 
 
-def test_a_loss_that_is_no_number_stops_the_run_and_tells_step_and_batch(place: Path) -> None:
+def test_a_nan_loss_stops_the_run_and_the_error_names_step_and_batch(place: Path) -> None:
     wild = RECIPE.model_copy(update={"learning_rate": 1.0e30, "scheduler": "constant", "warmup_ratio": 0.0})
-    sentence = r"test: the loss is nan at step 2, batch 1 of rank 0, whose first row begins '.*CREATE TABLE"
-    with pytest.raises(UserError, match=sentence + r"[\s\S]*dvc repro"):
+    message = r"test: the loss is nan at step 2, batch 1 of rank 0, whose first row begins '.*CREATE TABLE"
+    with pytest.raises(UserError, match=message + r"[\s\S]*dvc repro"):
         _train_here(wild)
     assert not Path("output").exists()
 
@@ -217,7 +217,7 @@ def _small_files_only() -> None:
     resource.setrlimit(resource.RLIMIT_FSIZE, (80_000, 80_000))  # the weights take more, the logs less
 
 
-def test_a_disk_that_cannot_take_a_checkpoint_ends_the_run_and_the_next_one_resumes_or_begins_again(
+def test_a_checkpoint_that_does_not_fit_on_the_disk_ends_the_run_and_the_next_run_gives_the_same_result(
     place: Path,
 ) -> None:
     recipe = RECIPE.replace(max_steps=8, lora=None)
@@ -233,22 +233,24 @@ def test_a_disk_that_cannot_take_a_checkpoint_ends_the_run_and_the_next_one_resu
     assert (Path("loss.csv").read_text(), hash_path("output")) == resumed
 
 
-def test_checkpoints_come_by_the_clock_too_but_only_at_log_lines(
+def test_checkpoints_by_time_are_saved_at_log_lines_only(
     place: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(running, "_collect", lambda *_: sys.exit("stopped"))
     with pytest.raises(SystemExit):
         _train_here(RECIPE.replace(max_steps=7, save_steps=60, save_minutes=1.0e-6))
     kept = sorted(folder.name for folder in place.glob("work/train/*/run/checkpoint-*"))
-    assert kept == ["checkpoint-6", "checkpoint-7"]  # 2 and 4 have made room, 7 is the end
+    assert kept == ["checkpoint-6", "checkpoint-7"]  # 2 and 4 were removed, 7 is the last step
 
 
-def test_tokens_a_second_are_written_at_every_log_line(place: Path) -> None:
+def test_tokens_per_second_are_written_at_every_log_line(place: Path) -> None:
     _train_here(RECIPE.replace(max_steps=4))
     (file,) = place.glob("work/train/*/throughput.jsonl")
     lines = [json.loads(line) for line in file.read_text().splitlines()]
     assert [line["step"] for line in lines] == [2, 4]
-    assert all(line["tokens_per_s"] > 0 and "mfu" not in line for line in lines)  # no peak of a CPU is known
+    assert all(
+        line["tokens_per_s"] > 0 and "mfu" not in line for line in lines
+    )  # the peak of a CPU is not known
     with open("speed/tokens_per_s/test.csv") as rows:
         published = [(int(row["step"]), float(row["tokens_per_s"])) for row in csv.DictReader(rows)]
     assert published == [(line["step"], line["tokens_per_s"]) for line in lines]
@@ -256,7 +258,7 @@ def test_tokens_a_second_are_written_at_every_log_line(place: Path) -> None:
 
 
 @pytest.mark.parametrize("method", ["lora", "full"])
-def test_bf16_trains_on_a_cpu_too_and_ends_near_fp32(place: Path, method: str) -> None:
+def test_bf16_trains_on_a_cpu_too_with_losses_close_to_fp32(place: Path, method: str) -> None:
     full_precision = RECIPE if method == "lora" else RECIPE.replace(lora=None)
     losses = []
     for recipe in (full_precision, full_precision.replace(precision="bf16")):
@@ -284,7 +286,7 @@ def test_a_row_longer_than_the_cutoff_is_left_out_and_named(
     assert json.loads(trained_on.read_text()) == [*rows[:5], *rows[6:]]
 
 
-def test_a_missing_trainer_is_an_error_with_the_command_that_installs_it(
+def test_without_llamafactory_the_error_has_the_command_that_installs_it(
     place: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(launching.importlib.util, "find_spec", lambda name: None)

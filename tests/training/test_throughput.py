@@ -1,4 +1,4 @@
-"""Operations a token, what devices can do, and what is kept of a run's speed."""
+"""Operations per token, peaks of devices, and the recorded speed of a run."""
 
 from pathlib import Path
 
@@ -23,16 +23,16 @@ def test_a_trained_weight_costs_six_operations_a_token_and_a_frozen_one_four() -
         ("", None),
     ],
 )
-def test_a_peak_is_told_where_it_is_known(device: str, peak: float | None) -> None:
+def test_the_peak_of_a_device_is_found_by_its_name(device: str, peak: float | None) -> None:
     assert peak_flops(device) == peak
 
 
 def test_padding_is_not_counted_as_tokens() -> None:
-    """A batch of two rows, and the same as two packs: the first of two rows and two tokens of padding."""
+    """A batch of two rows, and one of two packed sequences, the first with two tokens of padding."""
     import torch
     from llamafactory.data.collator import prepare_4d_attention_mask
 
-    from text2sql.training.watch import real_tokens
+    from text2sql.training.monitor import real_tokens
 
     ids = torch.zeros((2, 5), dtype=torch.long)
     padded = torch.tensor([[1, 1, 1, 0, 0], [1, 1, 1, 1, 1]])
@@ -43,24 +43,26 @@ def test_padding_is_not_counted_as_tokens() -> None:
     assert real_tokens(ids, None) == 10
 
 
-def test_of_a_step_trained_before_and_after_a_kill_the_later_line_counts(tmp_path: Path) -> None:
+def test_a_step_repeated_after_a_kill_has_its_later_speed(tmp_path: Path) -> None:
     log = tmp_path / "throughput.jsonl"
     steps = [(2, 10.0), (4, 11.0), (6, 12.0), (4, 20.0), (6, 21.0), (8, 22.0)]
     log.write_text("".join(f'{{"step": {step}, "tokens_per_s": {speed}}}\n' for step, speed in steps))
     assert [line["tokens_per_s"] for line in read_throughput(log)] == [10.0, 20.0, 21.0, 22.0]
 
 
-def test_a_torn_line_costs_no_more_than_itself_and_its_neighbour(tmp_path: Path) -> None:
+def test_an_incomplete_line_loses_only_itself_and_the_next_line(tmp_path: Path) -> None:
     log = tmp_path / "throughput.jsonl"
     log.write_text('{"step": 2}\n{"step": 4, "tok{"step": 6}\n{"step": 8}\n{"st')
     assert [line["step"] for line in read_throughput(log)] == [2, 8]
 
 
-def test_a_training_that_nobody_measured_has_no_lines(tmp_path: Path) -> None:
+def test_a_training_without_recorded_speed_has_no_lines(tmp_path: Path) -> None:
     assert read_throughput(tmp_path / "throughput.jsonl") == []
 
 
-def test_every_quantity_has_a_file_and_those_of_an_earlier_run_are_gone(tmp_path: Path) -> None:
+def test_every_quantity_has_a_file_and_files_of_an_earlier_run_are_replaced_or_removed(
+    tmp_path: Path,
+) -> None:
     tokens, mfu = (tmp_path / quantity / "train_full.csv" for quantity in ("tokens_per_s", "mfu"))
     write_throughput([{"step": 2, "tokens_per_s": 10.5, "mfu": 0.4}], tmp_path, "train_full")
     assert (tokens.read_text(), mfu.read_text()) == ("step,tokens_per_s\n2,10.5\n", "step,mfu\n2,0.4\n")

@@ -1,1 +1,1 @@
-"""Answers from a language model: engines, batches that survive a kill, SQL out of prose."""
+"""Answers from a language model: engines, resumable batches, SQL extraction, voting and repair."""

@@ -1,4 +1,4 @@
-"""What the local engines share: a chat as token ids, and the tokens that end an answer."""
+"""Shared by the local engines: the token ids of a chat, and the tokens that end an answer."""
 
 from __future__ import annotations
 
@@ -18,33 +18,41 @@ LOAD_ERRORS = (OSError, ValueError, RuntimeError, SafetensorError)
 
 
 class ChatTokens:
-    """The tokenizer of the whole model, also for an adapter. Only folders on this machine are read.
-
-    UserError: the folder cannot be read as a model.
-    """
+    """The tokenizer of a model, or of an adapter's base model. Only folders on this machine are read."""
 
     def __init__(self, weights: Weights) -> None:
+        """Load the tokenizer and the configuration.
+
+        Raises:
+            UserError: the folder cannot be loaded as a model.
+        """
         self._weights = weights
         self.tokenizer = load(AutoTokenizer, weights)
         self._config = load(AutoConfig, weights)
 
     @property
     def context(self) -> int:
-        """Tokens that prompt and answer may have together."""
+        """Largest number of tokens of prompt and answer together."""
         return int(self._config.max_position_embeddings)
 
     @cached_property
     def ends(self) -> list[int]:
-        """The tokenizer's end of turn and whatever else the model names as the end of an answer."""
+        """The ids of the tokenizer's end-of-turn token and of the end tokens in the model's configuration."""
         has_own = (self._weights.model / "generation_config.json").is_file()
         own = (load(GenerationConfig, self._weights) if has_own else self._config).eos_token_id
         ends = [self.tokenizer.eos_token_id, *(own if isinstance(own, list) else [own])]
         return sorted({int(token) for token in ends if token is not None})
 
     def encode(self, messages: Messages) -> list[int]:
-        """The token ids of a chat, thinking switched off. UserError: there is no chat template."""
+        """The token ids of a chat, with thinking switched off.
+
+        Raises:
+            UserError: the tokenizer has no chat template.
+        """
         if self.tokenizer.chat_template is None:
-            raise UserError(f"{self._weights.model}: its tokenizer has no chat template")
+            raise UserError(
+                f"{self._weights.model}: the tokenizer has no chat template; use an instruction-tuned model"
+            )
         return list(
             self.tokenizer.apply_chat_template(
                 messages, add_generation_prompt=True, enable_thinking=False, return_dict=False
@@ -52,26 +60,30 @@ class ChatTokens:
         )
 
     def decode(self, tokens: Any) -> list[str]:
-        """The texts of answers, a row of `tokens` each, without the tokens that are no text."""
+        """The texts of answers, one per row of `tokens`, without special tokens."""
         return list(self.tokenizer.batch_decode(tokens, skip_special_tokens=True))
 
-    def fitting(self, requests: Sequence[Request], longest: int) -> dict[int, int]:
-        """Tokens of each request's prompt, by its number, without those of more than `longest`."""
+    def fitting_lengths(self, requests: Sequence[Request], longest: int) -> dict[int, int]:
+        """Prompt tokens by number of the request, without prompts of more than `longest` tokens."""
         lengths = {number: len(self.encode(request.messages)) for number, request in enumerate(requests)}
         return {number: length for number, length in lengths.items() if length <= longest}
 
 
 def load(kind: Any, weights: Weights, **options: Any) -> Any:
-    """`kind.from_pretrained` of the whole model's folder. UserError: the folder cannot be read so."""
+    """Call `kind.from_pretrained` with the folder of the model, or of an adapter's base model.
+
+    Raises:
+        UserError: the folder cannot be loaded.
+    """
     try:
         return kind.from_pretrained(str(weights.model), local_files_only=True, **options)
     except LOAD_ERRORS as error:
-        raise unreadable(weights.model, error) from error
+        raise cannot_load(weights.model, error) from error
 
 
-def unreadable(folder: Path, error: object) -> UserError:
-    """The error that names `folder` and the first line of what is wrong with it."""
+def cannot_load(folder: Path, error: object) -> UserError:
+    """A UserError with `folder` and the first line of `error`."""
     reason = str(error).strip().partition("\n")[0]
     return UserError(
-        f"{folder}: cannot be read as a model: {reason}; `dvc repro` makes what the pipeline writes"
+        f"{folder}: cannot be loaded as a model: {reason}; `dvc repro` creates the pipeline's files"
     )

@@ -1,4 +1,4 @@
-"""What turns chats into answers: the interface of every engine, and the planning of batches."""
+"""The interface of every engine, which answers chats with a language model, and the planning of batches."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ Messages = Sequence[Mapping[str, str]]
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One answer to be drawn to a chat; what is random in it comes from `seed` (0 to 2**32 - 1)."""
+    """A request for one answer to a chat. `seed` (0 to 2**32 - 1) decides what is drawn at random."""
 
     messages: Messages
     seed: int
@@ -19,7 +19,7 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What the model said; `logprob` is the mean over its tokens (nats), None where it is not known."""
+    """The model's answer. `logprob` is the mean log-probability per token (nats), None if unknown."""
 
     text: str
     logprob: float | None = None
@@ -30,14 +30,14 @@ class Engine(Protocol):
 
     @property
     def identity(self) -> Mapping[str, object]:
-        """What decides the answers beside requests and decoding: weights, device, libraries."""
+        """Everything except requests and decoding that affects the answers: weights, device, libraries."""
 
     @property
     def max_prompt_tokens(self) -> int | None:
-        """Tokens that a prompt may have; None: only the endpoint knows."""
+        """Largest number of tokens of a prompt; None if only the server can tell."""
 
     def plan(self, requests: Sequence[Request]) -> list[list[int]]:
-        """The numbers of the requests in batches; a prompt that is too long is in none.
+        """Batches of request numbers; a prompt that is too long is in no batch.
 
         The same requests always give the same batches.
         """
@@ -45,7 +45,7 @@ class Engine(Protocol):
     def generate(
         self, batches: Sequence[tuple[int, Sequence[Request]]]
     ) -> Iterator[tuple[int, list[Answer]]]:
-        """Yield each batch's number with its answers, as soon as they are there, in any order."""
+        """Yield the number of each batch with its answers, as soon as they are complete, in any order."""
 
 
 def plan_batches(
@@ -53,13 +53,13 @@ def plan_batches(
 ) -> list[list[int]]:
     """Divide prompts into batches of similar length, the longest first.
 
-    `lengths` maps each prompt's number to its tokens. A batch costs (its longest prompt +
-    `max_new_tokens`) times its prompts and stays within `batch_tokens`; a prompt that costs more
-    than that on its own gets a batch of its own. Longest first: what is too big for the machine
-    fails at once, and the time left is never understated.
+    `lengths` maps the number of each prompt to its tokens. The cost of a batch is (longest prompt +
+    `max_new_tokens`) times the number of its prompts. It is at most `batch_tokens`, except for a single
+    prompt that alone costs more. The longest come first, so that a batch too large for the machine fails
+    at once and the remaining time is never underestimated.
     """
     batches: list[list[int]] = []
-    free = 0  # places left in the newest batch
+    free = 0  # prompts that still fit in the newest batch
     for number in sorted(lengths, key=lambda n: (-lengths[n], n)):
         if free == 0:
             batches.append([])

@@ -1,4 +1,4 @@
-"""One SQL statement out of whatever a model said."""
+"""Extracts one SQL statement from a model's answer."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ _START = re.compile(
               AS\s* (?:(?:NOT\s+)?MATERIALIZED\s*)? \( )""",
     re.VERBOSE | re.IGNORECASE,
 )
-_LEAD_IN = re.compile(r"(?:\A|[\n:.!?`*#\"]|</?\w+>)[ \t]*\Z")  # before a statement of its own
-_CONTINUED = re.compile(  # before a SELECT that is part of a statement
+_LEAD_IN = re.compile(r"(?:\A|[\n:.!?`*#\"]|</?\w+>)[ \t]*\Z")  # text before a SELECT that starts a statement
+_CONTINUED = re.compile(  # text before a SELECT that continues a statement
     r"(?:[(=<,)]|\b(?:UNION|ALL|INTERSECT|EXCEPT|AS|IN|NOT|EXISTS|AND|OR|WHERE|FROM|THEN|ELSE))\s*\Z",
     re.IGNORECASE,
 )
@@ -26,8 +26,8 @@ _TOKEN = re.compile(
     re.VERBOSE | re.DOTALL,
 )
 _CAPITALISED = re.compile(r"[A-Z][a-z]+\b")
-_TRIES = 8  # places tried; keeps a model that repeats itself from costing seconds
-_CLAUSE = re.compile(  # a line that starts with one of these goes on with the statement
+_MAX_PLACES = 8  # places tried, so that an answer full of repetitions does not take seconds
+_CLAUSE = re.compile(  # a line that starts with one of these continues the statement
     r"""(?: SELECT | FROM | WHERE | GROUP | HAVING | ORDER | LIMIT | OFFSET | UNION | INTERSECT
           | EXCEPT | JOIN | LEFT | RIGHT | FULL | INNER | OUTER | CROSS | NATURAL | ON | USING
           | AND | OR | NOT | AS | IN | CASE | WHEN | THEN | ELSE | END | WINDOW )\b""",
@@ -38,11 +38,11 @@ _CLAUSE = re.compile(  # a line that starts with one of these goes on with the s
 def extract_sql(raw: str) -> str:
     """The first SELECT or WITH statement in `raw`; "" if there is none. Never raises.
 
-    Thoughts, fences, prose, comments, the final semicolon and all after it are dropped; white space
-    outside quotes becomes one space, what is quoted stays as it is. Where prose and SQL can be told
-    apart in several ways, the first way that SQLite can parse wins; SQL that it cannot parse is
-    returned as the model wrote it, never mended.
-    Not covered: quoted text that itself holds a fence or a </think> tag.
+    Thoughts, code fences, prose, comments, and everything from the final semicolon on are removed. White
+    space outside quotes becomes one space; quoted text is unchanged. If prose and SQL can be separated in
+    several ways, the first one that SQLite can parse is taken. SQL that SQLite cannot parse is returned as
+    the model wrote it, without corrections.
+    Not covered: quoted text that contains a fence or a </think> tag.
     """
     text = _THINKING.sub("", raw, count=1)
     versions = [sql for start in _starts(text) for sql in _statements(start)]
@@ -50,7 +50,7 @@ def extract_sql(raw: str) -> str:
 
 
 def _starts(text: str) -> list[str]:
-    """The rest of the text from each place where a statement may begin, the likeliest first."""
+    """The text from each place where a statement may begin, the most likely first."""
     bodies = [text]
     if not _START.match(text.lstrip()):
         bodies = [m[1] or m[2] or "" for m in _FENCED.finditer(text)]
@@ -58,11 +58,11 @@ def _starts(text: str) -> list[str]:
     found = [(body, match.start()) for body in bodies for match in _START.finditer(body)]
     own = [(b, at) for b, at in found if not _CONTINUED.search(b[:at].rstrip()[-12:])]
     leading = [(b, at) for b, at in own if _LEAD_IN.search(b[max(0, at - 40) : at])]
-    return [body[at:] for body, at in (leading or own or found[:1])[:_TRIES]]
+    return [body[at:] for body, at in (leading or own or found[:1])[:_MAX_PLACES]]
 
 
 def _statements(text: str) -> list[str]:
-    """The statement at the start of `text`, then shorter ones that stop where prose may follow."""
+    """The statement at the start of `text`, then shorter versions that end where prose may follow."""
     pieces: list[str] = []
     stops: list[int] = []
     for match in _TOKEN.finditer(text):
@@ -74,7 +74,7 @@ def _statements(text: str) -> list[str]:
             pieces.append(" ")
         else:
             pieces.append(match[0])
-    return ["".join(pieces[:stop]).strip() for stop in (len(pieces), *stops[:_TRIES][::-1])]
+    return ["".join(pieces[:stop]).strip() for stop in (len(pieces), *stops[:_MAX_PLACES][::-1])]
 
 
 def _prose_follows(space: str, text: str, at: int) -> bool:
@@ -85,7 +85,7 @@ def _prose_follows(space: str, text: str, at: int) -> bool:
 
 
 def _parses(sql: str) -> bool:
-    """Whether the grammar is SQLite's; unknown tables and columns are no fault."""
+    """Whether SQLite can parse the statement; unknown tables and columns do not matter."""
     connection = sqlite3.connect(":memory:")
     try:
         connection.execute(f"EXPLAIN {sql}")

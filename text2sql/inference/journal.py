@@ -1,9 +1,9 @@
-"""Generation that survives a kill: every finished batch is on disk before the next one is waited for.
+"""Resumable generation: every finished batch is on disk before the next one is awaited.
 
-The batches are planned from the whole list of requests, so a resumed run forms the same ones, and
-it ends with the same answers as a run that was never stopped.
-Not covered: another machine or thread count, whose rounding may turn a near tie the other way; an
-endpoint whose answers do not follow the seed.
+The batches are planned from the complete list of requests, so a resumed run has the same batches and gives
+the same answers as an uninterrupted one.
+Not covered: another machine or number of threads, whose rounding may decide a near tie differently; a
+server whose answers do not depend on the seed alone.
 """
 
 from __future__ import annotations
@@ -22,25 +22,25 @@ _FIELDS = {"batch", "prompts", "raw"}
 class BatchJournal:
     """The answers of finished batches, in a journal of {"batch", "prompts", "raw"}.
 
-    Where an engine tells log-probabilities, "logprob" has one for each answer. `finished` maps a
-    batch's number to its answers.
+    If the engine gives log-probabilities, "logprob" has one per answer. `finished` maps the number of a
+    batch to its answers.
     """
 
     def __init__(self, path: Path, batches: Sequence[Sequence[int]]) -> None:
-        """Read what the file holds.
+        """Read the finished batches from the file.
 
         Raises:
-            UserError: a line is not about one of `batches`.
+            UserError: a line does not belong to one of `batches`.
         """
         self._batches = batches
         self.finished: dict[int, list[Answer]] = {}
         self._journal = Journal(path, self._replay, "its batch is generated again")
 
     def append(self, batch: int, answers: list[Answer]) -> None:
-        """Put a batch's answers on disk.
+        """Write the answers of a batch to disk.
 
         Raises:
-            UserError: the disk does not take them. The file ends as it did before.
+            UserError: writing fails. The file is as it was before.
         """
         texts, logprobs = [a.text for a in answers], [a.logprob for a in answers]
         entry: dict[str, Any] = {"batch": batch, "prompts": list(self._batches[batch]), "raw": texts}
@@ -50,13 +50,13 @@ class BatchJournal:
         self.finished[batch] = answers
 
     def _replay(self, entry: Any) -> str:
-        if not self._expects(entry):
+        if not self._is_valid(entry):
             return "not an entry of this run"
         logprobs = entry.get("logprob", [None] * len(entry["raw"]))
         self.finished[entry["batch"]] = [Answer(*pair) for pair in zip(entry["raw"], logprobs, strict=True)]
         return ""
 
-    def _expects(self, entry: Any) -> bool:
+    def _is_valid(self, entry: Any) -> bool:
         if not isinstance(entry, dict) or set(entry) - {"logprob"} != _FIELDS:
             return False
         batch = entry["batch"]
@@ -74,25 +74,26 @@ class BatchJournal:
 def generate_all(
     engine: Engine, requests: Sequence[Request], journal: Path, label: str
 ) -> list[Answer | None]:
-    """The answer to every request, None to one that is too long; `journal` says which are there already.
+    """The answer to every request, None if its prompt is too long; answers in `journal` are reused.
 
-    UserError: the journal belongs to other batches, the disk is full, or the engine fails.
+    Raises:
+        UserError: the journal belongs to other batches, the disk is full, or the engine fails.
     """
     batches = engine.plan(requests)
-    log = BatchJournal(journal, batches)
-    done = sum(len(answers) for answers in log.finished.values())
+    kept = BatchJournal(journal, batches)
+    done = sum(len(answers) for answers in kept.finished.values())
     progress = Progress(sum(map(len, batches)), "answers", label, done)
     waiting = [
         (number, [requests[n] for n in batch])
         for number, batch in enumerate(batches)
-        if number not in log.finished
+        if number not in kept.finished
     ]
     for number, answers in engine.generate(waiting):
-        log.append(number, answers)
+        kept.append(number, answers)
         progress.advance(len(answers))
     found: list[Answer | None] = [None] * len(requests)
     for number, batch in enumerate(batches):
-        for n, answer in zip(batch, log.finished[number], strict=True):
+        for n, answer in zip(batch, kept.finished[number], strict=True):
             found[n] = answer
     return found
 

@@ -17,12 +17,12 @@ _TOO_LONG = re.compile(r"context|too long|too many tokens", re.IGNORECASE)
 
 
 class OpenAIEngine:
-    """Asks for each answer on its own, several at a time.
+    """Sends one request per answer, several at a time.
 
-    `extra_body` has further fields of each request. A seed is sent where something is drawn at
-    random, log-probabilities are asked for where the decoding asks for them.
-    Not covered: a server that changes what it serves under the same name, that draws otherwise for
-    the same seed, or that thinks aloud for all its tokens (see `extra_body`).
+    `extra_body` has additional fields for each request. A seed is sent only if tokens are drawn at random,
+    and log-probabilities are requested only if the decoding needs them.
+    Not covered: a server that serves another model under the same name, that gives other answers for the
+    same seed, or whose model spends all tokens on thinking (see `extra_body`).
     """
 
     def __init__(self, endpoint: Endpoint, decoding: Decoding, extra_body: Mapping[str, Any]) -> None:
@@ -30,7 +30,7 @@ class OpenAIEngine:
 
     @property
     def identity(self) -> Mapping[str, object]:
-        """The server's address, the model's name on it, and what is sent beside the usual."""
+        """The server's address, the name of the model, and the additional fields of the requests."""
         return {
             "base_url": self._endpoint.base_url,
             "model": self._endpoint.model,
@@ -39,17 +39,21 @@ class OpenAIEngine:
 
     @property
     def max_prompt_tokens(self) -> None:
-        """The server alone knows; what it finds too long gets an empty answer."""
+        """None: only the server knows. A prompt that it refuses as too long gets an empty answer."""
         return None
 
     def plan(self, requests: Sequence[Request]) -> list[list[int]]:
-        """Every request is a batch of its own."""
+        """One batch per request."""
         return [[number] for number in range(len(requests))]
 
     def generate(
         self, batches: Sequence[tuple[int, Sequence[Request]]]
     ) -> Iterator[tuple[int, list[Answer]]]:
-        """Yield answers as they come. UserError: the server fails; what is under way is yielded first."""
+        """Yield answers as they arrive.
+
+        Raises:
+            UserError: the server fails. Answers to requests that are already sent are yielded first.
+        """
         client = Client(self._endpoint)
         return run_all(client, (self._answer(client, *batch) for batch in batches))
 
@@ -63,17 +67,17 @@ class OpenAIEngine:
             return _read(await client.complete(self._body(request)))
         except Refused as refusal:
             if not _TOO_LONG.search(str(refusal)):
-                cure = "mend predict.endpoint in params.yaml"
-                raise UserError(f"{self._endpoint.base_url}: {refusal}; {cure}") from refusal
-            asked = request.messages[-1]["content"].rpartition("\n")[2]
-            note = f"too long for the server, so its prediction is empty: {asked} ({refusal})"
+                remedy = "fix predict.endpoint in params.yaml"
+                raise UserError(f"{self._endpoint.base_url}: {refusal}; {remedy}") from refusal
+            question = request.messages[-1]["content"].rpartition("\n")[2]
+            note = f"too long for the server, so its prediction is empty: {question} ({refusal})"
             print(note, file=sys.stderr)
             return Answer("")
 
     def _body(self, request: Request) -> dict[str, Any]:
         decoding, extra = self._decoding, dict(self._extra_body)
         if decoding.repetition_penalty != 1:
-            extra["repetition_penalty"] = decoding.repetition_penalty  # vLLM's and SGLang's name
+            extra["repetition_penalty"] = decoding.repetition_penalty  # the name that vLLM and SGLang use
         body: dict[str, Any] = {
             "model": self._endpoint.model,
             "messages": list(request.messages),

@@ -1,4 +1,4 @@
-"""Reading test questions as the chats that a model is given."""
+"""Reads test questions and makes the prompt of each."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from text2sql.prompts import Example, messages, schema_text
 
 @dataclass(frozen=True)
 class Chat:
-    """What is said to the model about the test question `row`."""
+    """The prompt for test question number `row`."""
 
     row: int
     db_id: str
@@ -24,20 +24,25 @@ class Chat:
 def read_chats(path: Path, schema_types: bool) -> list[Chat]:
     """The prompts of a questions file, with or without retrieved examples.
 
-    Without `schema_types` the column types are left out, except of a schema that SQLite rejects
-    (noted on stderr). UserError: a line lacks a field or has a wrong type, a row comes twice, or
-    there are none.
+    Without `schema_types` the column types are left out, except in a schema that SQLite rejects (with a
+    warning on stderr).
+
+    Raises:
+        UserError: a field is missing or has the wrong type, a row number is repeated, or there are no
+            questions.
     """
     chats: list[Chat] = []
     rows: set[int] = set()
     for number, question in enumerate(read_jsonl(path), 1):
         chat = _chat(f"{path}, record {number}", question, schema_types)
         if chat.row in rows:
-            raise UserError(f"{path}, record {number}: row {chat.row} comes twice; `dvc repro`")
+            raise UserError(
+                f"{path}, record {number}: row {chat.row} is repeated; `dvc repro` writes the file again"
+            )
         rows.add(chat.row)
         chats.append(chat)
     if not chats:
-        raise UserError(f"{path}: no questions in it; `dvc repro` makes what the pipeline writes")
+        raise UserError(f"{path}: no questions; `dvc repro` creates the pipeline's files")
     return chats
 
 
@@ -46,13 +51,13 @@ def _chat(where: str, question: dict[str, Any], schema_types: bool) -> Chat:
     ddl = _schema(where, question, schema_types)
     found = _field(where, question, "examples", list) if "examples" in question else []
     examples = [_example(f"{where}, example {n}", e, schema_types) for n, e in enumerate(found, 1)]
-    asked = messages(ddl, _field(where, question, "question", str), examples)
-    return Chat(row, _field(where, question, "db_id", str), asked)
+    prompt = messages(ddl, _field(where, question, "question", str), examples)
+    return Chat(row, _field(where, question, "db_id", str), prompt)
 
 
 def _example(where: str, example: Any, schema_types: bool) -> Example:
     if not isinstance(example, dict):
-        raise UserError(f"{where}: expected an object; `dvc repro retrieve_examples` writes it anew")
+        raise UserError(f"{where}: expected an object; `dvc repro retrieve_examples` writes it again")
     return Example(
         question=_field(where, example, "question", str),
         ddl=_schema(where, example, schema_types),
@@ -65,13 +70,13 @@ def _schema(where: str, row: dict[str, Any], types: bool) -> str:
     try:
         return schema_text(ddl, types)
     except UserError as error:
-        # a faulty schema is in the question's `problems`; the question is asked all the same
-        print(f"{where}: column types stay in the prompt: {error}", file=sys.stderr)
+        # the question has this in its `problems`, and is still asked
+        print(f"{where}: column types are kept in the prompt: {error}", file=sys.stderr)
         return schema_text(ddl, types=True)
 
 
 def _field(where: str, row: dict[str, Any], name: str, kind: type) -> Any:
     if type(row.get(name)) is not kind:
-        cure = "`dvc repro` makes what the pipeline writes"
-        raise UserError(f"{where}: {name!r} is missing or not of type {kind.__name__}; {cure}")
+        remedy = "`dvc repro` creates the pipeline's files"
+        raise UserError(f"{where}: {name!r} is missing or not of type {kind.__name__}; {remedy}")
     return row[name]

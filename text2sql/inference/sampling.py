@@ -1,10 +1,10 @@
-"""Drawing tokens so that a question's answer does not depend on the batch that it is in.
+"""Draws tokens so that the answer to a question does not depend on the other questions of its batch.
 
-transformers draws the tokens of a whole batch from one stream of random numbers, so the neighbours
-of a question would decide its answer. Here every row has its own stream: one uniform number a token,
-which picks the token by the inverse of the cumulative distribution.
-Not covered: another batch rounds probabilities differently, in the last digits; a number that falls
-just there picks the neighbouring token.
+transformers draws the tokens of a batch from one stream of random numbers, so the answer to a question
+would depend on the other rows. Here every row has its own stream, with one uniform number per token; the
+inverse of the cumulative distribution maps the number to the token.
+Not covered: in another batch the last digits of the probabilities are rounded differently, and a number
+exactly between two tokens may then select the other one.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from text2sql.inference.settings import Decoding
 
 
 class RowSampler(LogitsProcessor):
-    """Leaves only the token that it picks, so that transformers' greedy decoding takes that one.
+    """Masks all tokens except the one that it draws, so that transformers' greedy decoding takes that one.
 
-    `seeds`: one a row; `mask`: [rows, width] attention mask of the prompts, padded on the left.
+    `seeds`: one per row; `mask`: attention mask of the prompts, [rows, width], padded on the left.
     """
 
     def __init__(self, decoding: Decoding, seeds: Sequence[int], mask: torch.Tensor) -> None:
@@ -39,13 +39,13 @@ class RowSampler(LogitsProcessor):
         return torch.full_like(scores, -torch.inf).scatter(1, token, 0.0)
 
     def mean_logprobs(self, answers: torch.Tensor, ends: Sequence[int]) -> list[float]:
-        """Of each row of `answers` ([rows, tokens]) the mean to its first token of `ends`, with it.
+        """Mean log-probability of each row of `answers` ([rows, tokens]) up to and with its first end token.
 
-        The log-probabilities (nats) are the model's own, after the repetition penalty, before
-        temperature and top_p.
+        `ends` are the ids of end tokens. Log-probabilities (nats) are taken after the repetition penalty and
+        before temperature and top_p.
         """
         ended = torch.isin(answers, torch.tensor(ends, device=answers.device))
-        counted = ended.cumsum(1) - ended.long() == 0  # all up to the first end
+        counted = ended.cumsum(1) - ended.long() == 0  # all tokens up to the first end token
         logprobs = torch.stack(self._logprobs, dim=1).where(counted, 0.0)
         return [float(mean) for mean in logprobs.sum(1) / counted.sum(1)]
 
@@ -54,10 +54,10 @@ class RowSampler(LogitsProcessor):
         if penalty == 1:
             return scores
         width = self._mask.shape[1]
-        # padding is no text: the prompt's last token stands in for it
+        # padding must not be penalised: it is replaced with the prompt's last token
         prompt = input_ids[:, :width].where(self._mask, input_ids[:, width - 1 : width])
-        said = torch.cat([prompt, input_ids[:, width:]], dim=1)
-        seen = torch.zeros_like(scores, dtype=torch.bool).scatter(1, said, True)
+        tokens = torch.cat([prompt, input_ids[:, width:]], dim=1)
+        seen = torch.zeros_like(scores, dtype=torch.bool).scatter(1, tokens, True)
         return scores.where(~seen, torch.where(scores > 0, scores / penalty, scores * penalty))
 
     def _pick(self, scores: torch.Tensor, uniform: torch.Tensor) -> torch.Tensor:
@@ -67,8 +67,8 @@ class RowSampler(LogitsProcessor):
         scaled = scores.double() / self._decoding.temperature
         shares, tokens = scaled.softmax(-1).sort(dim=-1, descending=True, stable=True)
         total = shares.cumsum(-1)
-        kept = total - shares < self._decoding.top_p  # the likeliest token always is
+        kept = total - shares < self._decoding.top_p  # always includes the likeliest token
         mass = (shares * kept).sum(-1, keepdim=True)
         place = (total <= uniform[:, None] * mass).sum(-1, keepdim=True)
-        last = kept.sum(-1, keepdim=True) - 1  # rounding must not lead out of what is kept
+        last = kept.sum(-1, keepdim=True) - 1  # rounding must not select a token that is not kept
         return tokens.gather(1, place.minimum(last))

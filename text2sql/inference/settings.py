@@ -1,4 +1,4 @@
-"""Settings of prediction: which engine answers, how answers are drawn, and what is done with them."""
+"""Settings of prediction: the engine, how answers are drawn, sampling and repair."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from text2sql.settings import Count, Positive, PositiveFloat, Settings
 class Sampling(Settings):
     """How an answer of at most `max_new_tokens` is drawn, token by token.
 
-    `temperature` 0 takes the likeliest token at every step; else it divides the logits. `top_p`: the
-    draw is among the likeliest tokens that together have this probability (nucleus sampling,
-    https://arxiv.org/abs/1904.09751). `repetition_penalty` weakens the tokens of prompt and answer so
-    far (https://arxiv.org/abs/1909.05858); 1 does nothing.
+    `temperature` 0 takes the likeliest token at every step; otherwise it divides the logits. `top_p`: tokens
+    are drawn among the likeliest ones that together have this probability (nucleus sampling,
+    https://arxiv.org/abs/1904.09751). `repetition_penalty` makes the tokens of the prompt and of the answer
+    so far less likely (https://arxiv.org/abs/1909.05858); 1 has no effect.
     """
 
     max_new_tokens: Positive
@@ -27,20 +27,21 @@ class Sampling(Settings):
 
 
 class Decoding(Sampling):
-    """What an engine is asked for: answers, and with `likelihood` the log-probabilities of their tokens."""
+    """How an engine draws answers; with `likelihood` it also returns their mean log-probabilities."""
 
     likelihood: bool = False
 
     @property
-    def plain(self) -> bool:
-        """Whether the likeliest token is taken as the model gives it, and nothing else is needed."""
+    def greedy_only(self) -> bool:
+        """Whether plain greedy decoding suffices: no drawing, no penalty, no log-probabilities."""
         return self.temperature == 0 and self.repetition_penalty == 1 and not self.likelihood
 
 
 class SamplingPlan(Settings):
-    """`samples` answers to a question in each of at most 1 + `max_repairs` rounds, drawn with `seed`.
+    """`samples` answers per question in each of at most 1 + `max_repairs` rounds, drawn with `seed`.
 
-    The results of several answers vote; in a repair round the model sees the error of its query.
+    With several samples the most frequent result is chosen. In a repair round the prompt has the error of
+    the model's query.
     """
 
     samples: Positive = 1
@@ -49,26 +50,26 @@ class SamplingPlan(Settings):
 
     @property
     def executes(self) -> bool:
-        """Whether queries are run at all: there is a choice to make, or an error to look for."""
+        """Whether predicting needs to run queries: to choose among samples, or to find errors to repair."""
         return self.samples > 1 or self.max_repairs > 0
 
 
 class Batching(Settings):
-    """Size of a batch of the engine transformers: padded tokens, prompt and answer, and prompts."""
+    """Largest batch of the engine transformers: in tokens of padded prompts with answers, and in prompts."""
 
     batch_tokens: Positive = 16_384
     max_batch: Positive = 48
 
 
 class ServedModels(EndpointSettings):
-    """The server that answers, its model for each arm's weights, and further fields of every request."""
+    """The server, its model's name for the weights of each arm, and additional fields of every request."""
 
     models: dict[str, str] = Field(default_factory=dict)
     extra_body: dict[str, Any] = Field(default_factory=dict)
 
 
 class Predict(Sampling, SamplingPlan, Batching):
-    """Who answers, how answers are drawn, and what is done with them; `threads` are the CPU's."""
+    """All settings of prediction; `threads` is the number of CPU threads."""
 
     engine: Literal["transformers", "vllm", "openai"]
     threads: Positive
@@ -76,7 +77,7 @@ class Predict(Sampling, SamplingPlan, Batching):
 
     @property
     def decoding(self) -> Decoding:
-        """What the engine is asked for; log-probabilities break ties between samples."""
+        """How the engine draws answers; log-probabilities break ties between samples."""
         values = {key: getattr(self, key) for key in Sampling.model_fields}
         return Decoding(**values, likelihood=self.samples > 1)
 
@@ -89,5 +90,5 @@ class Predict(Sampling, SamplingPlan, Batching):
     @model_validator(mode="after")
     def _samples_differ(self) -> Predict:
         if self.samples > 1 and self.temperature == 0:
-            raise ValueError("samples above 1 need a temperature above 0: else all are the same answer")
+            raise ValueError("samples above 1 need a temperature above 0; otherwise all answers are the same")
         return self

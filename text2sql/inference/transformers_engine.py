@@ -13,8 +13,9 @@ import torch
 from transformers import AutoModelForCausalLM, GenerationConfig
 
 from text2sql.cpu import KERNELS, allowed_cores, use_fixed_products
+from text2sql.devices import torch_device
 from text2sql.errors import UserError
-from text2sql.inference.chat_tokens import LOAD_ERRORS, ChatTokens, load, unreadable
+from text2sql.inference.chat_tokens import LOAD_ERRORS, ChatTokens, cannot_load, load
 from text2sql.inference.engine import Answer, Messages, Request, plan_batches
 from text2sql.inference.sampling import RowSampler
 from text2sql.inference.settings import Batching, Decoding
@@ -23,19 +24,18 @@ from text2sql.processes import spread
 
 
 class TransformersEngine:
-    """Batches of prompts of similar length. Only folders on this machine are read, never the hub.
+    """Answers batches of prompts of similar length. Reads folders on this machine only, never the hub.
 
-    The weights are read when the first batch is generated. An adapter is merged into its base in
-    float32, and only then brought to the device's number type. What is drawn at random depends on the
-    request's seed, not on its batch. On a CPU `threads` is set for the whole process: with one thread
-    there is a process for each core and the kernels are those of `text2sql.cpu`, with more there is one
-    process.
-    Not covered: another device, thread count or library version may round a near tie differently.
+    The weights are loaded when the first batch is generated. An adapter is merged into its base in float32
+    and then converted to the number type of the device. Random draws depend on the seed of the request, not
+    on its batch. On a CPU `threads` is set for the whole process: with one thread there is one process per
+    core, with the kernels of `text2sql.cpu`; with more threads there is one process.
+    Not covered: another device, number of threads or library version may round a near tie differently.
     """
 
     def __init__(self, weights: Weights, decoding: Decoding, batching: Batching, threads: int) -> None:
         torch.set_num_threads(threads)
-        if device() == "cpu" and threads == 1:
+        if torch_device() == "cpu" and threads == 1:
             use_fixed_products()
         self._threads = threads
         self._weights = weights
@@ -46,42 +46,55 @@ class TransformersEngine:
 
     @property
     def identity(self) -> Mapping[str, object]:
-        """Weights, device, number type, libraries."""
-        kernels = {"kernels": KERNELS} if device() == "cpu" else {}
-        return {"weights": self._weights.sha256, "base": self._weights.base_sha256, **_machine(), **kernels}
+        """Hashes of the weights, device, number type and libraries."""
+        kernels = {"kernels": KERNELS} if torch_device() == "cpu" else {}
+        return {
+            "weights": self._weights.sha256,
+            "base": self._weights.base_sha256,
+            **_device_and_libraries(),
+            **kernels,
+        }
 
     @property
     def max_prompt_tokens(self) -> int:
-        """Tokens that a prompt may have."""
+        """Largest number of tokens of a prompt."""
         return self._tokens.context - self._decoding.max_new_tokens
 
     def encode(self, messages: Messages) -> list[int]:
-        """The token ids of a chat, thinking switched off. UserError: there is no chat template."""
+        """The token ids of a chat, with thinking switched off.
+
+        Raises:
+            UserError: the tokenizer has no chat template.
+        """
         return self._tokens.encode(messages)
 
     def plan(self, requests: Sequence[Request]) -> list[list[int]]:
         """Batches of similar length, the longest first."""
-        lengths = self._tokens.fitting(requests, self.max_prompt_tokens)
+        lengths = self._tokens.fitting_lengths(requests, self.max_prompt_tokens)
         sizes = self._batching
         return plan_batches(lengths, self._decoding.max_new_tokens, sizes.batch_tokens, sizes.max_batch)
 
     def generate(
         self, batches: Sequence[tuple[int, Sequence[Request]]]
     ) -> Iterator[tuple[int, list[Answer]]]:
-        """Yield the batches as they are done. UserError: the memory is too small."""
+        """Yield the batches as they are finished.
+
+        Raises:
+            UserError: out of memory, or the weights cannot be loaded.
+        """
         if batches:
-            self._model.eval()  # read before the processes fork, so that they share it
+            self._model.eval()  # loaded before the processes fork, so that they share it
         for at, answers in spread(self._answer, [requests for _, requests in batches], self._processes):
             yield batches[at][0], answers
 
     @property
     def _processes(self) -> int:
-        """A batch is the same work in each, so their number does not change the answers."""
-        return allowed_cores() if device() == "cpu" and self._threads == 1 else 1
+        """The number of processes. It does not change the answers: each batch is computed in one process."""
+        return allowed_cores() if torch_device() == "cpu" and self._threads == 1 else 1
 
     def _answer(self, requests: Sequence[Request]) -> list[Answer]:
         ids, mask = self._pad([self.encode(request.messages) for request in requests])
-        if self._decoding.plain:
+        if self._decoding.greedy_only:
             return [Answer(text) for text in self._tokens.decode(self._run(ids, mask, []))]
         sampler = RowSampler(self._decoding, [request.seed for request in requests], mask)
         answers = self._run(ids, mask, [sampler])
@@ -99,8 +112,8 @@ class TransformersEngine:
                     logits_processor=processors,
                 )
         except torch.OutOfMemoryError as error:
-            cure = "lower predict.batch_tokens in params.yaml"
-            raise UserError(f"out of memory with {len(ids)} prompts at a time; {cure}") from error
+            remedy = "lower predict.batch_tokens in params.yaml"
+            raise UserError(f"out of memory with a batch of {len(ids)} prompts; {remedy}") from error
         return output[:, ids.shape[1] :]
 
     def _pad(self, prompts: Sequence[Sequence[int]]) -> tuple[torch.Tensor, torch.Tensor]:
@@ -109,10 +122,10 @@ class TransformersEngine:
         pad = self._greedy.pad_token_id
         ids = [[pad] * (width - len(p)) + list(p) for p in prompts]
         mask = [[0] * (width - len(p)) + [1] * len(p) for p in prompts]
-        return torch.tensor(ids, device=device()), torch.tensor(mask, device=device())
+        return torch.tensor(ids, device=torch_device()), torch.tensor(mask, device=torch_device())
 
     def _greedy_settings(self) -> GenerationConfig:
-        """transformers only ever takes the likeliest token; what is drawn, `RowSampler` draws."""
+        """transformers always decodes greedily; `RowSampler` does the random draws."""
         pad = self._tokens.tokenizer.pad_token_id
         return GenerationConfig(
             max_new_tokens=self._decoding.max_new_tokens,
@@ -127,43 +140,42 @@ class TransformersEngine:
         model = _load_model(self._weights)
         if self._weights.base:
             model = _merged(model, self._weights.folder)
-        # what the folder says of sampling must not fill the gaps of our own settings
+        # sampling settings in the model folder must not be used as defaults
         model.generation_config = self._greedy
         for parameter in model.parameters():
-            # parameters only: positions are computed from a buffer that must stay float32
+            # parameters only: a buffer, from which positions are computed, must stay float32
             parameter.data = parameter.data.to(_dtype())
-        return model.to(device()).eval()
+        return model.to(torch_device()).eval()
 
 
-def device() -> str:
-    """ "cuda" where there is such a device, else "cpu"."""
-    return "cuda" if torch.cuda.is_available() else "cpu"
-
-
-def _machine() -> dict[str, str]:
+def _device_and_libraries() -> dict[str, str]:
     libraries = {name: version(name) for name in ("torch", "transformers", "peft")}
-    return {"device": device(), "dtype": str(_dtype()), **libraries}
+    return {"device": torch_device(), "dtype": str(_dtype()), **libraries}
 
 
 def _dtype() -> torch.dtype:
-    return torch.bfloat16 if device() == "cuda" else torch.float32
+    return torch.bfloat16 if torch_device() == "cuda" else torch.float32
 
 
 def _load_model(weights: Weights) -> Any:
-    """The whole model. UserError: weights are missing (the library would invent them)."""
+    """The complete model.
+
+    Raises:
+        UserError: weights are missing (the library would initialise them at random).
+    """
     model, report = load(AutoModelForCausalLM, weights, dtype=torch.float32, output_loading_info=True)
     missing = sorted({*report["missing_keys"], *(key for key, *_ in report["mismatched_keys"])})
     if missing:
-        raise unreadable(weights.model, f"no fitting weights for {', '.join(missing)}")
+        raise cannot_load(weights.model, f"no matching weights for {', '.join(missing)}")
     return model
 
 
 def _merged(model: Any, adapter: Path) -> Any:
-    from peft import PeftModel  # slow to import, needed for adapters only
+    from peft import PeftModel  # slow to import and needed for adapters only
 
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("error", message="Found missing adapter keys")
             return PeftModel.from_pretrained(model, str(adapter)).merge_and_unload()
     except (*LOAD_ERRORS, UserWarning) as error:
-        raise unreadable(adapter, error) from error
+        raise cannot_load(adapter, error) from error

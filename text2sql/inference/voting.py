@@ -1,9 +1,8 @@
-"""Choosing among several answers to a question by what they return on its database.
+"""Chooses among several answers to a question by their results on its database.
 
-The idea is that wrong queries go wrong in different ways (self-consistency,
-https://arxiv.org/abs/2203.11171, by execution as in https://arxiv.org/abs/2204.11454). The judge itself
-runs the queries, one as the gold of another, in the worker processes that it judges predictions in.
-Neither the question's gold query nor its result is used.
+The idea is that wrong queries give different results (self-consistency, https://arxiv.org/abs/2203.11171;
+with execution, https://arxiv.org/abs/2204.11454). The judge runs the queries in its worker processes, with
+one query as the gold query of another. Neither the gold query of the question nor its result is used.
 """
 
 from __future__ import annotations
@@ -20,8 +19,8 @@ from text2sql.evaluation.verdicts import Case, Verdict
 
 
 @dataclass(frozen=True, slots=True)
-class Ballot:
-    """The queries drawn to one question, at least one, each with its likelihood (None: not known)."""
+class Candidates:
+    """The queries drawn for one question, at least one, each with its log-probability (None: unknown)."""
 
     db_id: str
     queries: tuple[str, ...]
@@ -29,10 +28,11 @@ class Ballot:
 
 
 @dataclass(frozen=True, slots=True)
-class Vote:
-    """The number of the query chosen, and the share of all queries that return the same.
+class Choice:
+    """The number of the chosen query, and the share of all queries of the question with the same result.
 
-    `failure` says why it returns nothing, which is so only if no query of the ballot runs.
+    `failure` is the error of the chosen query, None if it runs. It fails only if no query of the question
+    runs.
     """
 
     chosen: int
@@ -41,62 +41,64 @@ class Vote:
 
 
 def as_written(limits: EvaluationSettings) -> JudgeSettings:
-    """How answers are compared: as they were written, DISTINCT and the word "value" included."""
+    """Settings for comparing queries as they were written, including DISTINCT and the word "value"."""
     return JudgeSettings(
         timeout_s=limits.timeout_s, max_rows=limits.max_rows, keep_distinct=True, keep_value=True
     )
 
 
-def vote(ballots: Sequence[Ballot], databases: Path, limits: EvaluationSettings) -> list[Vote]:
-    """Choose of each ballot the query whose result most of its queries return.
+def vote(questions: Sequence[Candidates], databases: Path, limits: EvaluationSettings) -> list[Choice]:
+    """Choose for each question the query whose result is the most frequent among its queries.
 
-    Two results are the same if each query would be right were the other the gold. Ties go to the
-    likelier query, then to the one drawn first. Where a folder ID/ holds several databases, a query
-    must run on all of them, and the results on ID.sqlite are compared.
+    Two queries have the same result if each would be right with the other as the gold query. Ties go to
+    the query with the higher log-probability, then to the one drawn first. If a folder ID/ has several
+    databases, a query must run on all of them, and the results on ID.sqlite are compared.
     """
-    failures = _failures(ballots, databases, limits)
-    same = _same_results(ballots, failures, databases, limits)
-    return [_choose(number, ballot, failures, same) for number, ballot in enumerate(ballots)]
+    failures = _failures(questions, databases, limits)
+    same = _same_results(questions, failures, databases, limits)
+    return [_choose(n, candidates, failures, same) for n, candidates in enumerate(questions)]
 
 
-_Query = tuple[int, str]  # the number of its ballot, and its text
+_Query = tuple[int, str]  # the number of its question, and its text
 _Pair = tuple[int, str, str]
 
 
-def _choose(number: int, ballot: Ballot, failures: dict[_Query, str], same: set[_Pair]) -> Vote:
+def _choose(number: int, candidates: Candidates, failures: dict[_Query, str], same: set[_Pair]) -> Choice:
     def votes(sql: str) -> int:
         if (number, sql) in failures:
             return 0
-        return sum(sql == other or (number, sql, other) in same for other in ballot.queries)
+        return sum(sql == other or (number, sql, other) in same for other in candidates.queries)
 
     def rank(at: int) -> tuple[int, float, int]:
-        logprob = ballot.logprobs[at]
-        return votes(ballot.queries[at]), -inf if logprob is None else logprob, -at
+        logprob = candidates.logprobs[at]
+        return votes(candidates.queries[at]), -inf if logprob is None else logprob, -at
 
-    chosen = max(range(len(ballot.queries)), key=rank)
-    sql = ballot.queries[chosen]
-    return Vote(chosen, votes(sql) / len(ballot.queries), failures.get((number, sql)))
+    chosen = max(range(len(candidates.queries)), key=rank)
+    sql = candidates.queries[chosen]
+    return Choice(chosen, votes(sql) / len(candidates.queries), failures.get((number, sql)))
 
 
-def _failures(ballots: Sequence[Ballot], databases: Path, limits: EvaluationSettings) -> dict[_Query, str]:
-    """What SQLite says of each query that returns nothing."""
-    queries = [(n, sql) for n, ballot in enumerate(ballots) for sql in dict.fromkeys(ballot.queries)]
-    cases = [Case(n, ballots[n].db_id, gold=sql, predicted=sql) for n, sql in queries]
+def _failures(
+    questions: Sequence[Candidates], databases: Path, limits: EvaluationSettings
+) -> dict[_Query, str]:
+    """The error of each query that fails."""
+    queries = [(n, sql) for n, question in enumerate(questions) for sql in dict.fromkeys(question.queries)]
+    cases = [Case(n, questions[n].db_id, gold=sql, predicted=sql) for n, sql in queries]
     verdicts = _judged(cases, databases, limits)
     return {query: _reason(v) for query, v in zip(queries, verdicts, strict=True) if v.gold_failed}
 
 
 def _same_results(
-    ballots: Sequence[Ballot], failures: dict[_Query, str], databases: Path, limits: EvaluationSettings
+    questions: Sequence[Candidates], failures: dict[_Query, str], databases: Path, limits: EvaluationSettings
 ) -> set[_Pair]:
-    """The pairs of queries, of those that run, that return the same, in both orders."""
+    """The pairs of running queries of one question with the same result, in both orders."""
     pairs = [
         (n, one, other)
-        for n, ballot in enumerate(ballots)
-        for one, other in permutations(dict.fromkeys(ballot.queries), 2)
+        for n, question in enumerate(questions)
+        for one, other in permutations(dict.fromkeys(question.queries), 2)
         if not {(n, one), (n, other)} & failures.keys()
     ]
-    cases = [Case(n, ballots[n].db_id, gold=one, predicted=other) for n, one, other in pairs]
+    cases = [Case(n, questions[n].db_id, gold=one, predicted=other) for n, one, other in pairs]
     verdicts = _judged(cases, databases, limits)
     right = {pair for pair, verdict in zip(pairs, verdicts, strict=True) if verdict.ex}
     return {(n, one, other) for n, one, other in right if (n, other, one) in right}
@@ -105,7 +107,7 @@ def _same_results(
 def _judged(cases: Sequence[Case], databases: Path, limits: EvaluationSettings) -> list[Verdict]:
     if not cases:
         return []
-    # spawn: this process runs the threads of torch, and perhaps a GPU
+    # spawn: this process has torch's threads, and perhaps a GPU
     return list(judge(cases, databases, as_written(limits), method="spawn"))
 
 

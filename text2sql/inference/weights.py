@@ -1,4 +1,4 @@
-"""Which model a folder holds: a whole one, or an adapter with the base it was trained on."""
+"""Finds out whether a folder has a complete model, or an adapter with the base it was trained on."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _WEIGHT_FILES = ("*.safetensors", "*.bin")
 
 @dataclass(frozen=True)
 class Weights:
-    """A model folder (`base` is None) or a PEFT adapter folder with its base, and their SHA-256."""
+    """A model folder (`base` is None), or a PEFT adapter folder and its base, with their SHA-256."""
 
     folder: Path
     sha256: str
@@ -24,15 +24,16 @@ class Weights:
 
     @property
     def model(self) -> Path:
-        """The folder with the whole model's configuration and tokenizer."""
+        """The folder with the configuration and the tokenizer of the complete model."""
         return self.base or self.folder
 
 
 def resolve_weights(folder: Path) -> Weights:
-    """Read what `folder` holds; the base of an adapter is relative to the working directory.
+    """Read a model or adapter folder; an adapter's path to its base is relative to the working directory.
 
-    UserError: the folder or its weights are missing, or the adapter belongs to another base than
-    the one that its `base.json` ({"path", "sha256"}, written by training) tells of.
+    Raises:
+        UserError: the folder or its weights are missing, or the base is not the one in the adapter's
+            `base.json` ({"path", "sha256"}, written by training).
     """
     _require_file(folder, *_WEIGHT_FILES)
     if not (folder / "adapter_config.json").is_file():
@@ -50,17 +51,17 @@ def _checked_base(adapter: Path, base: Path) -> str:
     if found != expected:
         raise UserError(
             f"{adapter} was trained on {trained_on} with sha256 {expected}, but {base} has sha256 "
-            f"{found}: another base; bring that one back, or train the adapter again (`dvc repro`)"
+            f"{found}: another base model; restore the first, or train the adapter again (`dvc repro`)"
         )
     return found
 
 
 def _require_file(folder: Path, *patterns: str) -> None:
     if not folder.is_dir():
-        raise UserError(f"{folder}: no such folder; `dvc repro` makes what the pipeline writes")
+        raise UserError(f"{folder}: no such folder; `dvc repro` creates the pipeline's files")
     if not any(file for pattern in patterns for file in folder.glob(pattern)):
         wanted = " or ".join(patterns)
-        raise UserError(f"{folder}: no {wanted} in it; `dvc repro` makes what the pipeline writes")
+        raise UserError(f"{folder}: no {wanted} in it; `dvc repro` creates the pipeline's files")
 
 
 def _field(path: Path, key: str) -> str:
@@ -69,7 +70,7 @@ def _field(path: Path, key: str) -> str:
     except FileNotFoundError as error:
         raise UserError(f"{path}: no such file; training writes it (`dvc repro`)") from error
     except ValueError as error:
-        raise UserError(f"{path}: not JSON; training writes it anew (`dvc repro`)") from error
+        raise UserError(f"{path}: not JSON; training writes it again (`dvc repro`)") from error
     if not isinstance(value, dict) or not isinstance(value.get(key), str):
-        raise UserError(f"{path}: no text under {key!r}; training writes it anew (`dvc repro`)")
+        raise UserError(f"{path}: no text under {key!r}; training writes it again (`dvc repro`)")
     return value[key]

@@ -1,1 +1,1 @@
-"""Pages and pictures for people, made from the scores and verdicts of all arms."""
+"""The results page and the files for DVC's metrics and plots, from the scores and verdicts of all arms."""

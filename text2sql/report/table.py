@@ -1,8 +1,8 @@
-"""The arms side by side: one page for people; a flat summary, pairs and a plot file for tools.
+"""Compares the arms: a Markdown page for readers; a flat summary, pairs and a plot file for tools.
 
-What is read here was written by the evaluation; nothing is scored again. All arms must have been
-judged on the same test questions, because a paired test between different ones means nothing.
-Not covered: that metrics/ARM.json was made from these very verdicts, beyond their number.
+The scores and verdicts are those of the evaluation; nothing is scored again. All arms must have been judged
+on the same test questions, because a paired test needs the same questions.
+Not covered: whether metrics/ARM.json belongs to these verdicts; only their number is checked.
 """
 
 from __future__ import annotations
@@ -41,12 +41,12 @@ class Share:
 
 @dataclass(frozen=True)
 class ArmScores:
-    """One arm: execution accuracy in percent by hardness and by slice, and a verdict a question.
+    """One arm: execution accuracy in percent by hardness and by slice, and one verdict per question.
 
-    `ex`, `n` (number of questions) and `ci95` (low and high ends in percent) are keyed by hardness,
-    `slices` by slice, `others` (over all questions) by metric. `rows` are the judged questions in the
-    order of `verdicts` (True: right), `unjudged` those whose gold SQL fails, which are in no score,
-    `unclassed` those without a hardness. `evaluator` says what judged.
+    The keys of `ex`, `n` (number of questions) and `ci95` (low and high ends in percent) are hardness
+    classes, those of `slices` slices, those of `others` (over all questions) metrics. `rows` are the judged
+    questions in the order of `verdicts` (True: right), `unjudged` those whose gold SQL fails, which are in no
+    score, `unclassed` those without a hardness. `evaluator` has the version and settings of the evaluator.
     """
 
     name: str
@@ -64,10 +64,10 @@ class ArmScores:
 
 @dataclass(frozen=True)
 class Pair:
-    """Two arms on the same questions: accuracy of `a` less that of `b`, in percentage points.
+    """Two arms on the same questions: accuracy of `a` minus that of `b`, in percentage points.
 
-    `ci95` is its 95 % interval (low and high ends), `mcnemar_p` the probability of a difference as
-    large if both were equally good.
+    `ci95` is the 95 % interval of the difference (low and high ends), `mcnemar_p` the probability of a
+    difference at least as large if both arms were equally good.
     """
 
     a: str
@@ -82,7 +82,7 @@ Compared = Mapping[frozenset[str], Pair]  # by the names of the two arms
 
 @dataclass(frozen=True)
 class LossHistory:
-    """First and last logged training loss of an arm (nats a token), and its number of steps."""
+    """First and last logged training loss of an arm (nats per token), and its number of steps."""
 
     arm: str
     steps: int
@@ -93,25 +93,27 @@ class LossHistory:
 def read_scores(arms: Sequence[str], metrics: Path, verdicts: Path) -> list[ArmScores]:
     """Read metrics/ARM.json and verdicts/ARM.jsonl of every arm, in the order given.
 
-    UserError: a file is missing or lacks a field, no question was judged, or two arms were judged
-    on different questions or by different evaluators.
+    Raises:
+        UserError: a file or a field is missing, no question was judged, or two arms were judged on different
+            questions or by different evaluators.
     """
     scores = [_read_arm(arm, metrics / f"{arm}.json", verdicts / f"{arm}.jsonl") for arm in arms]
     for other in scores[1:]:
         again = f"`dvc repro --force --single-item evaluate@{scores[0].name} evaluate@{other.name}`"
         if other.rows != scores[0].rows:
             path = verdicts / f"{other.name}.jsonl"
-            raise UserError(f"{path}: judges {_disagreement(other, scores[0])}; {again}")
+            raise UserError(f"{path}: the verdicts are for {_disagreement(other, scores[0])}; {again}")
         if other.evaluator != scores[0].evaluator:
             path = metrics / f"{other.name}.json"
-            raise UserError(f"{path}: another evaluator than {scores[0].name}'s; {again}")
+            raise UserError(f"{path}: not judged by the same evaluator as {scores[0].name}; {again}")
     return scores
 
 
 def read_losses(arms: Sequence[str], folder: Path) -> list[LossHistory]:
     """Read train_ARM.csv (step, loss, ...) of the arms that have one; the others were not trained.
 
-    UserError: a file has no rows, or a row without a number for step or loss.
+    Raises:
+        UserError: a file has no rows, or step or loss of a row is not a number.
     """
     paths = [(arm, folder / f"train_{arm}.csv") for arm in arms]
     return [_read_loss(arm, path) for arm, path in paths if path.is_file()]
@@ -123,15 +125,15 @@ def summary(scores: Sequence[ArmScores]) -> dict[str, float | None]:
 
 
 def pairs(scores: Sequence[ArmScores]) -> list[Pair]:
-    """Every two arms once, the earlier one as `b`; the baseline counts as the first."""
+    """Each pair of arms once, the earlier arm as `b`; the baseline counts as the first."""
     ordered = sorted(scores, key=lambda arm: arm.name != REFERENCE)  # stable: the others keep their order
     return [_pair(later, earlier) for earlier, later in combinations(ordered, 2)]
 
 
 def write_accuracy_by_hardness(path: Path, scores: Sequence[ArmScores]) -> None:
-    """Write arm, hardness, ex (percent) and the bar's name for every level that has questions.
+    """Write arm, hardness, ex (percent) and the name of the bar for every level that has questions.
 
-    DVC's bar template takes one column for the names of the bars, so `bar` joins arm and hardness.
+    DVC's bar template has one column for the names of the bars, so `bar` joins arm and hardness.
     """
     with replacing(path) as file:
         rows = csv.writer(file, lineterminator="\n")
@@ -151,9 +153,9 @@ def page(scores: Sequence[ArmScores], losses: Sequence[LossHistory] = ()) -> str
     if any(arm.others for arm in scores):
         parts += ["", "## Other metrics", "", *_others(scores)]
     if len(scores) > 1:
-        parts += ["", "## McNemar p of every two arms", "", *_p_values(scores, compared)]
+        parts += ["", "## McNemar p of each pair of arms", "", *_p_values(scores, compared)]
     if any(arm.slices for arm in scores):
-        parts += ["", "## By slice of the test", "", *_slices(scores)]
+        parts += ["", "## Accuracy by slice of the test set", "", *_slices(scores)]
     if losses:
         parts += ["", "## Training", "", *_training(losses)]
     return "\n".join(parts) + "\n"
@@ -173,7 +175,9 @@ def _read_arm(arm: str, metrics: Path, verdicts: Path) -> ArmScores:
         counts = f"{len(scores.rows)} verdicts, but {metrics} counts {scores.n.get('all')}"
         raise UserError(f"{verdicts}: {counts}; {again}")
     if not scores.rows:
-        raise UserError(f"{verdicts}: no question was judged; mend gold SQL or databases, then {again}")
+        raise UserError(
+            f"{verdicts}: no question was judged; fix the gold SQL or the databases, then {again}"
+        )
     return scores
 
 
@@ -211,14 +215,14 @@ def _pair(a: ArmScores, b: ArmScores) -> Pair:
 
 
 def _one_decimal(value: float) -> float:
-    return round(value, 1) + 0.0  # the sum makes 0.0 of -0.0
+    return round(value, 1) + 0.0  # the sum turns -0.0 into 0.0
 
 
 def _disagreement(other: ArmScores, first: ArmScores) -> str:
     rows = sorted(set(other.rows) ^ set(first.rows))
     if not rows:
-        return f"the test questions in another order than {first.name}'s"
-    return f"other test questions than {first.name}'s (row {rows[0]}, {len(rows)} in all)"
+        return f"the test questions of {first.name} in another order"
+    return f"other test questions than those of {first.name} (row {rows[0]}; {len(rows)} rows in all)"
 
 
 def _read_loss(arm: str, path: Path) -> LossHistory:
@@ -231,7 +235,9 @@ def _read_loss(arm: str, path: Path) -> LossHistory:
         first, last = float(rows[0]["loss"]), float(rows[-1]["loss"])
         return LossHistory(arm, int(rows[-1]["step"]), first, last)
     except (KeyError, TypeError, ValueError) as error:
-        raise UserError(f"{path}, line 2 or {len(rows) + 1}: no number for step or loss; {again}") from error
+        raise UserError(
+            f"{path}, line 2 or {len(rows) + 1}: step or loss is not a number; {again}"
+        ) from error
 
 
 def _accuracy(scores: Sequence[ArmScores], compared: Compared) -> Iterator[str]:
@@ -246,23 +252,23 @@ def _accuracy(scores: Sequence[ArmScores], compared: Compared) -> Iterator[str]:
 
 def _notes(scores: Sequence[ArmScores]) -> Iterator[str]:
     first = scores[0]
-    yield f"Percent of {first.n['all']} questions whose predicted SQL returns what the gold does."
-    yield "Difference: percentage points and their 95 % bootstrap interval, over questions, paired."
-    yield "p: McNemar's exact test, two-sided, paired by question; not corrected for many arms."
+    yield f"Percent of {first.n['all']} questions whose predicted SQL returns the same as the gold SQL."
+    yield "Difference: percentage points, with the 95 % interval of a bootstrap over questions, paired."
+    yield "p: McNemar's exact test, two-sided, paired by question; not corrected for multiple comparisons."
     if first.evaluator:
         settings = (f"{key} {json.dumps(value)}" for key, value in first.evaluator.items())
         yield f"Evaluator: {', '.join(settings)}."
     if first.unclassed:
-        yield f"Of no known hardness, so under all only: test rows {_listed(first.unclassed)}."
+        yield f"Without a hardness class, so only in the column all: test rows {_listed(first.unclassed)}."
     if first.unjudged:
-        yield f"Not scored, because the gold SQL itself fails: test rows {_listed(first.unjudged)}."
+        yield f"Not scored, because the gold SQL fails: test rows {_listed(first.unjudged)}."
 
 
 def _others(scores: Sequence[ArmScores]) -> Iterator[str]:
-    shown = [metric for metric in OTHER_METRICS if any(metric in arm.others for arm in scores)]
-    yield from _header("arm", *(OTHER_METRICS[metric] for metric in shown))
+    metrics = [metric for metric in OTHER_METRICS if any(metric in arm.others for arm in scores)]
+    yield from _header("arm", *(OTHER_METRICS[metric] for metric in metrics))
     for arm in scores:
-        yield _row(arm.name, *(_with_interval(arm.others.get(metric), arm.n["all"]) for metric in shown))
+        yield _row(arm.name, *(_with_interval(arm.others.get(metric), arm.n["all"]) for metric in metrics))
     yield ""
     yield "Percent of all questions, with 95 % intervals."
 
@@ -307,8 +313,8 @@ def _interval(arm: ArmScores) -> str:
 def _with_interval(share: Share | None, n: int) -> str:
     if share is None:
         return "–"
-    of = "" if share.n == n else f", n={share.n}"
-    return f"{share.percent:.1f} ({share.low:.1f} to {share.high:.1f}{of})"
+    count = "" if share.n == n else f", n={share.n}"
+    return f"{share.percent:.1f} ({share.low:.1f} to {share.high:.1f}{count})"
 
 
 def _difference(pair: Pair | None) -> str:

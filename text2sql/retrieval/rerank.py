@@ -1,4 +1,4 @@
-"""A second, finer look at retrieved examples: each candidate scored against the question."""
+"""Reranks retrieved examples: scores each candidate against the question."""
 
 from __future__ import annotations
 
@@ -10,15 +10,16 @@ import numpy as np
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from text2sql.devices import torch_device
 from text2sql.errors import UserError
 from text2sql.records import ConvertedQuestion, TrainingRow
-from text2sql.retrieval.embed import Embedder, best_device, last_token
+from text2sql.retrieval.embed import Embedder, last_token
 from text2sql.retrieval.mask import mask_question
 
 MAXSIM = "maxsim"
 
-# The form that Qwen3-Reranker was trained on (its model card, usage with transformers): the answer
-# is the next token after an empty thought.
+# The prompt format of Qwen3-Reranker (its model card, usage with transformers): the answer is the token
+# after an empty thought.
 _PROMPT = (
     "<|im_start|>system\nJudge whether the Document meets the requirements based on the Query and "
     'the Instruct provided. Note that the answer can only be "yes" or "no".<|im_end|>\n'
@@ -30,20 +31,22 @@ _BATCH = 8
 
 
 class Reranker(Protocol):
-    """Anything that can say how well solved training rows serve as examples for a question."""
+    """Scores how well solved training rows fit a question as examples."""
 
     def prepare(self, rows: Sequence[ConvertedQuestion | TrainingRow]) -> None:
-        """Do at once what scoring these rows would do one by one; without it scores are the same but for
-        rounding."""
+        """Do work for these rows in batches that `score` would do one by one.
+
+        Scores without this call differ by rounding only.
+        """
 
     def score(self, query: ConvertedQuestion, candidates: Sequence[TrainingRow]) -> list[float]:
-        """One score a candidate, higher is better; comparable within one call only."""
+        """One score per candidate, higher is better; comparable within one call only."""
 
 
 class MaxSim:
     """Late interaction over token embeddings of masked questions (see `mask_question`).
 
-    The score is the mean over the query's word pieces of each one's best cosine among those of the
+    The score is the mean, over the word pieces of the query, of the highest cosine with a word piece of the
     candidate: Khattab & Zaharia 2020 (ColBERT, arXiv:2004.12832), divided by the query's length.
     Not covered: the encoder was trained for whole sentences, not for late interaction.
     """
@@ -57,9 +60,9 @@ class MaxSim:
         self._tokens(rows)
 
     def score(self, query: ConvertedQuestion, candidates: Sequence[TrainingRow]) -> list[float]:
-        """Mean best cosine of each candidate, in [-1, 1]."""
-        asked, *offered = self._tokens([query, *candidates])
-        return [_mean_best_cosine(asked, words) for words in offered]
+        """Mean highest cosine of each candidate, in [-1, 1]."""
+        of_query, *of_candidates = self._tokens([query, *candidates])
+        return [_mean_best_cosine(of_query, vectors) for vectors in of_candidates]
 
     def _tokens(self, rows: Sequence[ConvertedQuestion | TrainingRow]) -> list[np.ndarray]:
         texts = [mask_question(row.question, row.ddl) for row in rows]
@@ -70,14 +73,18 @@ class MaxSim:
 
 
 class YesNo:
-    """A causal language model asked whether an example fits; its belief in "yes" is the score.
+    """Asks a causal language model whether an example fits; the score is the probability of "yes".
 
     Follows Qwen3-Reranker (Zhang et al. 2025, arXiv:2506.05176): softmax over the logits of "yes"
     and "no". Not covered: prompts longer than the model's context are not cut.
     """
 
     def __init__(self, name: str) -> None:
-        """Load a local folder or hub id. UserError: it is not to be had, or lacks "yes" or "no"."""
+        """Load a local folder or hub id.
+
+        Raises:
+            UserError: the model is not available, or "yes" or "no" is not one token.
+        """
         local = Path(name).is_dir()
         try:
             self._tokenizer = AutoTokenizer.from_pretrained(
@@ -89,11 +96,11 @@ class YesNo:
                 f"reranker {name}: cannot be loaded ({str(error).splitlines()[0]}); "
                 f"set retrieve_examples.reranker to {MAXSIM}, which needs no network"
             ) from error
-        self._model = model.eval().to(best_device())
+        self._model = model.eval().to(torch_device())
         self._answers = [_single_token(self._tokenizer, name, word) for word in ("no", "yes")]
 
     def prepare(self, rows: Sequence[ConvertedQuestion | TrainingRow]) -> None:
-        """Nothing: rows are only ever read in pairs."""
+        """Do nothing: rows are scored in pairs only."""
 
     def score(self, query: ConvertedQuestion, candidates: Sequence[TrainingRow]) -> list[float]:
         """Probability of "yes" against "no" for each candidate, in [0, 1]."""
@@ -107,7 +114,7 @@ class YesNo:
             self._model.device
         )
         ids, mask = batch["input_ids"], batch["attention_mask"]
-        # Only the last position is put through the output layer: the vocabulary is large.
+        # The output layer is applied to the last position only, because the vocabulary is large.
         states = self._model.base_model(input_ids=ids, attention_mask=mask).last_hidden_state
         logits = self._model.get_output_embeddings()(last_token(states, mask))
         scores: list[float] = logits[:, self._answers].float().softmax(dim=-1)[:, 1].tolist()
@@ -115,7 +122,7 @@ class YesNo:
 
 
 def load_reranker(name: str, embedder: Embedder) -> Reranker:
-    """`MaxSim` over `embedder` for "maxsim", else the language model of that hub id or path."""
+    """`MaxSim` with `embedder` for "maxsim", otherwise the language model with this hub id or path."""
     return MaxSim(embedder) if name == MAXSIM else YesNo(name)
 
 
@@ -127,11 +134,15 @@ def _prompt(query: ConvertedQuestion, candidate: TrainingRow) -> str:
 def _single_token(tokenizer: Any, name: str, word: str) -> int:
     ids = tokenizer(word, add_special_tokens=False)["input_ids"]
     if len(ids) != 1:
-        raise UserError(f"reranker {name}: {word!r} is not one token of its vocabulary; not a reranker")
+        raise UserError(
+            f"reranker {name}: {word!r} is not one token of its vocabulary, so it is not a reranker; "
+            f"set retrieve_examples.reranker to {MAXSIM}"
+        )
     return int(ids[0])
 
 
-def _mean_best_cosine(asked: np.ndarray, offered: np.ndarray) -> float:
-    if not len(asked) or not len(offered):
-        return 0.0  # a text without one word piece is like nothing
-    return float((asked @ offered.T).max(axis=1).mean())
+def _mean_best_cosine(query: np.ndarray, candidate: np.ndarray) -> float:
+    """Of two arrays of word pieces, (n, d) and (m, d)."""
+    if not len(query) or not len(candidate):
+        return 0.0  # a text without word pieces
+    return float((query @ candidate.T).max(axis=1).mean())

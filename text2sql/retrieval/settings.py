@@ -1,4 +1,4 @@
-"""Settings of retrieval: the index of training questions, and the few-shot examples taken from it."""
+"""Settings of retrieval: the index of training questions, and the few-shot examples from it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class IndexExamples(Settings):
 
 
 class RetrieveExamples(Settings):
-    """Few-shot examples: `candidates` are found by embedding, the reranker orders them, `top_k` are shown."""
+    """Few-shot examples: `candidates` are found by embedding and reranked; the best `top_k` are used."""
 
     top_k: Positive
     candidates: Positive

@@ -1,1 +1,1 @@
-"""Training: a recipe becomes LLaMA-Factory's configuration, a run, a checkpoint, finished weights."""
+"""Training with LLaMA-Factory: recipe, configuration, run, checkpoints and finished weights."""

@@ -1,4 +1,4 @@
-"""Which checkpoint of a killed run is whole."""
+"""Finds the newest complete checkpoint of a killed run."""
 
 from __future__ import annotations
 
@@ -12,17 +12,18 @@ _NAME = re.compile(r"checkpoint-(\d+)\Z")
 
 
 def newest_checkpoint(run: Path, ranks: int = 1) -> Path | None:
-    """The whole checkpoint with the highest step in `run`, or None; torn ones are removed and named.
+    """The complete checkpoint with the highest step in `run`, or None.
 
-    transformers writes trainer_state.json last, so a checkpoint is whole when that file reads as JSON
-    and tells the folder's own step; of several ranks each must have left its random state, which comes
-    after its share of the optimizer. Not covered: files damaged after they were written.
+    Incomplete checkpoints are removed and named on stderr. transformers writes trainer_state.json last, so
+    a checkpoint is complete if that file is JSON and has the step of the folder's name. With several ranks
+    each must have saved its random state, which it does after its part of the optimizer. Not covered: files
+    damaged after they were written.
     """
     found = [folder for folder in run.glob("checkpoint-*") if _NAME.match(folder.name)]
     for folder in sorted(found, key=_step, reverse=True):
-        if _is_whole(folder, ranks):
+        if _is_complete(folder, ranks):
             return folder
-        print(f"{folder}: torn checkpoint removed", file=sys.stderr)
+        print(f"{folder}: incomplete checkpoint removed", file=sys.stderr)
         shutil.rmtree(folder)
     return None
 
@@ -33,10 +34,10 @@ def _step(folder: Path) -> int:
     return int(match.group(1))
 
 
-def _is_whole(folder: Path, ranks: int) -> bool:
+def _is_complete(folder: Path, ranks: int) -> bool:
     try:
         state = json.loads((folder / "trainer_state.json").read_text(encoding="utf-8"))
     except (FileNotFoundError, json.JSONDecodeError):
         return False
-    shares = ranks == 1 or all((folder / f"rng_state_{rank}.pth").is_file() for rank in range(ranks))
-    return shares and bool(state.get("global_step") == _step(folder))
+    all_ranks = ranks == 1 or all((folder / f"rng_state_{rank}.pth").is_file() for rank in range(ranks))
+    return all_ranks and bool(state.get("global_step") == _step(folder))

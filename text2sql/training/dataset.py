@@ -15,15 +15,15 @@ _INFO = {"train": {"file_name": "sft.json", "columns": _COLUMNS}}
 
 
 def turn(schema: str, question: str, sql: str) -> dict[str, str]:
-    """One row: the prompt that prediction shows too, and the SQL as the answer.
+    """One row of the data set: the same prompt as in prediction, and the SQL as the answer.
 
-    Not covered: SQL that holds a <think> tag; LLaMA-Factory then leaves out the prompt's empty thought.
+    Not covered: SQL with a <think> tag; LLaMA-Factory then leaves out the empty thought of the prompt.
     """
     return {"system": SYSTEM, "instruction": user_text(schema, question), "input": "", "output": sql}
 
 
 def write_dataset(turns: Iterable[dict[str, str]], folder: Path) -> None:
-    """Write sft.json, a row a line within one JSON list, as the data set "train" of `folder`."""
+    """Write sft.json, a JSON list with one row per line, as the data set "train" of `folder`."""
     with replacing(folder / "sft.json") as file:
         before = "[\n"
         for row in turns:

@@ -1,4 +1,4 @@
-"""Running LLaMA-Factory's trainer: started, watched, and not believed until the weights are there."""
+"""Starts LLaMA-Factory's trainer, shows its progress, and reports why it failed."""
 
 from __future__ import annotations
 
@@ -31,24 +31,25 @@ _CHECKOUT = Path(text2sql.__file__).parents[1]
 
 
 def launch(recipe: Recipe, config: Mapping[str, object], folder: Path, nodes: Nodes, label: str) -> None:
-    """Train as `config` says; config.yaml and train.log lie in `folder`, progress goes to stderr.
+    """Train with the arguments in `config`; config.yaml and train.log are in `folder`, progress on stderr.
 
-    throughput.jsonl there grows with every launch, so that a resumed training keeps what it measured
-    before the kill (see `read_throughput`).
+    Every launch appends to throughput.jsonl there, so that a resumed training keeps the measurements from
+    before the kill (see `read_throughput`). All ranks of this machine end with this process, so that none
+    writes into the folder of a killed stage. Whether the trainer wrote weights is checked by the caller.
 
-    All ranks of this machine die with this process, so that a killed stage leaves nobody writing in its
-    folder. UserError: the trainer cannot be started, or ends with a status other than 0 (why it stopped
-    is told, or the log's end is shown).
+    Raises:
+        UserError: the trainer cannot be started, or ends with a status other than 0. The message has the
+            reason, or the end of the log.
     """
     (folder / "config.yaml").write_text(yaml.safe_dump(dict(config), sort_keys=False), encoding="utf-8")
     (folder / "fault.txt").unlink(missing_ok=True)
     status = run_ranks(recipe, folder, nodes, label)
     if status != 0:
-        raise UserError(f"{label}: {_why(folder, status)}, then `dvc repro`: it resumes")
+        raise UserError(f"{label}: {_failure(folder, status)}, then `dvc repro`, which resumes")
 
 
 def run_ranks(recipe: Recipe, folder: Path, nodes: Nodes, label: str) -> int:
-    """Run this machine's ranks on the config.yaml in `folder` until they end; their exit status."""
+    """Run this machine's ranks with config.yaml in `folder` until they end; returns their exit status."""
     with open(folder / f"train{nodes.rank or ''}.log", "ab") as log:
         process = subprocess.Popen(
             command(recipe, folder / "config.yaml", nodes),
@@ -59,88 +60,90 @@ def run_ranks(recipe: Recipe, folder: Path, nodes: Nodes, label: str) -> int:
             preexec_fn=die_with_parent,
         )
         try:
-            return _watch(process, folder, label)
+            return _show_progress(process, folder, label)
         finally:
             process.kill()
             process.wait()
 
 
 def command(recipe: Recipe, config: Path, nodes: Nodes) -> list[str]:
-    """The command of this machine's ranks: one process, or torchrun over `recipe.ranks` of them.
+    """The command that starts this machine's ranks: one process, or torchrun with `recipe.ranks` processes.
 
-    UserError: LLaMA-Factory is not installed.
+    Raises:
+        UserError: LLaMA-Factory is not installed.
     """
     if importlib.util.find_spec("llamafactory") is None:
-        raise UserError("llamafactory: not installed; `make setup` installs LLaMA-Factory")
+        raise UserError("LLaMA-Factory is not installed; `make setup` installs it")
     worker = ["-m", "text2sql.training.worker", str(config)]
     if recipe.save_minutes is not None:
         worker += ["--save-minutes", str(recipe.save_minutes)]
-    alone = nodes.count * recipe.ranks == 1 and recipe.deepspeed is None and recipe.megatron is None
-    return [sys.executable, *worker] if alone else [sys.executable, *_torchrun(recipe, nodes), *worker]
+    single = nodes.count * recipe.ranks == 1 and recipe.deepspeed is None and recipe.megatron is None
+    return [sys.executable, *worker] if single else [sys.executable, *_torchrun(recipe, nodes), *worker]
 
 
 def _torchrun(recipe: Recipe, nodes: Nodes) -> list[str]:
     """https://docs.pytorch.org/docs/stable/elastic/run.html; --standalone finds a free port."""
     several = [f"--nnodes={nodes.count}", f"--node-rank={nodes.rank}"]
     several += [f"--master-addr={nodes.address}", f"--master-port={nodes.port}"]
-    place = several if nodes.count > 1 else ["--standalone"]
-    return ["-m", "torch.distributed.run", f"--nproc-per-node={recipe.ranks}", *place]
+    rendezvous = several if nodes.count > 1 else ["--standalone"]
+    return ["-m", "torch.distributed.run", f"--nproc-per-node={recipe.ranks}", *rendezvous]
 
 
 def environment(recipe: Recipe) -> dict[str, str]:
-    """What the ranks' environment has beside this process's."""
+    """Environment variables of the ranks, in addition to those of this process."""
     paths = [str(_CHECKOUT), os.environ.get("PYTHONPATH", "")]
     settings = {
-        "PYTHONPATH": os.pathsep.join(filter(None, paths)),  # the worker is this checkout's
+        "PYTHONPATH": os.pathsep.join(filter(None, paths)),  # runs the worker of this checkout
         **kernel_settings(recipe.threads),
         **_KEEP_MEMORY,
-        "HF_HUB_OFFLINE": "1",  # the base model lies in a local folder by now
+        "HF_HUB_OFFLINE": "1",  # the base model is in a local folder
         "HF_DATASETS_DISABLE_PROGRESS_BARS": "1",
-        "PYTHONHASHSEED": "0",  # adapter_config.json lists a set
+        "PYTHONHASHSEED": "0",  # adapter_config.json has a list made from a set
         "TOKENIZERS_PARALLELISM": "false",
         "USE_MCA": str(int(recipe.megatron is not None)),
     }
     if recipe.ranks == 1 and "CUDA_VISIBLE_DEVICES" not in os.environ:
-        settings["CUDA_VISIBLE_DEVICES"] = "0"  # one process would otherwise spread over all of them
+        settings["CUDA_VISIBLE_DEVICES"] = "0"  # otherwise one process would use all of them
     return settings
 
 
-def _why(folder: Path, status: int) -> str:
+def _failure(folder: Path, status: int) -> str:
+    """Why the trainer stopped, as the worker wrote it, or the end of the log."""
     fault = folder / "fault.txt"
     if fault.is_file():
         return fault.read_text(encoding="utf-8")
     log = folder / "train.log"
-    return f"the trainer ended with status {status}\n{_tail(log)}\nwhole log: {log}; mend the cause"
+    return f"the trainer ended with status {status}\n{_tail(log)}\ncomplete log: {log}; fix the cause"
 
 
-def _watch(process: subprocess.Popen[bytes], folder: Path, label: str) -> int:
+def _show_progress(process: subprocess.Popen[bytes], folder: Path, label: str) -> int:
     """Show the trainer's progress until it ends; returns its exit status."""
     progress: Progress | None = None
     while (status := process.poll()) is None:
-        line = _last_logged(folder / "run" / "trainer_log.jsonl")
-        if line is not None:
-            step = line["current_steps"]
-            progress = progress or Progress(line["total_steps"], "steps", label, done=step)
+        entry = _last_entry(folder / "run" / "trainer_log.jsonl")
+        if entry is not None:
+            step = entry["current_steps"]
+            progress = progress or Progress(entry["total_steps"], "steps", label, done=step)
             if step > progress.done:
-                progress.advance(step - progress.done, _note(line, folder))
+                progress.advance(step - progress.done, _loss_and_speed(entry, folder))
         time.sleep(_POLL_S)
     return status
 
 
-def _note(line: Mapping[str, Any], folder: Path) -> str:
-    speed = _last_logged(folder / "throughput.jsonl") or {}
-    parts = [f"loss {line['loss']:.4g}"] if "loss" in line else []
+def _loss_and_speed(entry: Mapping[str, Any], folder: Path) -> str:
+    speed = _last_entry(folder / "throughput.jsonl") or {}
+    parts = [f"loss {entry['loss']:.4g}"] if "loss" in entry else []
     parts += [f"{speed['tokens_per_s']:,.0f} tokens/s"] if "tokens_per_s" in speed else []
     parts += [f"MFU {100 * speed['mfu']:.0f} %"] if "mfu" in speed else []
     return ", ".join(parts)
 
 
-def _last_logged(path: Path) -> dict[str, Any] | None:
+def _last_entry(path: Path) -> dict[str, Any] | None:
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
         return json.loads(lines[-1]) if lines else None
     except (FileNotFoundError, json.JSONDecodeError):
-        return None  # not begun, or the trainer is in the middle of a line: look again soon
+        return None  # not begun, or a line is half written: the next poll reads it
 
 
 def _tail(path: Path) -> str:

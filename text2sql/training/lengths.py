@@ -1,4 +1,4 @@
-"""Rows too long to train on: counted, listed and left out, because a cut would go through the schema."""
+"""Leaves out and lists training rows that are too long, because truncation would cut their schema."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from text2sql.files import read_json, write_json
 from text2sql.training.dataset import write_dataset
 
 _TEMPLATE_BYTES = 128  # more than any chat template adds to three turns
-_SHOWN = 20
+_NAMED = 20  # rows in the warning
 
 
 @dataclass(frozen=True)
 class Lengths:
-    """What a data set's rows measure: `long` maps rows over the limit to their tokens.
+    """Row lengths of a data set: `long` maps the number of each row over the limit to its tokens.
 
-    `longest` is an upper bound of the tokens of the others. Rows count from 0.
+    `longest` is an upper bound on the tokens of the other rows. Rows are numbered from 0.
     """
 
     rows: int
@@ -28,7 +28,11 @@ class Lengths:
 
 
 def measure(base: Path, dataset: Path, limit: int) -> Lengths:
-    """Measure the rows of `dataset`. UserError: it has no rows, or every row has more than `limit` tokens."""
+    """Measure the rows of `dataset`.
+
+    Raises:
+        UserError: the data set has no rows, or every row has more than `limit` tokens.
+    """
     lengths = row_lengths(base, read_json(dataset / "sft.json"), limit)
     long = {row: tokens for row, tokens in enumerate(lengths) if tokens > limit}
     if len(long) == len(lengths):
@@ -37,36 +41,37 @@ def measure(base: Path, dataset: Path, limit: int) -> Lengths:
 
 
 def without_long_rows(dataset: Path, lengths: Lengths, limit: int, work: Path, label: str) -> Path:
-    """The data set to train on: `dataset`, or its copy in `work` without the rows that are too long.
+    """The data set to train on: `dataset`, or a copy in `work` without the rows that are too long.
 
-    LLaMA-Factory would cut such a row in the middle of its schema. They are listed on stderr and, all of
-    them, in too_long.json of `work`.
+    LLaMA-Factory would cut such a row in the middle of its schema. too_long.json in `work` lists all of
+    them, stderr the first ones.
     """
     if not lengths.long:
         return dataset
     listed = [{"row": row, "tokens": tokens} for row, tokens in lengths.long.items()]
     write_json(work / "too_long.json", listed)
-    print(_sentence(lengths, limit, work / "too_long.json", label), file=sys.stderr)
+    print(_warning(lengths, limit, work / "too_long.json", label), file=sys.stderr)
     rows = enumerate(read_json(dataset / "sft.json"))
     write_dataset((row for number, row in rows if number not in lengths.long), work / "dataset")
     return work / "dataset"
 
 
 def row_lengths(base: Path, rows: Sequence[dict[str, str]], enough: int) -> list[int]:
-    """Tokens of each row with its answer, as the chat template in `base` spells it.
+    """Tokens of each row with its answer, formatted by the chat template in `base`.
 
-    A token is at least a byte, so rows of at most `enough` bytes are not tokenised: theirs is that bound.
+    A token has at least one byte, so a row of at most `enough` bytes is not tokenised: its number of bytes
+    is returned as an upper bound.
     """
     lengths = [sum(len(text.encode()) for text in row.values()) + _TEMPLATE_BYTES for row in rows]
-    unsure = [number for number, bound in enumerate(lengths) if bound > enough]
-    if unsure:
-        for number, tokens in zip(unsure, _tokens(base, [rows[n] for n in unsure]), strict=True):
+    uncertain = [number for number, bound in enumerate(lengths) if bound > enough]
+    if uncertain:
+        for number, tokens in zip(uncertain, _tokens(base, [rows[n] for n in uncertain]), strict=True):
             lengths[number] = tokens
     return lengths
 
 
 def _tokens(base: Path, rows: Sequence[dict[str, str]]) -> list[int]:
-    from transformers import AutoTokenizer  # seconds to import, and short rows do without
+    from transformers import AutoTokenizer  # takes seconds to import; short rows do not need it
 
     tokenizer = AutoTokenizer.from_pretrained(str(base))
     chats = [_chat(row) for row in rows]
@@ -82,11 +87,11 @@ def _chat(row: dict[str, str]) -> list[dict[str, str]]:
     ]
 
 
-def _sentence(lengths: Lengths, limit: int, file: Path, label: str) -> str:
+def _warning(lengths: Lengths, limit: int, file: Path, label: str) -> str:
     named = [f"{row} ({tokens})" for row, tokens in lengths.long.items()]
-    rest = ", ..." if len(named) > _SHOWN else ""
+    rest = ", ..." if len(named) > _NAMED else ""
     return (
         f"{label}: {len(named)} of {lengths.rows} rows have more than {limit} tokens (cutoff_len) and are "
-        f"left out, so that no schema is cut; rows (tokens): {', '.join(named[:_SHOWN])}{rest}; "
-        f"all of them: {file}"
+        f"left out, because truncation would cut their schema; rows (tokens): "
+        f"{', '.join(named[:_NAMED])}{rest}; complete list: {file}"
     )

@@ -1,4 +1,4 @@
-"""How much memory a training needs, estimated before it starts."""
+"""Estimates the memory that a training needs, before it starts."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ _GIB = 1 << 30
 
 @dataclass(frozen=True)
 class Model:
-    """What memory depends on: numbers of weights, layers and vocabulary, widths, and linear layers by name.
+    """The sizes of a model that decide its memory: weights, layers, widths, vocabulary and linear layers.
 
-    `linear` holds (name, inputs + outputs) of every weight matrix within the layers.
+    `linear` has (name, inputs + outputs) of every weight matrix in the layers.
     """
 
     parameters: int
@@ -32,7 +32,7 @@ class Model:
 
 @dataclass(frozen=True)
 class Memory:
-    """Bytes on one rank's device."""
+    """Bytes on the device of one rank."""
 
     weights: float
     gradients: float
@@ -42,7 +42,7 @@ class Memory:
 
     @property
     def total(self) -> float:
-        """Bytes in all."""
+        """The sum, in bytes."""
         return sum(asdict(self).values())
 
     def __str__(self) -> str:
@@ -51,15 +51,21 @@ class Memory:
 
 
 def read_model(folder: Path) -> Model:
-    """Read the shape of the model in `folder`. UserError: no weights, or a size missing in config.json."""
+    """Read the sizes of the model in `folder`.
+
+    Raises:
+        UserError: there are no weights, or config.json lacks a size.
+    """
     shapes = dict(_shapes(folder))
     if not shapes:
-        raise UserError(f"{folder}: no .safetensors file; bring the base model: `dvc repro fetch_model`")
+        raise UserError(f"{folder}: no .safetensors file; `dvc repro fetch_model` fetches the base model")
     config = read_json(folder / "config.json")
     keys = ("num_hidden_layers", "hidden_size", "intermediate_size", "vocab_size")
     missing = [key for key in keys if key not in config]
     if missing:
-        raise UserError(f"{folder}/config.json: has no {missing[0]}; bring another base model")
+        raise UserError(
+            f"{folder}/config.json: {missing[0]} is missing; choose another base model in fetch_model"
+        )
     matrices = {name: shape for name, shape in shapes.items() if ".layers." in name and len(shape) == 2}
     linear = tuple((name.split(".")[-2], sum(shape)) for name, shape in matrices.items())
     parameters = sum(map(math.prod, shapes.values()))
@@ -70,7 +76,7 @@ def read_model(folder: Path) -> Model:
 def estimate(recipe: Recipe, model: Model, longest: int, nodes: int) -> Memory:
     """Memory of one rank when its batch is full of rows of `longest` tokens.
 
-    Bytes a weight, W frozen weights and T trained ones (Rajbhandari et al. 2020, "ZeRO", section 3):
+    Bytes per weight, for W frozen and T trained weights (Rajbhandari et al. 2020, "ZeRO", section 3):
 
         fp32, one copy      W: 4            T: weight 4, gradient 4, moments 8
         bf16, one copy      W: 2            T: weight 4, gradient 4, moments 8 (2 in 8 bits)
@@ -79,10 +85,10 @@ def estimate(recipe: Recipe, model: Model, longest: int, nodes: int) -> Memory:
         Megatron            T: weight 2, gradient 4, moments and fp32 copy 12, all divided by
                             tensor_parallel; the distributed optimizer divides the 12 by the copies
 
-    Activations in bf16, a layer and token (Korthikanti et al. 2022, section 4.1, with attention that keeps
-    no scores): 17 hidden + 8 intermediate bytes, with gradient checkpointing 2 hidden and one layer whole.
-    Logits: 12 bytes a token and word of the vocabulary, none with fused loss. Not covered: the CUDA context,
-    fragments, buffers of communication and of generation.
+    Activations in bf16, per layer and token (Korthikanti et al. 2022, section 4.1, for attention that does
+    not store scores): 17 hidden + 8 intermediate bytes; with gradient checkpointing 2 hidden, and one
+    complete layer. Logits: 12 bytes per token and vocabulary entry, none with fused loss. Not covered: the
+    CUDA context, fragmentation, and buffers for communication and generation.
     """
     tensor = recipe.megatron.tensor_parallel if recipe.megatron else 1
     copies = nodes * recipe.ranks // tensor
@@ -101,7 +107,7 @@ def estimate(recipe: Recipe, model: Model, longest: int, nodes: int) -> Memory:
 
 
 def trainable(lora: Lora | None, model: Model) -> int:
-    """How many weights are trained: all, or rank times inputs and outputs of each target."""
+    """The number of trained weights: all, or for each target rank times (inputs + outputs)."""
     if lora is None:
         return model.parameters
     return lora.rank * sum(n for name, n in model.linear if "all" in lora.targets or name in lora.targets)
@@ -109,15 +115,15 @@ def trainable(lora: Lora | None, model: Model) -> int:
 
 def _state(recipe: Recipe, frozen: int, trained: int, copies: int) -> tuple[float, float, float]:
     """Bytes of weights, gradients and optimizer on one rank, before tensor parallelism."""
-    half = recipe.precision == "bf16"
+    bf16 = recipe.precision == "bf16"
     moments = 2 if recipe.optimizer == "adamw_8bit" else 8
     if recipe.megatron is not None:
         share = copies if recipe.megatron.distributed_optimizer else 1
         return 2 * trained, 4 * trained, 12 * trained / share
     if recipe.deepspeed_file is None:
-        return (2 if half else 4) * frozen + 4 * trained, 4 * trained, moments * trained
+        return (2 if bf16 else 4) * frozen + 4 * trained, 4 * trained, moments * trained
     zero = read_json(recipe.deepspeed_file)["zero_optimization"]
-    width, master = (2, 4) if half else (4, 0)
+    width, master = (2, 4) if bf16 else (4, 0)
     weights = width * (frozen + trained) / (copies if zero["stage"] == 3 else 1)
     optimizer = (master + moments) * trained / copies
     return (
@@ -136,7 +142,7 @@ def _activations(recipe: Recipe, model: Model, tokens: int) -> float:
 
 
 def _shapes(folder: Path) -> Iterator[tuple[str, list[int]]]:
-    """Names and shapes of all weights, from the headers of the files alone."""
+    """Names and shapes of all weights, read from the headers of the files."""
     for file in sorted(folder.glob("*.safetensors")):
         with open(file, "rb") as stream:
             header = json.loads(stream.read(int.from_bytes(stream.read(8), "little")))

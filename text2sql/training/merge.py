@@ -1,4 +1,4 @@
-"""An adapter and its base made one model, believed only when it answers as the two did."""
+"""Merges an adapter into its base model and checks that the logits stay the same."""
 
 from __future__ import annotations
 
@@ -14,21 +14,24 @@ from text2sql.errors import UserError
 from text2sql.files import replacing_folder
 from text2sql.inference.weights import resolve_weights
 
-# Largest difference of two logits, as a share of the largest logit: rounding in the weights' own type.
+# Largest difference of two logits, as a share of the largest logit, that is taken for rounding.
 _TOLERANCE = {torch.float32: 1.0e-4, torch.float16: 1.0e-2, torch.bfloat16: 5.0e-2}
 
 
 def merge_adapter(adapter: Path, output: Path, chats: Sequence[Sequence[Mapping[str, str]]]) -> float:
-    """Write base and LoRA adapter as one model, in the base's number type, into `output`.
+    """Write base and LoRA adapter as one model, in the base's number type, to `output`.
 
-    The next-token logits after each of `chats` are compared: base with adapter beside it, in fp32, against
-    what was written, read again. Returns their largest difference as a share of the largest logit.
-    UserError: `adapter` is none or is for another base, or the difference is more than rounding; then
-    nothing is written.
+    The next-token logits after each of `chats` are compared, in fp32: those of base and unmerged adapter
+    with those of the written model, read from disk. Returns the largest difference as a share of the
+    largest logit.
+
+    Raises:
+        UserError: `adapter` is not an adapter or belongs to another base, or the difference is larger than
+            rounding. Nothing is written then.
     """
     weights = resolve_weights(adapter)
     if weights.base is None:
-        raise UserError(f"{adapter}: holds a whole model, not an adapter; name the folder of a LoRA arm")
+        raise UserError(f"{adapter}: is a complete model, not an adapter; give the folder of a LoRA arm")
     tokenizer = AutoTokenizer.from_pretrained(str(weights.base))
     model = PeftModel.from_pretrained(_load(weights.base), str(adapter)).eval()
     before = _logits(model, tokenizer, chats)
@@ -41,8 +44,8 @@ def merge_adapter(adapter: Path, output: Path, chats: Sequence[Sequence[Mapping[
         difference = float((after - before).abs().max() / before.abs().max())
         if not difference <= _TOLERANCE.get(kind, 0.0):
             raise UserError(
-                f"{adapter}: merged in {kind} its logits differ by {difference:.2g} of the largest; "
-                "use it unmerged, as the pipeline does"
+                f"{adapter}: after merging in {kind} the logits differ by {difference:.2g} of the largest; "
+                "use the adapter unmerged, as the pipeline does"
             )
     return difference
 
@@ -52,7 +55,7 @@ def _load(folder: Path) -> Any:
 
 
 def _logits(model: Any, tokenizer: Any, chats: Sequence[Sequence[Mapping[str, str]]]) -> torch.Tensor:
-    """[chats, vocabulary], one prompt at a time, so that no padding plays a part."""
+    """[chats, vocabulary], one prompt at a time, so that padding has no effect."""
     rows = []
     for chat in chats:
         ids = tokenizer.apply_chat_template(

@@ -1,4 +1,4 @@
-"""What makes a training impossible, said in one sentence before it starts."""
+"""Checks that this machine can run a training, before it starts."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from text2sql.training.nodes import Nodes
 from text2sql.training.settings import Recipe
 
 _INSTALL = "install what configs/requirements-gpu.txt lists"
-_USABLE = 0.95  # of a device's memory; the rest is the driver's
+_USABLE = 0.95  # share of a device's memory; the driver needs the rest
 
 
 @dataclass(frozen=True)
@@ -30,34 +30,39 @@ class Gpu:
     memory: int
 
 
-def refuse_impossible(recipe: Recipe, base: Path, longest: int, nodes: Nodes) -> None:
-    """UserError: packages, GPUs, compiler or memory do not suffice for `recipe` on this machine.
+def check_feasible(recipe: Recipe, base: Path, longest: int, nodes: Nodes) -> None:
+    """Check that packages, GPUs, compiler and memory of this machine suffice for `recipe`.
 
-    `longest` is the number of tokens of the longest row. Memory is an estimate, see `memory.estimate`.
+    `longest` is the number of tokens of the longest row. The needed memory is an estimate, see
+    `memory.estimate`.
+
+    Raises:
+        UserError: something is missing; the message has the first problem that was found.
     """
     if recipe.deepspeed is not None:
-        _tell_of_locks()
+        _print_compiler_locks()
     gpus = visible_gpus()
-    faults = (*_missing_gpus(recipe, gpus), *_missing_packages(recipe), *_missing_compiler(recipe, gpus))
-    for fault in faults:
-        raise UserError(fault)
+    problems = (*_missing_gpus(recipe, gpus), *_missing_packages(recipe), *_missing_compiler(recipe, gpus))
+    for problem in problems:
+        raise UserError(problem)
     need = estimate(recipe, read_model(base), longest, nodes.count)
     if gpus:
-        room, where, total = min(gpu.memory for gpu in gpus), "a GPU here has", need.total
+        memory, where, total = min(gpu.memory for gpu in gpus), "a GPU here has", need.total
     else:
-        room, where, total = _physical_memory(), "this machine has", need.total * recipe.ranks
-    if total > _USABLE * room:
+        memory, where, total = _physical_memory(), "this machine has", need.total * recipe.ranks
+    if total > _USABLE * memory:
+        ranks = 1 if gpus else recipe.ranks
         raise UserError(
-            f"a rank would need about {need}, and {where} {room / (1 << 30):.1f} GiB for "
-            f"{1 if gpus else recipe.ranks}; lower device_batch, set gradient_checkpointing: true, "
-            "deepspeed: z3 over more ranks, or z3_offload"
+            f"not enough memory: a rank needs about {need}, and {where} {memory / (1 << 30):.1f} GiB for "
+            f"{ranks} {'rank' if ranks == 1 else 'ranks'}; lower device_batch, or set "
+            "gradient_checkpointing: true, deepspeed: z3 with more ranks, or deepspeed: z3_offload"
         )
 
 
 def visible_gpus() -> list[Gpu]:
-    """The GPUs that CUDA_VISIBLE_DEVICES leaves; none where torch is a CPU build or nvidia-smi is missing.
+    """The GPUs that CUDA_VISIBLE_DEVICES allows; none if torch is a CPU build or nvidia-smi is missing.
 
-    Not covered: a device named by UUID or MIG slice counts as the machine's first GPU.
+    Not covered: a device given by UUID or MIG slice is taken for the machine's first GPU.
     """
     if "+cpu" in importlib.metadata.version("torch"):
         return []
@@ -80,22 +85,22 @@ def _gpu(line: str) -> Gpu:
 
 
 def _missing_gpus(recipe: Recipe, gpus: list[Gpu]) -> Iterator[str]:
-    needs = {
+    gpu_settings = {
         "optimizer: adamw_8bit": recipe.optimizer == "adamw_8bit",
         "attention: fa2": recipe.attention == "fa2",
         "fused_loss: true": recipe.fused_loss,
         "megatron": recipe.megatron is not None,
     }
-    wanting = [name for name, needed in needs.items() if needed]
-    if wanting and not gpus:
+    used = [name for name, is_used in gpu_settings.items() if is_used]
+    if used and not gpus:
         yield (
-            f"{wanting[0]} needs a GPU, and torch sees none here (nvidia-smi, CUDA_VISIBLE_DEVICES); train "
-            "on a machine with one, or take a profile for the CPU: `make use PROFILE=embedded`"
+            f"{used[0]} needs a GPU, and none is visible (check nvidia-smi and CUDA_VISIBLE_DEVICES); train "
+            "on a machine with a GPU, or use a profile for the CPU: `make use PROFILE=embedded`"
         )
     if gpus and recipe.ranks > len(gpus):
         yield (
-            f"ranks is {recipe.ranks}, one a GPU, and this machine shows {len(gpus)}; set ranks to "
-            f"{len(gpus)}: the global batch of {recipe.global_batch} rows stays as it is"
+            f"ranks is {recipe.ranks} (one per GPU), but only {len(gpus)} GPUs are visible; set ranks to "
+            f"{len(gpus)}: the global batch stays {recipe.global_batch} rows"
         )
 
 
@@ -113,24 +118,24 @@ def _missing_packages(recipe: Recipe) -> Iterator[str]:
     if recipe.megatron is not None:
         yield from _wrong_mcore_adapter()
     if recipe.optimizer == "adamw_8bit" and _offloads(recipe):
-        yield "optimizer: adamw_8bit runs on the GPU only; with deepspeed offload set optimizer: adamw"
+        yield "optimizer: adamw_8bit works on the GPU only; with DeepSpeed offload set optimizer: adamw"
 
 
 def _missing_compiler(recipe: Recipe, gpus: list[Gpu]) -> Iterator[str]:
     if recipe.deepspeed is not None and not gpus and cpp_compiler() is None:
         yield (
-            "deepspeed without a GPU compiles a library when it starts, and there is no C++ compiler here: "
-            "`apt-get install g++`, or name yours, CXX=/path/to/g++, then `dvc repro`"
+            "deepspeed without a GPU compiles a library at its start, and no C++ compiler was found; "
+            "`apt-get install g++`, or set CXX=/path/to/g++, then `dvc repro`"
         )
 
 
 def cpp_compiler() -> str | None:
-    """Where the C++ compiler lies that torch would start: CXX, else c++ (torch.utils.cpp_extension)."""
+    """Path of torch's C++ compiler: CXX, else c++ (torch.utils.cpp_extension); None if not found."""
     return shutil.which(os.environ.get("CXX", "c++").partition(" ")[0])
 
 
 def _wrong_mcore_adapter() -> Iterator[str]:
-    """ROLL's package is known by its parts, looked for without importing what may be a stranger's."""
+    """ROLL's package is recognised by its files, without importing a package that may be another one."""
     spec = importlib.util.find_spec("mcore_adapter")
     if spec is None:
         yield f"megatron needs ROLL's mcore_adapter, which is not installed; {_INSTALL}"
@@ -138,17 +143,20 @@ def _wrong_mcore_adapter() -> Iterator[str]:
     folders = [Path(folder) for folder in spec.submodule_search_locations or ()]
     if not any((folder / "training_args.py").is_file() for folder in folders):
         yield (
-            f"the mcore_adapter installed here ({spec.origin}) is not ROLL's but the package index's, "
-            f"which is somebody else's: `pip uninstall mcore-adapter`, then {_INSTALL}"
+            f"the installed mcore_adapter ({spec.origin}) is not ROLL's but an unrelated package of the "
+            f"same name from the package index; `pip uninstall mcore-adapter`, then {_INSTALL}"
         )
 
 
-def _tell_of_locks() -> None:
-    """Name the locks of DeepSpeed's compiler: a killed run leaves one, and later runs wait in silence."""
+def _print_compiler_locks() -> None:
+    """Name DeepSpeed's compilation locks: a killed run leaves one, and later runs wait without a message."""
     cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     root = Path(os.environ.get("TORCH_EXTENSIONS_DIR") or Path(cache) / "torch_extensions")
     for lock in sorted([*root.glob("*/lock"), *root.glob("*/*/lock")]):
-        print(f"{lock}: the run waits for this; if no other run is compiling, rm it", file=sys.stderr)
+        print(
+            f"{lock}: the run waits until this file is removed; if no other run is compiling: `rm {lock}`",
+            file=sys.stderr,
+        )
 
 
 def _offloads(recipe: Recipe) -> bool:

@@ -1,4 +1,4 @@
-"""The LLaMA-Factory configuration of a recipe."""
+"""LLaMA-Factory's configuration for a recipe."""
 
 from __future__ import annotations
 
@@ -9,19 +9,24 @@ from text2sql.training.settings import Lora, Recipe
 
 
 def accumulation(recipe: Recipe, nodes: int) -> int:
-    """Backward passes of each rank between two optimizer steps, so that a step sees `global_batch` rows.
+    """Backward passes of each rank per optimizer step, so that a step has `global_batch` rows.
 
-    UserError: the global batch does not divide by device batch and data-parallel ranks.
+    Raises:
+        UserError: the ranks cannot be grouped by `tensor_parallel`, or the global batch is not divisible by
+            device batch times data-parallel ranks.
     """
     tensor = recipe.megatron.tensor_parallel if recipe.megatron else 1
     world = nodes * recipe.ranks
     if world % tensor:
-        raise UserError(f"recipe: {world} ranks do not divide into groups of tensor_parallel {tensor}")
+        raise UserError(
+            f"recipe: {world} ranks cannot be divided into groups of tensor_parallel {tensor}; "
+            f"set ranks to a multiple of {tensor}"
+        )
     copies = world // tensor
     if recipe.global_batch % (recipe.device_batch * copies):
         raise UserError(
-            f"recipe: global_batch {recipe.global_batch} is no multiple of device_batch "
-            f"{recipe.device_batch} times {copies} data-parallel ranks; it is never changed silently: "
+            f"recipe: global_batch {recipe.global_batch} is not a multiple of device_batch "
+            f"{recipe.device_batch} times {copies} data-parallel ranks, and is never changed automatically; "
             f"{_advice(recipe, copies)}"
         )
     return recipe.global_batch // (recipe.device_batch * copies)
@@ -29,7 +34,7 @@ def accumulation(recipe: Recipe, nodes: int) -> int:
 
 def _advice(recipe: Recipe, copies: int) -> str:
     if recipe.global_batch % copies:
-        return f"give it a multiple of {copies}, or train on other ranks"
+        return f"set global_batch to a multiple of {copies}, or change ranks"
     share = recipe.global_batch // copies
     fitting = [n for n in range(1, share + 1) if share % n == 0 and n <= recipe.device_batch]
     return f"set device_batch to one of {', '.join(map(str, fitting))}"
@@ -40,11 +45,13 @@ def llamafactory_config(
 ) -> dict[str, object]:
     """The arguments of `llamafactory-cli train` for `recipe` on `nodes` machines.
 
-    `dataset` is a folder with LLaMA-Factory's dataset_info.json and the data set called "train".
-    Names follow https://github.com/hiyouga/LLaMA-Factory, version 0.9.5; for Megatron also
-    mcore_adapter's training_args.py, https://github.com/alibaba/ROLL. What a recipe does not use is
-    left out, so that a new option does not change the configuration (and the work key) of old recipes.
-    UserError: the global batch does not divide.
+    `dataset` is a folder with LLaMA-Factory's dataset_info.json and the data set "train". The names are
+    those of https://github.com/hiyouga/LLaMA-Factory, version 0.9.5, and for Megatron also of
+    mcore_adapter's training_args.py, https://github.com/alibaba/ROLL. Options that a recipe does not use
+    are left out, so that new options do not change the configuration (and the work key) of old recipes.
+
+    Raises:
+        UserError: see `accumulation`.
     """
     return {
         "model_name_or_path": str(base),
@@ -55,7 +62,7 @@ def llamafactory_config(
         "do_train": True,
         **_method(recipe.lora),
         "template": recipe.template,
-        # Prompts end in Qwen3's empty thought, as they do at prediction; the loss falls on the SQL only.
+        # Prompts end with Qwen3's empty thought, as in prediction; the loss is computed on the SQL only.
         "enable_thinking": False,
         "cutoff_len": recipe.cutoff_len,
         "per_device_train_batch_size": recipe.device_batch,
@@ -67,7 +74,7 @@ def llamafactory_config(
         "data_seed": recipe.seed,
         "logging_steps": recipe.logging_steps,
         "save_steps": recipe.save_steps,
-        "save_total_limit": 2,  # the newest may be torn by a kill; the one before it is whole
+        "save_total_limit": 2,  # a kill may leave the newest incomplete; the one before it is complete
         "preprocessing_num_workers": 1,
         "overwrite_cache": True,
         "plot_loss": False,
@@ -92,8 +99,8 @@ def _method(lora: Lora | None) -> dict[str, object]:
 
 
 def _optimizer(recipe: Recipe) -> dict[str, object]:
-    # "muon" orthogonalises the update of every matrix but the embedding (Jordan et al. 2024,
-    # https://kellerjordan.github.io/posts/muon/); the rest is left to AdamW at the same rate.
+    # "muon" orthogonalises the update of every matrix except the embedding (Jordan et al. 2024,
+    # https://kellerjordan.github.io/posts/muon/); AdamW with the same learning rate updates the rest.
     config: dict[str, object] = {"use_muon": recipe.optimizer == "muon"}
     if recipe.optimizer == "adamw_8bit":
         config["optim"] = "adamw_8bit"
@@ -104,7 +111,7 @@ def _optimizer(recipe: Recipe) -> dict[str, object]:
 
 
 def _length(recipe: Recipe) -> dict[str, object]:
-    """When training ends; transformers reads warmup_steps below 1 as a share of all steps."""
+    """When training ends; transformers takes warmup_steps below 1 as a share of all steps."""
     if recipe.max_steps is None:
         return {"num_train_epochs": recipe.epochs, "warmup_steps": recipe.warmup_ratio}
     return {
@@ -134,7 +141,7 @@ def _parallelism(recipe: Recipe) -> dict[str, object]:
         "pipeline_model_parallel_size": 1,
         "sequence_parallel": recipe.megatron.sequence_parallel,
         "use_distributed_optimizer": recipe.megatron.distributed_optimizer,
-        # Both hide communication behind computation and change no number; they need that optimizer.
+        # Both overlap communication with computation without changing results; they need that optimizer.
         "overlap_grad_reduce": recipe.megatron.distributed_optimizer,
         "overlap_param_gather": recipe.megatron.distributed_optimizer,
     }

@@ -1,4 +1,4 @@
-"""One training run from recipe to published weights, resumable and reusable through the work store."""
+"""One training run from recipe to finished weights, resumed or reused through the work store."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from text2sql.training.launch import launch, run_ranks
 from text2sql.training.lengths import Lengths, measure, without_long_rows
 from text2sql.training.megatron import convert_to_hugging_face
 from text2sql.training.nodes import Nodes
-from text2sql.training.preflight import refuse_impossible, visible_gpus
+from text2sql.training.preflight import check_feasible, visible_gpus
 from text2sql.training.recipe import llamafactory_config
 from text2sql.training.settings import Recipe
 from text2sql.training.throughput import read_throughput, write_throughput
@@ -26,8 +26,8 @@ from text2sql.workstore import WorkStore, hash_path, locked
 
 _PACKAGES = ("llamafactory", "torch", "transformers", "peft", "accelerate", "trl")
 _WEIGHTS = ("model.safetensors", "model.safetensors.index.json", "adapter_model.safetensors")
-# What a finished run leaves that is the same in every run of the same recipe; logs and timings are not.
-_RESULT = (
+# The files of a finished run that are the same in every run of one recipe, unlike logs and timings.
+_REPRODUCIBLE = (
     "*.safetensors",
     "model.safetensors.index.json",
     "config.json",
@@ -52,27 +52,30 @@ def train(
     label: str,
     throughput: Path | None = None,
 ) -> None:
-    """Train `base` on the data set "train" in `dataset`; weights to `output`, loss by step to `loss`.
+    """Train `base` on the data set "train" in `dataset`; write weights to `output`, loss by step to `loss`.
 
-    How fast it went is written into the folder `throughput`, see `write_throughput`; unlike the rest it
-    is another one in every run, even of the same recipe.
+    The speed is written to the folder `throughput`, see `write_throughput`; unlike the other outputs it
+    varies between runs of the same recipe.
 
-    The work is kept under a key of recipe, package versions and the contents of base and dataset: a
-    killed run resumes from its newest whole checkpoint, a finished one is copied out again. On several
-    machines (see `Nodes`) each calls this, with a work store that all of them see; only node 0 writes
-    the outputs. UserError: the machine cannot do it, the trainer fails, or ends well without weights.
+    The work is kept under a key of recipe, package versions and the contents of base and dataset: a killed
+    run resumes from its newest complete checkpoint, a finished one is copied to the outputs again. With
+    several machines (see `Nodes`) each calls this function, with a work store that they share; only node 0
+    writes the outputs.
+
+    Raises:
+        UserError: this machine cannot run the training, or the trainer fails or writes no weights.
     """
     nodes = Nodes.from_environment()
     base_hash = hash_path(base)
     lengths = measure(base, dataset, recipe.longest_row)
     work = WorkStore.from_environment().open("train", _key(recipe, base_hash, dataset, lengths, nodes))
     if nodes.rank > 0:
-        _join(recipe, base, lengths, work, nodes, label)
+        _run_other_node(recipe, base, lengths, work, nodes, label)
         return
     with locked(work):
         result = work / "result"
         if not result.is_dir():
-            refuse_impossible(recipe, base, lengths.longest, nodes)
+            check_feasible(recipe, base, lengths.longest, nodes)
             rows = without_long_rows(dataset, lengths, recipe.longest_row, work, label)
             run = _run(recipe, base, rows, work, nodes, label)
             _collect(run, result, base, base_hash, recipe)
@@ -83,9 +86,10 @@ def train(
 
 
 def _key(recipe: Recipe, base_hash: str, dataset: Path, lengths: Lengths, nodes: Nodes) -> dict[str, object]:
-    """All that decides the weights; folders and files count by their contents, not by their names.
+    """Everything that affects the weights; folders and files count by content, not by name.
 
-    What one process on all rows does not have is left out, so that its keys stay what they were.
+    Entries that a training in one process on all rows does not need are left out, so that its key does not
+    change when such entries are added.
     """
     here = Path()
     configuration = llamafactory_config(recipe, here, here, here, nodes.count)
@@ -117,33 +121,40 @@ def _version(package: str) -> str:
     try:
         return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:
-        return "none"  # refused before training, with the command that installs it
+        return "none"  # `check_feasible` then reports it with the command that installs it
 
 
 def _publish_throughput(work: Path, folder: Path, label: str) -> None:
-    """Write what the trainer has measured in `work`, be it now or when this work was done."""
+    """Write the speed that the trainer measured in `work`, in this run or in the one that is reused."""
     lines = read_throughput(work / "throughput.jsonl")
     if not lines:
-        print(f"{label}: nobody measured its tokens a second, so none are plotted", file=sys.stderr)
+        print(
+            f"{label}: no tokens per second were recorded for this training, so none are plotted",
+            file=sys.stderr,
+        )
     write_throughput(lines, folder, label)
 
 
-def _join(recipe: Recipe, base: Path, lengths: Lengths, work: Path, nodes: Nodes, label: str) -> None:
-    """Run this machine's ranks of a training that node 0 leads; its torchrun waits for node 0's."""
-    refuse_impossible(recipe, base, lengths.longest, nodes)
+def _run_other_node(
+    recipe: Recipe, base: Path, lengths: Lengths, work: Path, nodes: Nodes, label: str
+) -> None:
+    """Run this machine's ranks of the training that node 0 controls; torchrun waits for node 0."""
+    check_feasible(recipe, base, lengths.longest, nodes)
     status = run_ranks(recipe, work, nodes, label)
     if status != 0:
         log = work / f"train{nodes.rank}.log"
-        raise UserError(f"{label}: node {nodes.rank} ended with status {status}; read {log} and node 0's")
-    print(f"{label}: node {nodes.rank} is done; the weights are on node 0", file=sys.stderr)
+        raise UserError(
+            f"{label}: node {nodes.rank} ended with status {status}; read {log} and the log of node 0"
+        )
+    print(f"{label}: node {nodes.rank} has finished; node 0 writes the weights", file=sys.stderr)
 
 
 def _run(recipe: Recipe, base: Path, dataset: Path, work: Path, nodes: Nodes, label: str) -> Path:
-    """Train until the end, from the newest whole checkpoint if there is one; returns the run's folder."""
+    """Train to the end, from the newest complete checkpoint if there is one; returns the run's folder."""
     run = work / "run"
     config = llamafactory_config(recipe, base, dataset, run, nodes.count)
     if recipe.precision == "bf16" and not visible_gpus():
-        config["use_cpu"] = True  # transformers takes bf16 on a CPU only when told so
+        config["use_cpu"] = True  # transformers allows bf16 on a CPU only with this option
     checkpoint = newest_checkpoint(run, nodes.count * recipe.ranks)
     if checkpoint is not None:
         config["resume_from_checkpoint"] = str(checkpoint)
@@ -162,24 +173,24 @@ def _run(recipe: Recipe, base: Path, dataset: Path, work: Path, nodes: Nodes, la
 
 
 def _collect(run: Path, result: Path, base: Path, base_hash: str, recipe: Recipe) -> None:
-    """Put what repeats of a finished run into `result`, which appears whole or not at all."""
+    """Copy the reproducible files of a finished run to `result`, which appears complete or not at all."""
     scratch = result.with_name("result.partial")
     shutil.rmtree(scratch, ignore_errors=True)
     weights = scratch / "weights"
     weights.mkdir(parents=True)
-    for pattern in _RESULT:
+    for pattern in _REPRODUCIBLE:
         for file in run.glob(pattern):
             shutil.copy2(file, weights)
     if recipe.lora is not None:
-        _settle_adapter(weights, base, base_hash)
+        _normalise_adapter_config(weights, base, base_hash)
     write_loss(read_json(run / "trainer_state.json")["log_history"], scratch / "loss.csv")
     scratch.rename(result)
-    for served in {run, result.with_name("run")}:  # the checkpoints, and what Megatron's were made into
-        shutil.rmtree(served)
+    for folder in {run, result.with_name("run")}:  # checkpoints, and Megatron's converted weights
+        shutil.rmtree(folder)
 
 
-def _settle_adapter(weights: Path, base: Path, base_hash: str) -> None:
-    """Sort what PEFT lists in no order, and name the base model by path and hash."""
+def _normalise_adapter_config(weights: Path, base: Path, base_hash: str) -> None:
+    """Sort the target modules, which PEFT lists in arbitrary order, and record the base's path and hash."""
     config = read_json(weights / "adapter_config.json")
     config["target_modules"] = sorted(config["target_modules"])
     config["base_model_name_or_path"] = str(base)
@@ -188,7 +199,7 @@ def _settle_adapter(weights: Path, base: Path, base_hash: str) -> None:
 
 
 def write_loss(history: Sequence[Mapping[str, float]], path: Path) -> None:
-    """Write step, loss (nats a token) and learning rate of every entry of `history` that has a loss."""
+    """Write step, loss (nats per token) and learning rate of every entry of `history` that has a loss."""
     with replacing(path) as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(["step", "loss", "learning_rate"])

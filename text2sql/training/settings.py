@@ -1,4 +1,4 @@
-"""Settings of training: what all trained arms share, and what each has of its own."""
+"""Settings of training: those that all trained arms share, and those of each arm."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ _DEEPSPEED = Path(text2sql.__file__).parents[1] / "configs" / "deepspeed"
 
 
 class Run(Settings):
-    """How far a training goes and on how many devices.
+    """How long a training runs and on how many devices.
 
     Either `max_steps` (optimizer steps) or `epochs` (passes over the data) is set. Batches are in rows, or in
-    packed sequences where rows are packed. `ranks` are processes on each node, one a GPU; `deepspeed` is the
-    name of a file in configs/deepspeed.
+    packed sequences if rows are packed. `ranks` is the number of processes on each node, one per GPU;
+    `deepspeed` is the name of a file in configs/deepspeed.
     """
 
     max_steps: Positive | None = None
@@ -33,12 +33,12 @@ class Run(Settings):
 
 
 class Training(Run):
-    """What all trained arms share. A key of `Run` in the section of an arm replaces the one here.
+    """Settings that all trained arms share. A key of `Run` in the section of an arm replaces the one here.
 
-    Lengths are in tokens. `optimizer`: "adamw_8bit" keeps its moments in 8 bits (Dettmers et al. 2022, GPU
-    only). `packing` puts whole rows one after another up to `cutoff_len`, without attention between them;
-    `fused_loss` is Liger's (Hsu et al. 2024), which never holds all logits (GPU only). `save_minutes`: a
-    checkpoint also after so many minutes, at the next log line.
+    Lengths are in tokens. `optimizer`: "adamw_8bit" stores its moments in 8 bits (Dettmers et al. 2022, GPU
+    only). `packing` joins complete rows to sequences of up to `cutoff_len`, without attention between rows;
+    `fused_loss` is Liger's (Hsu et al. 2024), which never stores all logits (GPU only). `save_minutes`: a
+    checkpoint is also saved after this many minutes, at the next log line.
     """
 
     template: str
@@ -62,7 +62,7 @@ class Training(Run):
     @model_validator(mode="after")
     def _saves_when_it_logs(self) -> Training:
         if self.save_steps % self.logging_steps:
-            # a checkpoint between two log lines would lose the running mean of the loss
+            # a checkpoint between two log lines loses the running mean of the loss
             raise ValueError(f"save_steps must be a multiple of logging_steps ({self.logging_steps})")
         return self
 
@@ -70,7 +70,7 @@ class Training(Run):
 class Lora(Settings):
     """Low-rank adapters (Hu et al. 2021): the update of `targets` is scaled by alpha / rank.
 
-    `targets` are names of linear layers, or the one name "all" for every linear layer.
+    `targets` are names of linear layers, or the single name "all" for every linear layer.
     """
 
     rank: Positive
@@ -82,8 +82,8 @@ class Megatron(Settings):
     """Megatron-LM through mcore_adapter (Shoeybi et al. 2019), in place of DeepSpeed.
 
     `tensor_parallel` ranks share one copy of the model. Sequence parallelism (Korthikanti et al. 2022)
-    splits what these ranks would otherwise hold twice; the distributed optimizer splits its states
-    over the copies.
+    splits the activations that each of these ranks would otherwise store; the distributed optimizer splits
+    its states over the copies.
     """
 
     tensor_parallel: Positive = 1
@@ -92,7 +92,7 @@ class Megatron(Settings):
 
 
 class TrainedArm(Run):
-    """What every trained arm has of its own."""
+    """Settings of one trained arm."""
 
     enabled: bool
     learning_rate: Rate
@@ -109,9 +109,9 @@ class FullArm(TrainedArm):
 
 
 class Recipe(Training):
-    """One training run: the shared settings, and those of its arm; `lora` None trains all weights.
+    """One training run: the shared settings with those of its arm. Without `lora` all weights are trained.
 
-    `max_steps` or `epochs` is set. With `megatron`, `deepspeed` is None.
+    Either `max_steps` or `epochs` is set. With `megatron`, `deepspeed` is None.
     """
 
     learning_rate: Rate
@@ -120,30 +120,30 @@ class Recipe(Training):
 
     @property
     def longest_row(self) -> int:
-        """Tokens of the longest row that is trained on: LLaMA-Factory keeps one of a pack for padding."""
+        """Largest number of tokens of a row: LLaMA-Factory reserves one of a packed sequence for padding."""
         return self.cutoff_len - self.packing
 
     @property
     def deepspeed_file(self) -> Path | None:
-        """DeepSpeed's configuration, None without DeepSpeed."""
+        """DeepSpeed's configuration file, None without DeepSpeed."""
         return _DEEPSPEED / f"{self.deepspeed}.json" if self.deepspeed else None
 
     @model_validator(mode="after")
     def _has_no_conflicts(self) -> Recipe:
-        for wrong, sentence in _conflicts(self):
-            if wrong:
-                raise ValueError(sentence)
+        for is_wrong, message in _conflicts(self):
+            if is_wrong:
+                raise ValueError(message)
         return self
 
 
 def recipe_of(training: Training, arm: TrainedArm) -> Recipe:
-    """The recipe of one arm: the shared settings, where the arm does not set them itself.
+    """The recipe of one arm: its own settings, and the shared ones that it does not set.
 
     Raises:
         pydantic.ValidationError: settings exclude each other.
     """
     own = {key: getattr(arm, key) for key in Run.model_fields if key in arm.model_fields_set}
-    if arm.max_steps or arm.epochs:  # either replaces whichever of the two the arms share
+    if arm.max_steps or arm.epochs:  # either of them replaces the one that the arms share
         own |= {"max_steps": arm.max_steps, "epochs": arm.epochs}
     values = {**dict(training), **own, "learning_rate": arm.learning_rate}
     if isinstance(arm, LoraArm):
@@ -159,24 +159,28 @@ def _conflicts(recipe: Recipe) -> list[tuple[bool, str]]:
     megatron = recipe.megatron is not None
     split = megatron or recipe.deepspeed is not None
     return [
-        (recipe.optimizer == "muon" and split, "muon needs whole matrices, which ZeRO and Megatron split"),
-        (ends.count(None) != 1, "set either max_steps or epochs, and the other to null"),
+        (
+            recipe.optimizer == "muon" and split,
+            "optimizer: muon needs complete matrices, but ZeRO and Megatron split them; set optimizer: adamw",
+        ),
+        (ends.count(None) != 1, "set either max_steps or epochs, and the other one to null"),
         (
             has_floor != (recipe.min_learning_rate is not None),
-            "min_learning_rate belongs to scheduler cosine_with_min_lr, and that scheduler needs it",
+            "set min_learning_rate if, and only if, scheduler is cosine_with_min_lr",
         ),
-        (megatron and recipe.lora is not None, "Megatron trains all weights only, not LoRA"),
-        (megatron and recipe.deepspeed is not None, "either Megatron or DeepSpeed, not both"),
-        (megatron and recipe.fused_loss, "Megatron has a loss of its own: fused_loss must be false"),
-        (megatron and recipe.packing, "LLaMA-Factory's Megatron path cannot pack: packing must be false"),
+        (megatron and recipe.lora is not None, "Megatron supports training of all weights only, not LoRA"),
+        (megatron and recipe.deepspeed is not None, "set either megatron or deepspeed, not both"),
+        (megatron and recipe.fused_loss, "Megatron has its own loss: fused_loss must be false"),
+        (megatron and recipe.packing, "LLaMA-Factory cannot pack rows with Megatron: packing must be false"),
         (
             recipe.packing and recipe.attention == "fa2" and recipe.device_batch > 1,
-            "LLaMA-Factory packs for flash attention into one sequence a batch: device_batch must be 1, and "
-            "cutoff_len as many times longer",
+            "with flash attention LLaMA-Factory packs each batch into one sequence: device_batch must be 1; "
+            "multiply cutoff_len by the old device_batch instead",
         ),
         (
             recipe.packing and recipe.cutoff_len % _PADDED_TO != 0,
-            f"packed sequences are padded to a multiple of {_PADDED_TO} tokens: cutoff_len must be one",
+            f"packed sequences are padded to a multiple of {_PADDED_TO} tokens: "
+            f"cutoff_len must be a multiple of {_PADDED_TO}",
         ),
         (
             recipe.global_batch % recipe.device_batch != 0,

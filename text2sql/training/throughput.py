@@ -1,4 +1,4 @@
-"""How fast training is, and how much of the device that uses."""
+"""Training speed: tokens per second, and model FLOPs utilisation (MFU)."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from pathlib import Path
 
 from text2sql.files import replacing
 
-QUANTITIES = ("tokens_per_s", "mfu")  # of a line, beside its step; MFU where the peak is known
+QUANTITIES = ("tokens_per_s", "mfu")  # of a line, in addition to its step; MFU if the peak is known
 
-# Dense bf16 operations a second, from NVIDIA's data sheets; the first name that the device's contains counts.
+# Dense bf16 operations per second, from NVIDIA's data sheets; the first name in the device's name counts.
 _PEAK = {
     "H200": 989e12,
     "H100 PCIe": 756e12,
@@ -23,25 +23,25 @@ _PEAK = {
 
 
 def flops_per_token(parameters: int, trainable: int) -> int:
-    """Floating-point operations of one trained token: 6 a weight (Chowdhery et al. 2022, appendix B).
+    """Floating-point operations per training token: 6 per weight (Chowdhery et al. 2022, appendix B).
 
-    Two of the six are the gradient of the weight itself, which frozen weights do not need. Attention's own
-    products are left out, so utilisation is understated, by some percent at lengths of about 1,000 tokens.
+    Two of the six compute the gradient of the weight, which frozen weights do not need. The products inside
+    attention are not counted, so utilisation is underestimated, by a few percent at about 1,000 tokens.
     """
     return 4 * parameters + 2 * trainable
 
 
 def peak_flops(device: str) -> float | None:
-    """Dense bf16 operations a second of a device by its CUDA name; None where it is not known."""
+    """Dense bf16 operations per second of a device with this CUDA name; None if unknown."""
     return next((peak for name, peak in _PEAK.items() if name in device), None)
 
 
 def read_throughput(log: Path) -> list[dict[str, float]]:
-    """The lines of a throughput.jsonl in the order of their steps; none where there is no such file.
+    """The lines of a throughput.jsonl, ordered by step; no lines if there is no such file.
 
-    A resumed training writes on in the file of the killed one, and trains the steps after its checkpoint
-    again: of two lines of one step the later counts. A line that a full disk or a kill has torn is left
-    out, and so is the one after it, which was written onto its end.
+    A resumed training appends to the file of the killed one and repeats the steps after its checkpoint: of
+    two lines for one step the later one is used. A line that a full disk or a kill left incomplete is
+    skipped, and with it the next one, which was appended to it.
     """
     if not log.is_file():
         return []
@@ -61,8 +61,8 @@ def _parsed(line: str) -> dict[str, float] | None:
 def write_throughput(lines: Sequence[Mapping[str, float]], folder: Path, stage: str) -> None:
     """Write `folder`/QUANTITY/`stage`.csv (step and that quantity) for every quantity in `lines`.
 
-    A file of an earlier run is replaced, or removed where `lines` have nothing in its place. Quantities
-    have files of their own because DVC draws one column of a file.
+    A file of an earlier run is replaced, or removed if `lines` do not have its quantity. There is one file
+    per quantity because DVC plots one column of a file.
     """
     for quantity in QUANTITIES:
         path = folder / quantity / f"{stage}.csv"

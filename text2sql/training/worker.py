@@ -1,4 +1,4 @@
-"""One rank of a training: LLaMA-Factory's trainer with our eyes in it. `launch` starts it."""
+"""Run one rank of a training: LLaMA-Factory's trainer with this project's callback. `launch` starts it."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import click
 import yaml
 
 from text2sql.cpu import use_fixed_products
+from text2sql.devices import torch_device
 from text2sql.processes import die_with_parent
 
 if TYPE_CHECKING:
@@ -20,21 +21,20 @@ if TYPE_CHECKING:
 
 @click.command(help=__doc__)
 @click.argument("config", type=click.Path(path_type=Path))
-@click.option("--save-minutes", type=float, help="A checkpoint also after so many minutes.")
+@click.option("--save-minutes", type=float, help="Save a checkpoint also after this many minutes.")
 def main(config: Path, save_minutes: float | None) -> None:
-    """Train as `config` says; why it was stopped is left in fault.txt beside it."""
+    """Train with the arguments in `config`; fault.txt beside it gets the reason if the loss stops it."""
     die_with_parent()  # of several ranks the parent is torchrun
     gc.disable()  # what is imported stays, and looking through it takes a seventh of these seconds
-    import torch
     from llamafactory.train.tuner import run_exp
 
-    from text2sql.training.watch import NonFiniteLoss, Watch
+    from text2sql.training.monitor import NonFiniteLoss, TrainingMonitor
 
     gc.enable()
     arguments = yaml.safe_load(config.read_text(encoding="utf-8"))
     megatron = os.environ.get("USE_MCA") == "1"
-    callbacks: list[TrainerCallback] = [Watch(config.parent, save_minutes, sees_batches=not megatron)]
-    if not torch.cuda.is_available() and not megatron:
+    callbacks: list[TrainerCallback] = [TrainingMonitor(config.parent, save_minutes, hook_model=not megatron)]
+    if torch_device() == "cpu" and not megatron:
         callbacks += _for_cpu(arguments)
     try:
         run_exp(arguments, callbacks=callbacks)

@@ -1,4 +1,4 @@
-"""Eyes inside the trainer: a loss that is no number, checkpoints by the clock, tokens a second."""
+"""Trainer callback: stops at a NaN or infinite loss, saves by time, measures tokens per second."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 
 from text2sql.training.throughput import flops_per_token, peak_flops
 
-_QUOTED = 200  # characters of a batch's first row
+_QUOTED = 200  # characters of a batch's first row in the error message
 
 
 class NonFiniteLoss(Exception):
     """The loss became NaN or infinite; the message says at which step and batch."""
 
 
-class Watch(TrainerCallback):
-    """Stops at a loss that is no number, saves by minutes, and writes throughput.jsonl into `folder`.
+class TrainingMonitor(TrainerCallback):
+    """Stops at a loss that is NaN or infinite, saves every `save_minutes`, writes `folder`/throughput.jsonl.
 
-    Not covered without `sees_batches`, which Megatron's model does not let us: the loss (Megatron has a
-    check of its own) and throughput.
+    Not covered without `hook_model` (Megatron's model takes no hook): the loss, which Megatron checks
+    itself, and throughput.
     """
 
-    def __init__(self, folder: Path, save_minutes: float | None, sees_batches: bool) -> None:
+    def __init__(self, folder: Path, save_minutes: float | None, hook_model: bool) -> None:
         self._file = folder / "throughput.jsonl"
-        self._sees_batches = sees_batches
+        self._hook_model = hook_model
         self._save_s = None if save_minutes is None else 60 * save_minutes
         self._saved = self._logged = time.monotonic()
         self._tokens: torch.Tensor | int = 0
@@ -41,36 +41,36 @@ class Watch(TrainerCallback):
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        """Begin to look at every batch that goes through the model."""
+        """Register a hook that gets every batch of the model."""
         self._saved = self._logged = time.monotonic()
-        if not self._sees_batches:
+        if not self._hook_model:
             return
         model = kwargs["model"]
         self._state, self._tokenizer = state, kwargs["processing_class"]
         sizes = [(getattr(p, "ds_numel", p.numel()), p.requires_grad) for p in model.parameters()]
         self._flops_per_token = flops_per_token(sum(n for n, _ in sizes), sum(n for n, grad in sizes if grad))
-        model.register_forward_hook(self._look, with_kwargs=True)
+        model.register_forward_hook(self._check_batch, with_kwargs=True)
 
-    def _look(self, model: Any, args: Any, inputs: dict[str, Any], output: Any) -> None:
+    def _check_batch(self, model: Any, args: Any, inputs: dict[str, Any], output: Any) -> None:
         self._batch += 1
         ids = inputs["input_ids"]
         self._tokens = self._tokens + real_tokens(ids, inputs.get("attention_mask"))
         if not torch.isfinite(output.loss):
-            raise NonFiniteLoss(self._where(float(output.loss), ids))
+            raise NonFiniteLoss(self._message(float(output.loss), ids))
 
-    def _where(self, loss: float, ids: torch.Tensor) -> str:
+    def _message(self, loss: float, ids: torch.Tensor) -> str:
         assert self._state is not None
         rank = torch.distributed.get_rank() if torch.distributed.is_initialized() else 0
         row = self._tokenizer.decode(ids[0], skip_special_tokens=True)[:_QUOTED]
         return (
             f"the loss is {loss} at step {self._state.global_step + 1}, batch {self._batch} of rank {rank}, "
-            f"whose first row begins {row!r}; lower learning_rate or take the row out of the data"
+            f"whose first row begins {row!r}; lower learning_rate or remove the row from the data"
         )
 
     def on_step_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        """Ask for a checkpoint when its time has come; between log lines the mean loss would be lost."""
+        """Request a checkpoint when it is due, at log lines only: else the mean loss would be lost."""
         self._batch = 0
         if self._save_s is None or state.global_step % args.logging_steps:
             return
@@ -80,15 +80,15 @@ class Watch(TrainerCallback):
     def on_save(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        """Note the time of a checkpoint, whoever asked for it."""
+        """Remember the time of a checkpoint, whatever its reason."""
         self._saved = time.monotonic()
 
     def on_log(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        """Write tokens a second of all ranks since the last line, and the share of the devices' peak."""
-        if not self._sees_batches or "loss" not in kwargs["logs"]:
-            return  # or the summary at the end
+        """Write tokens per second of all ranks since the last line, and the share of the devices' peak."""
+        if not self._hook_model or "loss" not in kwargs["logs"]:
+            return  # without a loss it is the summary at the end
         seconds = time.monotonic() - self._logged
         rate = _over_ranks(self._tokens, args) / seconds
         self._tokens, self._logged = 0, time.monotonic()
@@ -104,11 +104,11 @@ class Watch(TrainerCallback):
 
 
 def real_tokens(ids: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor | int:
-    """How many of a batch's tokens are no padding.
+    """Number of tokens of a batch without padding.
 
-    `ids` are (rows, length). LLaMA-Factory's mask is (rows, length), 0 at padding; for packed rows it is
-    (rows, 1, length, length), 0 where a token sees another, and padding does not even see itself; with
-    flash attention packed rows have none, and their padding is cut off.
+    `ids` has shape (rows, length). LLaMA-Factory's mask has shape (rows, length) with 0 at padding. For
+    packed rows it has shape (rows, 1, length, length) with 0 where a token attends to another; padding does
+    not attend even to itself. With flash attention packed rows have no mask, and no padding.
     """
     if mask is None:
         return ids.numel()
@@ -118,7 +118,7 @@ def real_tokens(ids: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor | 
 
 
 def _of_first_rank(value: float, args: TrainingArguments) -> float:
-    """Rank 0's value on every rank: clocks differ, and a checkpoint needs all ranks."""
+    """The value of rank 0, on every rank: clocks differ, and all ranks must save at the same step."""
     if not torch.distributed.is_initialized():
         return value
     shared = torch.tensor([value], dtype=torch.float32, device=args.device)
