@@ -132,7 +132,7 @@ def test_a_recorded_schema_that_sqlite_refuses_is_still_used(
     path = Path("data/test/test.jsonl")
     texts = {chat.messages[1]["content"] for types in (True, False) for chat in read_chats(path, types)}
     assert texts == {f"CREATE TABLE 1item (id INT);\n{row['input']}" for row in [*QUESTIONS, BROKEN_GOLD]}
-    assert "test.jsonl, record 4: column types stay in the prompt: " in capsys.readouterr().err
+    assert "test.jsonl, record 4: column types are kept in the prompt: " in capsys.readouterr().err
 
 
 def test_a_question_without_a_recorded_schema_is_named() -> None:
