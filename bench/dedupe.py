@@ -1,7 +1,7 @@
-"""How fast and how completely near-duplicates are found, beside datasketch's MinHashLSH.
+"""How fast and how completely near-duplicates are found, compared with datasketch's MinHashLSH.
 
-Both get the same folded questions, the same three-character shingles and the same threshold, in turns
-on the same blocks of rows. The rows are generated. See bench/README.md for what is printed.
+Both get the same folded questions, three-character shingles and threshold, and search the same blocks of rows
+alternately. The rows are generated. See bench/README.md for what is printed.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _CONSONANTS, _VOWELS = "bbccddfgghkllmmnnnpprrrssstttvwxz", "aaaeeeeiioouy"
 
 @dataclass
 class Found:
-    """Processor seconds that a search took, and the planted rows (by number) that it found."""
+    """CPU seconds that a search took, and the numbers of the planted rows that it found."""
 
     seconds: float = 0.0
     rows: set[int] = field(default_factory=set)
@@ -54,9 +54,9 @@ class Found:
 @click.command()
 @click.option("--rows", default=126_641, show_default=True, help="Training rows.")
 @click.option("--threshold", default=0.8, show_default=True, help="Least Jaccard similarity.")
-@click.option("--large", default=0, help="Then time all rules on so many rows, without datasketch.")
+@click.option("--large", default=0, help="Then time all rules on this many rows, without datasketch.")
 def main(rows: int, threshold: float, large: int) -> None:
-    """Print seconds, ratio, recall and peak memory, each with its limit; status 1 if one is broken."""
+    """Print seconds, ratio, recall and peak memory, each with its limit; exit status 1 if one is exceeded."""
     texts = Texts(seed=7)
     test = [texts.test_question(row) for row in range(TEST_ROWS)]
     print(f"{rows} generated rows, {TEST_ROWS} test questions, Jaccard {threshold} of trigrams")
@@ -76,7 +76,7 @@ def main(rows: int, threshold: float, large: int) -> None:
 
 
 class Texts:
-    """Questions, queries and schemas of made-up words, as long as those of sql-create-context."""
+    """Questions, queries and schemas of generated words, as long as those of sql-create-context."""
 
     def __init__(self, seed: int) -> None:
         self.random = random.Random(seed)
@@ -85,7 +85,7 @@ class Texts:
         self.shares = list(accumulate(1 / (rank + 20) for rank in range(len(self.rare))))  # Zipf
 
     def word(self) -> str:
-        """4 to 9 letters, vowels and consonants taking turns, some consonants doubled up."""
+        """A word of 4 to 9 letters: alternating vowels and consonants, some consonants doubled."""
         signs = [
             self.random.choice(_VOWELS if at % 2 else _CONSONANTS) for at in range(self.random.randint(4, 7))
         ]
@@ -93,7 +93,7 @@ class Texts:
         return "".join(signs)
 
     def question(self) -> str:
-        """5 to 18 words, three in five of them common ones."""
+        """A question of 5 to 18 words, of which three in five are common."""
         length = self.random.randint(5, 18)
         common = self.random.choices(_COMMON, k=length)
         rare = self.random.choices(self.rare, cum_weights=self.shares, k=length)
@@ -101,7 +101,7 @@ class Texts:
         return " ".join(words).capitalize() + "?"
 
     def schema_and_query(self) -> tuple[str, str]:
-        """CREATE TABLE text of one table, and a query of it."""
+        """CREATE TABLE text of one table, and a query on it."""
         table, one, two, value = self.random.sample(self.rare, 4)
         return (
             f"CREATE TABLE t_{table} (id INTEGER, {one}_c TEXT, {two}_d TEXT);",
@@ -113,7 +113,7 @@ class Texts:
         return TestQuestion(row, "", self.question(), sql, ddl, "all")
 
     def reworded(self, question: str) -> str:
-        """The question with a few of its words replaced, or with a letter doubled here and there."""
+        """The question with one to three words replaced or with their first letter doubled."""
         words = question.split()
         for at in self.random.sample(range(len(words)), self.random.randint(1, 3)):
             replaced = self.random.random() < 0.5
@@ -121,7 +121,7 @@ class Texts:
         return " ".join(words)
 
     def rows(self, test: Sequence[TestQuestion], count: int) -> Iterator[tuple[TrainingRow, int | None]]:
-        """Yield training rows; every fiftieth rewords the test question that is named with it."""
+        """Yield training rows; every fiftieth rewords a test question, whose number is yielded with it."""
         for number in range(count):
             place = self.random.randrange(len(test)) if number % PLANTED_EVERY == 0 else None
             question = self.question() if place is None else self.reworded(test[place].question)
@@ -129,7 +129,7 @@ class Texts:
 
 
 def compare(texts: Texts, test: Sequence[TestQuestion], rows: int, threshold: float) -> bool:
-    """Search all rows both ways, a block at a time in turns; print seconds, their ratio and recall."""
+    """Search all rows in both ways, alternating after every block; print seconds, their ratio and recall."""
     ours, theirs, planted = Found(), Found(), set()
     folded = [shingles(fold_question(question.question)) for question in test]
     finder = LeakFinder(test, Rules(question=False, near_question=threshold, same_sql=None))

@@ -1,4 +1,4 @@
-"""How fast training rows are prepared, against reading their JSON and doing nothing else.
+"""How fast training rows are prepared, compared with only reading their JSON.
 
 The rows are generated, of the length of sql-create-context; one core. See bench/README.md.
 """
@@ -21,22 +21,22 @@ from text2sql.preparation.settings import Prepare
 from text2sql.preparation.training import Counts, prepare_training
 
 LIMITS = {0.3: 20_000.0}
-"""Rows a second at least, by the share of rows that have a schema of their own."""
+"""The least rows a second, by the share of rows that have a schema of their own."""
 
 MEMORY_LIMIT_MIB = 4096
-_SHARED = 200  # databases that the other rows are about
+_SHARED = 200  # databases that the other rows use
 _WORDS = "age city country date id name price rating season team title total year".split()  # noqa: SIM905
 
 
 @click.command()
-@click.option("--rows", default=126_641, show_default=True, help="Generated for each line.")
-@click.option("--rounds", default=3, show_default=True, help="Of each line; medians are printed.")
+@click.option("--rows", default=126_641, show_default=True, help="Rows to generate for each line.")
+@click.option("--rounds", default=3, show_default=True, help="Runs of each line; medians are printed.")
 @click.option(
     "--own", default=(0.3, 1.0), multiple=True, show_default=True, help="Share of rows with their own schema."
 )
 @click.option("--seed", default=1, show_default=True)
 def main(rows: int, rounds: int, own: tuple[float, ...], seed: int) -> None:
-    """Print rows a second, the ratio to json.loads and peak memory; status 1 if a limit is broken."""
+    """Print rows a second, the ratio to json.loads and peak memory; exit status 1 if a limit is exceeded."""
     good = []
     with tempfile.TemporaryDirectory() as name:
         for share in own:
@@ -57,7 +57,7 @@ def write_rows(folder: Path, rows: int, own: float, seed: int) -> Path:
 
 
 def generate(rows: int, own: float, rng: random.Random) -> Iterator[dict[str, str]]:
-    """Rows in no order of schemas. Two in a hundred name a column that is not there."""
+    """Rows with schemas in random order. Two in a hundred name a column that does not exist."""
     shared = [[_table(rng, f"t{number}_{at}") for at in range(3)] for number in range(_SHARED)]
     for number in range(rows):
         tables = [_table(rng, f"table_{number}")] if rng.random() < own else rng.choice(shared)
@@ -80,7 +80,7 @@ def _table(rng: random.Random, name: str) -> tuple[str, list[str]]:
 
 
 def compare(raw: Path, rows: int, rounds: int, own: float) -> bool:
-    """Time both in turns, so that a slow minute of the machine falls on both; print the medians."""
+    """Time both alternately, so that both are equally affected by other load; print the medians."""
     plain, ours = [], []
     for _ in range(rounds):
         plain.append(seconds(lambda: read(raw / "made.jsonl")))
@@ -107,7 +107,7 @@ def prepare(raw: Path) -> Counts:
 
 
 def seconds(work: Callable[[], object]) -> float:
-    """The processor's seconds, so that other processes of the machine count less."""
+    """CPU seconds, which depend less on other processes than wall-clock time."""
     start = time.process_time()
     work()
     return time.process_time() - start

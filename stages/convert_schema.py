@@ -1,9 +1,9 @@
-"""Turn the test's schemas into CREATE TABLE text that SQLite has executed.
+"""Convert the schemas of the test questions to CREATE TABLE text, and check it by executing it in SQLite.
 
-Each distinct schema is converted once: by rules from its prose, read from the database itself, by a
-language model, or taken as one once wrote it (params.yaml, convert_schema.backend). The text is
-executed, read back and compared, and every gold query is compiled against it. What fails is listed in
-the row's `problems` and counted, never dropped.
+Each distinct schema is converted once (params.yaml, convert_schema.backend): by rules from its prose, from
+the database file, by a language model, or from the recorded answers of one. The text is executed, read back
+and compared with its source, and every gold query is compiled on it. Problems are listed in the row's
+`problems` and counted; no row is dropped.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def main(prepared: Path, databases: Path, output: Path, metrics: Path) -> None:
     backend = make_backend(load_params().convert_schema, databases)
     questions = read_records(prepared / "test.jsonl", TestQuestion)
     if not questions:
-        raise UserError(f"{prepared}/test.jsonl: holds no question; make it again: dvc repro prepare")
+        raise UserError(f"{prepared}/test.jsonl: has no question; make it again: dvc repro prepare")
     conversions = convert_all(prepared / "test.jsonl", questions, backend)
     rows = [converted(question, conversions[backend.key(source_of(question))]) for question in questions]
     with replacing_folder(output) as folder:
@@ -60,20 +60,24 @@ def main(prepared: Path, databases: Path, output: Path, metrics: Path) -> None:
 
 
 def make_backend(settings: ConvertSchema, databases: Path) -> LocalBackend | OpenAIBackend:
-    """The back end that the parameters ask for; a language model's answers go to the work store."""
+    """The back end that the parameters name; a language model's answers are kept in the work store."""
     model = settings.openai
     if settings.backend != "openai" or model is None:
         return local_backend(settings, databases)
     from text2sql.schema.openai_backend import OpenAIBackend
 
-    # limits and prices are no part of the key: changed, they must not cost what has been answered
+    # limits and prices are not in the key: when they change, paid answers must still be found
     key = {"base_url": model.base_url, "model": model.model}
     work = WorkStore.from_environment().open("convert_schema", key)
     return OpenAIBackend(model, settings.values, work)
 
 
 def convert_all(path: Path, questions: Sequence[TestQuestion], backend: Backend) -> dict[str, Conversion]:
-    """Convert the schemas of all questions, which stand in the file `path`."""
+    """Convert the schemas of all questions, which are in the file `path`.
+
+    Raises:
+        UserError: a schema cannot be read, or the back end cannot go on.
+    """
     try:
         return convert(map(source_of, questions), backend)
     except SourceError as error:
@@ -81,12 +85,12 @@ def convert_all(path: Path, questions: Sequence[TestQuestion], backend: Backend)
 
 
 def source_of(question: TestQuestion) -> Source:
-    """What of a question tells its schema."""
+    """The source of a question's schema."""
     return Source(question.row, question.db_id, question.prose, question.recorded)
 
 
 def converted(question: TestQuestion, conversion: Conversion) -> ConvertedQuestion:
-    """The question with its converted schema and the problems found on the way."""
+    """The question with its converted schema and the problems found in it."""
     problem = gold_problem(conversion.ddl, question.gold)
     return ConvertedQuestion(
         row=question.row,

@@ -1,6 +1,6 @@
-"""Remove from training whatever gives the test away, and say on what evidence.
+"""Remove training rows that leak test questions, and write the evidence for each.
 
-Reads train.jsonl and test.jsonl (and planted.json, where there is one) below --prepared. Writes
+Reads train.jsonl and test.jsonl (and planted.json, if there is one) below --prepared. Writes
 rows.jsonl (the rows kept), removed.jsonl (the rows removed, each with its evidence), sft.json and
 dataset_info.json (LLaMA-Factory's alpaca form, data set "train") below --output.
 """
@@ -35,7 +35,7 @@ _EMBEDDED_AT_ONCE = 64  # questions
 
 @dataclass
 class Tally:
-    """What became of the rows; the numbers of rows are noted only where leaks were planted."""
+    """Counts of kept and removed rows; the numbers of the rows are kept only if leaks were planted."""
 
     rules: Rules
     planted: list[dict[str, Any]] | None
@@ -53,7 +53,7 @@ class Tally:
             (self.found if evidence else self.present).add(_row_number(row.id))
 
     def figures(self) -> dict[str, Any]:
-        """The figures of metrics/dedupe_test.json, in rows; `planted` only where leaks were planted."""
+        """The figures of metrics/dedupe_test.json, in rows; `planted` only if leaks were planted."""
         figures: dict[str, Any] = {
             "rows": self.rows,
             "kept": self.rows - self.removed.total(),
@@ -76,11 +76,11 @@ def main(prepared: Path, output: Path, metrics: Path) -> None:
     tally = Tally(params.dedupe_test, read_planted(prepared / "planted.json"))
     found = find(prepared / "train.jsonl", test, params.dedupe_test)
     with replacing_folder(output) as folder:
-        kept = part(watched(found, prepared / "train.jsonl"), folder, tally)
+        kept = split(with_progress(found, prepared / "train.jsonl"), folder, tally)
         write_dataset(turns(kept, params.prompt.schema_types), folder)
         if tally.rows == tally.removed.total():
             raise UserError(
-                f"{prepared}/train.jsonl: all {tally.rows} rows leak the test; bring other rows, "
+                f"{prepared}/train.jsonl: all {tally.rows} rows leak test questions; use other rows, "
                 "then dvc repro"
             )
     figures = tally.figures()
@@ -90,7 +90,7 @@ def main(prepared: Path, output: Path, metrics: Path) -> None:
 
 
 def find(path: Path, test: Sequence[TestQuestion], settings: DedupeTest) -> Iterator[Found]:
-    """Yield the rows of train.jsonl with the evidence against each, found here or on Ray."""
+    """Yield the rows of train.jsonl with the evidence against each; the search runs here or on Ray."""
     if settings.executor == "ray":
         from text2sql.contamination.ray_leaks import find_leaks_on_ray
 
@@ -99,8 +99,12 @@ def find(path: Path, test: Sequence[TestQuestion], settings: DedupeTest) -> Iter
     return find_leaks(iterate_records(path, TrainingRow), test, settings, embed)
 
 
-def watched(found: Iterable[Found], path: Path) -> Iterator[Found]:
-    """Pass on what was found in the rows of a file, and say on stderr how far it is."""
+def with_progress(found: Iterable[Found], path: Path) -> Iterator[Found]:
+    """Pass on the rows of a file, and show the progress on stderr.
+
+    Raises:
+        UserError: there is no such file.
+    """
     if not path.is_file():
         raise UserError(f"{path}: no such file; next: dvc repro prepare")
     with open(path, "rb") as file:
@@ -110,8 +114,8 @@ def watched(found: Iterable[Found], path: Path) -> Iterator[Found]:
         progress.advance()
 
 
-def part(found: Iterable[Found], folder: Path, tally: Tally) -> Iterator[TrainingRow]:
-    """Yield the rows that stay; write them to rows.jsonl, the others with the evidence to removed.jsonl."""
+def split(found: Iterable[Found], folder: Path, tally: Tally) -> Iterator[TrainingRow]:
+    """Yield the rows to keep; write them to rows.jsonl, the others with the evidence to removed.jsonl."""
     with replacing(folder / "rows.jsonl") as rows, replacing(folder / "removed.jsonl") as removed:
         for row, evidence in found:
             tally.note(row, evidence)
@@ -140,17 +144,22 @@ def measure(rules: Rules) -> dict[str, Any]:
 
 
 def load_embed() -> Embed:
-    """The packaged MiniLM. UserError: it is not installed."""
-    # imported here: it loads torch, which takes seconds, and few profiles ask for it
+    """The packaged MiniLM.
+
+    Raises:
+        UserError: it is not installed.
+    """
+    # imported here: it loads torch, which takes seconds, and few profiles use it
     from text2sql.retrieval.embed import PACKAGED_MODEL, load_embedder
 
     return load_embedder(PACKAGED_MODEL, _EMBEDDED_AT_ONCE).embed
 
 
 def read_planted(path: Path) -> list[dict[str, Any]] | None:
-    """The leaks that the built-in benchmark planted; None where nothing says so.
+    """The leaks that the built-in benchmark planted; None if there is no such file.
 
-    UserError: an entry lacks test_row, train_row or kind.
+    Raises:
+        UserError: an entry has no test_row, train_row or kind.
     """
     if not path.is_file():
         return None
@@ -169,8 +178,8 @@ def planted_by_kind(
 ) -> dict[str, dict[str, int]]:
     """How many planted leaks of each kind were found (removed) and missed (kept).
 
-    `absent` counts those that prepare had already left out. A planted row is known by its row in
-    the one training file, which is the number at the end of its id.
+    `absent` counts those that prepare had already left out. A planted row is identified by its number in
+    the only training file, which is at the end of its id.
     """
     kinds: dict[str, dict[str, int]] = {}
     for entry in planted:

@@ -2,7 +2,7 @@
 
 Writes train/NAME.jsonl (rows of question or prompt, context, answer), test.json (DB-GPT-Hub's form,
 with `table_creating` where schemas are recorded) and databases/ID/ID.sqlite; the built-in source also
-planted.json, which tells prepare's successors which training rows were planted as leaks.
+writes planted.json, which lists the training rows that were planted as leaks.
 """
 
 from __future__ import annotations
@@ -48,7 +48,11 @@ def fetch_builtin(folder: Path, config: FetchData) -> None:
 
 
 def fetch_outside(folder: Path, config: FetchData) -> None:
-    """Test files and training rows; what is near is checked before the long download."""
+    """Bring test files and training rows; local files are checked before a long download.
+
+    Raises:
+        UserError: a file is missing or broken, or has another checksum.
+    """
     outside = OutsideFolder(data_folder(), config.sha256)
     fetch_test(outside, folder, config.recorded_schemas)
     if config.source == "folder" and config.train_files:
@@ -76,7 +80,11 @@ def fetch_spider(outside: OutsideFolder, folder: Path) -> None:
 
 
 def fetch_files(outside: OutsideFolder, folder: Path, names: Sequence[str]) -> None:
-    """Training rows in files of the user's own, as they are. UserError: two share a name."""
+    """Copy the training rows from the user's own files.
+
+    Raises:
+        UserError: a file is missing, or two have the same name.
+    """
     for name in names:
         target = folder / "train" / Path(name).name
         if target.exists():
@@ -87,9 +95,10 @@ def fetch_files(outside: OutsideFolder, folder: Path, names: Sequence[str]) -> N
 
 
 def fetch_hub(folder: Path, config: FetchData) -> None:
-    """Stream the training rows from the hub at its pinned revision.
+    """Stream the training rows from the hub at the pinned revision.
 
-    UserError: the hub cannot be reached, or has no such data set or revision.
+    Raises:
+        UserError: the hub cannot be reached, or has no such data set or revision.
     """
     import datasets
     import httpx
@@ -113,11 +122,11 @@ def fetch_hub(folder: Path, config: FetchData) -> None:
             "work without a network: `make use PROFILE=embedded`"
         ) from error
     if not count:
-        raise UserError(f"{config.hub_dataset} at revision {config.hub_revision} holds no row")
+        raise UserError(f"{config.hub_dataset} at revision {config.hub_revision} has no row")
 
 
 def fetch_test(outside: OutsideFolder, folder: Path, recorded: str | None) -> None:
-    """The test questions, with a language model's schemas if `recorded` names them, and their databases."""
+    """Copy the test questions, with recorded schemas if `recorded` names their file, and the databases."""
     questions = outside.file("spider/dev_sql.json")
     if recorded:
         rows = with_schemas(questions, outside.file(recorded))
@@ -131,7 +140,8 @@ def fetch_test(outside: OutsideFolder, folder: Path, recorded: str | None) -> No
 def with_schemas(questions: Path, recorded: Path) -> list[dict[str, Any]]:
     """The test questions, each with the schema recorded for its prose under `table_creating`.
 
-    UserError: either file is broken, or a question has no recorded schema.
+    Raises:
+        UserError: one of the files is broken, or a question has no recorded schema.
     """
     answers, rows = read_recorded(recorded), read_json(questions)
     if not isinstance(rows, list):
@@ -139,8 +149,8 @@ def with_schemas(questions: Path, recorded: Path) -> list[dict[str, Any]]:
     for number, row in enumerate(rows):
         if not isinstance(row, dict) or str(row.get("instruction")).strip() not in answers:
             raise UserError(
-                f"{questions}, row {number}: {recorded} has no schema for its prose; bring one that "
-                "fits, or set fetch_data.recorded_schemas in params.yaml to null"
+                f"{questions}, row {number}: {recorded} has no schema for its prose; use a "
+                "file that has one, or set fetch_data.recorded_schemas in params.yaml to null"
             )
     return [{**row, "table_creating": answers[row["instruction"].strip()]} for row in rows]
 

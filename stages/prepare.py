@@ -1,9 +1,9 @@
-"""Bring training rows and test questions into one canonical form; reject what cannot be used.
+"""Bring training rows and test questions into one canonical form; reject rows that cannot be used.
 
 Reads train/NAME (.jsonl, .json, .csv or .parquet), test.json, databases/ and, where there is one,
 planted.json below --raw. Writes train.jsonl (TrainingRow), test.jsonl (TestQuestion) and rejected.jsonl
-(source, row, reason, detail, text) below --output. Rows count from 0 in their file. A broken training
-row is rejected and counted; a file that cannot be read, and anything broken in the test, is an error.
+(source, row, reason, detail, text) below --output. Rows are numbered from 0 in their file. A broken training
+row is rejected and counted; a file that cannot be read, or a broken test question, is an error.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from text2sql.preparation.training import Counts, evenly_spaced, prepare_trainin
 from text2sql.records import TestQuestion
 from text2sql.schema.prose import read_prose
 
-_AGAIN = "mend it, or fetch the data again: dvc repro fetch_data"
+_REMEDY = "fix it, or fetch the data again: dvc repro fetch_data"
 
 
 @click.command(help=__doc__)
@@ -46,16 +46,20 @@ def main(raw: Path, output: Path, metrics: Path) -> None:
 
 
 def read_test(raw: Path) -> list[TestQuestion]:
-    """All test questions, row counting from 0. UserError: one is broken or has no database."""
+    """All test questions, with rows numbered from 0.
+
+    Raises:
+        UserError: one is broken or has no database.
+    """
     path = raw / "test.json"
     rows = read_json(path)
     if not isinstance(rows, list) or not rows:
-        raise UserError(f"{path}: expected a JSON list of questions; {_AGAIN}")
+        raise UserError(f"{path}: expected a JSON list of questions; {_REMEDY}")
     questions = [_test_question(path, number, row) for number, row in enumerate(rows)]
     for db_id, row in {question.db_id: question.row for question in reversed(questions)}.items():
         database = database_path(raw / "databases", db_id)
         if not database.is_file():
-            raise UserError(f"{path}, row {row}: its database {database} is missing; {_AGAIN}")
+            raise UserError(f"{path}, row {row}: its database {database} is missing; {_REMEDY}")
     return questions
 
 
@@ -83,23 +87,23 @@ def _sorted(counter: Counter[str]) -> dict[str, int]:
 
 def _test_question(path: Path, number: int, row: object) -> TestQuestion:
     if not isinstance(row, dict):
-        raise UserError(f"{path}, row {number}: expected a JSON object; {_AGAIN}")
+        raise UserError(f"{path}, row {number}: expected a JSON object; {_REMEDY}")
     prose, question, gold = (_text(row.get(key)) for key in ("instruction", "input", "output"))
     recorded = _text(row.get("table_creating"))
     for key, text in (("instruction", prose), ("input", question), ("output", gold)):
         if not text or is_unfit(text):
-            raise UserError(f"{path}, row {number}: {key!r} is missing or not clean text; {_AGAIN}")
+            raise UserError(f"{path}, row {number}: {key!r} is missing or not valid text; {_REMEDY}")
     if is_unfit(recorded):
-        raise UserError(f"{path}, row {number}: 'table_creating' is not clean text; {_AGAIN}")
+        raise UserError(f"{path}, row {number}: 'table_creating' is not valid text; {_REMEDY}")
     try:
         db_id, _ = read_prose(prose)
     except UserError as error:
-        raise UserError(f"{path}, row {number}: {error}; {_AGAIN}") from error
+        raise UserError(f"{path}, row {number}: {error}; {_REMEDY}") from error
     return TestQuestion(number, db_id, question, gold, prose, _text(row.get("slice")) or "all", recorded)
 
 
 def _fields(question: TestQuestion) -> dict[str, Any]:
-    """The question as its line holds it: without `recorded` where nothing is recorded."""
+    """The fields of the question's line; `recorded` is left out if there is none."""
     fields = asdict(question)
     return fields if question.recorded else {k: v for k, v in fields.items() if k != "recorded"}
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -68,7 +68,7 @@ def write_database(path: Path, ddl: str = DDL) -> None:
     connection.close()
 
 
-def write_params(folder: Path, **changes: dict[str, object]) -> None:
+def write_params(folder: Path, **changes: Mapping[str, object]) -> None:
     """Write profile embedded as params.yaml, with `section={key: value}` changed."""
     params = yaml.safe_load(composed("embedded"))
     for section, values in changes.items():
@@ -87,7 +87,7 @@ def failure(command: click.Command, **options: object) -> str:
     """Run a stage that should end in a user's error; returns the error."""
     result = CliRunner().invoke(command, _arguments(options))
     assert result.exit_code == 1 and isinstance(result.exception, SystemExit), result
-    assert "\nerror: " in f"\n{result.output}", result.output  # progress may have been told before
+    assert "\nerror: " in f"\n{result.output}", result.output  # progress may come before it
     return result.output
 
 

@@ -1,4 +1,4 @@
-"""An endpoint that misbehaves: requests are paced, held back, tried again and given up in good time."""
+"""A faulty endpoint: the request rate, waiting, retries and the end of the run."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def of(server: Server, **changes: Any) -> Endpoint:
 
 
 @pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS.keys())
-def test_a_fault_is_told_and_tried_again(
+def test_a_fault_is_reported_and_the_request_is_sent_again(
     serve: Serve, fault: Reply, capfd: pytest.CaptureFixture[str]
 ) -> None:
     server = serve(lambda request: fault if request.nth < 2 else right(request))
@@ -99,7 +99,7 @@ def test_no_request_comes_before_the_time_that_the_server_named(
 
 def test_a_wait_of_hours_ends_the_run(serve: Serve) -> None:
     server = serve(lambda request: refusal(429, "tomorrow", Retry_After="7200"))
-    with pytest.raises(UserError, match=r"asks to wait 7200 s .*what was answered is kept"):
+    with pytest.raises(UserError, match=r"asks to wait 7200 s .*the answers so far are kept"):
         ask(of(server), 1)
     assert len(server.requests) == 1
 
@@ -111,11 +111,13 @@ def test_a_wait_of_hours_ends_the_run(serve: Serve) -> None:
         (refusal(403, "not in your country"), r"refuses the key .*not in your country"),
         (refusal(402, "pay first"), "no credit left"),
         (refusal(429, "You exceeded your quota", "insufficient_quota"), "no credit left"),
-        (refusal(404, "The model `writer` does not exist"), r"mend the model \('writer'\) or base_url"),
+        (refusal(404, "The model `writer` does not exist"), r"fix the model \('writer'\) or base_url"),
         (Reply(status=405, body="<html>"), "HTTP 405: <html>"),
     ],
 )
-def test_what_another_try_cannot_mend_ends_the_run_at_once(serve: Serve, reply: Reply, said: str) -> None:
+def test_a_failure_that_a_retry_cannot_fix_ends_the_run_at_once(
+    serve: Serve, reply: Reply, said: str
+) -> None:
     server = serve(lambda request: reply)
     with pytest.raises(UserError, match=said) as error:
         ask(of(server, concurrency=1), 5)
@@ -124,7 +126,7 @@ def test_what_another_try_cannot_mend_ends_the_run_at_once(serve: Serve, reply: 
 
 
 @pytest.mark.parametrize("status", [400, 413, 422])
-def test_a_request_that_is_refused_is_told_from_an_endpoint_that_fails(serve: Serve, status: int) -> None:
+def test_a_refused_request_is_distinguished_from_an_endpoint_that_fails(serve: Serve, status: int) -> None:
     server = serve(lambda request: refusal(status, "too long"))
     with pytest.raises(Refused, match=f"^HTTP {status}: too long$"):
         ask(of(server), 1)
@@ -171,13 +173,13 @@ def test_the_key_is_sent_and_cut_out_of_answers(serve: Serve) -> None:
     assert server.requests[0].key == KEY
 
 
-def test_a_server_of_ones_own_needs_no_key(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_users_own_server_needs_no_key(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("OPENAI_API_KEY")
     server = serve(lambda request: Reply("none"))
     assert ask(of(server), 1) == ["none"]
 
 
-def test_a_missing_key_is_asked_for_where_the_server_wants_one(
+def test_a_missing_key_is_named_if_the_server_needs_one(
     serve: Serve, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("OPENAI_API_KEY")
@@ -186,9 +188,11 @@ def test_a_missing_key_is_asked_for_where_the_server_wants_one(
 
 
 @pytest.mark.parametrize("key", ["sk-1\n", "sk 1", "sk-ä1", "\t"])
-def test_a_key_that_no_header_can_hold_is_refused_unseen(monkeypatch: pytest.MonkeyPatch, key: str) -> None:
+def test_a_key_that_is_no_valid_header_is_refused_and_not_shown(
+    monkeypatch: pytest.MonkeyPatch, key: str
+) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", key)
-    with pytest.raises(UserError, match="OPENAI_API_KEY: holds a blank") as error:
+    with pytest.raises(UserError, match="OPENAI_API_KEY: contains a space") as error:
         Client(ENDPOINT)
     assert key not in str(error.value)
 
@@ -196,9 +200,9 @@ def test_a_key_that_no_header_can_hold_is_refused_unseen(monkeypatch: pytest.Mon
 @pytest.mark.parametrize(
     ("address", "said"),
     [
-        ("http://user:sk-1@host/v1", "holds a user, a password or a query"),
-        ("https://host/v1?key=sk-1", "holds a user, a password or a query"),
-        ("http://user:sk-1@[host/v1", "holds a user, a password or a query"),
+        ("http://user:sk-1@host/v1", "contains a user, a password or a query"),
+        ("https://host/v1?key=sk-1", "contains a user, a password or a query"),
+        ("http://user:sk-1@[host/v1", "contains a user, a password or a query"),
         ("host/v1", "not an address"),
         ("http://[host/v1", "not an address"),
         ("http://host:99999/v1", "not an address"),

@@ -1,4 +1,4 @@
-"""Outputs that are there whole, or as they were before."""
+"""Outputs are either complete or unchanged."""
 
 from pathlib import Path
 
@@ -7,7 +7,7 @@ import pytest
 from text2sql.files import copy_file, publish, replacing_folder
 
 
-def test_a_finished_block_takes_the_place_of_the_old_folder(tmp_path: Path) -> None:
+def test_a_finished_block_replaces_the_old_folder(tmp_path: Path) -> None:
     output = tmp_path / "data" / "raw"
     for name in ("old", "new"):
         with replacing_folder(output) as folder:

@@ -1,4 +1,4 @@
-"""A journal holds what was appended to it, however the process that wrote it ended."""
+"""A journal has everything that was appended to it, however the process that wrote it ended."""
 
 from __future__ import annotations
 

@@ -78,8 +78,8 @@ def use_fixed_products() -> None:
 
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=r"[\s\S]*Overriding a previously registered kernel")
-        for name, product in (("mm", _mm), ("bmm", _bmm), ("addmm", _addmm)):
-            _library().impl(name, product, "CPU")
+        for name, kernel in (("mm", _mm), ("bmm", _bmm), ("addmm", _addmm), ("sqrt", _sqrt)):
+            _library().impl(name, kernel, "CPU")
     torch.backends.cuda.enable_flash_sdp(False)  # despite its name also of the CPU
 
 
@@ -107,6 +107,20 @@ def _addmm(
     """`beta` times the bias plus `alpha` times (n, k) times (k, m)."""
     product = _mm(left, right)
     return (product if alpha == 1 else product.mul_(alpha)).add_(bias, alpha=beta)
+
+
+def _sqrt(values: torch.Tensor) -> torch.Tensor:
+    """Roots as IEEE 754 rounds them. MKL's begin with an approximation that each maker's CPUs have their own of."""
+    import numpy as np
+    import torch
+
+    values = values.detach()
+    roots = torch.empty_like(values, dtype=torch.result_type(values, 1.0))
+    if values.dtype is not torch.float32:
+        return torch.sqrt(values, out=roots)
+    with np.errstate(invalid="ignore"):  # torch says nothing of negative values either
+        np.sqrt(values.numpy(), out=roots.numpy())
+    return roots
 
 
 def _product(left: torch.Tensor, right: torch.Tensor, shape: tuple[int, ...]) -> torch.Tensor:

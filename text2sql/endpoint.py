@@ -1,8 +1,8 @@
-"""An OpenAI-compatible endpoint, asked with care: paced, held back when it asks for it, tried again.
+"""A client of servers that speak OpenAI's protocol, with a rate limit, back-off and retries.
 
-The package's own retries are off: they would not hold the other requests back after a 429, nor
-count against the rate. The key comes from OPENAI_API_KEY alone; it is cut out of whatever the
-server says, and no file or message holds it.
+The openai package's own retries are off: they would not make the other requests wait after a 429, nor count
+against the rate. The key comes from OPENAI_API_KEY alone; it is removed from everything the server returns,
+and is in no file or message.
 """
 
 from __future__ import annotations
@@ -25,26 +25,26 @@ from pydantic import BaseModel, Field, ValidationError
 from text2sql.endpoint_settings import KEY_VARIABLE, Endpoint
 from text2sql.errors import UserError
 
-_NO_KEY = "none"  # the package wants one; servers of one's own ask for none
-_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.5, 30.0  # of the back-off, which doubles
-_LONGEST_HOLD_S = 300.0  # of Retry-After; a server that asks for more is left alone
-_SECRET = 16  # characters that a secret has at least; a shorter key is a word, which SQL may hold as well
-_SHOWN = 300  # characters of a server's words in a message
-AGAIN = "run the same command again"
+_NO_KEY = "none"  # the package needs a key, a server of your own often does not
+_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.5, 30.0  # the back-off doubles from the first to the longest
+_LONGEST_HOLD_S = 300.0  # a longer Retry-After ends the run
+_SECRET = 16  # least length of a secret; a shorter key may be a word that is also in the SQL
+_SHOWN = 300  # characters of a server's message that are shown
+RERUN = "run the same command again"
 
 Result = TypeVar("Result")
 
 
 class Refused(Exception):
-    """The endpoint will not take this very request (too long, for instance); others may fare better."""
+    """The endpoint rejects this request (because it is too long, for instance); others may succeed."""
 
 
 class Stopped(Exception):
-    """Another request has ended the run."""
+    """The run was ended by another request."""
 
 
 class _Fault(Exception):
-    """No whole answer this time; `hold` seconds are the server's wish (None: it named none)."""
+    """A request failed and may be sent again; the server asks to wait `hold` seconds (None: it does not)."""
 
     def __init__(self, what: str, hold: float | None = None) -> None:
         super().__init__(what)
@@ -56,7 +56,7 @@ class _Message(BaseModel):
 
 
 class _Token(BaseModel):
-    logprob: float  # nats
+    logprob: float  # natural logarithm
 
 
 class _Logprobs(BaseModel):
@@ -75,16 +75,21 @@ class _Usage(BaseModel):
 
 
 class Completion(BaseModel):
-    """A chat completion; `usage` is None where the server does not count."""
+    """A chat completion; `usage` is None if the server does not count tokens."""
 
     choices: list[_Choice] = Field(min_length=1)
     usage: _Usage | None = None
 
 
 class Client:
-    """Asks `endpoint`. Belongs to one event loop, see `run_all`. UserError: no header can hold the key."""
+    """Sends requests to an endpoint. A client belongs to one event loop; see `run_all`."""
 
     def __init__(self, endpoint: Endpoint) -> None:
+        """Read the key from OPENAI_API_KEY.
+
+        Raises:
+            UserError: the key has a character that no HTTP header can have.
+        """
         self._endpoint, self._key = endpoint, _read_key()
         self._openai = openai.AsyncOpenAI(
             base_url=endpoint.base_url, api_key=self._key or _NO_KEY, max_retries=0
@@ -94,11 +99,12 @@ class Client:
         self._stop = asyncio.Event()
 
     async def complete(self, request: Mapping[str, Any]) -> Completion:
-        """The answer to `request`, which has the fields of the protocol and others in `extra_body`.
+        """The answer to `request`, which has the fields of the protocol, and further ones in `extra_body`.
 
-        Refused: the endpoint takes other requests, perhaps, but not this one. Stopped: `stop` was
-        called. UserError: the key, the model or the address is wrong, or the endpoint stays without
-        an answer.
+        Raises:
+            Refused: the endpoint rejects this request; it may accept others.
+            Stopped: `stop` was called.
+            UserError: the key, the model or the address is wrong, or there was no answer in all retries.
         """
         async with self._slots:
             retry = 0
@@ -111,7 +117,7 @@ class Client:
                 retry += 1
 
     def stop(self) -> None:
-        """Send nothing more; what is on its way may still come in."""
+        """Send no more requests; answers to those that were sent are still accepted."""
         self._stop.set()
 
     async def close(self) -> None:
@@ -126,30 +132,30 @@ class Client:
             async with asyncio.timeout(self._endpoint.timeout_s):
                 raw = await create(**request, timeout=self._endpoint.timeout_s)
         except (TimeoutError, openai.APITimeoutError) as error:
-            raise _Fault(f"no whole answer within {self._endpoint.timeout_s:g} s") from error
+            raise _Fault(f"no complete answer within {self._endpoint.timeout_s:g} s") from error
         except openai.APIConnectionError as error:
             raise _Fault(self._clean(f"{error} {error.__cause__ or ''}")) from error
         except openai.APIStatusError as error:
-            raise self._judged(error) from error
+            raise self._meaning(error) from error
         return self._read(raw.content)
 
-    def _judged(self, error: openai.APIStatusError) -> Exception:
-        """What an answer with a status of 300 or more means for the run."""
+    def _meaning(self, error: openai.APIStatusError) -> Exception:
+        """The exception for an answer with a status of 300 or more."""
         status, place = error.status_code, self._endpoint.base_url
-        said = self._clean(f"HTTP {status}: {_words(error)}")
+        said = self._clean(f"HTTP {status}: {_server_message(error)}")
         if status == 402 or error.code == "insufficient_quota":
-            return UserError(f"{place}: no credit left ({said}); {self._kept()}; top it up and {AGAIN}")
+            return UserError(f"{place}: no credit left ({said}); {self._kept()}; add credit and {RERUN}")
         if status in (408, 409, 425, 429) or status >= 500:
             hold = _retry_after(error.response.headers)
             if hold is None or hold <= _LONGEST_HOLD_S:
                 return _Fault(said, hold)
-            return UserError(f"{place}: asks to wait {hold:.0f} s ({said}); {self._kept()}; {AGAIN} then")
+            return UserError(f"{place}: asks to wait {hold:.0f} s ({said}); {self._kept()}; {RERUN} then")
         if status in (400, 413, 422):
             return Refused(said)
         if status in (401, 403):
-            return UserError(f"{place}: refuses the key ({said}); `export {KEY_VARIABLE}=...` and {AGAIN}")
-        cure = f"mend the model ({self._endpoint.model!r}) or base_url, which often ends in /v1"
-        return UserError(f"{place}: {said}; {cure}, and {AGAIN}")
+            return UserError(f"{place}: refuses the key ({said}); `export {KEY_VARIABLE}=...` and {RERUN}")
+        remedy = f"fix the model ({self._endpoint.model!r}) or base_url, which often ends in /v1"
+        return UserError(f"{place}: {said}; {remedy}, and {RERUN}")
 
     def _read(self, body: bytes) -> Completion:
         try:
@@ -168,7 +174,7 @@ class Client:
     async def _wait_turn(self) -> None:
         """Wait until the rate lets another request start; starts are evenly spaced."""
         async with self._turn:
-            while True:  # a hold may come in meanwhile
+            while True:  # another request may have been told to wait in the meantime
                 seconds = self._next_start - time.monotonic()
                 await self._pause(max(seconds, 0.0))
                 if seconds <= 0:
@@ -176,14 +182,15 @@ class Client:
             self._next_start = time.monotonic() + 60 / self._endpoint.requests_per_minute
 
     async def _wait_after(self, fault: _Fault, retry: int) -> None:
-        """Back off; where the server names the time, every other request waits for it as well.
+        """Wait before a retry; where the server names the time, all other requests wait as well.
 
-        UserError: there have been `max_retries` already.
+        Raises:
+            UserError: `max_retries` retries have failed.
         """
         place = self._endpoint.base_url
         if retry >= self._endpoint.max_retries:
             tried = f"no answer in {retry + 1} tries, the last time: {fault}"
-            raise UserError(f"{place}: {tried}; {self._kept()}; {AGAIN} to go on") from fault
+            raise UserError(f"{place}: {tried}; {self._kept()}; {RERUN} to continue") from fault
         print(f"{place}: {fault}; trying again", file=sys.stderr)
         if fault.hold is not None:
             self._next_start = max(self._next_start, time.monotonic() + fault.hold)
@@ -192,18 +199,22 @@ class Client:
             await self._pause(longest * random.uniform(0.5, 1.0))
 
     async def _pause(self, seconds: float) -> None:
-        """Wait. Stopped: `stop` was called, before or meanwhile."""
+        """Wait.
+
+        Raises:
+            Stopped: `stop` was called, before or while waiting.
+        """
         if seconds > 0:
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._stop.wait(), seconds)
         if self._stop.is_set():
             raise Stopped
 
-    # -- words --
+    # -- messages --
 
     def _kept(self) -> str:
-        """Where the answers so far are."""
-        return "what was answered is kept"
+        """What a message says about the answers so far."""
+        return "the answers so far are kept"
 
     def _clean(self, text: str) -> str:
         text = " ".join(self._without_key(text).split())
@@ -214,11 +225,11 @@ class Client:
 
 
 def run_all(client: Client, jobs: Iterable[Coroutine[Any, Any, Result]]) -> Iterator[Result]:
-    """Run jobs that ask `client`, which is closed at the end; yield what each returns as it is done.
+    """Run jobs that use `client`, which is closed at the end; yield the result of each as soon as it is done.
 
-    When a job fails nothing more is sent; what is on its way is yielded before the error is raised.
-    When nobody wants the rest, or at Ctrl-C, what is on its way is given up. Nothing is read while
-    the caller is busy with what was yielded, and time-outs go on.
+    When a job fails no more requests are sent; the jobs whose requests were sent are finished and yielded
+    before the error is raised. When the caller stops early, or at Ctrl-C, they are cancelled. While the
+    caller works on a result nothing is read from the server, but time-outs continue to run.
     """
     with asyncio.Runner() as runner:
         done: asyncio.Queue[asyncio.Task[Result]] = asyncio.Queue()
@@ -232,7 +243,7 @@ def run_all(client: Client, jobs: Iterable[Coroutine[Any, Any, Result]]) -> Iter
                 error = task.exception()
                 if error is None:
                     yield task.result()
-                elif not isinstance(error, Stopped):  # the error behind it comes as well
+                elif not isinstance(error, Stopped):  # the error that stopped it is raised by its own task
                     failure = failure or error
         finally:
             runner.run(_end(client, tasks))
@@ -244,7 +255,7 @@ async def _stopping(client: Client, job: Coroutine[Any, Any, Result]) -> Result:
     try:
         return await job
     except Exception:
-        client.stop()  # at once: its place is free for another request
+        client.stop()  # at once: otherwise another request would take its place
         raise
 
 
@@ -256,22 +267,26 @@ async def _end(client: Client, tasks: Iterable[asyncio.Task[Any]]) -> None:
 
 
 def _read_key() -> str:
-    """The key in OPENAI_API_KEY, "" without one. UserError: it holds what no header can."""
+    """The key in OPENAI_API_KEY, "" if there is none.
+
+    Raises:
+        UserError: it has a character that no HTTP header can have.
+    """
     key = os.environ.get(KEY_VARIABLE, "")
     if not all("!" <= character <= "~" for character in key):
         raise UserError(
-            f"{KEY_VARIABLE}: holds a blank, a line break or a letter outside ASCII; export it anew"
+            f"{KEY_VARIABLE}: contains a space, a line break or a character outside ASCII; export it again"
         )
     return key
 
 
-def _words(error: openai.APIStatusError) -> str:
+def _server_message(error: openai.APIStatusError) -> str:
     said = error.body.get("message") if isinstance(error.body, dict) else None
     return str(said) if said else error.response.text
 
 
 def _retry_after(headers: Mapping[str, str]) -> float | None:
-    """Seconds that the header names, as a number or a date (RFC 9110, 10.2.3); None if it names none."""
+    """Seconds in the header, which is a number or a date (RFC 9110, 10.2.3); None without a positive time."""
     value = headers.get("retry-after", "")
     try:
         seconds = float(value)

@@ -20,7 +20,7 @@ def _address(base_url: str) -> str:
     """The address as it is.
 
     Raises:
-        ValueError: it is not the address of a server, or holds a secret, which the message does not show.
+        ValueError: it is not the address of a server, or contains a secret, which the message does not show.
     """
     try:
         parts = urlsplit(base_url)
@@ -28,7 +28,7 @@ def _address(base_url: str) -> str:
     except ValueError:
         complete = False
     if "@" in base_url or "?" in base_url:
-        raise ValueError(f"holds a user, a password or a query; the key goes into {KEY_VARIABLE}")
+        raise ValueError(f"contains a user, a password or a query; the key goes into {KEY_VARIABLE}")
     if not complete or any(sign.isspace() for sign in base_url):
         raise ValueError(f"{base_url!r} is not an address; write one like http://localhost:8000/v1")
     return base_url
@@ -44,7 +44,7 @@ class EndpointSettings(Settings):
     pauses or when Retry-After says so.
     """
 
-    model_config = ConfigDict(hide_input_in_errors=True)  # a wrong address may hold a password
+    model_config = ConfigDict(hide_input_in_errors=True)  # a wrong address may contain a password
 
     base_url: Address | None = None
     concurrency: Positive = Field(8, description="Requests at a time.")

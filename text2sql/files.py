@@ -1,7 +1,7 @@
-"""Files and folders that are whole or absent, and JSON in and out.
+"""Files and folders that are complete or absent, and reading and writing JSON.
 
-A file is written under a temporary name and renamed, so a reader never sees half of it.
-Not covered: a power cut, after which the file system decides what survives.
+A file is written under a temporary name and renamed, so that a reader never sees a part of it.
+Not covered: a power cut, after which the file system decides what is on disk.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from text2sql.errors import UserError
 
 @contextmanager
 def replacing(path: str | os.PathLike[str]) -> Iterator[IO[str]]:
-    """Open a temporary UTF-8 file that takes the place of `path` if the block ends without error."""
+    """Open a temporary UTF-8 file that replaces `path` if the block ends without error."""
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
     handle = tempfile.NamedTemporaryFile(  # noqa: SIM115 - closed below, before the rename
@@ -43,14 +43,14 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[IO[str]]:
 
 
 def write_json(path: str | os.PathLike[str], value: object) -> None:
-    """Write `value` as indented JSON in place of `path`."""
+    """Write `value` as indented JSON to `path`, replacing it."""
     with replacing(path) as file:
         json.dump(value, file, ensure_ascii=False, indent=2)
         file.write("\n")
 
 
 def write_jsonl(path: str | os.PathLike[str], rows: Iterable[Any]) -> int:
-    """Write dicts or dataclass instances as JSON lines in place of `path`; returns their number."""
+    """Write dicts or dataclass instances as JSON lines to `path`, replacing it; returns their number."""
     count = 0
     with replacing(path) as file:
         for row in rows:
@@ -61,7 +61,11 @@ def write_jsonl(path: str | os.PathLike[str], rows: Iterable[Any]) -> int:
 
 
 def read_json(path: str | os.PathLike[str]) -> Any:
-    """Read a JSON file. UserError: it is missing, not UTF-8 or not JSON (with the line)."""
+    """Read a JSON file.
+
+    Raises:
+        UserError: it is missing, not UTF-8 or not JSON; for JSON the message names the line.
+    """
     try:
         return json.loads(_bytes(path).decode("utf-8-sig"))
     except UnicodeDecodeError as error:
@@ -71,12 +75,13 @@ def read_json(path: str | os.PathLike[str]) -> Any:
 
 
 def read_jsonl(path: str | os.PathLike[str]) -> Iterator[dict[str, Any]]:
-    """Yield the objects of a JSON-lines file; blank lines are passed over.
+    """Yield the objects of a JSON-lines file; blank lines are skipped.
 
-    UserError: the file is missing, or a line (named, from 1) is not UTF-8, not JSON or not an object.
+    Raises:
+        UserError: the file is missing, or a line (numbered from 1) is not UTF-8, not JSON or not an object.
     """
     if not Path(path).is_file():
-        raise UserError(f"{path}: no such file; `dvc repro` makes what the pipeline writes")
+        raise UserError(f"{path}: no such file; `dvc repro` makes the files of the pipeline")
     with open(path, "rb") as file:
         for number, line in enumerate(file, 1):
             if line.strip():
@@ -85,10 +90,10 @@ def read_jsonl(path: str | os.PathLike[str]) -> Iterator[dict[str, Any]]:
 
 @contextmanager
 def replacing_folder(output: Path) -> Iterator[Path]:
-    """Yield an empty folder beside `output` that takes its place if the block ends without error.
+    """Yield an empty folder beside `output` that replaces it if the block ends without error.
 
-    Not covered: a kill between the last two renames, after which the old folder lies under a dotted
-    name beside the missing output; the next `dvc repro` makes the output again.
+    Not covered: a kill between the last two renames, after which `output` is missing and the old folder is
+    beside it under a name that begins with a dot; the next `dvc repro` makes the output again.
     """
     output.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{output.name}.", dir=output.parent) as scratch:
@@ -101,13 +106,13 @@ def replacing_folder(output: Path) -> Iterator[Path]:
 
 
 def copy_file(source: Path, target: Path) -> None:
-    """Copy a file's bytes, making the folders above `target`."""
+    """Copy a file's bytes; the folders above `target` are made."""
     target.parent.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(source, target)
 
 
 def publish(source: Path, output: Path) -> None:
-    """Copy the finished folder or file `source` in place of `output`; nobody sees half of it."""
+    """Copy the finished folder or file `source` to `output`, replacing it; `output` is never incomplete."""
     if source.is_dir():
         with replacing_folder(output) as folder:
             shutil.copytree(source, folder, dirs_exist_ok=True)
@@ -133,4 +138,4 @@ def _bytes(path: str | os.PathLike[str]) -> bytes:
     try:
         return Path(path).read_bytes()
     except FileNotFoundError as error:
-        raise UserError(f"{path}: no such file; `dvc repro` makes what the pipeline writes") from error
+        raise UserError(f"{path}: no such file; `dvc repro` makes the files of the pipeline") from error

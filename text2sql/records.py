@@ -1,4 +1,4 @@
-"""The row types that flow through the pipeline."""
+"""The types of the rows that the stages of the pipeline pass on."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ class TrainingRow:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class TestQuestion:
-    """One test question; `row` counts from 0, `prose` is the schema in DB-GPT's words.
+    """One test question; `row` counts from 0, `prose` is DB-GPT's description of the schema.
 
-    `recorded` is what a language model once made of that prose, "" where nothing is recorded.
+    `recorded` is a language model's answer to that prose, "" if there is none.
     """
 
     __test__ = False  # keeps pytest from collecting this class
@@ -42,7 +42,7 @@ class TestQuestion:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class ConvertedQuestion:
-    """A test question whose schema has become CREATE TABLE text; `problems` is empty when all is well."""
+    """A test question with its schema as CREATE TABLE text; `problems` is empty if nothing is wrong."""
 
     row: int
     db_id: str
@@ -56,11 +56,11 @@ class ConvertedQuestion:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Prediction:
-    """The SQL read out of what the model said (`raw`) about the test question `row`.
+    """The SQL extracted from the model's answer `raw` to the test question `row`.
 
-    `agreement`: the share (0 to 1) of the answers drawn whose result is this one's, None where one
-    was drawn only. `tries`: how often the model was asked until this answer, None where its errors
-    are not shown to it. What is None is left out of the file.
+    `agreement`: the share (0 to 1) of the sampled answers with the same result, None if only one was sampled.
+    `tries`: how often the model was asked until this answer, None if its errors are not shown to it. Fields
+    that are None are left out of the file.
     """
 
     row: int
@@ -74,15 +74,16 @@ Record = TypeVar("Record", TrainingRow, TestQuestion, ConvertedQuestion, Predict
 
 
 def read_records(path: str | os.PathLike[str], kind: type[Record]) -> list[Record]:
-    """Read a JSON-lines file into `kind`; fields with a default may be left out.
+    """Read a JSON-lines file into `kind`; fields with a default may be missing.
 
-    UserError: a line lacks a field or has one too many.
+    Raises:
+        UserError: the file cannot be read, or a record (numbered from 1) has a missing or an unknown field.
     """
     return list(iterate_records(path, kind))
 
 
 def iterate_records(path: str | os.PathLike[str], kind: type[Record]) -> Iterator[Record]:
-    """Yield what `read_records` reads, one record at a time; for files that outgrow memory."""
+    """Yield what `read_records` reads, one record at a time; for files that may not fit into memory."""
     fields = {field.name for field in dataclasses.fields(kind)}
     needed = {f.name for f in dataclasses.fields(kind) if f.default is dataclasses.MISSING}
     for number, row in enumerate(read_jsonl(path), 1):

@@ -77,7 +77,7 @@ def test_an_empty_cache_without_network_names_the_way_out(cache: Path, tmp_path:
 
 def test_another_commit_in_the_cache_does_not_serve(cache: Path, tmp_path: Path) -> None:
     lay_snapshot(cache, FILES)
-    with pytest.raises(UserError, match="neither in the local cache nor"):
+    with pytest.raises(UserError, match="is not in the local cache and not available"):
         fetch_hub_model(REPO, "f" * 40, tmp_path / "base")
 
 
@@ -86,7 +86,7 @@ def test_a_partial_download_does_not_pass_for_a_model(cache: Path, tmp_path: Pat
     (tmp_path / "base" / "old").write_text("old")
     before = hash_path(tmp_path / "base")
     lay_snapshot(cache, {"config.json": "{}"})
-    with pytest.raises(UserError, match="neither in the local cache nor"):
+    with pytest.raises(UserError, match="is not in the local cache and not available"):
         fetch_hub_model(REPO, COMMIT, tmp_path / "base")
     assert hash_path(tmp_path / "base") == before
 

@@ -1,4 +1,4 @@
-"""A packaged GGUF as a Hugging Face folder: text survives its tokenizer, and it can talk."""
+"""A packaged GGUF as a Hugging Face folder: its tokenizer keeps text unchanged, and it answers."""
 
 from __future__ import annotations
 
@@ -133,7 +133,7 @@ def test_a_failed_conversion_leaves_the_old_folder(tmp_path: Path, monkeypatch: 
 @needs_package
 def test_an_unknown_word_splitting_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(packaged_model, "_read_text", lambda *_: "llama-bpe")
-    with pytest.raises(UserError, match="word splitting 'llama-bpe' is unknown"):
+    with pytest.raises(UserError, match="word splitting 'llama-bpe' is not supported"):
         packaged_model.load_tokenizer(find_gguf(PACKAGE))
 
 
@@ -143,5 +143,5 @@ def test_a_missing_package_is_named_with_the_pip_command() -> None:
 
 
 def test_a_package_without_gguf_is_refused() -> None:
-    with pytest.raises(UserError, match="click holds 0 GGUF files"):
+    with pytest.raises(UserError, match="click has 0 GGUF files"):
         find_gguf("click")

@@ -43,7 +43,7 @@ def test_any_text_survives_the_tokenizer(folder: Path, text: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["(weight,", "T1.weight", "AVG(weight)", "'weight'", "the weights?"])
-def test_a_name_has_the_same_tokens_wherever_it_stands(folder: Path, text: str) -> None:
+def test_a_name_has_the_same_tokens_everywhere(folder: Path, text: str) -> None:
     from transformers import AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(folder)

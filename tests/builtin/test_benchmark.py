@@ -1,4 +1,4 @@
-"""The built-in benchmark keeps its promises: numbers, slices, leaks, the same bytes again."""
+"""The built-in benchmark: its counts, slices and leaks, and that it has the same bytes every time."""
 
 from __future__ import annotations
 
@@ -151,7 +151,7 @@ def test_a_fifth_of_the_test_does_not_name_some_column_word_for_word(
 
 
 def _names_every_column(row: dict[str, Any]) -> bool:
-    """Whether the question holds the words of every column of the query, keys aside."""
+    """Whether the question has the words of every column of the query except keys."""
     _, schema = read_prose(row["instruction"])
     columns = {column.name for table in schema.tables for column in table.columns}
     sql = re.sub(r"'[^']*'", "", row["output"])
@@ -166,7 +166,7 @@ def test_questions_are_6_to_25_words_long(train: list[dict[str, Any]], test: lis
     assert min(lengths) >= 6 and max(lengths) <= 25
 
 
-def test_values_stand_in_the_question_as_in_the_query(test: list[dict[str, Any]]) -> None:
+def test_values_are_the_same_in_the_question_and_in_the_query(test: list[dict[str, Any]]) -> None:
     for row in test:
         for value in re.findall(r"= ('[^']*')", row["output"]):
             assert value in row["input"]
@@ -203,7 +203,7 @@ def test_no_test_question_and_no_training_row_is_planted_twice(
     assert len({leak["train_row"] for leak in planted}) == len(planted)
 
 
-def test_planted_rows_hold_the_test_query_on_its_schema(
+def test_planted_rows_have_the_test_query_on_its_schema(
     train: list[dict[str, Any]], test: list[dict[str, Any]], planted: list[dict[str, Any]]
 ) -> None:
     for leak in planted:
@@ -220,7 +220,7 @@ def test_half_of_the_reworded_leaks_differ_in_signs_only(
     assert sum(fold_question(a) == fold_question(b) for a, b in pairs) == len(reworded) // 2
 
 
-def test_no_other_training_row_gives_a_test_question_away(
+def test_no_other_training_row_leaks_a_test_question(
     train: list[dict[str, Any]], test: list[dict[str, Any]], planted: list[dict[str, Any]]
 ) -> None:
     asked, solved = {fold_question(row["input"]) for row in test}, _solutions(test)
@@ -266,7 +266,7 @@ def test_asking_for_more_questions_than_there_are_is_an_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("text2sql.builtin.benchmark.TRIES", 1)
-    with pytest.raises(UserError, match=r"holds no more distinct .* lower test_rows in params"):
+    with pytest.raises(UserError, match=r"has no more distinct .* lower test_rows in params"):
         build_benchmark(tmp_path, SEED, 10, MAX_TEST_ROWS)
 
 

@@ -1,4 +1,4 @@
-"""The hand-designed databases and the random ones are sound, in words that models meet."""
+"""The hand-designed databases and the random ones are valid, and use the same words."""
 
 from __future__ import annotations
 
@@ -125,7 +125,7 @@ def test_random_schemas_meet_every_noun_and_every_column_of_the_databases() -> N
         assert {field.name for field in table.fields} <= fields
 
 
-def test_pools_hold_many_words_and_no_word_twice() -> None:
+def test_pools_have_many_words_and_no_word_twice() -> None:
     nouns = [*PEOPLE, *THINGS, *EVENTS]
     assert len(set(nouns)) == len(nouns) > 150
     columns = [*MEASURES, *CATEGORIES, *PLAIN_MEASURES, *PLAIN_CATEGORIES]

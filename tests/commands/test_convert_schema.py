@@ -144,7 +144,7 @@ def test_a_model_is_asked_once_a_schema_and_never_again(monkeypatch: pytest.Monk
     assert Path("out/ddl.jsonl.answers").is_dir()
 
 
-def test_a_model_that_falls_short_gives_way_to_the_rules_and_the_rows_say_so(
+def test_after_faulty_answers_the_rules_convert_the_schema_and_the_rows_say_so(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", "any")
@@ -175,15 +175,15 @@ def test_an_option_that_is_missing_is_named(backend: str, options: list[str], sa
 @pytest.mark.parametrize(
     ("rows", "said"),
     [
-        ("[]", "rows.json: holds no rows"),
+        ("[]", "rows.json: has no rows"),
         ("{}", "rows.json: expected a JSON list"),
         ("", "rows.json, line 1: not JSON"),
         ("[1]", "rows.json, row 0: expected an object"),
-        ("[" * 100_000, "rows.json: lists or objects nested too deep"),
+        ("[" * 100_000, "rows.json: lists or objects are nested too deep"),
         (json.dumps([ROWS[0], {"input": "Why?"}]), "rows.json, row 1: no text under `instruction`"),
         (json.dumps([{**ROWS[0], "output": 3}]), "rows.json, row 0: no text under `output`"),
         (json.dumps([{**ROWS[0], "db_id": " "}]), "rows.json, row 0: no text under `db_id`"),
-        (json.dumps([{**ROWS[0], "output": "\ud800"}]), "row 0: `output` holds half a character"),
+        (json.dumps([{**ROWS[0], "output": "\ud800"}]), "row 0: `output` contains half of a surrogate pair"),
         (json.dumps([{"instruction": "A shop."}]), "rows.json, row 0: schema prose does not fit"),
         (
             json.dumps([ROWS[0], {"instruction": PROSE.removesuffix(".")}]),
@@ -199,8 +199,8 @@ def test_rows_that_do_not_fit_are_named(rows: str, said: str) -> None:
 @pytest.mark.parametrize(
     ("answer", "said"),
     [
-        (None, "row 1 (database store): no schema is recorded for it; mend the row"),
-        ("I cannot.", "row 1 (database store): no schema is recorded for it; mend the row"),
+        (None, "row 1 (database store): no schema is recorded for it; fix the row"),
+        ("I cannot.", "row 1 (database store): no schema is recorded for it; fix the row"),
         (["x"], "row 1: no text under `table_creating`"),
     ],
 )
@@ -216,10 +216,10 @@ def test_a_line_that_is_no_json_is_named() -> None:
 
 
 def test_a_missing_file_is_named() -> None:
-    assert "none.json: no such file; mend --input" in error_of(convert(rows="none.json"))
+    assert "none.json: no such file; fix --input" in error_of(convert(rows="none.json"))
 
 
-def test_a_gold_query_of_a_megabyte_is_no_trouble() -> None:
+def test_a_gold_query_may_have_a_megabyte() -> None:
     long = "SELECT '" + "🫖" * 250_000 + "' FROM item"
     Path("rows.json").write_text(json.dumps([{**ROWS[0], "output": long}]))
     assert results()[0]["problems"] == []

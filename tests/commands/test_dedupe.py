@@ -80,7 +80,7 @@ def test_leaking_rows_of_every_shape_go_and_the_rule_is_named() -> None:
     assert rules_of_removed() == [(1, "question"), (2, "near_question"), (3, "masked_sql")]
 
 
-def test_a_removed_row_is_written_whole_with_the_test_question_it_gives_away() -> None:
+def test_a_removed_row_is_written_completely_with_the_test_question_that_it_leaks() -> None:
     dedupe()
     assert removed()[0] == {
         **SAME,
@@ -167,7 +167,7 @@ def test_a_value_out_of_range_is_refused(options: list[str]) -> None:
 
 
 @pytest.mark.parametrize("context", ["CREATE TABLE singer (", "", None, "CREATE TABLE singer (a)\0", 7])
-def test_a_row_whose_schema_cannot_be_read_is_kept_and_told(context: object) -> None:
+def test_a_row_whose_schema_cannot_be_read_is_kept_and_reported(context: object) -> None:
     row = {"question": "Who?", "context": context, "answer": MASKED["output"]}
     write_lines("train.jsonl", [OTHER, row, row])
     result = dedupe()
@@ -202,8 +202,10 @@ def test_a_missing_file_and_one_of_another_kind_are_refused(name: str) -> None:
     assert name in error_of(dedupe(train=name))
 
 
-def test_one_file_cannot_hold_both_what_stays_and_what_goes() -> None:
-    assert "--output and by --removed" in error_of(dedupe(output="removed.jsonl"))
+def test_kept_and_removed_rows_go_to_different_files() -> None:
+    assert "removed.jsonl: --output and --removed are the same file" in error_of(
+        dedupe(output="removed.jsonl")
+    )
 
 
 def test_the_training_file_itself_may_be_replaced() -> None:

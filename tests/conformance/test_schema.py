@@ -14,7 +14,7 @@ from text2sql.schema.check import complaints, gold_problem
 from text2sql.schema.convert import RecordedBackend, RulesBackend, Source, SqliteBackend, convert
 from text2sql.schema.ddl import Values, read_ddl, write_ddl
 from text2sql.schema.model import Column, Schema
-from text2sql.schema.prose import read_prose, told_database, write_prose
+from text2sql.schema.prose import prose_database, read_prose, write_prose
 from text2sql.schema.recorded import read_recorded, recorded_ddl
 from text2sql.schema.spider_tables import read_spider_tables
 from text2sql.schema.sqlite import read_sqlite
@@ -63,7 +63,7 @@ def test_all_145_prose_schemas_become_tables_that_sqlite_makes(proses: list[str]
 
 
 @pytest.mark.parametrize("values", VALUES)
-def test_all_145_conversions_hold_what_the_prose_tells_and_nothing_else(
+def test_all_145_conversions_have_what_the_prose_says_and_nothing_else(
     rows: list[dict[str, str]], values: Values
 ) -> None:
     made = convert(map(_source, range(len(rows)), rows), RulesBackend(values))
@@ -117,7 +117,7 @@ def test_76_of_145_recorded_schemas_differ_from_their_prose_most_of_them_in_keys
 ) -> None:
     recorded = read_recorded(real_data / "reference" / "dev_sql_llm_response.jsonl")
     proses = [row["instruction"] for row in rows]
-    sources = [Source(at, told_database(prose), prose, recorded[prose]) for at, prose in enumerate(proses)]
+    sources = [Source(at, prose_database(prose), prose, recorded[prose]) for at, prose in enumerate(proses)]
     made = convert(sources, RecordedBackend())
     told = [done.problems for done in made.values() if done.problems]
     assert (len(made), len(told)) == (145, 76)
@@ -128,9 +128,9 @@ def test_76_of_145_recorded_schemas_differ_from_their_prose_most_of_them_in_keys
 def test_four_kinds_of_slips_are_all_that_keeps_gold_queries_from_the_recorded_schemas(
     rows: list[dict[str, str]], answers: dict[str, str]
 ) -> None:
-    mended = {prose: _mended(ddl) for prose, ddl in answers.items()}
-    assert sum(mended[prose] != ddl for prose, ddl in answers.items()) == 49
-    assert [row for row in rows if gold_problem(mended[row["instruction"]], row["output"])] == []
+    corrected = {prose: _corrected(ddl) for prose, ddl in answers.items()}
+    assert sum(corrected[prose] != ddl for prose, ddl in answers.items()) == 49
+    assert [row for row in rows if gold_problem(corrected[row["instruction"]], row["output"])] == []
 
 
 def test_what_a_large_model_made_of_the_prose_compiles_809_gold_queries(
@@ -241,15 +241,15 @@ def _kind(problem: str) -> str:
     return next((kinds[start] for start in kinds if problem.startswith(start)), problem.split()[0])
 
 
-def _mended(ddl: str) -> str:
-    """A recorded schema without what SQLite refuses in it, and with nothing that it lacks."""
+def _corrected(ddl: str) -> str:
+    """A recorded schema with everything corrected that SQLite refuses."""
     ddl = re.sub(r"(?<!\")(18_49_rating_share|official_ratings_\(millions\))", r'"\1"', ddl)
     ddl = ddl.replace("sqlite_sequence", "other_sequence")
     return re.sub(r"(?s)(\n *tourney_level [^\n]*)(.*?)\1", r"\1\2", ddl, count=1)
 
 
 def _source(row: int, question: dict[str, str]) -> Source:
-    return Source(row, told_database(question["instruction"]), question["instruction"])
+    return Source(row, prose_database(question["instruction"]), question["instruction"])
 
 
 def _untyped(schema: Schema) -> Schema:

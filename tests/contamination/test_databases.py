@@ -1,4 +1,4 @@
-"""Test databases found by a schema that shows all of them, or a part, or more."""
+"""Test databases are found by a schema that equals theirs, is a part of it or contains it."""
 
 from __future__ import annotations
 
@@ -44,9 +44,9 @@ def test_the_questions_of_a_database_are_known_by_their_places() -> None:
 
 
 def test_text_that_names_no_table_of_the_test_need_not_be_executed() -> None:
-    assert not DATABASES.may_hold("CREATE TABLE items (id)")
-    assert DATABASES.may_hold("create table ITEM (")
+    assert not DATABASES.may_match("CREATE TABLE items (id)")
+    assert DATABASES.may_match("create table ITEM (")
 
 
 def test_a_table_name_without_letters_may_be_held_by_any_text() -> None:
-    assert TestDatabases([frozenset({("-", "id")})]).may_hold("CREATE TABLE t (id)")
+    assert TestDatabases([frozenset({("-", "id")})]).may_match("CREATE TABLE t (id)")

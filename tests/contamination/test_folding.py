@@ -1,4 +1,4 @@
-"""Folded questions, queries and schemas: equal where the meaning is, different where it is not."""
+"""Folded questions, queries and schemas are equal if they mean the same, and differ if they do not."""
 
 import pytest
 
@@ -126,7 +126,7 @@ def test_a_query_that_does_not_parse_has_all_its_words_for_names() -> None:
     assert (found.tables, found.words) == (frozenset(), {"select", "name", "from"})
 
 
-def test_an_ascending_order_may_be_spelt_out() -> None:
+def test_an_ascending_order_may_be_explicit() -> None:
     assert fold_sql("select a from t order by a asc") == fold_sql("SELECT a FROM t ORDER BY a")
 
 

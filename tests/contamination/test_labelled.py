@@ -1,4 +1,4 @@
-"""The labelled set is labelled rightly, and what it says of a finder of leaks follows from the labels."""
+"""The labels of the labelled set are right, and the report on a search for leaks follows from them."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ ROOT = Path(__file__).resolve().parents[2]
 TEST, ITEMS = labelled_set()
 KINDS = LEAKS + CLEAN
 OTHER_SQL = ("respelt", "restated")
-# columns that hold few values, so that groups and sets have something to group
+# columns with few distinct values, so that groups have several members
 FEW = (
     "country",
     "city",
@@ -56,8 +56,8 @@ def of_kind(*kinds: str) -> list[Labelled]:
 
 def asked_at(item: Labelled) -> TestQuestion:
     """The test question that a row of the same database was written for."""
-    assert item.gives_away is not None
-    return TEST[item.gives_away]
+    assert item.leaks is not None
+    return TEST[item.leaks]
 
 
 def words(question: str) -> set[str]:
@@ -76,7 +76,7 @@ def masked(sql: str) -> str:
 
 def written_for(item: Labelled) -> TestQuestion:
     """The test question of a clean row: that of the leaks before it."""
-    before = [other for other in ITEMS[: ITEMS.index(item)] if other.gives_away is not None]
+    before = [other for other in ITEMS[: ITEMS.index(item)] if other.leaks is not None]
     return asked_at(before[-1])
 
 
@@ -105,7 +105,7 @@ def fill(database: sqlite3.Connection, table: Table, queries: list[str], rng: ra
     """Forty rows: links to some of them only, numbers around those that the queries name."""
     count = 40
     near = sorted({max(0, n + step) for n in numbers(queries) for step in range(-30, 31)} | set(range(60)))
-    columns = []
+    columns: list[list[Any]] = []
     for column in table.columns:
         if column.name == "id":
             columns.append(list(range(count)))
@@ -150,9 +150,9 @@ def test_the_set_is_the_same_every_time() -> None:
     assert labelled_set() == (TEST, ITEMS)
 
 
-def test_leaks_and_only_leaks_give_a_test_question_away() -> None:
-    assert {item.kind for item in ITEMS if item.gives_away is not None} == set(LEAKS)
-    assert {item.kind for item in ITEMS if item.gives_away is None} == set(CLEAN)
+def test_leaks_and_only_leaks_leak_a_test_question() -> None:
+    assert {item.kind for item in ITEMS if item.leaks is not None} == set(LEAKS)
+    assert {item.kind for item in ITEMS if item.leaks is None} == set(CLEAN)
 
 
 def test_rows_and_questions_are_numbered_without_gap() -> None:
@@ -252,9 +252,9 @@ def nothing(rows: list[TrainingRow], test: list[TestQuestion]) -> Mapping[str, E
 
 
 def the_truth(rows: list[TrainingRow], test: list[TestQuestion]) -> Mapping[str, Evidence]:
-    given = {item.row.id: item.gives_away for item in ITEMS}
+    given = {item.row.id: item.leaks for item in ITEMS}
     return {
-        row.id: Evidence("even" if at % 2 else "odd", given[row.id], 1.0)
+        row.id: Evidence("even" if at % 2 else "odd", at, 1.0)
         for row in rows
         if (at := given[row.id]) is not None
     }
@@ -309,7 +309,7 @@ def test_evidence_that_names_another_test_question_is_counted() -> None:
     assert label_report(find)["other_test_row"] == 1
 
 
-def test_a_finder_that_names_a_row_it_was_not_given_is_an_error() -> None:
+def test_a_finder_that_names_an_unknown_row_is_an_error() -> None:
     with pytest.raises(KeyError, match="made:1"):
         label_report(lambda rows, test: {"made:1": Evidence("question", 0, 1.0)})
 
@@ -317,7 +317,7 @@ def test_a_finder_that_names_a_row_it_was_not_given_is_an_error() -> None:
 # -- docs/contamination.md --
 
 PAGE = (ROOT / "docs/contamination.md").read_text(encoding="utf-8")
-OFF = {"question": False, "near_question": None, "same_sql": None}
+OFF: dict[str, Any] = {"question": False, "near_question": None, "same_sql": None}
 # Columns of the table; that of `embedding` hangs on a model's last digits.
 COLUMNS = {
     "question": Rules(**OFF | {"question": True}),

@@ -1,4 +1,4 @@
-"""Leaks found by look-up."""
+"""The rules find leaks, and the evidence names rule and test row."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -157,7 +157,7 @@ def test_meaning_cannot_be_compared_without_a_model() -> None:
         LeakFinder(TEST, Rules(near_question=None, same_sql="exact", embedding=0.5))
 
 
-def test_a_test_schema_may_be_told_as_create_table_text() -> None:
+def test_a_test_schema_may_be_create_table_text() -> None:
     test = [dataclasses.replace(question, prose=DDL) for question in TEST]
     row = dataclasses.replace(CLEAN, sql="select NAME from T where ID=3;")
     assert list(find_leaks([row], test, EXACT)) == [(row, Evidence("same_sql", 9, 1.0))]

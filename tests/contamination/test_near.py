@@ -1,4 +1,4 @@
-"""Nearly the same question: exactly those that comparing all would find."""
+"""The search for near questions finds exactly what comparing all pairs finds."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def test_any_text_is_found_as_if_all_were_compared(test: list[str], text: str) -
 
 
 @pytest.mark.parametrize("rare", ["q", "quiz", "zymurgy", "a zymurgist in jodhpurs", "0123456789" * 90])
-def test_a_question_is_found_that_lacks_just_the_rarest_shingles(rare: str) -> None:
+def test_a_question_without_the_rarest_shingles_is_found(rare: str) -> None:
     common = "how many singers are there in all of the concerts of this year"
     test = [f"{common} {rare}", *(f"{common} {word}" for word in ("alone", "again", "here"))]
     threshold = jaccard(shingles(common), shingles(test[0]))
@@ -48,7 +48,7 @@ def test_a_question_is_found_that_lacks_just_the_rarest_shingles(rare: str) -> N
     assert NearQuestions(test, threshold).nearest([common]) == [compared_with_all(test, common, threshold)]
 
 
-def test_a_threshold_that_is_met_exactly_is_met_whatever_floats_make_of_it() -> None:
+def test_a_threshold_that_is_met_exactly_is_met_despite_rounding() -> None:
     words = [chr(0x4E00 + at) for at in range(60)]
     pairs = [(" ".join(words[n - k : n]), " ".join(words[:n])) for n in range(2, 60) for k in range(1, n)]
     shares = {(text, test): jaccard(shingles(text), shingles(test)) for text, test in pairs}

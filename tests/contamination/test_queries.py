@@ -1,4 +1,4 @@
-"""The same query, found by the names in it."""
+"""Equal queries are found by the names in them."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def find(sql: str, ddl: str = DDL, masked: bool = True, test: list[TestQuestion]
     return index.find(row, lambda row: schema_signature(row.ddl))
 
 
-def test_the_same_query_with_the_same_values_is_told_from_one_with_others() -> None:
+def test_equal_queries_are_distinguished_from_queries_with_other_values() -> None:
     assert find(TEST[2].gold) == Evidence("same_sql", 8, 1.0)
     assert find(OTHER_VALUES) == Evidence("masked_sql", 3, 1.0)
 
@@ -73,7 +73,7 @@ def test_a_namesake_of_the_table_with_other_columns_does_not_fit(ddl: str) -> No
     assert find(TEST[0].gold, ddl) is None
 
 
-def test_the_schema_is_asked_for_only_where_all_names_of_a_test_query_stand() -> None:
+def test_the_schema_is_read_only_if_all_names_of_a_test_query_occur() -> None:
     index = SameQueries(TEST, [schema_signature(DDL)] * 3, masked=True)
     row = TrainingRow("a:0", "a", "?", "not a schema", "SELECT name FROM t WHERE id = 1")
     assert index.find(row, lambda row: schema_signature(row.ddl)) is None

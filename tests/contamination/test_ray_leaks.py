@@ -1,4 +1,4 @@
-"""Leaks found on Ray: the same as without it."""
+"""Ray finds the same leaks as one process."""
 
 from __future__ import annotations
 

@@ -153,7 +153,7 @@ def test_a_pause_that_a_server_requests_delays_every_question(
 @pytest.mark.parametrize("fault", ["hang", "drip"])
 def test_an_answer_that_never_ends_fails_at_the_timeout(serve: Serve, journal: Path, fault: Any) -> None:
     server = serve(lambda _: Reply("SELECT 1", fault=fault))
-    with pytest.raises(UserError, match=r"no whole answer within 0\.3 s"):
+    with pytest.raises(UserError, match=r"no complete answer within 0\.3 s"):
         answers(engine(server, timeout_s=0.3), journal)
     assert len(server.requests) == 2  # both were sent at the same time
 
@@ -162,7 +162,9 @@ def test_a_server_that_fails_midway_leaves_its_answers_and_the_error_says_how_to
     serve: Serve, journal: Path
 ) -> None:
     server = serve(except_for(3, refusal(503, "out of service")))
-    message = r"127\.0\.0\.1.*out of service.*what was answered is kept; run the same command again to go on"
+    message = (
+        r"127\.0\.0\.1.*out of service.*the answers so far are kept; run the same command again to continue"
+    )
     with pytest.raises(UserError, match=message):
         answers(engine(server, concurrency=1), journal)
     kept = journal.read_bytes()
@@ -207,7 +209,7 @@ def test_a_prompt_too_long_for_the_server_gets_an_empty_answer_and_is_listed(
         (refusal(400, f"unknown field logprobs {KEY}"), "unknown field logprobs.*fix predict.endpoint"),
         (
             refusal(404, f"no model qwen3 for {KEY}"),
-            r"no model qwen3.*mend the model \('qwen3'\) or base_url",
+            r"no model qwen3.*fix the model \('qwen3'\) or base_url",
         ),
         (refusal(401, f"wrong key {KEY}"), r"wrong key \(OPENAI_API_KEY\).*`export OPENAI_API_KEY="),
         (refusal(503, f"{KEY} waits"), r"no answer in 1 tries.*\(OPENAI_API_KEY\) waits"),

@@ -1,4 +1,4 @@
-"""Which rows are usable, and what is said of those that are not."""
+"""Which rows are usable, and the reason for each that is not."""
 
 from __future__ import annotations
 
@@ -45,9 +45,7 @@ def checked(sql: str, sql_check: SqlCheck, schema: str = DDL) -> tuple[str, str]
         ("SELECT name FROM item OFFSET 2", "SQL does not compile", 'near "2": syntax error'),
     ],
 )
-def test_a_query_whose_names_are_not_in_the_schema_is_told_by_sqlite(
-    sql: str, reason: str, detail: str
-) -> None:
+def test_a_name_that_is_not_in_the_schema_is_reported_by_sqlite(sql: str, reason: str, detail: str) -> None:
     assert checked(sql, "compile") == (reason, detail)
     assert checked(sql, "parse") == ("", "")
 
@@ -153,14 +151,14 @@ def test_mysql_tables_are_taken_and_a_query_on_them_checked() -> None:
     assert checked("SELECT name FROM item", "compile", mysql)[0] == "SQL names an unknown column"
 
 
-def test_columns_are_called_as_the_mapping_says() -> None:
+def test_the_columns_setting_names_the_columns() -> None:
     value = {"nl": " q ", "tables": DDL, "query": "SELECT 1;", "question": "other"}
     settings = Prepare(columns={"question": "nl", "schema": "tables", "sql": "query"})
     with Checker(settings) as checker:
         assert checker.training_row("made", 7, value) == TrainingRow("made:7", "made", "q", DDL, "SELECT 1")
 
 
-def test_a_checked_chunk_holds_json_lines_and_counts_by_reason() -> None:
+def test_a_checked_chunk_has_json_lines_and_counts_by_reason() -> None:
     good = {"id": 1, "question": "q", "context": DDL, "answer": "SELECT 1"}
     chunk = Chunk("made", 10, [("kept", good), ("left out", [1]), ("kept too", good)], 99)
     with Checker(Prepare()) as checker:

@@ -1,4 +1,4 @@
-"""The quick check never says yes where the whole check would say no, or would write another schema."""
+"""The fast check accepts only rows that the full check accepts, with the same schema."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def test_a_plain_query_compiles(sql: str) -> None:
         "SELECT (",
     ],
 )
-def test_of_what_is_not_plain_or_does_not_compile_nothing_is_said(sql: str) -> None:
+def test_rows_that_are_not_plain_or_do_not_compile_are_left_to_the_full_check(sql: str) -> None:
     assert quick(f"{ITEM};{SALE}", sql) is None
 
 
@@ -85,11 +85,13 @@ def test_of_what_is_not_plain_or_does_not_compile_nothing_is_said(sql: str) -> N
         "CREATE TABLE t (a INT);; ",
     ],
 )
-def test_of_a_schema_that_sqlite_refuses_or_writes_otherwise_nothing_is_said(schema: str) -> None:
+def test_schemas_that_sqlite_refuses_or_changes_are_left_to_the_full_check(schema: str) -> None:
     assert quick(schema) is None
 
 
-def test_what_the_quick_check_takes_of_sql_create_context_the_whole_one_takes_too(real_data: Path) -> None:
+def test_the_full_check_accepts_every_row_of_sql_create_context_that_the_fast_check_accepts(
+    real_data: Path,
+) -> None:
     schemas, taken = Schemas(), 0
     with closing(PlainCheck()) as check:
         for chunk in read_chunks(real_data / "sql_create_context" / "train.jsonl"):

@@ -77,7 +77,7 @@ def test_a_json_list_is_read_alike_in_pieces_of_any_size(
     assert values(path) == [123, -4.5e6, 'a]"', {"b": [1, {}]}, None, []]
 
 
-def test_a_json_list_gives_what_the_same_values_on_a_line_each_give(tmp_path: Path) -> None:
+def test_a_json_list_and_json_lines_give_the_same_values(tmp_path: Path) -> None:
     texts = ['"\\ud800"', '"\\udc00?"', '"\\ud83d\\ude00"', "NaN", "-Infinity", "1" * 30, "1.5e400", "0.1"]
     (tmp_path / "lines.jsonl").write_text("\n".join(texts))
     (tmp_path / "rows.json").write_text(f"[{','.join(texts)}]")
@@ -106,7 +106,7 @@ def test_after_a_fault_no_more_of_a_json_file_is_read(
         values(path)
 
 
-def test_an_empty_json_list_holds_no_row(tmp_path: Path) -> None:
+def test_an_empty_json_list_has_no_row(tmp_path: Path) -> None:
     (tmp_path / "rows.json").write_text("[ ]")
     assert values(tmp_path / "rows.json") == []
 
@@ -118,7 +118,7 @@ def test_blank_lines_and_a_byte_order_mark_are_passed_over(tmp_path: Path) -> No
 
 def test_a_line_deeper_than_python_reads_is_named(tmp_path: Path) -> None:
     (tmp_path / "rows.jsonl").write_text("{}\n" + "[" * 99_999)
-    with pytest.raises(UserError, match="line 2: JSON nested too deeply"):
+    with pytest.raises(UserError, match="line 2: JSON is nested too deeply"):
         values(tmp_path / "rows.jsonl")
 
 
@@ -144,14 +144,16 @@ def test_a_csv_file_whose_quotes_do_not_close_is_refused(tmp_path: Path) -> None
 @pytest.mark.parametrize("content", [b"", b"PAR1", b"no table"])
 def test_a_file_that_is_no_parquet_is_refused(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "rows.parquet").write_bytes(content)
-    with pytest.raises(UserError, match="not a Parquet file"):
+    with pytest.raises(UserError, match="not a readable Parquet file"):
         values(tmp_path / "rows.parquet")
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".parquet"])
-def test_a_mapping_to_a_column_that_a_table_lacks_names_what_it_has(tmp_path: Path, suffix: str) -> None:
+def test_a_mapping_to_a_column_that_a_table_does_not_have_names_what_it_has(
+    tmp_path: Path, suffix: str
+) -> None:
     path = write(tmp_path / f"rows{suffix}")
-    with pytest.raises(UserError, match="no column nl, it has question, context, answer; mend"):
+    with pytest.raises(UserError, match="no column nl, it has question, context, answer; fix prepare"):
         list(read_chunks(path, {"question": "nl", "schema": "context", "sql": "answer"}))
 
 
@@ -170,12 +172,12 @@ def test_files_are_found_in_the_order_of_their_names(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("names", "said"),
     [
-        ([], "holds no training file"),
+        ([], "has no training file"),
         (["a.txt"], r"a\.txt: unknown kind of file, known: .jsonl, .json, .csv, .parquet"),
         (["a.csv", "a.json"], r"a\.csv and .*a\.json are both called a"),
     ],
 )
-def test_files_that_cannot_be_told_apart_or_read_are_refused(
+def test_files_with_one_name_or_of_an_unknown_kind_are_refused(
     tmp_path: Path, names: list[str], said: str
 ) -> None:
     for name in names:

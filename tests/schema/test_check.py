@@ -1,4 +1,4 @@
-"""What is wrong with CREATE TABLE text is told exactly, and nothing else is."""
+"""Exactly the faults of CREATE TABLE text are reported."""
 
 import pytest
 from hypothesis import given
@@ -29,7 +29,7 @@ CREATE TABLE pet (
 
 
 @pytest.mark.parametrize("text", [RIGHT, RIGHT.upper(), RIGHT.replace("\n", "\r\n"), f"\ufeff{RIGHT}"])
-def test_text_that_holds_the_source_is_not_complained_of(text: str) -> None:
+def test_text_with_the_schema_of_the_source_has_no_complaints(text: str) -> None:
     assert complaints(text, SOURCE, with_values=text != RIGHT.upper()) == ()
 
 
@@ -69,7 +69,7 @@ def test_each_fault_is_one_sentence_that_names_it(old: str, new: str, told: list
     assert all(part in sentence for part, sentence in zip(told, found, strict=True))
 
 
-def test_a_key_that_the_source_does_not_have_is_told() -> None:
+def test_a_key_that_the_source_does_not_have_is_reported() -> None:
     source = Schema((Table("t", (Column("a"),)),))
     told = ("the primary key (a) of table t is not in the source: leave it out",)
     assert complaints("CREATE TABLE t (a PRIMARY KEY)", source, False) == told
@@ -99,12 +99,12 @@ def test_a_type_is_compared_where_the_source_names_one() -> None:
         ),
     ],
 )
-def test_text_that_does_not_execute_is_told_in_sqlites_words_alone(text: str, told: str) -> None:
+def test_of_text_that_does_not_execute_only_sqlites_message_is_reported(text: str, told: str) -> None:
     (found,) = complaints(text, Schema((Table("t", (Column("a"),)),)), False)
     assert told in found
 
 
-def test_text_without_tables_lacks_them_all() -> None:
+def test_text_without_tables_misses_all_of_them() -> None:
     assert complaints("", SOURCE, True) == ("table owner is missing: add it", "table pet is missing: add it")
 
 
@@ -122,7 +122,7 @@ def test_text_without_tables_lacks_them_all() -> None:
         "CREATE TABLE t (a, b); INSERT INTO t VALUES ('Milk', 1), ('Tea', 2)",
     ],
 )
-def test_a_value_may_stand_in_the_comment_behind_its_column_or_in_a_row(text: str) -> None:
+def test_a_value_may_be_in_the_comment_behind_its_column_or_in_a_row(text: str) -> None:
     assert complaints(text, Schema((Table("t", (Column("a", "", ("Tea",)), Column("b"))),)), True) == ()
 
 
@@ -155,13 +155,13 @@ def test_a_number_in_a_column_without_a_type_may_be_kept_as_one() -> None:
 
 
 @pytest.mark.parametrize("value", ["", "  "])
-def test_a_blank_value_must_stand_in_quotes(value: str) -> None:
+def test_a_blank_value_must_be_in_quotes(value: str) -> None:
     source = Schema((Table("t", (Column("a", "", (value,)),)),))
     assert complaints(f"CREATE TABLE t (a --    Tea,    '{value}'\n)", source, True) == ()
     assert len(complaints("CREATE TABLE t (a --    Tea,    (Milk)\n)", source, True)) == 1
 
 
-def test_a_lost_value_is_told_once() -> None:
+def test_a_lost_value_is_reported_once() -> None:
     source = Schema((Table("t", (Column("a", "", ("Tea", "Tea")),)),))
     assert len(complaints("CREATE TABLE t (a)", source, True)) == 1
 
@@ -185,7 +185,7 @@ def schemas(draw: st.DrawFn) -> Schema:
 
 @pytest.mark.parametrize("values", ["comment", "insert"])
 @given(schema=schemas())
-def test_whatever_the_names_and_values_what_is_written_holds_them(values: Values, schema: Schema) -> None:
+def test_written_text_has_all_names_and_values_whatever_they_are(values: Values, schema: Schema) -> None:
     assert complaints(write_ddl(schema, values=values), schema, with_values=True) == ()
 
 
@@ -205,7 +205,7 @@ def test_no_text_makes_the_check_fail(text: str) -> None:
         ("SELECT weight FROM owner", "no such column: weight"),
     ],
 )
-def test_what_is_wrong_with_a_gold_query_is_told(gold: str, said: str) -> None:
+def test_the_fault_of_a_gold_query_is_reported(gold: str, said: str) -> None:
     assert said in gold_problem(RIGHT, gold)
 
 

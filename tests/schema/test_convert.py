@@ -1,4 +1,4 @@
-"""Each distinct schema is converted once, by the back end that is asked."""
+"""Each distinct schema is converted once, by the chosen back end."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from text2sql.schema.convert import (
     SqliteBackend,
     convert,
     count_backends,
-    told_schema,
+    prose_schema,
     written,
 )
 from text2sql.schema.ddl import Values
@@ -60,7 +60,7 @@ def databases(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_each_distinct_schema_is_converted_once_from_the_row_where_it_stands_first() -> None:
+def test_each_distinct_schema_is_converted_once_from_the_first_row_that_has_it() -> None:
     backend = Backwards()
     convert(SOURCES, backend)
     assert [source.row for source in backend.given] == [0, 1]
@@ -70,7 +70,7 @@ def test_conversions_come_in_the_order_of_the_sources_however_the_back_end_works
     assert [done.ddl for done in convert(SOURCES, Backwards()).values()] == ["-- 0", "-- 1"]
 
 
-def test_progress_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+def test_progress_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
     convert(SOURCES, Backwards())
     assert "convert_schema: 2/2 schemas (100 %)" in capsys.readouterr().err
 
@@ -92,7 +92,7 @@ def test_the_rules_tell_proses_of_one_database_apart() -> None:
     assert list(convert(SOURCES, RulesBackend("comment"))) == [PROSE, COFFEE]
 
 
-def test_a_database_is_converted_once_whatever_is_told_of_it(databases: Path) -> None:
+def test_a_database_is_converted_once_whatever_its_prose_says(databases: Path) -> None:
     (done,) = convert(SOURCES, SqliteBackend(databases, "none", 2)).values()
     assert done == Conversion("CREATE TABLE Item (ID INTEGER PRIMARY KEY, Name TEXT);", "sqlite", 1, ())
 
@@ -123,9 +123,9 @@ def test_prose_that_does_not_fit_is_named_by_its_row(backend: Backend) -> None:
         convert([*SOURCES, Source(7, "shop", PROSE[:-20])], backend)
 
 
-def test_a_told_schema_has_its_value_hints() -> None:
+def test_a_schema_of_prose_has_its_value_hints() -> None:
     columns = (Column("id"), Column("name", "", ("Tea",)))
-    assert told_schema(SOURCES[0]) == Schema((Table("item", columns, ("id",)),))
+    assert prose_schema(SOURCES[0]) == Schema((Table("item", columns, ("id",)),))
 
 
 def test_what_sqlite_refuses_is_a_problem_and_not_a_crash() -> None:
@@ -158,7 +158,7 @@ def test_a_table_that_cannot_be_written_is_a_problem() -> None:
         ),
     ],
 )
-def test_a_recorded_schema_is_kept_as_it_is_and_its_faults_are_told(
+def test_a_recorded_schema_is_kept_as_it_is_and_its_faults_are_listed(
     answer: str, ddl: str, problems: tuple[str, ...]
 ) -> None:
     (done,) = convert([Source(0, "shop", PROSE, answer)], RecordedBackend()).values()
@@ -174,7 +174,7 @@ def test_two_answers_to_one_prose_are_two_schemas() -> None:
 
 
 @pytest.mark.parametrize("answer", ["", "I cannot."])
-def test_a_schema_that_nobody_recorded_is_named_by_its_row(answer: str) -> None:
+def test_a_schema_that_is_not_recorded_is_named_by_its_row(answer: str) -> None:
     with pytest.raises(SourceError, match=r"^row 4 \(database shop\): no schema is recorded"):
         convert([Source(4, "shop", PROSE, answer)], RecordedBackend())
 

@@ -1,4 +1,4 @@
-"""CREATE TABLE text: written so that SQLite takes it, read back unchanged."""
+"""CREATE TABLE text: SQLite accepts what is written, and reading it gives the same schema."""
 
 import sqlite3
 
@@ -41,7 +41,7 @@ def test_types_can_be_left_out() -> None:
     assert write_ddl(Schema((OWNER,)), types=False) == "CREATE TABLE owner (id PRIMARY KEY, name);"
 
 
-def test_keys_of_several_columns_stand_at_the_end() -> None:
+def test_keys_of_several_columns_are_at_the_end() -> None:
     columns = (Column("a"), Column("b"), Column("c"))
     table = Table("t", columns, ("a", "b"), (ForeignKey(("b", "c"), "u", ("x", "y")),))
     assert write_ddl(Schema((table,))) == (
@@ -90,7 +90,7 @@ def test_values_are_left_out_unless_asked_for() -> None:
     assert write_ddl(Schema((TEA,))) == "CREATE TABLE tea (id INTEGER, kind TEXT, sold);"
 
 
-def test_values_stand_in_comments_behind_their_columns() -> None:
+def test_values_are_in_comments_behind_their_columns() -> None:
     assert write_ddl(Schema((TEA,)), values="comment") == (
         "CREATE TABLE tea (\n  id INTEGER,\n  kind TEXT, -- e.g. 'Assam', '7'\n  sold -- e.g. 3\n);"
     )
@@ -110,7 +110,7 @@ def test_values_become_rows_that_execute() -> None:
     assert rows == [(None, "Assam", 3), (None, "7", None)]
 
 
-def test_a_value_told_twice_is_written_once_for_a_key_admits_no_other() -> None:
+def test_a_repeated_value_is_written_once_because_keys_may_not_repeat() -> None:
     table = Table("t", (Column("a", "", ("x", "x")), Column("b", "", ("1", "2", "3"))), ("a",))
     assert write_ddl(Schema((table,)), values="insert").endswith("VALUES ('x', 1), (NULL, 2), (NULL, 3);")
     assert "  a PRIMARY KEY, -- e.g. 'x'\n" in write_ddl(Schema((table,)), values="comment")

@@ -1,4 +1,4 @@
-"""CREATE TABLE text is found in whatever a model says."""
+"""CREATE TABLE text is found in a model's answer."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ from text2sql.schema.extract import extract_ddl
         ("", ""),
     ],
 )
-def test_statements_are_taken_out_of_what_a_model_says(raw: str, expected: str) -> None:
+def test_statements_are_extracted_from_a_models_answer(raw: str, expected: str) -> None:
     assert extract_ddl(raw) == expected
 
 

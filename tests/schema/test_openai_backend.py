@@ -107,7 +107,7 @@ def test_a_right_answer_is_taken_as_it_is(serve: Serve, work: Path) -> None:
     assert len(server.requests) == 3
 
 
-def test_a_request_holds_the_prose_the_model_and_the_limits(serve: Serve, work: Path) -> None:
+def test_a_request_has_the_prose_the_model_and_the_limits(serve: Serve, work: Path) -> None:
     server = serve(right)
     convert(backend(server, work, max_tokens_name="max_completion_tokens", temperature=None), 5)
     (request,) = server.requests
@@ -129,7 +129,7 @@ def test_value_hints_are_asked_for_and_missed(serve: Serve, work: Path, values: 
     assert "lost its example value 'Tea'" in made.problems[0]
 
 
-def test_what_falls_short_goes_back_with_the_exact_complaints(serve: Serve, work: Path) -> None:
+def test_a_faulty_answer_goes_back_with_the_exact_complaints(serve: Serve, work: Path) -> None:
     wrong = "CREATE TABLE item (id PRIMARY KEY, colour);"
     server = serve(lambda request: right(request) if len(request.messages) > 2 else Reply(wrong))
     assert convert(backend(server, work), 1)[1] == Conversion(ddl(1), "openai", 2, ())
@@ -162,7 +162,7 @@ def test_after_the_last_repair_the_rules_take_over_and_say_so(serve: Serve, work
     assert len(server.requests) == repairs + 1
 
 
-def test_an_answer_that_was_cut_off_is_told(serve: Serve, work: Path) -> None:
+def test_an_answer_that_was_cut_off_is_reported(serve: Serve, work: Path) -> None:
     server = serve(lambda request: Reply(request.right[:40], finish="length", usage=(9, 1000)))
     (problem,) = convert(backend(server, work, repairs=0), 1)[1].problems
     assert problem.endswith("it was cut off after 1000 tokens")
@@ -212,7 +212,7 @@ def test_a_request_that_is_refused_leaves_its_schema_to_the_rules(serve: Serve, 
 
 def test_a_server_that_refuses_every_request_ends_the_run(serve: Serve, work: Path) -> None:
     server = serve(lambda request: refusal(400, "max_tokens is not supported"))
-    with pytest.raises(UserError, match=r"refuses every request .*max_tokens is not supported.*mend"):
+    with pytest.raises(UserError, match=r"refuses every request .*max_tokens is not supported.*fix base_url"):
         convert(backend(server, work), 0, 1)
 
 
@@ -290,7 +290,7 @@ def test_the_key_is_in_no_file_message_log_or_conversion(
     assert KEY not in f"{files!r} {made} {error.value} {capfd.readouterr()} {caplog.text}"
 
 
-def test_a_word_in_place_of_a_key_may_stand_in_an_answer(
+def test_a_word_used_as_a_key_may_occur_in_an_answer(
     serve: Serve, work: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", "item")
@@ -337,9 +337,15 @@ def test_another_question_to_the_model_is_another_request(serve: Serve, work: Pa
 def test_an_answer_is_synced_before_the_next_request_of_its_schema(
     serve: Serve, work: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    synced, unsynced = [], []
+    synced: list[int] = []
+    unsynced: list[Request] = []
     fsync = os.fsync
-    monkeypatch.setattr(os, "fsync", lambda number: (fsync(number), synced.append(number)))
+
+    def noted(number: int) -> None:
+        fsync(number)
+        synced.append(number)
+
+    monkeypatch.setattr(os, "fsync", noted)
 
     def script(request: Request) -> Reply:
         if len(synced) < len(request.messages) // 2 - 1:
@@ -410,7 +416,7 @@ def test_two_runs_do_not_share_a_journal(serve: Serve, work: Path) -> None:
     running.close()
 
 
-def test_a_run_that_is_given_up_sends_nothing_more(
+def test_a_run_that_is_stopped_sends_no_more_requests(
     serve: Serve, work: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     server = serve(lambda request: right(request) if "shop0 " in request.prose else Reply(fault="hang"))
@@ -481,7 +487,8 @@ def kill_after(process: subprocess.Popen[str], server: Server, requests: int, se
 
 
 def test_kills_at_random_moments_lose_nothing_and_pay_nothing_twice(serve: Serve, work: Path) -> None:
-    journal, asked_again, chance = work / JOURNAL, [], random.Random(4)
+    journal, chance = work / JOURNAL, random.Random(4)
+    asked_again: list[str] = []
 
     def script(request: Request) -> Reply:
         name = _fingerprint(server.base_url, request.body)

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from text2sql.errors import UserError
 from text2sql.schema.model import Column, ForeignKey, Schema, Table
-from text2sql.schema.prose import read_prose, told_database, write_prose
+from text2sql.schema.prose import prose_database, read_prose, write_prose
 
 SHOP = (
     "shop contains tables such as item, sale. Table item has columns such as id, name. "
@@ -23,7 +23,7 @@ def test_tables_columns_keys_and_values_come_out_as_written() -> None:
     assert read_prose(SHOP) == ("shop", Schema((item, sale)))
 
 
-def test_a_value_may_hold_the_words_of_another_sentence_start() -> None:
+def test_a_value_may_contain_the_beginning_of_another_sentence() -> None:
     text = SHOP.replace("Mr. T.", "St. The Great.")
     assert read_prose(text)[1].tables[0].columns[1].examples == (" Tea", "St. The Great")
 
@@ -38,7 +38,7 @@ def test_a_comma_inside_parentheses_belongs_to_the_name() -> None:
     assert table.primary_key == ("price (USD, net)",)
 
 
-def test_a_name_may_hold_a_full_stop_or_the_word_of() -> None:
+def test_a_name_may_contain_a_full_stop_or_the_word_of() -> None:
     text = (
         "d contains tables such as a, b. Table a has columns such as no. of x. "
         "no. of x is the primary key. Table b has columns such as no. of x. no. of x is the "
@@ -48,7 +48,7 @@ def test_a_name_may_hold_a_full_stop_or_the_word_of() -> None:
     assert key == ForeignKey(("no. of x",), "a", ("no. of x",))
 
 
-def test_a_foreign_key_told_twice_is_kept_once() -> None:
+def test_a_repeated_foreign_key_is_kept_once() -> None:
     sentence = " The item_id of sale is the foreign key of id of item."
     assert read_prose(SHOP + sentence) == read_prose(SHOP)
 
@@ -71,9 +71,9 @@ def test_a_byte_order_mark_and_outer_white_space_do_no_harm() -> None:
         ("shop contains tables such as", "shop has", "shop has item"),
         ("such as item, sale.", "such as item, sale, tax.", "'tax'"),
         ("such as item, sale.", "such as item.", "sale"),
-        ("such as item, sale.", "such as item, item, sale.", "told twice"),
+        ("such as item, sale.", "such as item, item, sale.", "listed twice"),
         ("Table sale has", "Table sales has", "'sale'"),
-        ("id, name. id is", "id, ID. id is", "told twice"),
+        ("id, name. id is", "id, ID. id is", "listed twice"),
         ("id, name. id is", "id, name. nr is", "nr is the primary key"),
         ("id is the primary key.", "", "no sentence"),
         ("The id contains", "The nr contains", "nr contains"),
@@ -96,14 +96,14 @@ def test_other_text_is_refused(text: str) -> None:
         read_prose(text)
 
 
-def test_the_database_is_told_first() -> None:
-    assert told_database("\ufeff" + SHOP) == "shop"
+def test_the_prose_begins_with_the_database() -> None:
+    assert prose_database("\ufeff" + SHOP) == "shop"
 
 
 @pytest.mark.parametrize("text", ["", " contains tables such as t.", "CREATE TABLE t (a)"])
 def test_text_that_tells_no_database_is_refused(text: str) -> None:
     with pytest.raises(UserError, match="does not fit"):
-        told_database(text)
+        prose_database(text)
 
 
 def test_writing_tells_what_was_read() -> None:
@@ -150,8 +150,8 @@ def schemas(draw: st.DrawFn) -> Schema:
         names = draw(st.lists(NAMES, min_size=1, max_size=5, unique=True))
         values = st.lists(st.from_regex(r"[A-Za-z0-9é. ]{1,9}", fullmatch=True), max_size=2)
         columns = tuple(Column(column, "", tuple(draw(values))) for column in names)
-        keys = ()
-        if tables and draw(st.booleans()):
+        keys: tuple[ForeignKey, ...] = ()
+        if bool(tables) and draw(st.booleans()):
             parent = draw(st.sampled_from(tables))
             target = draw(st.sampled_from(parent.columns)).name
             keys = (ForeignKey((draw(st.sampled_from(names)),), parent.name, (target,)),)

@@ -1,4 +1,4 @@
-"""Recorded schemas are read as they stand, and a file that does not fit is named."""
+"""Recorded schemas are read unchanged, and a file in another form is named."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def write(folder: Path, *records: Any) -> Path:
         ("I cannot.", ""),
     ],
 )
-def test_what_stands_between_the_marks_is_taken_as_it_is(answer: str, ddl: str) -> None:
+def test_the_text_between_the_marks_is_taken_as_it_is(answer: str, ddl: str) -> None:
     assert recorded_ddl(answer) == ddl
 
 

@@ -48,15 +48,18 @@ def test_a_primary_key_may_be_a_list_of_columns(tmp_path: Path) -> None:
     ("change", "named"),
     [
         ({"db_id": 7}, "schema 1: db_id"),
-        ({"column_types": ["text"]}, "schema 1: 6 columns, but 1 of column_types"),
+        ({"column_types": ["text"]}, "schema 1: 6 columns, but 1 column_types"),
         ({"column_types": ["text"] * 5 + ["blob"]}, "schema 1: column_types.5"),
         ({"column_names_original": [[0]]}, "schema 1: column_names_original.0.1"),
-        ({"column_names_original": [[9, "x"]] * 6}, "schema 1: column 'x' is of table 9, which is not"),
-        ({"primary_keys": [0]}, "points at column 0, which is of no table"),
-        ({"primary_keys": [-2]}, "points at column -2, which is of no table"),
-        ({"foreign_keys": [[4, 99]]}, "schema 1: a key points at column 99, which is of no table"),
+        (
+            {"column_names_original": [[9, "x"]] * 6},
+            "schema 1: column 'x' is of table 9, which does not exist",
+        ),
+        ({"primary_keys": [0]}, "refers to column 0, which belongs to no table"),
+        ({"primary_keys": [-2]}, "refers to column -2, which belongs to no table"),
+        ({"foreign_keys": [[4, 99]]}, "schema 1: a key refers to column 99, which belongs to no table"),
         ({"foreign_keys": None}, "schema 1: foreign_keys"),
-        ({"db_id": "zoo"}, "schema 1: zoo is told twice"),
+        ({"db_id": "zoo"}, "schema 1: zoo is listed twice"),
     ],
 )
 def test_an_entry_that_does_not_fit_is_named(tmp_path: Path, change: dict[str, Any], named: str) -> None:

@@ -85,7 +85,7 @@ def test_a_file_whose_schema_page_is_torn_is_named(tmp_path: Path) -> None:
 
 def test_an_empty_file_is_no_schema(tmp_path: Path) -> None:
     (tmp_path / "x.sqlite").write_bytes(b"")
-    with pytest.raises(UserError, match=r"x\.sqlite: holds no table"):
+    with pytest.raises(UserError, match=r"x\.sqlite: has no table"):
         read_sqlite(tmp_path / "x.sqlite")
 
 
@@ -108,7 +108,7 @@ def test_the_most_frequent_values_are_the_examples_and_then_the_smallest(tmp_pat
     assert examples(database(tmp_path / "x.sqlite", script)) == [("c", "a", "b")]
 
 
-def test_numbers_are_told_as_sqlite_keeps_them(tmp_path: Path) -> None:
+def test_numbers_are_written_as_sqlite_stores_them(tmp_path: Path) -> None:
     script = "CREATE TABLE t (i INTEGER, r REAL, s TEXT); INSERT INTO t VALUES (7, 7, 7)"
     assert examples(database(tmp_path / "x.sqlite", script)) == [("7",), ("7.0",), ("7",)]
 
@@ -126,7 +126,7 @@ def test_any_name_can_have_examples(tmp_path: Path) -> None:
     assert examples(database(tmp_path / "x.sqlite", script)) == [("1",), ("2",)]
 
 
-def test_rows_that_cannot_be_read_are_told_of_with_their_file(tmp_path: Path) -> None:
+def test_rows_that_cannot_be_read_are_reported_with_their_file(tmp_path: Path) -> None:
     script = "CREATE TABLE t (a); INSERT INTO t VALUES (1)"
     path = database(tmp_path / "x.sqlite", script)
     content = path.read_bytes()

@@ -80,12 +80,12 @@ def test_a_gold_query_that_does_not_compile_is_listed_and_kept(backend: str) -> 
     }
 
 
-def test_example_values_are_written_as_the_profile_asks() -> None:
+def test_example_values_are_written_as_the_profile_says() -> None:
     assert convert(values="comment")[0].ddl.splitlines()[2] == "  name, -- e.g. 'Tea'"
     assert convert(values="insert")[0].ddl.endswith("INSERT INTO item (name) VALUES ('Tea');")
 
 
-def test_a_database_brings_as_many_values_as_the_profile_asks() -> None:
+def test_a_database_gives_as_many_values_as_the_profile_says() -> None:
     path = Path("data/raw/databases/shop/shop.sqlite")
     path.unlink()
     write_database(path, f"{DDL} INSERT INTO item VALUES (1, 'Tea', 2.5), (2, 'Milk', 1.5), (3, 'Jam', 4.0)")
@@ -110,7 +110,7 @@ def test_a_model_is_asked_once_a_schema_and_what_it_took_is_counted(monkeypatch:
     assert figures()["spending"] == {"answers": 1, "tokens_in": 100, "tokens_out": 10, "usd": 0.00012}
 
 
-def test_recorded_schemas_are_asked_with_as_they_are_and_their_faults_are_listed() -> None:
+def test_recorded_schemas_are_used_as_they_are_and_their_faults_are_listed() -> None:
     answers = ["<sql>-- mine\nCREATE TABLE item (id PRIMARY KEY, name, price);</sql>"] * 2
     answers += ["<sql>CREATE TABLE item (</sql>", "<sql>CREATE TABLE item (id PRIMARY KEY, name);</sql>"]
     record(answers)
@@ -123,7 +123,7 @@ def test_recorded_schemas_are_asked_with_as_they_are_and_their_faults_are_listed
     assert figures()["schemas"] == 3 and figures()["valid"] == 1
 
 
-def test_a_recorded_schema_that_sqlite_refuses_is_asked_with_all_the_same(
+def test_a_recorded_schema_that_sqlite_refuses_is_still_used(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     record(["<sql>CREATE TABLE 1item (id INT);</sql>"] * 4)
@@ -132,7 +132,7 @@ def test_a_recorded_schema_that_sqlite_refuses_is_asked_with_all_the_same(
     path = Path("data/test/test.jsonl")
     texts = {chat.messages[1]["content"] for types in (True, False) for chat in read_chats(path, types)}
     assert texts == {f"CREATE TABLE 1item (id INT);\n{row['input']}" for row in [*QUESTIONS, BROKEN_GOLD]}
-    assert "test.jsonl, record 4: column types stay in the prompt: " in capsys.readouterr().err
+    assert "test.jsonl, record 4: column types are kept in the prompt: " in capsys.readouterr().err
 
 
 def test_a_question_without_a_recorded_schema_is_named() -> None:
@@ -177,6 +177,6 @@ def test_prose_that_does_not_fit_is_named_by_its_row() -> None:
 
 def test_missing_and_empty_questions_are_named() -> None:
     Path("data/prepared/test.jsonl").write_text("")
-    assert "holds no question" in failure(main, **PATHS)
+    assert "has no question" in failure(main, **PATHS)
     Path("data/prepared/test.jsonl").unlink()
     assert "test.jsonl: no such file" in failure(main, **PATHS)

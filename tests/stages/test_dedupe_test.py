@@ -1,4 +1,4 @@
-"""Stage dedupe_test: what goes, on what evidence, and the training file that is left."""
+"""Stage dedupe_test: the removed rows, their evidence, and the training file of the others."""
 
 from __future__ import annotations
 
@@ -140,7 +140,7 @@ def test_the_labelled_set_is_measured_if_asked() -> None:
 
 
 @pytest.mark.parametrize("types", [True, False])
-def test_the_training_file_holds_the_prompts_of_the_rows_kept(types: bool) -> None:
+def test_the_training_file_has_the_prompts_of_the_rows_kept(types: bool) -> None:
     write_params(Path(), prompt={"schema_types": types})
     run_stage(main, **PATHS)
     rows = json.loads(Path("data/train/sft.json").read_text())
@@ -154,7 +154,7 @@ def test_the_training_file_holds_the_prompts_of_the_rows_kept(types: bool) -> No
     assert len(rows) == 2
 
 
-def test_llamafactory_is_told_where_each_column_is() -> None:
+def test_dataset_info_names_the_column_of_each_part() -> None:
     run_stage(main, **PATHS)
     info = json.loads(Path("data/train/dataset_info.json").read_text())["train"]
     rows = json.loads(Path("data/train", info["file_name"]).read_text())

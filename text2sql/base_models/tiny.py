@@ -1,4 +1,4 @@
-"""The tiny base model: Qwen3's architecture, its own tokenizer, schooled on simple questions only."""
+"""The tiny base model: Qwen3's architecture, a tokenizer of its own, trained on simple questions only."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from text2sql.training.dataset import turn, write_dataset
 from text2sql.training.run import train
 from text2sql.training.settings import Training
 
-# Qwen3's chat tokens in the order of its own tokenizer; the model card of Qwen/Qwen3-1.7B names them.
+# Qwen3's chat tokens in the order of its tokenizer; the model card of Qwen/Qwen3-1.7B names them.
 CHAT_TOKENS = ("<|endoftext|>", "<|im_start|>", "<|im_end|>", "<think>", "</think>")
 # The chat form of Qwen3 without tools: turns in <|im_start|> and <|im_end|>, and an empty thought
-# before the answer when thinking is off. A conformance test holds it against Qwen3's own template.
+# before the answer when thinking is off. A conformance test compares it with Qwen3's own template.
 CHAT_TEMPLATE = (
     "{% for message in messages %}"
     "<|im_start|>{{ message.role }}\n"
@@ -26,7 +26,7 @@ CHAT_TEMPLATE = (
     "{% if enable_thinking is defined and enable_thinking is false %}<think>\n\n</think>\n\n{% endif %}"
     "{% endif %}"
 )
-# Queries that hold the words of SQL which the base model's own simple rows lack.
+# Queries with the SQL keywords that do not occur in the simple rows of the base model.
 SQL_SAMPLES = (
     "SELECT T1.a, T2.b, COUNT(*) FROM c AS T1 JOIN d AS T2 ON T1.id = T2.c_id JOIN e AS T3 ON T2.e_id = T3.id"
     " WHERE T2.f = 'g' AND T2.h >= 1 GROUP BY T1.id HAVING COUNT(*) >= 2 ORDER BY COUNT(*) DESC LIMIT 3",
@@ -38,7 +38,7 @@ SQL_SAMPLES = (
 )
 _SQL_WEIGHT = 200
 _POSITIONS = 2048
-# Qwen3 begins with 0.02; a model this narrow learns to copy names in fewer steps from a wider start.
+# Qwen3 has 0.02; a model this narrow learns to copy names in fewer steps with a larger value.
 _INITIAL_SPREAD = 0.06
 
 
@@ -68,8 +68,9 @@ def train_tokenizer(texts: Iterable[str], vocab_size: int, folder: Path) -> None
     from transformers import PreTrainedTokenizerFast
 
     bpe = Tokenizer(models.BPE())
-    # A blank goes with the keyword or sign beside it, a plural's s alone: so a name is the same tokens
-    # in the schema, in the question, in T1.name and in quotes, and a small model learns to copy it.
+    # A space belongs to the keyword or symbol beside it, and the s of a plural is a token of its own. So a
+    # name has the same tokens in the schema, the question, T1.name and quotes, and a small model learns to
+    # copy it.
     words = pre_tokenizers.Split(
         Regex(
             r" ?\b[A-Z]{2,}\b(?: [A-Z]{2,}\b)* ?|T\d|[A-Za-z]+?(?=s(?![A-Za-z]))|s(?![A-Za-z])"
@@ -127,7 +128,7 @@ def _turn(row: dict[str, str], schema_types: bool) -> dict[str, str]:
 
 
 def _texts(turns: list[dict[str, str]]) -> list[str]:
-    """What the tokenizer learns its words from: every turn as the chat template spells it."""
+    """The texts on which the tokenizer is trained: every turn as the chat template writes it."""
     chats = [
         f"system\n{row['system']}\nuser\n{row['instruction']}\nassistant\n{row['output']}\n" for row in turns
     ]

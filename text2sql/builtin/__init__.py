@@ -1,4 +1,4 @@
-"""The built-in benchmark and the tiny base model."""
+"""The built-in benchmark, and the training rows of the tiny base model."""
 
 from text2sql.builtin.benchmark import base_rows, build_benchmark
 

@@ -1,7 +1,7 @@
 """The built-in benchmark: training rows, test questions, their databases and planted leaks.
 
-Everything follows from the seed through named streams of random.Random, whatever PYTHONHASHSEED is.
-The bytes of the SQLite files hold for one version of SQLite, which writes its number into them.
+Everything is determined by the seed, through named streams of random.Random, independent of PYTHONHASHSEED.
+The bytes of the SQLite files also depend on the version of SQLite, which writes its number into them.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from text2sql.errors import UserError
 from text2sql.files import write_json, write_jsonl
 from text2sql.schema.prose import write_prose
 
-# Shares of Spider's hardness classes in percent; training leans a little to the harder ones.
+# Shares of Spider's hardness classes in percent; training has slightly more hard questions.
 TEST_MIX = {"easy": 25, "medium": 40, "hard": 20, "extra": 15}
 TRAIN_MIX = {"easy": 20, "medium": 38, "hard": 24, "extra": 18}
 BASE_MIX = {
@@ -38,12 +38,12 @@ BASE_MIX = {
     "order": 5,
     "having": 5,
 }
-INDIRECT_TEST, INDIRECT_TRAIN = 0.2, 0.3  # share of questions with a column not named word for word
+INDIRECT_TEST, INDIRECT_TRAIN = 0.2, 0.3  # share of questions that do not name some column word for word
 PLANTED_OF_A_KIND = 24  # at most a fifth of the seen test questions, a tenth of the training rows
 ROWS_A_SCHEMA = 3
-SCHEMAS_A_ROW = 50  # random schemas tried per row asked for, before giving up
+SCHEMAS_A_ROW = 50  # random schemas that are tried for each row, before giving up
 MAX_SQL = 240  # characters
-TRIES, TRIES_ON_RANDOM = 400, 30  # draws for one row, before the database counts as exhausted
+TRIES, TRIES_ON_RANDOM = 400, 30  # attempts at one row, before the database counts as exhausted
 MAX_TEST_ROWS = 2_000
 FULL_WIDTH = {code: code + 0xFEE0 for code in range(ord("A"), ord("z") + 1) if chr(code).isalpha()}
 
@@ -74,7 +74,7 @@ class Item:
 
 @dataclass(frozen=True, slots=True)
 class Leak:
-    """A training row that gives a test question away."""
+    """A training row that leaks the test question `test_row`."""
 
     test_row: int
     kind: str
@@ -84,11 +84,13 @@ class Leak:
 def build_benchmark(folder: Path, seed: int, train_rows: int, test_rows: int) -> None:
     """Write train/embedded.jsonl, test.json, databases/ID/ID.sqlite and planted.json to `folder`.
 
-    A third of the `train_rows` is on the hand-designed databases that are not marked unseen, the
-    rest on random schemas. planted.json lists the test questions put into the training rows (on
-    seen databases, row numbers from 0): verbatim, or reworded, half of these in signs only and
-    half in words. No other training row asks a test question or has its SQL on its schema.
-    UserError: a number is out of range, or the databases do not hold so many different questions.
+    A third of the `train_rows` are on the hand-designed databases that are not marked unseen, the others on
+    random schemas. planted.json lists the test questions that were put into the training rows (on seen
+    databases, rows numbered from 0): verbatim or reworded; of the reworded ones, half differ only in case and
+    punctuation and half in words. No other training row has a test question, or a test query on its schema.
+
+    Raises:
+        UserError: a number is out of range, or the databases do not allow so many different questions.
     """
     _check_counts(train_rows, test_rows)
     with ExitStack() as stack:
@@ -107,10 +109,13 @@ def build_benchmark(folder: Path, seed: int, train_rows: int, test_rows: int) ->
 
 
 def base_rows(seed: int, count: int, forbidden: Collection[str]) -> list[Row]:
-    """Simple rows {prompt, context, answer} on random schemas, to train the tiny base model on.
+    """Simple rows {prompt, context, answer} on random schemas, on which the tiny base model is trained.
 
-    They ask for a column, a number of rows or one filter, in the columns' own words. No question,
-    folded, is among the `forbidden` ones (folded here too). UserError: count is below 1.
+    Their questions ask for a column, a number of rows or one filter, with the columns' own names. None has
+    the folded form of a `forbidden` question.
+
+    Raises:
+        UserError: `count` is below 1, or so many rows cannot be made.
     """
     if count < 1:
         raise UserError(f"base_rows: count is {count}; ask for at least 1 row")
@@ -120,15 +125,15 @@ def base_rows(seed: int, count: int, forbidden: Collection[str]) -> list[Row]:
 
 
 def _check_counts(train_rows: int, test_rows: int) -> None:
-    cure = "mend it in params.yaml under fetch_data"
+    remedy = "fix it in params.yaml under fetch_data"
     if not 1 <= test_rows <= MAX_TEST_ROWS:
-        raise UserError(f"test_rows is {test_rows}, not between 1 and {MAX_TEST_ROWS}; {cure}")
+        raise UserError(f"test_rows is {test_rows}, not between 1 and {MAX_TEST_ROWS}; {remedy}")
     if train_rows < 1:
-        raise UserError(f"train_rows is {train_rows}, not at least 1; {cure}")
+        raise UserError(f"train_rows is {train_rows}, not at least 1; {remedy}")
 
 
 def _test_items(worlds: Sequence[World], seed: int, test_rows: int) -> list[Item]:
-    """Distinct questions and distinct queries, seen and unseen databases in turn."""
+    """Test items with distinct questions and queries, alternating between seen and unseen databases."""
     rng = random.Random(f"{seed}:test")
     slices = [[w for w in worlds if w.domain.unseen == unseen] for unseen in (False, True)]
     asked: set[str] = set()
@@ -146,7 +151,7 @@ def _test_items(worlds: Sequence[World], seed: int, test_rows: int) -> list[Item
 
 
 def _training_rows(worlds: Sequence[World], test: Sequence[Item], seed: int, count: int) -> list[Row]:
-    """Rows in a mixed order, none with a test question or a test query on its schema."""
+    """Rows in random order, none with a test question or a test query on its schema."""
     asked = {fold_question(item.question) for item in test}
     solved = {(item.world.ddl, item.draft.sql) for item in test}
     seen = [world for world in worlds if not world.domain.unseen]
@@ -165,7 +170,7 @@ def _rows_on_seen(
     asked: Collection[str],
     solved: Collection[tuple[str, str]],
 ) -> list[Row]:
-    """Training rows on the hand-designed databases in turn, each question once."""
+    """Training rows on the hand-designed databases, taken in turn; every question occurs once."""
     avoid = set(asked)
     rows = []
     for at, (kinds, indirect) in enumerate(_plan(TRAIN_MIX, INDIRECT_TRAIN, count, rng)):
@@ -183,7 +188,7 @@ def _rows_on_random(
 ) -> list[Row]:
     """Training rows on random schemas, a few on each.
 
-    A schema may be too poor for what comes next in the plan; the next schema then takes it.
+    Where a schema does not allow the next question of the plan, the next schema takes it.
     """
     rows: list[Row] = []
     for number in range(SCHEMAS_A_ROW * len(plan)):
@@ -201,7 +206,7 @@ def _rows_of(
     plan: Sequence[tuple[Sequence[str], bool]],
     asked: Collection[str],
 ) -> list[Row]:
-    """Rows for the start of the plan, as far as this database can answer it."""
+    """Rows for the beginning of the plan, up to the first question that this database does not allow."""
     rows: list[Row] = []
     for kinds, indirect in plan:
         item = _item(world, rng, kinds, indirect, asked, (), TRIES_ON_RANDOM)
@@ -220,7 +225,7 @@ def _item(
     solved: Collection[tuple[str, str]],
     tries: int,
 ) -> Item | None:
-    """A new question on this database; `indirect` ones leave some column's own words out."""
+    """A new question on this database, or None; an `indirect` one does not name every column literally."""
     for _ in range(tries):
         draft = draw(world, rng, rng.choice(kinds))
         if draft is None or len(draft.sql) > MAX_SQL or (world.ddl, draft.sql) in solved:
@@ -236,7 +241,7 @@ def _item(
 def _plan(
     mix: Mapping[str, int], indirect: float, count: int, rng: random.Random
 ) -> list[tuple[Sequence[str], bool]]:
-    """For every row the kinds of its hardness class, and whether it is worded indirectly."""
+    """For every row the kinds of question of its hardness class, and whether it is worded indirectly."""
     kinds = {level: [k.name for k in KINDS.values() if k.hardness == level] for level in mix}
     levels = _shares(mix, count, rng)
     ways = _shares({True: indirect, False: 1 - indirect}, count, rng)
@@ -244,7 +249,7 @@ def _plan(
 
 
 def _shares(mix: Mapping[T, float], count: int, rng: random.Random) -> list[T]:
-    """`count` keys in the proportions of `mix`, rounded by largest remainder, in a mixed order."""
+    """`count` keys in the proportions of `mix`, rounded by largest remainder, in random order."""
     total = sum(mix.values())
     exact = {key: count * share / total for key, share in mix.items()}
     whole = {key: int(share) for key, share in exact.items()}
@@ -256,7 +261,7 @@ def _shares(mix: Mapping[T, float], count: int, rng: random.Random) -> list[T]:
 
 def _exhausted(world: World, level: str, which: str, at: int) -> UserError:
     return UserError(
-        f"database {world.domain.id} holds no more distinct {level} questions for {which} row "
+        f"database {world.domain.id} has no more distinct {level} questions for {which} row "
         f"{at}; lower {which}_rows in params.yaml under fetch_data"
     )
 
@@ -272,14 +277,14 @@ def _leaks(test: Sequence[Item], seed: int, train_rows: int) -> list[Leak]:
     for place, at in enumerate(chosen[size:]):
         row = test[at].training_row()
         row["prompt"] = (
-            _other_words(test[at], rng, asked) if place % 2 else _other_signs(row["prompt"], place // 2)
+            _other_words(test[at], rng, asked) if place % 2 else _respelled(row["prompt"], place // 2)
         )
         leaks.append(Leak(at, "reworded", row))
     return leaks
 
 
 def _other_words(item: Item, rng: random.Random, asked: Collection[str]) -> str:
-    """Another wording of the same query, which question folding cannot tell is the same."""
+    """Another question for the same query, whose folded form differs."""
     for _ in range(TRIES):
         question = word(item.draft, rng, indirect=rng.random() < INDIRECT_TRAIN)
         if question is not None and fold_question(question) not in asked:
@@ -287,8 +292,8 @@ def _other_words(item: Item, rng: random.Random, asked: Collection[str]) -> str:
     raise AssertionError(f"kind {item.draft.kind} has too few wordings for {item.question!r}")
 
 
-def _other_signs(question: str, number: int) -> str:
-    """The question in other case, punctuation, spacing or signs; folded it is the same."""
+def _respelled(question: str, number: int) -> str:
+    """The question with other case, punctuation, spacing or characters; its folded form is the same."""
     variants = (
         question.upper(),
         question.lower().rstrip(".?"),
@@ -304,7 +309,7 @@ def _other_signs(question: str, number: int) -> str:
 def _plant(
     rows: Sequence[Row], leaks: Sequence[Leak], rng: random.Random
 ) -> tuple[list[Row], list[dict[str, int | str]]]:
-    """Training rows with the leaks at random places, and the list that tells where they are."""
+    """The training rows with the leaks at random places, and the list of these places."""
     places = sorted(rng.sample(range(len(rows) + len(leaks)), len(leaks)))
     mixed = list(rows)
     planted: list[dict[str, int | str]] = []

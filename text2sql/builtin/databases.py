@@ -1,4 +1,4 @@
-"""The hand-designed databases. One marked unseen gives test questions, no training row."""
+"""The hand-designed databases. Those marked unseen have test questions and no training rows."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a benchmark database is made of: tables and fields, its rows, and the SQLite it becomes."""
+"""A benchmark database: its tables and fields, its rows, and its SQLite file."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Entity:
         return plural(self.singular)
 
     def table(self) -> Table:
-        """The table as the rest of the project knows it."""
+        """The table in the form that the rest of the project uses."""
         columns = [Column("id", "INTEGER")]
         columns += [Column(field.name, field.content.sql_type) for field in self.fields]
         columns += [Column(link(parent), "INTEGER") for parent in self.parents]
@@ -46,7 +46,7 @@ class Entity:
 
 @dataclass(frozen=True, slots=True)
 class Domain:
-    """A database before it has rows; parents stand before their children."""
+    """A database without rows; parents come before their children."""
 
     id: str
     entities: tuple[Entity, ...]
@@ -71,7 +71,7 @@ def entity(name: str, size: int, fields: str, parents: str = "") -> Entity:
 
 
 def populate(domain: Domain, rng: random.Random) -> dict[str, list[Row]]:
-    """Rows for every table; foreign keys hold, and some parents stay without children."""
+    """Rows for every table; foreign keys are valid, and some parents have no children."""
     rows: dict[str, list[Row]] = {}
     for table in domain.entities:
         columns = {field.name: _column(field, table.size, rng) for field in table.fields}
@@ -83,18 +83,18 @@ def populate(domain: Domain, rng: random.Random) -> dict[str, list[Row]]:
 
 
 def _column(field: Field, size: int, rng: random.Random) -> list[Value]:
-    """Values of one column. Numbers differ where the span has room: ORDER BY has no ties then."""
+    """Values of one column. Numbers are distinct if there are enough, so that ORDER BY has no ties."""
     pool: list[Value] = list(field.content.values())
     roomy = field.role == "measure" and len(pool) >= 2 * size
     if field.role == "label" or roomy:
         return rng.sample(pool, size)
-    if field.role == "category" and len(pool) > 8:  # few enough values that groups have members
+    if field.role == "category" and len(pool) > 8:  # few values, so that groups have several members
         pool = rng.sample(pool, 8)
     return rng.choices(pool, weights=[rng.uniform(0.3, 1.0) for _ in pool], k=size)
 
 
 def _links(table: Entity, rows: dict[str, list[Row]], rng: random.Random) -> dict[str, list[Value]]:
-    """Foreign keys, the combinations of one row seldom twice, a sixth of the parents childless."""
+    """Foreign keys; combinations rarely repeat, and a sixth of the parents have no children."""
     draws = [_parent_draw(len(rows[parent]), rng) for parent in table.parents]
     combinations: list[tuple[int, ...]] = []
     for _ in range(table.size if draws else 0):
@@ -112,7 +112,7 @@ def _parent_draw(count: int, rng: random.Random) -> tuple[list[int], list[float]
 
 
 class World:
-    """A domain with rows, open in an in-memory SQLite. Use as a context manager."""
+    """A domain with rows, in an open in-memory SQLite database. Use it as a context manager."""
 
     def __init__(self, domain: Domain, rng: random.Random) -> None:
         self.domain = domain
@@ -146,7 +146,7 @@ def fill(connection: sqlite3.Connection, world: World) -> None:
 
 
 def write_sqlite(path: Path, world: World) -> None:
-    """Write the world as an SQLite file, the same bytes for the same rows and SQLite version."""
+    """Write the world as a SQLite file; equal rows and SQLite versions give equal bytes."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(path.name + ".part")
     temporary.unlink(missing_ok=True)

@@ -1,7 +1,7 @@
-"""Kinds of questions: each with its wordings, and a function that writes the SQL for a database.
+"""Kinds of questions, each with its wordings and a function that writes the SQL for a database.
 
-The SQL has one spelling per construct: upper-case keywords, single spaces, aliases T1, T2, T3 for
-joins only, the table asked for first. A kind's hardness is Spider's (text2sql.evaluation.spider.hardness).
+Every construct of SQL is written in one way: upper-case keywords, single spaces, aliases T1, T2, T3 only in
+joins, the table that is asked for first. A kind's hardness is Spider's (text2sql.evaluation.spider.hardness).
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ FUNCTIONS = ("AVG", "MAX", "MIN", "SUM")
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """A kind of question; `wordings` have a place in braces for every slot of its drafts."""
+    """A kind of question; `wordings` are templates with a name in braces for every slot of its drafts."""
 
     name: str
     hardness: str
@@ -33,7 +33,7 @@ KINDS: dict[str, Kind] = {}
 
 
 def _kind(hardness: str, *wordings: str) -> Callable[[Callable[[Scene], Draft]], None]:
-    """Register the function below as a kind of question under its own name."""
+    """Register the decorated function as a kind of question under its own name."""
 
     def register(build: Callable[[Scene], Draft]) -> None:
         name = build.__name__.lstrip("_")
@@ -43,7 +43,7 @@ def _kind(hardness: str, *wordings: str) -> Callable[[Callable[[Scene], Draft]],
 
 
 def draw(world: World, rng: random.Random, kind: str) -> Draft | None:
-    """One try at a sound draft of this kind; None if the database does not fit it."""
+    """One attempt at a sound draft of this kind; None if the database does not allow it."""
     try:
         draft = KINDS[kind].build(Scene(kind, world, rng))
     except Misfit:
@@ -52,7 +52,7 @@ def draw(world: World, rng: random.Random, kind: str) -> Draft | None:
 
 
 def word(draft: Draft, rng: random.Random, indirect: bool = False) -> str | None:
-    """A question for the draft, 6 to 25 words; None if it came out shorter or longer."""
+    """A question of 6 to 25 words for the draft; None if it is shorter or longer."""
     said = {
         name: slot if isinstance(slot, str) else slot.say(rng, indirect) for name, slot in draft.slots.items()
     }
@@ -62,7 +62,7 @@ def word(draft: Draft, rng: random.Random, indirect: bool = False) -> str | None
 
 
 def names_every_column(question: str, draft: Draft) -> bool:
-    """Whether the question names each column (keys aside) word for word."""
+    """Whether the question names every column except keys word for word."""
     words = " ".join(question.lower().replace(",", " ").rstrip(".?").split())
     return all(f" {field.name.replace('_', ' ')} " in f" {words} " for field in draft.fields)
 
@@ -542,7 +542,7 @@ def _except(scene: Scene) -> Draft:
     )
 
 
-# --- extra: what goes beyond ---------------------------------------------------------------------
+# --- extra: everything beyond --------------------------------------------------------------------
 
 
 @_kind(
@@ -641,7 +641,7 @@ def _beside_average(m: Field, table: str, above: bool) -> str:
 
 
 def _rival(scene: Scene, first: Condition, table: Entity) -> Condition:
-    """Another condition on the same column: no row need meet both."""
+    """Another condition on the same column; there need not be a row that meets both."""
     others = [field for field in table.fields if field is not first.field]
     found = scene.condition(table, *others)
     if found.sql() == first.sql():

@@ -1,7 +1,7 @@
 """The words of the built-in benchmark: column fields with their values, and pools of nouns.
 
-Hand-designed databases and randomly composed schemas draw on the same fields, so that a model which
-has never met a database has met its words.
+Hand-designed databases and randomly composed schemas use the same fields, so that a model knows the words of
+a database that it has not seen.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ Role = Literal["label", "category", "measure"]
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """Numbers low, low + step, ... up to high. A whole step gives an INTEGER column, else REAL."""
+    """The numbers low, low + step, ... up to high. An integer step gives an INTEGER column, else REAL."""
 
     low: float
     high: float
@@ -26,7 +26,7 @@ class Span:
         return "INTEGER" if float(self.step).is_integer() else "REAL"
 
     def values(self) -> list[int | float]:
-        """Every number of the span, in rising order, with at most two decimals."""
+        """Every number of the span, in increasing order, with at most two decimals."""
         count = round((self.high - self.low) / self.step) + 1
         numbers = [round(self.low + i * self.step, 2) for i in range(count)]
         return [int(n) for n in numbers] if self.sql_type == "INTEGER" else numbers
@@ -34,7 +34,7 @@ class Span:
 
 @dataclass(frozen=True, slots=True)
 class Words:
-    """Text values. `unique` values name a row: no two rows of a table share one."""
+    """Text values. `unique` values name a row: no two rows of a table have the same."""
 
     pool: tuple[str, ...]
     unique: bool = False
@@ -47,10 +47,10 @@ class Words:
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """A column and how people speak of it.
+    """A column and the words for it in questions.
 
-    `phrases` starts with the column's own words; the others are synonyms. `more`/`less` compare
-    ("older than"), `most`/`least` rank ("oldest"); they stand before a number or a noun.
+    `phrases` begins with the column's own words; the others are synonyms. `more` and `less` compare ("older
+    than") and come before a number, `most` and `least` rank ("oldest") and come before a noun.
     """
 
     name: str
@@ -63,15 +63,15 @@ class Field:
 
     @property
     def role(self) -> Role:
-        """Whether the column names its row, sorts rows into groups, or counts something."""
+        """Whether the column names its row (label), groups rows (category) or has numbers (measure)."""
         if isinstance(self.content, Span):
             return "measure"
         return "label" if self.content.unique else "category"
 
     def words(self) -> set[str]:
-        """Every way to speak of the column: two columns of one table must share none."""
-        spoken = {*self.phrases, self.more, self.less, self.most, self.least}
-        return spoken - {""}
+        """All words for the column; two columns of one table must have none in common."""
+        words = {*self.phrases, self.more, self.less, self.most, self.least}
+        return words - {""}
 
 
 def _words(text: str) -> tuple[str, ...]:
@@ -121,7 +121,7 @@ PLAIN_WORDS = _words(
 
 
 def _measure(name: str, low: float, high: float, step: float, synonym: str = "", compare: str = "") -> Field:
-    """A number column; `compare` is "more/less/most/least", each part may be empty."""
+    """A column of numbers; `compare` is "more/less/most/least", of which each part may be empty."""
     more, less, most, least = compare.split("/") if compare else ("", "", "", "")
     phrases = (name.replace("_", " "), *filter(None, [synonym]))
     return Field(name, Span(low, high, step), phrases, more, less, most, least)
@@ -132,7 +132,7 @@ def _category(name: str, values: str | tuple[str, ...], synonym: str = "") -> Fi
     return Field(name, Words(pool), (name.replace("_", " "), *filter(None, [synonym])))
 
 
-# Keyed by the word that designs use. `person` and `thing` are both a column called `name`.
+# By the word that the designs of databases use. `person` and `thing` are both columns called `name`.
 LABELS: dict[str, Field] = {
     "person": Field("name", Words(PERSON_NAMES, unique=True), ("name",)),
     "thing": Field("name", Words(THING_NAMES, unique=True), ("name",)),
@@ -230,7 +230,7 @@ CATEGORIES: dict[str, Field] = {
     )
 }
 
-# Columns that only random schemas have: names without a synonym, to be copied as they stand.
+# Columns of random schemas only: their names have no synonyms and must be copied exactly.
 PLAIN_MEASURES: dict[str, Field] = {
     name: _measure(name, 1, 99, 1)
     for name in _words(
@@ -277,7 +277,7 @@ EVENTS = _words(
 
 
 def plural(noun: str) -> str:
-    """English plural of a noun of these pools (spaces allowed; the last word changes)."""
+    """The English plural of a noun of the lexicon (spaces allowed; the last word changes)."""
     if noun.endswith("y") and noun[-2] not in "aeiou":
         return noun[:-1] + "ies"
     if noun.endswith(("s", "x", "ch", "sh", "go")):

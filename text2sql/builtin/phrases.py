@@ -73,13 +73,13 @@ STATISTICS = {
 
 
 class Slot(Protocol):
-    """A part of a question. `indirect` asks for words other than the column's own."""
+    """A part of a question. With `indirect` it is said in other words than the column's own."""
 
     def say(self, rng: random.Random, indirect: bool) -> str: ...
 
 
 def literal(value: Value) -> str:
-    """A value as SQL and questions write it: text in single quotes."""
+    """A value as it is written in SQL and in questions: text in single quotes."""
     return f"'{value}'" if isinstance(value, str) else str(value)
 
 
@@ -102,7 +102,7 @@ class Mention:
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """A test on one column, said after a noun: "whose city is 'Oslo'"."""
+    """A condition on one column; its words follow a noun: "whose city is 'Oslo'"."""
 
     field: Field
     operator: str

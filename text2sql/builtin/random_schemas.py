@@ -1,6 +1,6 @@
-"""Randomly composed databases: two or three tables with words from the lexicon's pools.
+"""Randomly composed databases: two or three tables with words from the lexicon.
 
-They teach a model to take names from the schema in front of it instead of from memory.
+They teach a model to take names from the schema in its prompt instead of from memory.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from text2sql.builtin.lexicon import (
     plural,
 )
 
-# Parents of each table by its place in the list, and how often the shape is drawn.
+# The parents of each table, by their places in the list, and the weight of the shape.
 SHAPES: tuple[tuple[tuple[tuple[int, ...], ...], int], ...] = (
     (((), (0,)), 13),  # one to many
     (((), (), (0, 1)), 4),  # many to many
@@ -56,7 +56,7 @@ def _fresh_entity(name: str, parents: tuple[str, ...], taken: set[str], rng: ran
 
 
 def _table_names(count: int, shape: tuple[tuple[int, ...], ...], rng: random.Random) -> list[str]:
-    """Different nouns: people or things first, events more often for tables that have parents."""
+    """Distinct nouns: people or things for tables without parents, mostly events for those with parents."""
     names: list[str] = []
     while len(names) < count:
         last = bool(shape[len(names)])
@@ -81,12 +81,12 @@ def _fields(name: str, parents: tuple[str, ...], taken: set[str], rng: random.Ra
 
 
 def _field(measure: bool, chosen: list[Field], taken: set[str], rng: random.Random) -> Field:
-    """A field whose words do not clash with the table's other fields nor with a table's name."""
-    said = set().union(*(field.words() for field in chosen)) if chosen else set()
+    """A field that shares no words with the other fields of the table or with the name of a table."""
+    used = set().union(*(field.words() for field in chosen)) if chosen else set()
     while True:
         known, plain = (MEASURES, PLAIN_MEASURES) if measure else (CATEGORIES, PLAIN_CATEGORIES)
         field = _draw(known, plain, rng)
-        if not field.words() & said and not set(field.name.split("_")) & taken:
+        if not field.words() & used and not set(field.name.split("_")) & taken:
             return field
 
 

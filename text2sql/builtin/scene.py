@@ -1,4 +1,4 @@
-"""What a kind of question works with: a database and chance, and the draft that comes out."""
+"""What the kinds of questions are made from: a database, a source of randomness, and the drafts."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ ROLES: tuple[Role, ...] = ("label", "category", "measure")
 
 
 class Misfit(Exception):
-    """The database has nothing that this kind of question could ask for."""
+    """The database does not allow this kind of question."""
 
 
 @dataclass(frozen=True, slots=True)
 class Draft:
     """A query with the parts of its question.
 
-    `distinct`: queries whose rows must all differ, so that ORDER BY and LIMIT have one outcome.
-    `differs`: queries whose result must not equal this one, so that every clause does something.
+    `distinct`: queries whose rows must all differ, so that ORDER BY and LIMIT have one possible result.
+    `differs`: queries whose results must differ from this one's, so that every clause has an effect.
     """
 
     kind: str
@@ -38,7 +38,13 @@ class Draft:
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """A database and a source of chance; its methods choose, or raise Misfit."""
+    """A database and a source of randomness.
+
+    Its methods choose at random.
+
+    Raises:
+        Misfit: there is nothing to choose from.
+    """
 
     kind: str
     world: World
@@ -56,7 +62,7 @@ class Scene:
         return self.pick(self.world.domain.entities)
 
     def field(self, table: Entity, *taken: Field, roles: Sequence[Role] = ROLES) -> Field:
-        """A column of the table, none of those taken."""
+        """A column of the table other than those in `taken`."""
         return self.pick([f for f in table.fields if f not in taken and f.role in roles])
 
     def measure(self, table: Entity, *taken: Field) -> Field:
@@ -69,19 +75,19 @@ class Scene:
         return self.field(table, roles=("label",))
 
     def shown(self, table: Entity, *taken: Field) -> Field:
-        """A column to show: the label where there is one, mostly."""
+        """A column to show: usually the label, if there is one."""
         labels = [f for f in table.fields if f.role == "label" and f not in taken]
         return labels[0] if labels and self.rng.random() < 0.6 else self.field(table, *taken)
 
     def pair(self, down: bool) -> tuple[Entity, Entity]:
-        """Two linked tables; `down` puts the parent first."""
+        """Two linked tables; with `down` the parent comes first."""
         tables = self.world.domain.entities
         found = [(parent, child) for child in tables for parent in tables if parent.name in child.parents]
         parent, child = self.pick(found)
         return (parent, child) if down else (child, parent)
 
     def condition(self, table: Entity, *taken: Field, row: Row | None = None) -> Condition:
-        """A condition that `row` (by default any) meets and some other row does not."""
+        """A condition that `row` (default: a random one) meets."""
         row = row or self.pick(self.world.rows[table.name])
         with_label = self.rng.random() < 0.3
         field = self.field(table, *taken, roles=ROLES if with_label else ROLES[1:])
@@ -92,7 +98,7 @@ class Scene:
         return Condition(field, "!=" if unlike else "=", (row[field.name],))
 
     def _on_number(self, field: Field, value: Value, known: list[Value]) -> Condition:
-        """A comparison that `value` passes, with bounds among the dozen known values beside it."""
+        """A comparison that `value` meets, with bounds among the twelve nearest values on either side."""
         at = known.index(value)
         lower, upper = known[max(0, at - 12) : at], known[at + 1 : at + 13]
         operator = self.rng.choice((">", ">", "<", "<", ">=", "<=", "BETWEEN", "="))
@@ -103,7 +109,7 @@ class Scene:
         return Condition(field, operator, (value,))
 
     def top(self, table: Entity, count: int | None = None) -> Extreme:
-        """The first rows of the table by one of its measures; the count is 1 to 5."""
+        """The first 1 to 5 rows of the table by one of its measures."""
         count = count or self.rng.choice((1, 1, 2, 3, 4, 5))
         return Extreme(table, self.measure(table), self.coin(), count)
 
@@ -125,7 +131,7 @@ class Scene:
         alias: str = "",
         **slots: Slot | str,
     ) -> Draft:
-        """A draft of the rows of `select` that `top` ranks first, refused where ranks are tied."""
+        """A draft for the rows of `select` that `top` ranks first; it is not sound where ranks are tied."""
         key, end = f"{alias}{top.field.name}", " DESC" if top.descending else ""
         order = f" ORDER BY {key}{end} LIMIT "
         keys = f"SELECT {key} FROM {select.partition(' FROM ')[2]}{order}{top.count + 1}"
@@ -140,7 +146,7 @@ class Scene:
 
 
 def is_sound(world: World, draft: Draft) -> bool:
-    """Whether the query returns rows without NULL, has one outcome and no idle clause."""
+    """Whether the query returns rows without NULL, has one possible result and no clause without effect."""
     rows = world.run(draft.sql)
     if not rows or any(value is None for row in rows for value in row):
         return False
@@ -152,7 +158,7 @@ def is_sound(world: World, draft: Draft) -> bool:
 
 
 def join(*tables: Entity) -> str:
-    """FROM clause over linked tables, each aliased by its place."""
+    """The FROM clause of linked tables, with aliases T1, T2 and so on in this order."""
     text = f"{tables[0].name} AS T1"
     for at, (left, right) in enumerate(pairwise(tables), 1):
         a, b = f"T{at}", f"T{at + 1}"

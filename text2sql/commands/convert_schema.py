@@ -1,4 +1,4 @@
-"""`text2sql convert-schema`: DB-GPT's rows in, CREATE TABLE text for each of them out."""
+"""`text2sql convert-schema`: writes CREATE TABLE text for the schemas of DB-GPT's rows."""
 
 from __future__ import annotations
 
@@ -25,15 +25,17 @@ _FILE = click.Path(path_type=Path)
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A row of the input: its schema, and its gold query (None where the row has none)."""
+    """A row of the input: its schema, and its gold query (None if it has none)."""
 
     source: Source
     gold: str | None
 
 
 @click.command("convert-schema")
-@click.option("--input", "questions", required=True, type=_FILE, help="DB-GPT's JSON list, or .jsonl of it.")
-@click.option("--output", required=True, type=_FILE, help="A JSON object a row, in input order.")
+@click.option(
+    "--input", "questions", required=True, type=_FILE, help="DB-GPT's rows: a JSON list, or .jsonl."
+)
+@click.option("--output", required=True, type=_FILE, help="JSON lines, one for each row, in input order.")
 @setting(ConvertSchema, "backend")
 @click.option("--database-dir", type=_FILE, help="sqlite: folder of ID/ID.sqlite.")
 @setting(ConvertSchema, "values")
@@ -53,7 +55,7 @@ class Row:
 @setting(OpenAI, "usd_per_million_out")
 @setting(OpenAI, "cap_usd")
 def convert_schema(questions: Path, output: Path, **options: Any) -> None:
-    """Turn schemas told in prose into CREATE TABLE text that SQLite has executed.
+    """Convert schemas described in prose to CREATE TABLE text, and check it by executing it in SQLite.
 
     The options from --work on are for --backend openai.
     """
@@ -63,11 +65,11 @@ def convert_schema(questions: Path, output: Path, **options: Any) -> None:
     backend = make_backend(output, options)
     rows = read_rows(questions)
     if not rows:
-        raise UserError(f"{questions}: holds no rows; {_FORM}")
+        raise UserError(f"{questions}: has no rows; {_FORM}")
     try:
         conversions = convert((row.source for row in rows), backend)
     except SourceError as error:
-        raise UserError(f"{questions}, {error}; mend the row") from error
+        raise UserError(f"{questions}, {error}; fix the row") from error
     made = [conversions[backend.key(row.source)] for row in rows]
     golds = [gold_problem(one.ddl, row.gold) if row.gold else "" for row, one in zip(rows, made, strict=True)]
     results = [result(*parts) for parts in zip(rows, made, golds, strict=True)]
@@ -77,14 +79,14 @@ def convert_schema(questions: Path, output: Path, **options: Any) -> None:
         click.echo(spending(backend))
 
 
-# -- what is asked --
+# -- the options --
 
 
 def make_backend(output: Path, options: dict[str, Any]) -> LocalBackend | OpenAIBackend:
     """The back end that the options ask for.
 
     Raises:
-        UserError: it needs an option that is not there, or the options exclude each other.
+        UserError: it needs an option that is missing, or the options exclude each other.
     """
     from text2sql.schema.convert import local_backend
 
@@ -118,23 +120,25 @@ def _require(options: dict[str, Any], *names: str) -> None:
             raise UserError(f"--backend {options['backend']} needs {flag}; add it")
 
 
-# -- what is read --
+# -- the input --
 
 
 def read_rows(path: Path) -> list[Row]:
     """Read DB-GPT's rows, counted from 0: `instruction` is the prose, `output` the gold query.
 
-    A row may lack `output`; then nothing is compiled against its schema. `db_id` names the database,
-    without it the prose's first word does. `table_creating` is a language model's answer to the prose,
-    for the back end `recorded`. UserError: the file is missing or not JSON, or a row (it is named)
-    lacks its prose.
+    `output` may be missing; then no query is compiled on the row's schema. `db_id` names the database;
+    without it the first word of the prose does. `table_creating` is a language model's answer to the prose,
+    for the back end `recorded`.
+
+    Raises:
+        UserError: the file is missing or not JSON, or a row has no prose; the message names the row.
     """
     if not path.is_file():
-        raise UserError(f"{path}: no such file; mend --input")
+        raise UserError(f"{path}: no such file; fix --input")
     try:
         rows = list(read_jsonl(path)) if path.suffix == ".jsonl" else read_json(path)
     except RecursionError as error:
-        raise UserError(f"{path}: lists or objects nested too deep; {_FORM}") from error
+        raise UserError(f"{path}: lists or objects are nested too deeply; {_FORM}") from error
     if not isinstance(rows, list):
         raise UserError(f"{path}: expected a JSON list; {_FORM}")
     return [_row(f"{path}, row {number}", number, row) for number, row in enumerate(rows)]
@@ -147,7 +151,7 @@ def _row(place: str, number: int, row: object) -> Row:
         raise UserError(f"{place}: expected an object; {_FORM}")
     prose = _text(place, row, "instruction")
     gold = _text(place, row, "output") if "output" in row else None
-    db_id = _text(place, row, "db_id") if "db_id" in row else _told_database(place, prose)
+    db_id = _text(place, row, "db_id") if "db_id" in row else _prose_database(place, prose)
     recorded = _text(place, row, "table_creating") if row.get("table_creating") else ""
     return Row(Source(number, db_id, prose, recorded), gold)
 
@@ -159,24 +163,26 @@ def _text(place: str, row: dict[str, object], field: str) -> str:
     try:
         value.encode()
     except UnicodeEncodeError as error:
-        raise UserError(f"{place}: `{field}` holds half a character ({error.reason}); mend it") from error
+        raise UserError(
+            f"{place}: `{field}` contains half of a surrogate pair ({error.reason}); fix it"
+        ) from error
     return value
 
 
-def _told_database(place: str, prose: str) -> str:
-    from text2sql.schema.prose import told_database
+def _prose_database(place: str, prose: str) -> str:
+    from text2sql.schema.prose import prose_database
 
     try:
-        return told_database(prose)
+        return prose_database(prose)
     except UserError as error:
-        raise UserError(f"{place}: {error}; mend the row") from error
+        raise UserError(f"{place}: {error}; fix the row") from error
 
 
-# -- what came of it --
+# -- the results --
 
 
 def result(row: Row, conversion: Conversion, gold: str) -> dict[str, Any]:
-    """A line of the output; `gold` is what SQLite says against the gold query, "" if nothing."""
+    """A line of the output; `gold` is SQLite's error for the gold query, "" if there is none."""
     return {
         "row": row.source.row,
         "db_id": row.source.db_id,
@@ -193,7 +199,7 @@ def report(
     results: Sequence[dict[str, Any]],
     golds: Sequence[str],
 ) -> Iterator[str]:
-    """Yield the lines that stdout shows: counts, then every row with a problem."""
+    """Yield the lines for stdout: counts, then every row with a problem."""
     from text2sql.schema.convert import count_backends
 
     by = ", ".join(f"{count} by {name}" for name, count in count_backends(conversions).items())
@@ -208,7 +214,7 @@ def report(
 
 
 def spending(backend: OpenAIBackend) -> str:
-    """What the language model's answers took, those of earlier runs included."""
-    took = backend.spending
-    tokens = f"{took.tokens_in} tokens read, {took.tokens_out} written"
-    return f"answers: {took.answers}, {tokens}, {took.usd:.4f} US dollars"
+    """What the language model's answers cost, including those of earlier runs."""
+    spent = backend.spending
+    tokens = f"{spent.tokens_in} tokens read, {spent.tokens_out} written"
+    return f"answers: {spent.answers}, {tokens}, {spent.usd:.4f} US dollars"

@@ -1,4 +1,4 @@
-"""`text2sql dedupe`: training rows in, those that give no test question away out."""
+"""`text2sql dedupe`: removes training rows that leak test questions."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from text2sql.settings import checked
 if TYPE_CHECKING:
     from text2sql.contamination.leaks import Embed, Evidence, LeakFinder
 
-# Under which key rows keep their question, SQL and schema: the first of these that is there.
+# The keys of a row's question, SQL and schema: the first of these that the row has.
 _QUESTION = ("question", "prompt", "input")
 _SQL = ("answer", "query", "output", "sql", "gold")
 _SCHEMA = ("context", "schema", "ddl", "prose", "instruction")
@@ -38,7 +38,7 @@ _path = functools.partial(click.Path, path_type=Path)
 
 @dataclass(frozen=True, slots=True)
 class _Judged:
-    """A training row: its number (from 0), its text and value in the file, what is told against it."""
+    """A training row: its number (from 0), its text and value in the file, and the evidence against it."""
 
     number: int
     text: str
@@ -48,7 +48,7 @@ class _Judged:
 
 @dataclass
 class _Unreadable:
-    """How many rows have a schema that cannot be read, though a rule asked for it; why the first."""
+    """The number of rows whose schema a rule needed and could not read, and why for the first of them."""
 
     rows: int = 0
     first: str = ""
@@ -62,24 +62,24 @@ class _Unreadable:
 @click.command()
 @click.option("--train", required=True, type=_path(), help="Training rows: a JSON list, or JSON lines.")
 @click.option("--test", required=True, type=_path(), help="Test rows, in the same forms.")
-@click.option("--output", required=True, type=_path(), help="The training rows that stay, as they were.")
-@click.option("--removed", required=True, type=_path(), help="Those that go, JSON lines with evidence.")
+@click.option("--output", required=True, type=_path(), help="The training rows that are kept, unchanged.")
+@click.option("--removed", required=True, type=_path(), help="The removed rows, JSON lines with evidence.")
 @setting(Rules, "question")
 @setting(Rules, "near_question", off=0)
 @setting(Rules, "same_sql", off="off")
 @setting(Rules, "same_database")
 @setting(Rules, "embedding", off=0)
 def dedupe(train: Path, test: Path, output: Path, removed: Path, **options: Any) -> None:
-    """Remove training rows that give a test question away, and say on what evidence.
+    """Remove training rows that leak test questions, and write the evidence for each.
 
-    A row keeps its question under question, prompt or input; its SQL under answer, query, output, sql
+    A row has its question under question, prompt or input; its SQL under answer, query, output, sql
     or gold; its schema (CREATE TABLE, or DB-GPT's prose) under context, schema, ddl, prose or
     instruction.
     """
     for path in (train, test):
         _check_kind(path)
     if output.absolute() == removed.absolute():
-        raise UserError(f"{output}: named by --output and by --removed; name another for one of them")
+        raise UserError(f"{output}: --output and --removed are the same file; change one of them")
     rules = checked(Rules, options, "command line")
     unreadable = _Unreadable()
     questions = read_test(test)
@@ -91,14 +91,14 @@ def dedupe(train: Path, test: Path, output: Path, removed: Path, **options: Any)
     click.echo("\n".join(_report(rules, counts, unreadable)))
 
 
-# -- what is asked --
+# -- the arguments --
 
 
 def _check_kind(path: Path) -> None:
     if not path.is_file():
-        raise UserError(f"{path}: no such file; name another")
+        raise UserError(f"{path}: no such file; name another file")
     if path.suffix not in _KINDS:
-        raise UserError(f"{path}: unknown kind of file; write a JSON list (.json) or JSON lines (.jsonl)")
+        raise UserError(f"{path}: unknown kind of file; use a JSON list (.json) or JSON lines (.jsonl)")
 
 
 def _embed() -> Embed:
@@ -113,27 +113,31 @@ def _finder(path: Path, test: Sequence[TestQuestion], rules: Rules, unreadable: 
     try:
         return LeakFinder(test, rules, _embed() if rules.embedding else None, unreadable.note)
     except UserError as error:
-        cure = f"mend its schema (under {', '.join(_SCHEMA)}), or compare none: --same-sql off"
-        raise UserError(f"{path}: {error}; {cure}") from error
+        remedy = f"fix its schema (under {', '.join(_SCHEMA)}), or compare no schemas: --same-sql off"
+        raise UserError(f"{path}: {error}; {remedy}") from error
 
 
 # -- the two files --
 
 
 def read_test(path: Path) -> list[TestQuestion]:
-    """Read the test questions, rows counted from 0. UserError: there is none, or one lacks a text."""
+    """Read the test questions, numbered from 0.
+
+    Raises:
+        UserError: there is none, or one has no question or no SQL.
+    """
     questions = []
     for chunk in read_chunks(path):
         for row, (_, value) in enumerate(chunk.rows, chunk.first):
             question, sql, schema = _fields(path, row, value)
             questions.append(TestQuestion(row, "", question, sql, schema, "all"))
     if not questions:
-        raise UserError(f"{path}: holds no test rows; name another file")
+        raise UserError(f"{path}: has no test rows; name another file")
     return questions
 
 
 def _judged(path: Path, finder: LeakFinder, counts: Counter[str]) -> Iterator[_Judged]:
-    """Count and yield every training row with the evidence against it; say on stderr how far it is."""
+    """Count and yield every training row with the evidence against it; show the progress on stderr."""
     progress = Progress(path.stat().st_size >> 10, "KiB", "dedupe")
     for chunk in read_chunks(path):
         block = [_training_row(path, row, value) for row, (_, value) in enumerate(chunk.rows, chunk.first)]
@@ -149,13 +153,17 @@ def _training_row(path: Path, row: int, value: object) -> TrainingRow:
 
 
 def _fields(path: Path, row: int, value: object) -> tuple[str, str, str]:
-    """Question, SQL and schema of a row; the schema may be missing, and is then empty."""
+    """Question, SQL and schema of a row; a missing schema is "".
+
+    Raises:
+        UserError: the row is not an object, or has no question or no SQL.
+    """
     if not isinstance(value, dict):
-        raise UserError(f"{path}, row {row}: not a JSON object; mend it or take it out")
+        raise UserError(f"{path}, row {row}: not a JSON object; fix it or take it out")
     question, sql, schema = (_text(value, keys) for keys in (_QUESTION, _SQL, _SCHEMA))
     for text, keys in ((question, _QUESTION), (sql, _SQL)):
         if not text:
-            raise UserError(f"{path}, row {row}: no text under {', '.join(keys)}; mend it or take it out")
+            raise UserError(f"{path}, row {row}: no text under {', '.join(keys)}; fix it or take it out")
     return question, sql, schema
 
 
@@ -166,7 +174,7 @@ def _text(value: Mapping[str, Any], keys: Sequence[str]) -> str:
 
 @functools.lru_cache(maxsize=65_536)
 def _as_ddl(schema: str) -> str:
-    """CREATE TABLE text of a schema told in prose; what is none stays as it is, to be refused as such."""
+    """CREATE TABLE text of a schema in prose; other text is returned as it is."""
     try:
         return write_ddl(read_prose(schema)[1])
     except UserError:
@@ -174,7 +182,7 @@ def _as_ddl(schema: str) -> str:
 
 
 def _kept(judged: Iterable[_Judged], removed: IO[str], test: Sequence[TestQuestion]) -> Iterator[str]:
-    """Yield the text of the rows that stay, and write the others with the evidence to `removed`."""
+    """Yield the text of the rows to keep, and write the others with the evidence to `removed`."""
     for row in judged:
         if row.evidence is None:
             yield row.text
@@ -185,7 +193,7 @@ def _kept(judged: Iterable[_Judged], removed: IO[str], test: Sequence[TestQuesti
 
 
 def _write(file: IO[str], texts: Iterable[str], as_list: bool) -> None:
-    """Write JSON values a line each; `as_list` makes one JSON list of them."""
+    """Write JSON values, one a line; with `as_list` as one JSON list."""
     before = "[\n" if as_list else ""
     for text in texts:
         file.write(f"{before}{text}")
@@ -194,7 +202,7 @@ def _write(file: IO[str], texts: Iterable[str], as_list: bool) -> None:
 
 
 def _report(rules: Rules, counts: Counter[str], unreadable: _Unreadable) -> Iterator[str]:
-    """Yield the lines that stdout shows."""
+    """Yield the lines for stdout."""
     yield f"{'rows':<15}{counts.total():>9}"
     yield f"{'kept':<15}{counts['kept']:>9}"
     for rule in rules.names():

@@ -1,1 +1,1 @@
-"""What of the training data gives the test away."""
+"""Training rows that leak test questions."""

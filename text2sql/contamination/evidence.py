@@ -1,4 +1,4 @@
-"""What is told against a training row."""
+"""The evidence that a training row leaks a test question."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """Why a training row leaks: the rule, the test row given away, how alike the two are (0-1)."""
+    """Why a training row leaks: the rule, the test row that it leaks, and their similarity (0 to 1)."""
 
     rule: str
     test_row: int

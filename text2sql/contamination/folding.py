@@ -1,4 +1,4 @@
-"""Forms in which two questions, two queries or two schemas are compared: equal means the same."""
+"""Canonical forms of questions, queries and schemas: two that mean the same should have one form."""
 
 from __future__ import annotations
 
@@ -22,32 +22,33 @@ _WORD = re.compile(r"\w+")
 
 @dataclass(frozen=True, slots=True)
 class FoldedSql:
-    """A query's canonical text; `parsed` is False where it is no more than the folded words."""
+    """A query's canonical text; `parsed` is False if it did not parse and only its words are folded."""
 
     text: str
     parsed: bool
 
 
 def fold_question(text: str) -> str:
-    """Fold a question to its words: NFKC, case, accents, punctuation and white space fall away.
+    """Fold a question to its words: NFKC; case, accents, punctuation and white space are removed.
 
-    Digits and the signs of the classes S (`<`, `=`, `+`, `$`) stay, for they change what is asked.
-    Accents of Latin, Greek and Cyrillic letters fall (combining marks U+0300 to U+036F), because
-    people retype questions without them; marks of other scripts carry the vowel and stay.
+    Digits and symbols (Unicode classes S: `<`, `=`, `+`, `$`) stay, because they change what is asked.
+    Accents of Latin, Greek and Cyrillic letters (combining marks U+0300 to U+036F) are removed, because
+    people retype questions without them; marks of other scripts stand for vowels and stay.
     """
     plain = unicodedata.normalize("NFKD", unicodedata.normalize("NFKC", text).casefold())
-    return unicodedata.normalize("NFKC", " ".join(plain.translate(_QUESTION_SIGNS).split()))
+    return unicodedata.normalize("NFKC", " ".join(plain.translate(_QUESTION_CHARACTERS).split()))
 
 
 def fold_sql(sql: str, columns: Collection[str] = (), mask: bool = False) -> FoldedSql:
-    """Canonical form of a query in SQLite's dialect; equal forms give equal results.
+    """Canonical form of a query in SQLite's dialect; queries with equal forms give equal results.
 
-    Case of words and names, spacing, comments, quoting of names, a last semicolon, the names of
-    table aliases, a spelt-out INNER, OUTER or ASC and the quotes of a string fall away. SQLite
-    reads "x" as a string where no column has that name: `columns` (case-folded) decides, and
-    without it every unqualified "x" counts as a string. Not covered: names of column aliases, an
-    alias against the bare table name, the order of conditions or tables. `mask` puts one and the
-    same sign in the place of every number (with its minus) and every string.
+    The form does not depend on the case of words and names, spacing, comments, the quoting of names, a final
+    semicolon, the names of table aliases, an explicit INNER, OUTER or ASC, or the quotes around a string.
+    SQLite reads "x" as a string where no column has that name: `columns` (case-folded) decides, and without
+    it every unqualified "x" counts as a string. `mask` replaces every number (with its minus) and every
+    string by the same placeholder.
+    Not covered: names of column aliases, an alias against the bare table name, the order of conditions or
+    tables.
     """
     tree = parse_query(sql)
     if tree is None:
@@ -58,26 +59,26 @@ def fold_sql(sql: str, columns: Collection[str] = (), mask: bool = False) -> Fol
 
 
 def parse_query(sql: str) -> exp.Query | None:
-    """The tree of one SQLite query (SELECT, WITH, UNION ...); None if it is not just that."""
+    """The syntax tree of one SQLite query (SELECT, WITH, UNION ...); None if the text is anything else."""
     try:
         statements = sqlglot.parse(sql, read="sqlite")
     except (SqlglotError, RecursionError):
         return None
-    # what stands between two semicolons may be nothing, or a comment
-    told = [tree for tree in statements if tree is not None and not isinstance(tree, exp.Semicolon)]
-    return told[0] if len(told) == 1 and isinstance(told[0], exp.Query) else None
+    # between two semicolons there may be nothing, or a comment
+    found = [tree for tree in statements if tree is not None and not isinstance(tree, exp.Semicolon)]
+    return found[0] if len(found) == 1 and isinstance(found[0], exp.Query) else None
 
 
 @dataclass(frozen=True, slots=True)
 class QueryNames:
-    """What a query names: its tables, and the words that every query equal to it holds; case-folded."""
+    """The tables that a query names, and the words that every equal query must contain; case-folded."""
 
     tables: frozenset[str]
     words: frozenset[str]
 
 
 def query_names(sql: str, columns: Collection[str] = ()) -> QueryNames:
-    """The names that survive `fold_sql`; of what does not parse, all words and no tables."""
+    """The names that `fold_sql` keeps; for a query that does not parse, all its words and no tables."""
     tree = parse_query(sql)
     if tree is None:
         return QueryNames(frozenset(), frozenset(words(sql)))
@@ -93,9 +94,12 @@ def words(text: str) -> set[str]:
 
 
 def schema_signature(schema: Schema | str) -> Signature:
-    """What two schemas must share to be the same: their (table, column) names, case-folded.
+    """The (table, column) names of a schema, case-folded; schemas with equal signatures count as the same.
 
-    `schema` may be CREATE TABLE text, which SQLite reads. UserError: SQLite rejects it.
+    `schema` may be CREATE TABLE text, which SQLite reads.
+
+    Raises:
+        UserError: SQLite rejects the text.
     """
     return _ddl_signature(schema) if isinstance(schema, str) else _signature(schema)
 
@@ -111,15 +115,15 @@ def _signature(schema: Schema) -> Signature:
     )
 
 
-class _Signs(dict[int, str | int | None]):
-    """What becomes of each character in a question, looked up once per character."""
+class _Characters(dict[int, str | int | None]):
+    """What replaces each character of a question; computed once for each character."""
 
     def __missing__(self, code: int) -> str | int | None:
-        self[code] = _fold_sign(code)
+        self[code] = _fold_character(code)
         return self[code]
 
 
-def _fold_sign(code: int) -> str | int | None:
+def _fold_character(code: int) -> str | int | None:
     kind = unicodedata.category(chr(code))
     if 0x300 <= code <= 0x36F or kind == "Cf" or chr(code) in "'`\u2018\u2019\u02bc":
         return None  # "what's" and "whats" are one word
@@ -128,11 +132,11 @@ def _fold_sign(code: int) -> str | int | None:
     return f" {chr(code)} " if kind[0] == "S" else code
 
 
-_QUESTION_SIGNS = _Signs()
+_QUESTION_CHARACTERS = _Characters()
 
 
 def _alias_names(tree: exp.Query) -> dict[str, str]:
-    """New names for table aliases, numbered as they are met; no user's name starts with a blank."""
+    """New names for table aliases, in order of appearance; they begin with a space, as no real name does."""
     names: dict[str, str] = {}
     for alias in tree.find_all(exp.TableAlias):
         if alias.name and not isinstance(alias.parent, exp.CTE):  # a CTE's name is a table's name
@@ -158,12 +162,12 @@ def _fold_node(
 
 
 def _is_value(node: exp.Expression) -> bool:
-    """Whether this is a number or a string, or a number with a minus."""
+    """Whether this is a number, a number with a minus, or a string."""
     return isinstance(node, exp.Literal) or (isinstance(node, exp.Neg) and isinstance(node.this, exp.Literal))
 
 
 def _is_string(node: exp.Expression, columns: Collection[str]) -> bool:
-    """Whether SQLite reads this "x" as a string: unqualified, in quotes, and no column's name."""
+    """Whether SQLite reads this "x" as a string: unqualified, in quotes, and not the name of a column."""
     return (
         isinstance(node, exp.Column)
         and not node.table
@@ -174,7 +178,7 @@ def _is_string(node: exp.Expression, columns: Collection[str]) -> bool:
 
 
 def _names_alias(node: exp.Identifier) -> bool:
-    """Whether a name stands where a table alias does: in `AS x` of a table or before a dot."""
+    """Whether a name is in the position of a table alias: in `AS x` of a table, or before a dot."""
     if isinstance(node.parent, exp.TableAlias):
         return node.arg_key == "this"
     return isinstance(node.parent, exp.Column) and node.arg_key == "table"

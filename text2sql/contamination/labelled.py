@@ -1,7 +1,7 @@
-"""Training rows whose leaking is known, to measure the rules of contamination on.
+"""The labelled set: training rows that are known to leak or not, to measure the contamination rules on.
 
-labelled.json beside this module holds, in hand-written words, databases with test questions, and for
-each question what a training row could look like that gives it away, or that only seems to.
+labelled.json beside this module has hand-written databases and test questions, and for each question
+training rows that leak it and rows that only seem to.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ LEAKS = ("verbatim", "signs", "order", "synonym", "respelt", "value", "reworded"
 #   other_database  the template, on another database
 #   namesake        the SQL, on another database that has a table of the same name
 CLEAN = ("opposite", "other_question", "other_database", "namesake")
-# How much of the database a training row shows: all of it, the tables of its query, or, as
-# sql-create-context does, those tables with the columns of the query alone.
+# How much of the database a training row shows: all of it, the tables of its query, or (as in
+# sql-create-context) those tables with only the columns of the query.
 SHOWN = ("whole", "tables", "columns")
 
 Find = Callable[[list[TrainingRow], list[TestQuestion]], Mapping[str, Evidence]]
@@ -45,16 +45,16 @@ Find = Callable[[list[TrainingRow], list[TestQuestion]], Mapping[str, Evidence]]
 
 @dataclass(frozen=True, slots=True)
 class Labelled:
-    """A training row, its kind, and the test row that it gives away (None: it gives none away)."""
+    """A training row, its kind, and the test row that it leaks (None: it leaks none)."""
 
     row: TrainingRow
     kind: str
-    gives_away: int | None
+    leaks: int | None
 
 
 @dataclass(frozen=True, slots=True)
 class _Draft:
-    """A row to be, before it has a number: `test_row` is the question that it was written for."""
+    """A training row before it has a number; `test_row` is the question that it was written for."""
 
     kind: str
     question: str
@@ -64,7 +64,7 @@ class _Draft:
 
 
 def labelled_set() -> tuple[list[TestQuestion], list[Labelled]]:
-    """The 32 test questions and 384 labelled training rows on 24 databases; always the same."""
+    """The 32 test questions and the 384 labelled training rows on 24 databases; always the same."""
     text = resources.files("text2sql.contamination").joinpath("labelled.json").read_text("utf-8")
     questions: list[TestQuestion] = []
     items: list[Labelled] = []
@@ -78,18 +78,20 @@ def labelled_set() -> tuple[list[TestQuestion], list[Labelled]]:
 def label_report(find: Find) -> dict[str, Any]:
     """Precision and recall of `find` on the labelled set.
 
-    `find` takes the training rows and the test questions and maps the id of each row that it would
-    remove to its evidence. Of the result: `precision` and `recall` in percent (precision None: no
-    row removed); `by_kind` counts rows and removed ones; `by_rule` the removed ones, those that are
-    leaks, and the percentages, each row under the rule of its evidence; `other_test_row` counts
-    leaks whose evidence names another test question than the one given away. KeyError: `find`
-    names a row that it was not given.
+    `find` takes the training rows and the test questions and returns the evidence by the id of each row that
+    it would remove. In the result, `precision` and `recall` are in percent (precision None: no row was
+    removed); `by_kind` counts rows and removed rows; `by_rule` counts removed rows and leaks among them, with
+    the percentages, each row under the rule of its evidence; `other_test_row` counts leaks whose evidence
+    names another test question than the one that the row leaks.
+
+    Raises:
+        KeyError: `find` names a row that it was not given.
     """
     test, items = labelled_set()
     label = {item.row.id: item for item in items}
     evidence_of = find([item.row for item in items], test)
     found = [(label[row_id], evidence) for row_id, evidence in evidence_of.items()]
-    leaks = sum(item.gives_away is not None for item in items)
+    leaks = sum(item.leaks is not None for item in items)
     removed = Counter(item.kind for item, _ in found)
     return {
         "rows": len(items),
@@ -100,12 +102,12 @@ def label_report(find: Find) -> dict[str, Any]:
             rule: _scores([item for item, evidence in found if evidence.rule == rule], leaks)
             for rule in sorted({evidence.rule for _, evidence in found})
         },
-        "other_test_row": sum(item.gives_away not in (None, evidence.test_row) for item, evidence in found),
+        "other_test_row": sum(item.leaks not in (None, evidence.test_row) for item, evidence in found),
     }
 
 
 def _scores(removed: Sequence[Labelled], leaks: int) -> dict[str, float | None]:
-    right = sum(item.gives_away is not None for item in removed)
+    right = sum(item.leaks is not None for item in removed)
     return {
         "removed": len(removed),
         "right": right,
@@ -129,7 +131,7 @@ def _question(row: int, group: Mapping[str, Any], entry: Mapping[str, Any]) -> T
 
 
 def _drafts(first: int, group: Mapping[str, Any]) -> Iterator[_Draft]:
-    """The rows of one group of questions, of which row `first` is the first."""
+    """The rows for one group of questions, whose test rows are numbered from `first`."""
     for row, entry in enumerate(group["questions"], first):
         for kind, question, sql in _leaks(row, entry):
             yield _Draft(kind, question, sql, group["database"], row)
@@ -141,20 +143,20 @@ def _drafts(first: int, group: Mapping[str, Any]) -> Iterator[_Draft]:
 
 
 def _leaks(row: int, entry: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
-    """Kind, question and SQL of the rows that give the question away."""
+    """Kind, question and SQL of the rows that leak the question."""
     asked, sql = entry["asked"]
     yield "verbatim", asked, sql
-    yield "signs", _other_signs(asked, row), sql
+    yield "signs", _respelled(asked, row), sql
     for kind in ("order", "synonym", "reworded", "heavy"):
         yield kind, entry[kind], sql
     yield "respelt", entry[("order", "synonym")[row % 2]], entry["restated"][1]
     for kind in ("value", "restated"):
-        if kind in entry:  # not every question holds a value
+        if kind in entry:  # not every question has a value
             yield kind, *entry[kind]
 
 
-def _other_signs(question: str, row: int) -> str:
-    """The same words in other case, blanks and punctuation, in three ways."""
+def _respelled(question: str, row: int) -> str:
+    """The same words with other case, spaces and punctuation, in three ways."""
     words = re.sub(r"[?.,:]", " ", question).split()
     spelt = (" ".join(words).upper(), "  ".join(words).lower() + " ?!", "\t".join(words).title() + "…")
     return spelt[row % len(spelt)]
@@ -168,7 +170,7 @@ def _item(number: int, draft: _Draft) -> Labelled:
 
 
 def _schema(tables: Mapping[str, str]) -> Schema:
-    """Tables of `{name: its columns}`; the first column is the key, x_id points at the key of x."""
+    """Tables from `{name: columns}`; the first column is the key, and x_id refers to the key of table x."""
     return Schema(tuple(_table(name, columns.split(), tables) for name, columns in tables.items()))
 
 
@@ -192,7 +194,7 @@ def _shown(schema: Schema, sql: str, shown: str) -> Schema:
 
 
 def _used(table: Table, names: set[str]) -> tuple[Column, ...]:
-    """The columns that the query names; the first one where it names none, as in SELECT count(*)."""
+    """The columns that the query names; the first column if it names none, as in SELECT count(*)."""
     return tuple(c for c in table.columns if c.name in names) or table.columns[:1]
 
 

@@ -1,4 +1,4 @@
-"""Training rows that give a test question away, found by look-up, never by comparing all pairs."""
+"""Training rows that leak a test question, found by index look-ups instead of comparing all pairs."""
 
 from __future__ import annotations
 
@@ -25,7 +25,11 @@ _Rule = Callable[[Sequence[TrainingRow]], Iterable[Evidence | None]]
 
 
 def refuse(row: TrainingRow, error: UserError) -> None:
-    """Raise UserError: the schema of a training row, which is named, cannot be read."""
+    """Stop at a training row whose schema cannot be read.
+
+    Raises:
+        UserError: always; the message names the row.
+    """
     raise UserError(f"training row {row.id}: {error}") from error
 
 
@@ -38,9 +42,10 @@ def find_leaks(
 ) -> Iterator[tuple[TrainingRow, Evidence | None]]:
     """Yield every training row, in order, with the evidence against it or None.
 
-    The first rule that fits is named, in the order of RULES, and the most similar test row (the first
-    of equals). Rows are read a block at a time, so memory does not grow with them; time grows with
-    rows plus questions. See `LeakFinder` for the arguments.
+    The evidence names the first rule that applies, in the order of RULES, and the most similar test row
+    (of equally similar ones the first). Rows are read a block at a time, so memory does not grow with
+    their number; time grows with the number of rows plus the number of questions. See `LeakFinder` for
+    the arguments and exceptions.
     """
     finder = LeakFinder(test, rules, embed, unreadable)
     rows = iter(train)
@@ -49,7 +54,7 @@ def find_leaks(
 
 
 class LeakFinder:
-    """The test questions, laid out so that a training row finds those it gives away."""
+    """Indexes of the test questions, in which a training row finds those that it leaks."""
 
     def __init__(
         self,
@@ -58,11 +63,15 @@ class LeakFinder:
         embed: Embed | None = None,
         unreadable: Unreadable = refuse,
     ) -> None:
-        """A test schema is told in prose or as CREATE TABLE text.
+        """Index `test`, whose schemas are DB-GPT's prose or CREATE TABLE text.
 
-        `embed` turns texts into vectors of length one, for the rule "embedding". `unreadable` is told
-        of a row whose schema cannot be read and is needed; if it returns, the rules on schemas pass
-        the row over. UserError: a test schema (its row is named) cannot be read.
+        `embed` turns texts into vectors of length one, for the rule "embedding". `unreadable` is called
+        with a row whose schema is needed and cannot be read; if it returns, the rules that compare
+        schemas skip the row.
+
+        Raises:
+            UserError: a test schema cannot be read; the message names the test row.
+            ValueError: the rule "embedding" is on and `embed` is missing.
         """
         self._test, self._unreadable = test, unreadable
         on_schemas = rules.same_sql or rules.same_database or rules.embedding is not None
@@ -90,14 +99,14 @@ class LeakFinder:
         if rules.embedding is not None:
             if embed is None:
                 raise ValueError("rule embedding needs `embed`")
-            yield self._alike_on_schema(rules.embedding, embed)
+            yield self._similar_meaning(rules.embedding, embed)
         if rules.same_database:
             yield self._same_database
 
     # -- one rule each: a block of rows in, evidence or None for each out --
 
     def _same_question(self) -> _Rule:
-        # "???" folds to nothing and asks nothing
+        # "???" has no words, so its folded form is empty and matches nothing
         places = {folded: place for place, folded in reversed(list(enumerate(self._folded))) if folded}
 
         def find(block: Sequence[TrainingRow]) -> Iterator[Evidence | None]:
@@ -120,13 +129,13 @@ class LeakFinder:
 
         return find
 
-    def _alike_on_schema(self, threshold: float, embed: Embed) -> _Rule:
+    def _similar_meaning(self, threshold: float, embed: Embed) -> _Rule:
         vectors = embed([question.question for question in self._test])
 
         def find(block: Sequence[TrainingRow]) -> list[Evidence | None]:
             found: list[Evidence | None] = [None] * len(block)
-            # only questions on one schema are compared, so few rows are embedded
-            places = {at: asked for at, row in enumerate(block) if (asked := self._asked_of_schema(row))}
+            # only questions on matching schemas are compared, so few rows are embedded
+            places = {at: asked for at, row in enumerate(block) if (asked := self._questions_on_schema(row))}
             rows: Iterable[np.ndarray] = embed([block[at].question for at in places]) if places else ()
             for (at, asked), vector in zip(places.items(), rows, strict=True):
                 cosines = vectors[asked] @ vector
@@ -139,21 +148,22 @@ class LeakFinder:
 
     def _same_database(self, block: Sequence[TrainingRow]) -> Iterator[Evidence | None]:
         for row in block:
-            alike = self._on_schema(row)
-            if alike:
-                signature, similarity = alike[0]
+            databases = self._databases_of(row)
+            if databases:
+                signature, similarity = databases[0]
                 yield self._found("same_database", self._databases.places(signature)[0], similarity)
             else:
                 yield None
 
     # -- schemas --
 
-    def _asked_of_schema(self, row: TrainingRow) -> list[int]:
-        """Places of the test questions whose schema is this row's, part of it or holding it."""
-        return sorted(at for signature, _ in self._on_schema(row) for at in self._databases.places(signature))
+    def _questions_on_schema(self, row: TrainingRow) -> list[int]:
+        """Numbers of the test questions whose schema equals, contains or is contained in this row's."""
+        found = self._databases_of(row)
+        return sorted(number for signature, _ in found for number in self._databases.places(signature))
 
-    def _on_schema(self, row: TrainingRow) -> list[tuple[Signature, float]]:
-        signature = self._signature(row) if self._databases.may_hold(row.ddl) else None
+    def _databases_of(self, row: TrainingRow) -> list[tuple[Signature, float]]:
+        signature = self._signature(row) if self._databases.may_match(row.ddl) else None
         return self._databases.similar(signature) if signature else []
 
     def _signature(self, row: TrainingRow) -> Signature | None:
@@ -177,8 +187,8 @@ def _signatures(test: Sequence[TestQuestion]) -> list[Signature]:
 
 def _read_signature(question: TestQuestion) -> Signature:
     text = question.prose
-    told = "create table" not in text.casefold()
+    is_prose = "create table" not in text.casefold()
     try:
-        return schema_signature(read_prose(text)[1] if told else text)
+        return schema_signature(read_prose(text)[1] if is_prose else text)
     except UserError as error:
         raise UserError(f"test row {question.row}: {error}") from error

@@ -1,15 +1,15 @@
-"""Test questions that are nearly the same as another question, found by the shingles that few have.
+"""Test questions that are nearly the same as another question, found by their rarest shingles.
 
-Two questions are as alike as their sets of three-character shingles: Jaccard similarity, shared over
-all. On Spider dev, trigrams part rewordings from other questions better than words, word pairs or
-longer shingles do.
+The similarity of two questions is the Jaccard similarity of their sets of three-character shingles: the
+number of shingles in both over the number in either. On Spider dev, trigrams separate rewordings from
+other questions better than words, word pairs or longer shingles do.
 
 The search is exact: a prefix filter (Bayardo, Ma, Srikant 2007; with several shingles at a time, Wang,
-Li, Feng 2012), then the sets themselves. A question as alike as `threshold` lacks at most
-size - threshold * size of a test question's shingles. So of any that many and `_SPARE` more it holds some,
-and only the test's rarest are ever looked up; how many it holds at least follows from both sizes.
-Shingles are looked up by a hash, for a block of questions at a time; where two share a hash a
-candidate is too many, never too few.
+Li, Feng 2012) finds candidates, then the sets themselves are compared. A question with similarity of at
+least `threshold` lacks at most size - threshold * size of a test question's shingles. So it has some of any
+selection of that many and `_SPARE` more; only the rarest of a test question are looked up. How many of them
+it must have follows from both sizes. Shingles are looked up by a hash, for a block of questions at a time;
+hash collisions add candidates and never hide one.
 """
 
 from __future__ import annotations
@@ -23,43 +23,46 @@ from operator import itemgetter
 import numpy as np
 
 SHINGLE = 3  # characters
-_SPARE = 8  # measured on Spider and sql-create-context: fewest microseconds at thresholds from 0.6 to 0.8
-_SLACK = 1e-9  # of sizes, for what floats make of them
+_SPARE = 8  # the fastest on Spider and sql-create-context at thresholds from 0.6 to 0.8
+_SLACK = 1e-9  # absorbs rounding errors in products of sizes
 _HASH_BITS = 18
 _CELLS = 1 << 21  # questions times test questions in a block: 16 MiB of counts
 _FACTORS = np.array([0x9E3779B1, 0x85EBCA77, 0xC2B2AE3D], dtype=np.uint32)  # odd, bits well mixed
 
 
 def shingles(folded: str) -> frozenset[str]:
-    """The three-character pieces of a folded question, one blank added at either end; "" has none."""
+    """All three-character substrings of a folded question with a space added at both ends; none for ""."""
     text = f" {folded} "
     return frozenset([text[at : at + SHINGLE] for at in range(len(text) - SHINGLE + 1)])
 
 
 def jaccard(one: frozenset[str], other: frozenset[str]) -> float:
-    """Shared over all, from 0 to 1; two empty sets share nothing."""
+    """Size of the intersection over size of the union, from 0 to 1; 0 for two empty sets."""
     shared = len(one & other)
     return shared / (len(one) + len(other) - shared or 1)
 
 
 class NearQuestions:
-    """Folded questions to be found by those nearly the same: Jaccard similarity at least `threshold`."""
+    """An index of folded questions, which finds those with Jaccard similarity of at least `threshold`."""
 
     def __init__(self, folded: Sequence[str], threshold: float) -> None:
-        """`threshold` is above 0, at most 1; questions are known by their place, from 0."""
+        """`threshold` is above 0 and at most 1; questions are numbered from 0."""
         self._threshold = threshold
         self._sets = [shingles(text) for text in folded]
         prefixes = self._prefixes()
         self._starts, self._places = _postings([tokens for tokens, _ in prefixes])
         self._least = np.array([least for _, least in prefixes], dtype=np.int64)
-        # a similarity of `threshold` means that this share of both sizes together is in both sets
+        # similarity >= threshold means: intersection >= this share of the sum of both sizes
         self._share = threshold / (1 + threshold)
         lengths = np.array([len(tokens) for tokens, _ in prefixes])
         sizes = np.array([len(one) for one in self._sets])
         self._offsets = lengths - (1 - self._share) * sizes - _SLACK
 
     def nearest(self, folded: Sequence[str]) -> list[tuple[int, float] | None]:
-        """For each text the most similar question (place, the first of equals; similarity), or None."""
+        """For each text the most similar question, as (number, similarity), or None.
+
+        Of equally similar questions the first is taken.
+        """
         found: list[tuple[int, float] | None] = [None] * len(folded)
         if not self._sets:
             return found
@@ -70,30 +73,30 @@ class NearQuestions:
         return found
 
     def _prefixes(self) -> list[tuple[np.ndarray, int]]:
-        """Of each question the hashes to look up, and how many of them a near one holds at least."""
-        often = Counter(shingle for one in self._sets for shingle in one)
+        """For each question the hashes to look up, and how many of them a near question has at least."""
+        frequency = Counter(shingle for one in self._sets for shingle in one)
         prefixes = []
         for one in self._sets:
             lacking = len(one) - math.ceil(self._threshold * len(one) - _SLACK)
-            rare_first = sorted(one, key=lambda shingle: (often[shingle], shingle))
+            rare_first = sorted(one, key=lambda shingle: (frequency[shingle], shingle))
             tokens, _ = _hashes(rare_first[: lacking + _SPARE], pad="")
             prefixes.append((tokens, max(1, len(tokens) - lacking)))
         return prefixes
 
     def _candidates(self, folded: Sequence[str]) -> Iterator[tuple[int, list[int]]]:
-        """Texts (by number) that hold enough of a prefix, with the places of those questions."""
-        tokens, rows = _once_a_text(*_hashes(folded, pad=" "))
-        held = self._held(tokens, rows, len(folded))
-        row, place = np.nonzero(held >= self._least)
-        # of a prefix no more is lacking than of the whole question
+        """Texts (by number) that have enough of a prefix, with the numbers of the questions it belongs to."""
+        tokens, rows = _distinct_in_text(*_hashes(folded, pad=" "))
+        counts = self._counts(tokens, rows, len(folded))
+        row, place = np.nonzero(counts >= self._least)
+        # the shingles missing from the prefix are at most those missing from the whole question
         sizes = np.bincount(rows, minlength=len(folded))
-        enough = held[row, place] >= self._offsets[place] + self._share * sizes[row]
+        enough = counts[row, place] >= self._offsets[place] + self._share * sizes[row]
         pairs = zip(row[enough].tolist(), place[enough].tolist(), strict=True)
         for text, group in groupby(pairs, key=itemgetter(0)):
             yield text, [question for _, question in group]
 
-    def _held(self, tokens: np.ndarray, rows: np.ndarray, texts: int) -> np.ndarray:
-        """How much of each prefix each text holds; (texts, questions)."""
+    def _counts(self, tokens: np.ndarray, rows: np.ndarray, texts: int) -> np.ndarray:
+        """How many hashes of each prefix each text has; (texts, questions)."""
         starts, ends = self._starts[tokens], self._starts[tokens + 1]
         known = ends > starts
         starts, sizes, rows = starts[known], (ends - starts)[known], rows[known]
@@ -108,25 +111,25 @@ class NearQuestions:
 
 
 def _hashes(texts: Sequence[str], pad: str) -> tuple[np.ndarray, np.ndarray]:
-    """Hash of every shingle of all texts, and the number of the text that it is in; both (shingles,)."""
+    """The hash of every shingle of all texts, and the number of its text; both of shape (shingles,)."""
     padded = [f"{pad}{text}{pad}" for text in texts]
     codes = np.frombuffer("".join(padded).encode("utf-32-le", "surrogatepass"), dtype=np.uint32)
     rows = np.repeat(np.arange(len(padded)), [len(text) for text in padded])
     one, two, three = codes[:-2], codes[1:-1], codes[2:]
     mixed = one * _FACTORS[0] + two * _FACTORS[1] + three * _FACTORS[2]
-    inside = rows[:-2] == rows[2:]  # not from one text into the next
+    inside = rows[:-2] == rows[2:]  # a shingle does not reach into the next text
     return (mixed >> np.uint32(32 - _HASH_BITS))[inside].astype(np.int64), rows[:-2][inside]
 
 
-def _once_a_text(tokens: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Each hash of a text but once."""
+def _distinct_in_text(tokens: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The same hashes, without those that a text has already."""
     keys = np.sort((rows << _HASH_BITS) | tokens)
     keys = keys[np.concatenate([[True], keys[1:] != keys[:-1]])[: len(keys)]]
     return keys & ((1 << _HASH_BITS) - 1), keys >> _HASH_BITS
 
 
 def _postings(prefixes: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-    """Places by hash: those of hash h are places[starts[h] : starts[h + 1]]."""
+    """The questions whose prefix has hash h: places[starts[h] : starts[h + 1]]."""
     tokens = np.concatenate([*prefixes, np.empty(0, dtype=np.int64)])
     places = np.repeat(np.arange(len(prefixes)), [len(prefix) for prefix in prefixes])
     sizes = np.bincount(tokens, minlength=1 << _HASH_BITS)

@@ -1,4 +1,4 @@
-"""The search for leaks on a Ray cluster. Every node must see the training rows under the same path."""
+"""The search for leaks on a Ray cluster, whose nodes must all find the training rows under the same path."""
 
 from __future__ import annotations
 
@@ -22,8 +22,10 @@ def find_leaks_on_ray(
 ) -> Iterator[tuple[TrainingRow, Evidence | None]]:
     """Yield what `find_leaks` yields for the rows of a JSON-lines file.
 
-    `load_embed` is called in each actor, for the rule "embedding". UserError: no Ray, or what
-    `find_leaks` says.
+    `load_embed` is called in each actor, for the rule "embedding".
+
+    Raises:
+        UserError: Ray is not installed, or as `find_leaks` raises it.
     """
     for found in map_in_order([str(path.absolute())], _blocks, partial(_finder, test, rules, load_embed)):
         yield from found

@@ -15,12 +15,12 @@ RULES = ("question", "same_sql", "masked_sql", "near_question", "embedding", "sa
 class Rules(Settings):
     """Which training rows leak; None and False switch a rule off.
 
-    question: the folded questions are equal, whatever the schema. near_question: their three-character
-    shingles have at least this Jaccard similarity, whatever the schema. same_sql: "exact", the folded
-    queries are equal on schemas with the same tables and columns; "masked", also where they are equal
-    but for their values and one schema holds all that the other shows of the tables used (evidence
-    "masked_sql"). embedding: the questions' vectors have at least this cosine, and one schema holds
-    the other. same_database: one schema holds the other, whatever is asked.
+    question: the folded questions are equal, whatever the schema. near_question: the three-character
+    shingles of the questions have at least this Jaccard similarity, whatever the schema. same_sql: "exact",
+    the folded queries are equal and so are the tables and columns of the schemas; "masked", also where the
+    queries are equal except for their values and, in the tables they use, one schema has all columns of the
+    other (evidence "masked_sql"). embedding: the questions' vectors have at least this cosine, and one schema
+    contains the other. same_database: one schema contains the other, whatever is asked.
     """
 
     question: bool = Field(True, description="Equal folded questions.")
@@ -29,9 +29,11 @@ class Rules(Settings):
     )
     same_sql: Literal["exact", "masked"] | None = Field(
         "masked",
-        description="Equal queries on an equal schema; masked: but for values, on tables that fit.",
+        description="Equal queries on an equal schema; masked: except for values, on matching tables.",
     )
-    same_database: bool = Field(False, description="Equal schemas, and schemas of which one holds the other.")
+    same_database: bool = Field(
+        False, description="Equal schemas, and schemas of which one contains the other."
+    )
     embedding: Similarity | None = Field(
         None, description="Least cosine of the questions' MiniLM vectors, on such a schema; 0: off."
     )

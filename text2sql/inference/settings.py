@@ -64,6 +64,8 @@ class Batching(Settings):
 class ServedModels(EndpointSettings):
     """The server, its model's name for the weights of each arm, and additional fields of every request."""
 
+    timeout_s: PositiveFloat = 60.0
+    max_retries: Count = 5
     models: dict[str, str] = Field(default_factory=dict)
     extra_body: dict[str, Any] = Field(default_factory=dict)
 

@@ -1,1 +1,1 @@
-"""Training rows from many kinds of file: read as a stream, checked one by one, brought into one form."""
+"""Training rows from several kinds of file: read as a stream, checked one by one, brought into one form."""

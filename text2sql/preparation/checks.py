@@ -1,9 +1,9 @@
 """Whether a training row can be used, and if not, why.
 
-SQLite itself says whether a query is one and whether its tables and columns exist: it compiles the
-query on the row's schema. Only what it refuses is parsed, which takes five times as long. Not covered:
-SQLite takes "x" in double quotes for a string where no column has that name, so a misspelt name in
-double quotes goes unseen.
+SQLite decides whether the SQL is a query and whether its tables and columns exist: it compiles the query on
+the row's schema. Only queries that it refuses are also parsed, which takes five times as long.
+Not covered: SQLite reads "x" in double quotes as a string if no column has that name, so a misspelled name in
+double quotes is not noticed.
 """
 
 from __future__ import annotations
@@ -29,15 +29,15 @@ from text2sql.preparation.sources import SHAPES, Chunk
 from text2sql.records import TrainingRow
 
 QUESTION_LENGTH = 20_000
-"""Characters of a question; a longer one would be cut in every prompt."""
+"""Most characters of a question; a longer one would be truncated in every prompt."""
 
 RUN_SECONDS, RUN_ROWS = 2.0, 100_000
-"""What an answer that is run may take and return."""
+"""Limits of time and of rows for an answer that is run."""
 
 _NAMES = ("question", "schema", "SQL")
 _QUERY = re.compile(r"(select|with)\b", re.IGNORECASE)
-# SQLite has one error code for all of these; only its messages tell them apart.
-_NAMES_AT_FAULT = (
+# SQLite has one error code for all of these; only its messages differ.
+_NAME_ERRORS = (
     ("no such table", "SQL names an unknown table"),
     ("no such column", "SQL names an unknown column"),
     ("no such function", "SQL calls an unknown function"),
@@ -47,7 +47,7 @@ _encode = json.JSONEncoder(ensure_ascii=False).encode
 
 
 class Unusable(Exception):
-    """A row that is left out: `reason` is one of few, `detail` is what SQLite said, if it did."""
+    """A row that is left out: `reason` is one of a few classes, `detail` is SQLite's message, if any."""
 
     def __init__(self, reason: str, detail: str = "") -> None:
         super().__init__(reason, detail)
@@ -57,7 +57,7 @@ class Unusable(Exception):
 
 @dataclass(slots=True)
 class Checked:
-    """A chunk after the check, as JSON lines; reasons are counted."""
+    """The rows of a chunk after the check, as JSON lines, and the number of rejects for each reason."""
 
     source: str
     position: int
@@ -67,7 +67,7 @@ class Checked:
 
 
 class Checker:
-    """Brings rows into the one form, or says why not; use it in a `with` statement."""
+    """Brings rows into the canonical form or rejects them; use it in a `with` statement."""
 
     def __init__(self, settings: Prepare) -> None:
         self._names_exist = settings.sql_check != "parse"
@@ -90,7 +90,7 @@ class Checker:
             self._runner.close()
 
     def check_chunk(self, chunk: Chunk) -> Checked:
-        """Check all rows of a chunk; ids are NAME:ROW."""
+        """Check all rows of a chunk; the id of a row is SOURCE:NUMBER."""
         checked = Checked(chunk.source, chunk.position)
         for number, (text, value) in enumerate(chunk.rows, chunk.first):
             try:
@@ -102,10 +102,13 @@ class Checker:
         return checked
 
     def training_row(self, source: str, number: int, value: object) -> TrainingRow:
-        """The canonical row. Unusable: `value` makes none.
+        """The canonical row.
 
-        The schema becomes CREATE TABLE text in the form that the test schemas have (INSERTs, NOT NULL
-        and the like fall away); the SQL keeps its words and loses a last semicolon.
+        The schema becomes CREATE TABLE text in the same form as the test schemas (INSERTs, NOT NULL and the
+        like are left out); the SQL stays as it is, without a final semicolon.
+
+        Raises:
+            Unusable: `value` is not a usable row.
         """
         question, schema, sql = self._texts(value)
         sql = sql.rstrip("; \t\r\n")
@@ -114,7 +117,11 @@ class Checker:
         return TrainingRow(f"{source}:{number}", source, question, ddl or self._check(schema, sql), sql)
 
     def _check(self, schema: str, sql: str) -> str:
-        """The schema in its written form. Unusable: it is none, or `sql` falls short of the check."""
+        """The schema as canonical CREATE TABLE text.
+
+        Raises:
+            Unusable: the schema cannot be read, or `sql` does not pass the check.
+        """
         try:
             database = self._schemas.load(schema)
         except SchemaError as error:
@@ -125,10 +132,14 @@ class Checker:
         return database.ddl
 
     def _texts(self, value: object) -> Iterator[str]:
-        """Question, schema and SQL of a row, stripped and not empty."""
+        """Question, schema and SQL of a row, without surrounding white space.
+
+        Raises:
+            Unusable: the row has another form, or a text is missing or empty.
+        """
         if not isinstance(value, dict):
             raise Unusable("not an object")
-        if None in value:  # so csv.DictReader files what is beyond the header
+        if None in value:  # the key under which csv.DictReader puts cells beyond the header
             raise Unusable("more cells than columns")
         shape = next((shape for shape in self._shapes if all(key in value for key in shape[:2])), None)
         if shape is None:
@@ -150,7 +161,7 @@ def _text(value: Any, name: str) -> str:
 
 
 def is_unfit(text: str) -> bool:
-    """Whether a text holds NUL, at which SQLite stops reading, or half a surrogate pair."""
+    """Whether a text contains NUL, at which SQLite stops reading, or half of a surrogate pair."""
     if not text.isascii():
         try:
             text.encode()
@@ -169,14 +180,18 @@ def _require_size(question: str, sql: str) -> None:
 
 
 def _compile(connection: Connection, sql: str, names_exist: bool) -> None:
-    """Unusable: `sql` is not one query, or SQLite cannot compile it and must be able to."""
+    """Check that `sql` is one query and, with `names_exist`, that SQLite can compile it.
+
+    Raises:
+        Unusable: it is not.
+    """
     if not _QUERY.match(sql):
         _require_query(sql, "")
     try:
         connection.compile(sql)
     except (sqlite3.Error, sqlite3.Warning) as error:
         said = str(error)
-        reason = next((reason for start, reason in _NAMES_AT_FAULT if said.startswith(start)), None)
+        reason = next((reason for start, reason in _NAME_ERRORS if said.startswith(start)), None)
         if reason is None or not names_exist:
             _require_query(sql, said)
         if names_exist:
@@ -189,7 +204,7 @@ def _require_query(sql: str, detail: str) -> None:
 
 
 class _Runner:
-    """Runs answers on the schema and the rows of their source, in the sandbox, which wants a file."""
+    """Runs answers on the schema and the rows of their source, in the sandbox, which needs a file."""
 
     def __init__(self) -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="prepare-")
@@ -197,7 +212,11 @@ class _Runner:
         self._sandbox: Sandbox | None = None
 
     def run(self, database: Database, sql: str) -> None:
-        """Unusable: the answer fails, or takes or returns too much."""
+        """Run an answer within the limits.
+
+        Raises:
+            Unusable: it fails or exceeds a limit.
+        """
         try:
             self._open(database).run(sql, time.monotonic() + RUN_SECONDS, keep=0)
         except QueryError as error:
@@ -219,7 +238,7 @@ class _Runner:
 
 
 def _fields(row: TrainingRow) -> dict[str, str]:
-    # dataclasses.asdict copies deeply, which takes longer than all else in writing a row
+    # dataclasses.asdict makes deep copies, which takes longer than the rest of writing a row
     return {"id": row.id, "source": row.source, "question": row.question, "ddl": row.ddl, "sql": row.sql}
 
 

@@ -1,4 +1,4 @@
-"""CREATE TABLE text of MySQL and PostgreSQL, as far as a prompt needs it: names, types and keys."""
+"""CREATE TABLE text of MySQL and PostgreSQL, reduced to what a prompt needs: names, types and keys."""
 
 from __future__ import annotations
 
@@ -14,15 +14,16 @@ from text2sql.schema.model import Column, ForeignKey, Schema, Table
 
 _DIALECTS = ("mysql", "postgres")
 _TYPE = re.compile(r"\w+( \w+)*( ?\([0-9]+(, ?[0-9]+)?\))?\Z")
-# It warns of every statement that it does not know, and a data set may hold many thousands of them.
+# sqlglot warns of every statement that it does not know, and a data set may have many thousands of them.
 logging.getLogger("sqlglot").setLevel(logging.ERROR)
 
 
 def read_dialect(text: str) -> Schema | None:
     """The schema that the text creates in MySQL or PostgreSQL, or None.
 
-    A type that SQLite cannot read (an ENUM, an array) becomes TEXT; engines, indexes, defaults and
-    checks fall away. Not covered: keys that ALTER TABLE adds, which fall away too.
+    A type that SQLite cannot read (an ENUM, an array) becomes TEXT; engines, indexes, defaults and checks are
+    left out.
+    Not covered: keys that ALTER TABLE adds, which are left out too.
     """
     for dialect in _DIALECTS:
         try:
@@ -30,7 +31,7 @@ def read_dialect(text: str) -> Schema | None:
         except (SqlglotError, RecursionError):
             continue
         tables = [tree for tree in statements if _creates_table(tree)]
-        if tables and not any(_hides_table(tree) for tree in statements):
+        if tables and not any(_may_create_table(tree) for tree in statements):
             return Schema(tuple(_table(tree.this) for tree in tables if tree))
     return None
 
@@ -39,8 +40,8 @@ def _creates_table(tree: exp.Expr | None) -> bool:
     return isinstance(tree, exp.Create) and tree.kind == "TABLE" and isinstance(tree.this, exp.Schema)
 
 
-def _hides_table(tree: exp.Expr | None) -> bool:
-    """Whether a statement is one that sqlglot gave up on, and might create a table."""
+def _may_create_table(tree: exp.Expr | None) -> bool:
+    """Whether this is a CREATE statement that sqlglot could not parse; it might create a table."""
     return isinstance(tree, exp.Command) and str(tree.this).upper() == "CREATE"
 
 

@@ -1,9 +1,9 @@
-"""A quick check of the common row: plain CREATE TABLE text, a plain SELECT.
+"""A fast check of the most common kind of row: plain CREATE TABLE text and a plain SELECT.
 
-Building the tables takes SQLite several times as long as compiling a query on them, and in public data
-most schemas occur once. So the tables are given to the query as common table expressions instead,
-`WITH item(id, name) AS (SELECT 0, 0) SELECT ...`, which SQLite resolves names against in the same way.
-It says yes or nothing: whatever is not plain, or does not compile so, goes through the whole check.
+SQLite needs several times as long to build the tables as to compile a query on them, and in public data most
+schemas occur once. So the tables are given to the query as common table expressions instead, `WITH
+item(id, name) AS (SELECT 0, 0) SELECT ...`, for which SQLite resolves names in the same way. This check only
+accepts: a row that is not plain, or does not compile in this way, goes through the full check.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from itertools import chain
 from text2sql.preparation.schemas import Connection
 from text2sql.schema.ddl import quote_name
 
-# Statements as `write_ddl` would write them, so that the text is in its one form already. CONSTRAINT
-# alone may stand where a column may.
+# Statements as `write_ddl` writes them, so that the text is in its canonical form already. CONSTRAINT is the
+# only other word that may begin an item of the list of columns.
 _COLUMN = (
     r"(?!(?i:constraint)\b)[A-Za-z_]\w* (?:BOOLEAN|DATE|DATETIME|FLOAT|INT|INTEGER|NUMERIC|REAL|TEXT|VARCHAR)"
     r"(?:\(\d+\))?(?: PRIMARY KEY)?(?: REFERENCES [A-Za-z_]\w* \([A-Za-z_]\w*\))?"
@@ -28,12 +28,12 @@ _PLAIN = re.compile(rf"{_TABLE}(?:;\s*{_TABLE})*;?", re.ASCII)
 _SELECT = re.compile(r"select\b", re.IGNORECASE)
 _REFERENCE = re.compile(r" REFERENCES (\w+) \((\w+)\)")
 _BREAK = re.compile(r";\s*")
-_SCHEMAS = 4096  # remembered
+_SCHEMAS = 4096  # in the cache
 
 
 @dataclass(frozen=True, slots=True)
 class _Plain:
-    """The written form of a schema, and the same tables as common table expressions."""
+    """A schema as canonical CREATE TABLE text, and the same tables as common table expressions."""
 
     ddl: str
     tables: str
@@ -46,7 +46,7 @@ class PlainCheck:
         self._connection = Connection()
 
     def ddl(self, schema: str, sql: str) -> str | None:
-        """The schema in its written form if `sql` is a query that compiles on it, else None."""
+        """The schema as canonical CREATE TABLE text if `sql` is a query that compiles on it, else None."""
         plain = _plain(schema) if _SELECT.match(sql) else None
         if plain is None:
             return None
@@ -70,9 +70,9 @@ def _plain(schema: str) -> _Plain | None:
 
 
 def _common_table(statement: str) -> str:
-    """The table as `name(columns) AS (SELECT 0, ...)`; "" where SQLite refuses it or a name wants quotes.
+    """The table as `name(columns) AS (SELECT 0, ...)`; "" if SQLite refuses the table or a name needs quotes.
 
-    Of a table that is there twice SQLite complains in either form, of a column only in the other.
+    SQLite rejects a repeated table in both forms, but a repeated column only in CREATE TABLE.
     """
     name, _, rest = statement.removeprefix("CREATE TABLE ").partition(" (")
     columns = [column.partition(" ")[0] for column in rest[:-1].split(", ")]

@@ -1,4 +1,4 @@
-"""The check of training rows on a Ray cluster. Every node must see the files under the same path."""
+"""The check of training rows on a Ray cluster, whose nodes must all find the files under the same path."""
 
 from __future__ import annotations
 
@@ -13,7 +13,11 @@ from text2sql.ray_cluster import map_in_order
 
 
 def check_on_ray(files: Sequence[Path], settings: Prepare) -> Iterator[Checked]:
-    """Yield the checked chunks of the files, in order. UserError: no Ray, or a file cannot be read."""
+    """Yield the checked chunks of the files, in order.
+
+    Raises:
+        UserError: Ray is not installed, or a file cannot be read.
+    """
     names = [str(path.absolute()) for path in files]
     yield from map_in_order(names, partial(_chunks, settings), partial(_check, settings))
 

@@ -1,7 +1,8 @@
-"""Rows of a file, a chunk at a time, so that no file is ever in memory whole.
+"""The rows of a file, read in chunks, so that a whole file is never in memory.
 
-The suffix tells the kind: .jsonl (one JSON value a line), .json (one list), .csv (with a header) or
-.parquet. Not covered: a single row that is itself larger than memory.
+The suffix decides how a file is read: .jsonl (one JSON value a line), .json (one list), .csv (with a header)
+or .parquet.
+Not covered: a single row that is larger than memory.
 """
 
 from __future__ import annotations
@@ -19,12 +20,12 @@ from text2sql.errors import UserError
 from text2sql.preparation.json_list import JsonList
 from text2sql.preparation.settings import Columns
 
-# A row as its source has it: the text that a reject shows, and its value.
+# A row of a file: its text, which is shown if the row is rejected, and its value.
 RawRow = tuple[str, Any]
 
-_AGAIN = "mend it, or fetch the data again: dvc repro fetch_data"
+_REMEDY = "fix it, or fetch the data again: dvc repro fetch_data"
 _BYTES = 1 << 20  # read at a time
-_ROWS = 1000  # of a table, read at a time
+_ROWS = 1000  # read at a time from a list or a table
 _CELL = 10_000_000  # characters in a cell of a CSV file
 # (question, schema, SQL) in each known shape of a training row
 SHAPES = (
@@ -36,9 +37,9 @@ SHAPES = (
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """Neighbouring rows: their file's name without suffix, the number of the first, from 0.
+    """Consecutive rows: their file's name without suffix, and the number of the first, from 0.
 
-    `position` is how far the file has been read with them, in bytes.
+    `position`: how many bytes of the file have been read up to and including these rows.
     """
 
     source: str
@@ -48,13 +49,15 @@ class Chunk:
 
 
 def find_files(folder: Path) -> list[Path]:
-    """The training files of a folder, sorted; hidden ones are passed over.
+    """The training files of a folder, sorted; hidden files are ignored.
 
-    UserError: there is none, one is of an unknown kind, or two share a name, and so their rows' ids.
+    Raises:
+        UserError: there is none, one is of an unknown kind, or two have the same name without suffix, so that
+            their rows would have the same ids.
     """
     files = sorted(path for path in folder.glob("*") if path.is_file() and not path.name.startswith("."))
     if not files:
-        raise UserError(f"{folder}: holds no training file; fetch the data: dvc repro fetch_data")
+        raise UserError(f"{folder}: has no training file; fetch the data: dvc repro fetch_data")
     named: dict[str, Path] = {}
     for path in files:
         if path.suffix not in _READERS:
@@ -66,9 +69,11 @@ def find_files(folder: Path) -> list[Path]:
 
 
 def read_chunks(path: Path, columns: Columns | None = None) -> Iterator[Chunk]:
-    """Yield the rows of a file in order; `columns` names those of question, schema and sql.
+    """Yield the rows of a file in order; `columns` are its names for question, schema and sql.
 
-    UserError: the file is damaged (with the line where there are lines) or lacks such a column.
+    Raises:
+        UserError: the file is damaged (the message names the line where there are lines), or it has no such
+            column.
     """
     first = 0
     for rows, position in _READERS[path.suffix](path, columns):
@@ -86,16 +91,16 @@ def _read_jsonl(path: Path, columns: Columns | None) -> Iterator[tuple[list[RawR
 
 
 def _json_line(path: Path, number: int, line: bytes) -> RawRow | None:
-    """Text and value of a line (numbered from 1); None for a blank one."""
+    """Text and value of a line (numbered from 1); None for a blank line."""
     try:
         text = line.decode("utf-8-sig" if number == 1 else "utf-8").strip()
         return (text, json.loads(text)) if text else None
     except UnicodeDecodeError as error:
-        raise UserError(f"{path}, line {number}: not UTF-8 ({error.reason}); {_AGAIN}") from error
+        raise UserError(f"{path}, line {number}: not UTF-8 ({error.reason}); {_REMEDY}") from error
     except json.JSONDecodeError as error:
-        raise UserError(f"{path}, line {number}: not JSON ({error.msg}); {_AGAIN}") from error
+        raise UserError(f"{path}, line {number}: not JSON ({error.msg}); {_REMEDY}") from error
     except RecursionError as error:
-        raise UserError(f"{path}, line {number}: JSON nested too deeply; {_AGAIN}") from error
+        raise UserError(f"{path}, line {number}: JSON is nested too deeply; {_REMEDY}") from error
 
 
 def _read_json(path: Path, columns: Columns | None) -> Iterator[tuple[list[RawRow], int]]:
@@ -105,9 +110,9 @@ def _read_json(path: Path, columns: Columns | None) -> Iterator[tuple[list[RawRo
             while chunk := list(islice(values, _ROWS)):
                 yield [(json.dumps(value), value) for value in chunk], file.tell()
         except UnicodeDecodeError as error:
-            raise UserError(f"{path}: not UTF-8 ({error.reason}); {_AGAIN}") from error
+            raise UserError(f"{path}: not UTF-8 ({error.reason}); {_REMEDY}") from error
         except (json.JSONDecodeError, RecursionError) as error:
-            raise UserError(f"{path}: not a whole JSON list ({error}); {_AGAIN}") from error
+            raise UserError(f"{path}: not a whole JSON list ({error}); {_REMEDY}") from error
 
 
 def _read_csv(path: Path, columns: Columns | None) -> Iterator[tuple[list[RawRow], int]]:
@@ -119,14 +124,14 @@ def _read_csv(path: Path, columns: Columns | None) -> Iterator[tuple[list[RawRow
             while chunk := list(islice(rows, _ROWS)):
                 yield [(json.dumps(row), row) for row in chunk], file.tell()
         except UnicodeDecodeError as error:
-            raise UserError(f"{path}: not UTF-8 ({error.reason}); {_AGAIN}") from error
+            raise UserError(f"{path}: not UTF-8 ({error.reason}); {_REMEDY}") from error
         except csv.Error as error:
-            raise UserError(f"{path}, after line {rows.line_num}: not CSV ({error}); {_AGAIN}") from error
+            raise UserError(f"{path}, after line {rows.line_num}: not CSV ({error}); {_REMEDY}") from error
 
 
 def _read_parquet(path: Path, columns: Columns | None) -> Iterator[tuple[list[RawRow], int]]:
-    import pyarrow  # type: ignore[import-untyped]
-    import pyarrow.parquet  # type: ignore[import-untyped]
+    import pyarrow
+    import pyarrow.parquet
 
     size, done = path.stat().st_size, 0
     try:
@@ -135,11 +140,11 @@ def _read_parquet(path: Path, columns: Columns | None) -> Iterator[tuple[list[Ra
             _check_columns(path, names, columns)
             for batch in file.iter_batches(_ROWS, columns=_wanted(names, columns)):
                 done += batch.num_rows
-                # a date or a number of another kind has no JSON; what it says will do for a reject
+                # dates and some numbers have no JSON form; their text is enough for a reject
                 rows = [(json.dumps(row, default=str), row) for row in batch.to_pylist()]
                 yield rows, size * done // file.metadata.num_rows
     except (pyarrow.ArrowException, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: not a Parquet file that can be read ({error}); {_AGAIN}") from error
+        raise UserError(f"{path}: not a readable Parquet file ({error}); {_REMEDY}") from error
 
 
 def _check_columns(path: Path, found: list[str], columns: Columns | None) -> None:
@@ -147,7 +152,7 @@ def _check_columns(path: Path, found: list[str], columns: Columns | None) -> Non
     if missing:
         raise UserError(
             f"{path}: has no column {', '.join(missing)}, it has {', '.join(found)}; "
-            "mend prepare.columns in params.yaml"
+            "fix prepare.columns in params.yaml"
         )
 
 

@@ -1,4 +1,4 @@
-"""All files of a folder, checked and written as one file of training rows and one of rejects."""
+"""Checks all files of a folder and writes one file of training rows and one of rejects."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _KIB = 1024
 
 @dataclass(slots=True)
 class Counts:
-    """Rows by what became of them; usable rows beyond the limit are not kept."""
+    """Numbers of usable, kept and rejected rows; usable rows beyond the limit are not kept."""
 
     usable_by_source: Counter[str] = field(default_factory=Counter)
     kept_by_source: Counter[str] = field(default_factory=Counter)
@@ -32,9 +32,12 @@ class Counts:
 def prepare_training(raw: Path, output: Path, settings: Prepare) -> Counts:
     """Write train.jsonl (TrainingRow) and rejected.jsonl into the folder `output`, in the order of `raw`.
 
-    At most `train_limit` usable rows stay, evenly spaced. Memory does not grow with the number of rows; the
-    disk holds the usable rows twice for a while. A run that is killed starts anew: two million rows take
-    a minute or two. UserError: a file of `raw` cannot be read.
+    At most `train_limit` usable rows are kept, evenly spaced. Memory does not grow with the number of rows;
+    for a while the usable rows are on disk twice. A run that was killed starts from the beginning: two
+    million rows take a minute or two.
+
+    Raises:
+        UserError: a file of `raw` cannot be read.
     """
     files = find_files(raw)
     counts, usable = Counts(), output / "usable.jsonl"
@@ -42,7 +45,7 @@ def prepare_training(raw: Path, output: Path, settings: Prepare) -> Counts:
         open(usable, "w", encoding="utf-8", newline="\n") as good,
         open(output / "rejected.jsonl", "w", encoding="utf-8", newline="\n") as bad,
     ):
-        for checked in _watched(_check(files, settings), files):
+        for checked in _with_progress(_check(files, settings), files):
             good.writelines(f"{line}\n" for line in checked.kept)
             bad.writelines(f"{line}\n" for line in checked.rejected)
             _count(counts, checked)
@@ -51,9 +54,9 @@ def prepare_training(raw: Path, output: Path, settings: Prepare) -> Counts:
 
 
 def evenly_spaced(items: Iterable[Item], count: int, limit: int | None) -> Iterator[Item]:
-    """At most `limit` of `count` items, evenly spread, in order; None keeps all.
+    """At most `limit` of `count` items, evenly spaced, in order; None keeps all.
 
-    A source's share stays its share; one with fewer than count/limit rows may lose all.
+    Each source keeps its share; one with fewer than count / limit rows may lose all.
     """
     if limit is None or limit >= count:
         yield from items
@@ -79,8 +82,8 @@ def _check(files: Sequence[Path], settings: Prepare) -> Iterator[Checked]:
             yield from map(checker.check_chunk, read_chunks(path, settings.columns))
 
 
-def _watched(chunks: Iterable[Checked], files: Sequence[Path]) -> Iterator[Checked]:
-    """Say on stderr how much of the files is done."""
+def _with_progress(chunks: Iterable[Checked], files: Sequence[Path]) -> Iterator[Checked]:
+    """Pass the chunks on, and show on stderr how much of the files is done."""
     sizes = {path.stem: path.stat().st_size for path in files}
     before = dict(zip(sizes, _sums_before(sizes.values()), strict=True))
     progress = Progress(sum(sizes.values()) // _KIB, "KiB", "prepare")
@@ -103,7 +106,7 @@ def _count(counts: Counts, checked: Checked) -> None:
 
 
 def _thin(usable: Path, train: Path, limit: int | None, counts: Counts) -> None:
-    """Move the rows that stay from the file `usable`, which goes, to the file `train`."""
+    """Write the rows to keep from the file `usable` to the file `train`, and delete `usable`."""
     by_source = counts.usable_by_source
     sources = chain.from_iterable(repeat(source, rows) for source, rows in by_source.items())
     with (

@@ -1,1 +1,1 @@
-"""Database schemas: read from prose, SQLite files and CREATE TABLE text, written as CREATE TABLE."""
+"""Database schemas: read from prose, SQLite files or CREATE TABLE text, and written as CREATE TABLE text."""

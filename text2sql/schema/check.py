@@ -1,7 +1,7 @@
-"""What is wrong with CREATE TABLE text, told against the schema that it should hold.
+"""Differences between CREATE TABLE text and the schema that it should have.
 
-The sentences are written for people and for a language model alike: each names the table and the
-column, and says what to do about it.
+The sentences are for people and for a language model alike: each names the table and the column, and says
+what to change.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ _TOKEN = re.compile(
 
 
 def complaints(ddl: str, source: Schema, with_values: bool) -> tuple[str, ...]:
-    """What `ddl` lacks, adds or changes beside `source`, a sentence each; () when it holds the same.
+    """How `ddl` differs from `source`, one sentence for each difference; () if it has the same schema.
 
-    The text is executed in SQLite; where that fails, SQLite's words are the only complaint. Compared
-    are tables, columns, types (where the source names one), primary and foreign keys, views, all
-    without regard to case or order, and, `with_values`, whether each example value of a column stands
-    in the comment behind the column or in a row of its table. Not covered: constraints such as NOT
-    NULL, indexes, and values that the source does not have.
+    The text is executed in SQLite; if that fails, SQLite's message is the only complaint. Tables, columns,
+    types (where the source names one), primary and foreign keys and views are compared, without regard to
+    case or order; and, `with_values`, whether each example value of a column is in the comment behind the
+    column or in a row of its table.
+    Not covered: constraints such as NOT NULL, indexes, and values that the source does not have.
     """
     try:
         with executed(ddl) as connection:
@@ -44,10 +44,10 @@ def complaints(ddl: str, source: Schema, with_values: bool) -> tuple[str, ...]:
 
 
 def gold_problem(ddl: str, gold: str) -> str:
-    """What SQLite says against the gold query on these tables, "" if it compiles.
+    """SQLite's error for the gold query on these tables, "" if it compiles.
 
-    Compiled only (EXPLAIN), never run. Not covered: a name in double quotes that no column
-    has, which SQLite takes for a string.
+    The query is compiled (EXPLAIN) and never run.
+    Not covered: a name in double quotes that no column has, which SQLite reads as a string.
     """
     try:
         with executed(ddl) as connection:
@@ -66,12 +66,12 @@ def _views(connection: sqlite3.Connection) -> Iterator[str]:
 def _tables(made: Schema, source: Schema) -> Iterator[str]:
     found = _by_name(made.tables)
     for table in source.tables:
-        there = found.pop(table.name.lower(), None)
-        if there is None:
+        made_table = found.pop(table.name.lower(), None)
+        if made_table is None:
             yield f"table {quote_name(table.name)} is missing: add it"
         else:
-            yield from _columns(there, table)
-            yield from _keys(there, table)
+            yield from _columns(made_table, table)
+            yield from _keys(made_table, table)
     for table in found.values():
         yield f"table {quote_name(table.name)} is not in the source: leave it out"
 
@@ -79,51 +79,50 @@ def _tables(made: Schema, source: Schema) -> Iterator[str]:
 def _columns(made: Table, source: Table) -> Iterator[str]:
     found = _by_name(made.columns)
     for column in source.columns:
-        there, named = found.pop(column.name.lower(), None), _named(column, source)
-        if there is None:
+        made_column, named = found.pop(column.name.lower(), None), _named(column, source)
+        if made_column is None:
             yield f"{named} is missing: add it"
-        elif column.type and column.type.upper() != there.type.upper():
-            yield f"{named} has type {there.type or 'none'}: its type is {column.type}"
+        elif column.type and column.type.upper() != made_column.type.upper():
+            yield f"{named} has type {made_column.type or 'none'}: its type is {column.type}"
     for column in found.values():
         yield f"{_named(column, source)} is not in the source: leave it out"
 
 
 def _keys(made: Table, source: Table) -> Iterator[str]:
     where = f"of table {quote_name(source.name)}"
-    wanted, there = _lowered(source.primary_key), _lowered(made.primary_key)
-    due, found = _list(source.primary_key), _list(made.primary_key)
-    if wanted and not there:
-        yield f"the primary key ({due}) {where} is missing: add it"
-    elif there and not wanted:
+    expected, found = _list(source.primary_key), _list(made.primary_key)
+    if source.primary_key and not made.primary_key:
+        yield f"the primary key ({expected}) {where} is missing: add it"
+    elif made.primary_key and not source.primary_key:
         yield f"the primary key ({found}) {where} is not in the source: leave it out"
-    elif wanted != there:
-        yield f"the primary key {where} is ({found}): it should be ({due})"
-    told, kept = _foreign_keys(source), _foreign_keys(made)
-    for folded, key in told.items():
-        if folded not in kept:
-            yield f"the foreign key {_told(key)} {where} is missing: add it"
-    for folded, key in kept.items():
-        if folded not in told:
-            yield f"the foreign key {_told(key)} {where} is not in the source: leave it out"
+    elif _lowered(source.primary_key) != _lowered(made.primary_key):
+        yield f"the primary key {where} is ({found}): it should be ({expected})"
+    source_keys, made_keys = _foreign_keys(source), _foreign_keys(made)
+    for folded, key in source_keys.items():
+        if folded not in made_keys:
+            yield f"the foreign key {_described(key)} {where} is missing: add it"
+    for folded, key in made_keys.items():
+        if folded not in source_keys:
+            yield f"the foreign key {_described(key)} {where} is not in the source: leave it out"
 
 
 def _values(connection: sqlite3.Connection, made: Schema, source: Schema) -> Iterator[str]:
     found = _by_name(made.tables)
     for table in source.tables:
-        there = found.get(table.name.lower())
-        comments = _comments(connection, there.name) if there else {}
-        names = set(_by_name(there.columns)) if there else set()
+        made_table = found.get(table.name.lower())
+        comments = _comments(connection, made_table.name) if made_table else {}
+        names = set(_by_name(made_table.columns)) if made_table else set()
         for column in table.columns:
-            if column.name.lower() in names:  # a missing column has been told already
-                note = comments[column.name.lower()]
+            if column.name.lower() in names:  # a missing column is reported elsewhere
+                comment = comments[column.name.lower()]
                 for value in dict.fromkeys(column.examples):
-                    if not _in_comment(value, note) and not _in_rows(connection, table, column, value):
+                    if not _in_comment(value, comment) and not _in_rows(connection, table, column, value):
                         text = quote_value(value, column.type)
                         yield f"{_named(column, table)} has lost its example value {text}: add it"
 
 
 def _comments(connection: sqlite3.Connection, table: str) -> dict[str, str]:
-    """The comments behind each column (lower case) of a table; SQLite keeps them with the statement."""
+    """The comments behind each column (lower case) of a table; SQLite stores them with the statement."""
     query = "SELECT sql FROM sqlite_master WHERE type = 'table' AND name = ?"
     (sql,) = connection.execute(query, (table,)).fetchone()
     comments: dict[str, str] = defaultdict(str)
@@ -166,7 +165,7 @@ def _by_name(things: Iterable[Named]) -> dict[str, Named]:
 
 
 def _foreign_keys(table: Table) -> dict[ForeignKey, ForeignKey]:
-    """The keys of a table by what they are without regard to case."""
+    """The keys of a table by their lower-case form."""
     return {
         ForeignKey(_lowered(key.columns), key.table.lower(), _lowered(key.references)): key
         for key in table.foreign_keys
@@ -181,7 +180,7 @@ def _named(column: Column, table: Table) -> str:
     return f"column {quote_name(column.name)} of table {quote_name(table.name)}"
 
 
-def _told(key: ForeignKey) -> str:
+def _described(key: ForeignKey) -> str:
     return f"({_list(key.columns)}) to {quote_name(key.table)} ({_list(key.references)})"
 
 

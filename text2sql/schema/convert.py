@@ -1,8 +1,8 @@
-"""Schemas of test questions become CREATE TABLE text: each distinct one once, by one of four back ends.
+"""Converts the schemas of test questions to CREATE TABLE text, each distinct schema once.
 
-`rules` reads the prose, `sqlite` the database file, `openai` (its own module) asks a language model, and
-`recorded` takes what a language model once wrote.
-Whatever a back end makes is executed and compared with its source; what is wrong is told, never dropped.
+There are four back ends: `rules` reads the prose, `sqlite` reads the database file, `openai` (a module of its
+own) asks a language model, and `recorded` takes what a language model wrote earlier. The text of each is
+executed and compared with its source; what is wrong is listed, never dropped.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ from text2sql.schema.sqlite import read_sqlite
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A schema to convert: `row` is the question where it stands (from 0), `prose` DB-GPT's words.
+    """A schema to convert: `row` is the test question that has it (from 0), `prose` is DB-GPT's description.
 
-    `recorded` is a language model's answer to that prose, "" where there is none.
+    `recorded` is a language model's answer to that prose, "" if there is none.
     """
 
     row: int
@@ -40,10 +40,10 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class Conversion:
-    """CREATE TABLE text, and `problems`: what in it differs from the source, () when nothing does.
+    """CREATE TABLE text, and `problems`: how it differs from the source, () if it does not.
 
-    `backend` made the text in the end: `rules` where a language model fell short. `attempts` counts
-    the texts that were made and checked until then, 1 but for `openai`.
+    `backend` made the text: `rules` also where a language model did not succeed. `attempts` counts the texts
+    that were made and checked, which is 1 except for `openai`.
     """
 
     ddl: str
@@ -53,51 +53,52 @@ class Conversion:
 
 
 class SourceError(UserError):
-    """A source that cannot be read; the message names its row, who knows the file puts it before that."""
+    """A source that cannot be read. The message names its row; callers put the name of the file before it."""
 
 
 class Backend(Protocol):
     """A way to convert schemas."""
 
     def key(self, source: Source) -> str:
-        """What tells the schema of one source from another's."""
+        """Two sources with one key have the same schema."""
         ...
 
     def convert_all(self, sources: Sequence[Source]) -> Iterator[tuple[Source, Conversion]]:
-        """Yield each of `sources`, no two of one key, with its conversion, in any order, as they are done.
+        """Yield each of `sources`, whose keys all differ, with its conversion, as soon as it is done.
 
-        SourceError: the prose of a source does not fit, or lacks its recorded answer. UserError: the
-        back end cannot go on.
+        Raises:
+            SourceError: the prose of a source cannot be read, or its recorded answer is missing.
+            UserError: the back end cannot go on.
         """
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class RulesBackend:
-    """Reads the prose by rules. `values` says how its value hints are written (see `write_ddl`)."""
+    """Reads the prose by rules. `values` says how its example values are written (see `write_ddl`)."""
 
     values: Values
 
     def key(self, source: Source) -> str:
-        """The prose: two databases never share it, for it begins with the database id."""
+        """The prose: two databases never have the same, because it begins with the database id."""
         return source.prose
 
     def convert_all(self, sources: Sequence[Source]) -> Iterator[tuple[Source, Conversion]]:
         """Yield the conversions in the order of `sources`."""
         for source in sources:
-            yield source, written(told_schema(source), "rules", self.values)
+            yield source, written(prose_schema(source), "rules", self.values)
 
 
 @dataclass(frozen=True, slots=True)
 class SqliteBackend:
-    """Reads `databases`/ID/ID.sqlite, with up to `examples` values of each column."""
+    """Reads DATABASES/ID/ID.sqlite, with up to `examples` values of each column."""
 
     databases: Path
     values: Values
     examples: int
 
     def key(self, source: Source) -> str:
-        """The database id, whatever the prose tells of that database."""
+        """The database id, whatever the prose says about that database."""
         return source.db_id
 
     def convert_all(self, sources: Sequence[Source]) -> Iterator[tuple[Source, Conversion]]:
@@ -110,9 +111,9 @@ class SqliteBackend:
 
 @dataclass(frozen=True, slots=True)
 class RecordedBackend:
-    """Takes each source's `recorded` answer as it is, and tells what in it differs from the prose.
+    """Takes each source's `recorded` answer as it is, and lists how it differs from the prose.
 
-    Example values are not compared: the text has those that its model put there.
+    Example values are not compared: the text has those that its model wrote.
     """
 
     def key(self, source: Source) -> str:
@@ -122,13 +123,13 @@ class RecordedBackend:
     def convert_all(self, sources: Sequence[Source]) -> Iterator[tuple[Source, Conversion]]:
         """Yield the conversions in the order of `sources`."""
         for source in sources:
-            schema, ddl = told_schema(source), recorded_ddl(source.recorded)
+            schema, ddl = prose_schema(source), recorded_ddl(source.recorded)
             if not ddl:
                 raise SourceError(f"row {source.row} (database {source.db_id}): no schema is recorded for it")
             yield source, Conversion(ddl, "recorded", 1, complaints(ddl, schema, with_values=False))
 
 
-# back ends that need nothing but this machine
+# Back ends that need no server.
 LocalBackend = RulesBackend | SqliteBackend | RecordedBackend
 
 
@@ -144,7 +145,7 @@ def local_backend(settings: ConvertSchema, databases: Path) -> LocalBackend:
 def convert(sources: Iterable[Source], backend: Backend) -> dict[str, Conversion]:
     """Convert each distinct schema once; returns the conversions by `backend.key(source)`.
 
-    Says on stderr how far it is. UserError: see `Backend.convert_all`.
+    Progress is shown on stderr. Exceptions are those of `Backend.convert_all`.
     """
     distinct: dict[str, Source] = {}
     for source in sources:
@@ -157,8 +158,12 @@ def convert(sources: Iterable[Source], backend: Backend) -> dict[str, Conversion
     return {key: done[key] for key in distinct}
 
 
-def told_schema(source: Source) -> Schema:
-    """The schema that the source's prose tells. SourceError: it does not fit."""
+def prose_schema(source: Source) -> Schema:
+    """The schema that the source's prose describes.
+
+    Raises:
+        SourceError: the prose cannot be read.
+    """
     try:
         return read_prose(source.prose)[1]
     except UserError as error:
@@ -166,7 +171,7 @@ def told_schema(source: Source) -> Schema:
 
 
 def written(schema: Schema, backend: str, values: Values, attempts: int = 1) -> Conversion:
-    """The conversion of a schema that is known: written, executed, compared."""
+    """The conversion of a known schema: its text, executed and compared with it."""
     ddl = write_ddl(schema, values=values)
     return Conversion(ddl, backend, attempts, complaints(ddl, schema, values != "none"))
 

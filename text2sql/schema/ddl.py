@@ -1,4 +1,4 @@
-"""CREATE TABLE text: written from a `Schema`, read back through SQLite itself."""
+"""CREATE TABLE text: written from a `Schema`, and read by executing it in SQLite."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from text2sql.schema.model import Column, ForeignKey, Schema, Table
 from text2sql.schema.settings import Values
 
 _PLAIN_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
-# Words that SQLite's parser refuses as a bare name, in CREATE TABLE or in a query: the list of
-# https://www.sqlite.org/lang_keywords.html, less those that it falls back to reading as an identifier.
+# Words that SQLite's parser rejects as an unquoted name, in CREATE TABLE or in a query: the list of
+# https://www.sqlite.org/lang_keywords.html without those that it also accepts as identifiers.
 _RESERVED = frozenset(
     """add all alter and as autoincrement between case cast check collate commit constraint create cross
     current_date current_time current_timestamp default deferrable delete distinct drop else escape
@@ -22,11 +22,11 @@ _RESERVED = frozenset(
     left limit natural not nothing notnull null on or order outer primary raise references returning right
     select set table then to transaction union unique update using values when where""".split()  # noqa: SIM905
 )
-# SQLite keeps names that begin so for its own tables; a schema that holds one cannot be created.
+# SQLite reserves names that begin like this for its own tables and refuses to create them.
 _INTERNAL = "sqlite_"
-# Numbers that SQLite gives back as they are written: no leading zero, few enough digits.
+# Numbers that SQLite returns as they were written: no leading zero, few enough digits.
 _NUMBER = re.compile(r"0|-?[1-9][0-9]{0,17}|-?(?:0|[1-9][0-9]{0,8})\.(?:0|[0-9]{0,5}[1-9])")
-_STATEMENT_STEPS = 10_000_000  # of SQLite's virtual machine; half a second
+_STATEMENT_STEPS = 10_000_000  # of SQLite's virtual machine: about half a second
 
 
 def quote_name(name: str) -> str:
@@ -37,20 +37,20 @@ def quote_name(name: str) -> str:
 
 
 def quote_value(value: str, declared: str = "") -> str:
-    """Write an example value as SQL: a number bare, unless the column's declared type keeps text."""
+    """Write an example value as SQL: a number without quotes, unless the column's type stores text."""
     kind = declared.upper()  # the rules of https://www.sqlite.org/datatype3.html, 3.1
     text = "INT" not in kind and any(word in kind for word in ("CHAR", "CLOB", "TEXT"))
     return value if _NUMBER.fullmatch(value) and not text else _quoted(value)
 
 
 def write_ddl(schema: Schema, types: bool = True, values: Values = "none") -> str:
-    """Write one CREATE TABLE statement a line; `types=False` leaves the column types out.
+    """Write the CREATE TABLE statements, one a line; `types=False` leaves the column types out.
 
-    `values` says what becomes of the columns' example values: "none" leaves them out; "comment" gives
-    each column of a table that has some a line of its own, ending in ``-- e.g. 1, 'b'`` (line breaks
-    in a value become blanks); "insert" writes an INSERT after the table, whose rows are made of the
-    columns' examples and NULLs: no row need be one of the database. A table with a reserved sqlite_
-    name is left out: SQLite makes those itself and refuses them here.
+    `values` says how the columns' example values are written: "none" leaves them out; "comment" writes each
+    column of a table with examples on a line of its own, ending in ``-- e.g. 1, 'b'`` (line breaks in a value
+    become spaces); "insert" writes an INSERT after the table, whose rows are made of the columns' examples
+    and NULLs and need not be rows of the database. Tables with a reserved sqlite_ name are left out: SQLite
+    makes those itself and refuses to create them.
     """
     tables = (table for table in schema.tables if not table.name.lower().startswith(_INTERNAL))
     return "\n".join(_write_table(table, types, values) for table in tables)
@@ -59,7 +59,8 @@ def write_ddl(schema: Schema, types: bool = True, values: Values = "none") -> st
 def read_ddl(text: str) -> Schema:
     """Read CREATE TABLE text by executing it in an empty in-memory SQLite database.
 
-    UserError: SQLite rejects the text, or it creates no table.
+    Raises:
+        UserError: SQLite rejects the text, or it creates no table.
     """
     with executed(text) as connection:
         schema = read_connection(connection)
@@ -70,10 +71,12 @@ def read_ddl(text: str) -> Schema:
 
 @contextmanager
 def executed(text: str) -> Iterator[sqlite3.Connection]:
-    """Yield an in-memory SQLite database in which `text` has been executed, rows and all.
+    """Yield an in-memory SQLite database in which `text`, including its INSERTs, has been executed.
 
-    UserError: SQLite rejects the text, or one of its statements takes more than 10 million steps.
     Not covered: memory that the text asks for.
+
+    Raises:
+        UserError: SQLite rejects the text, or one of its statements takes more than 10 million steps.
     """
     with closing(sqlite3.connect(":memory:")) as connection:
         connection.set_authorizer(_allow_schema_only)
@@ -87,7 +90,7 @@ def executed(text: str) -> Iterator[sqlite3.Connection]:
 
 
 def one_line(value: str) -> str:
-    """An example value as a comment can hold it: line breaks become blanks."""
+    """An example value on one line, for a comment: line breaks become spaces."""
     return " ".join(value.splitlines())
 
 
@@ -101,7 +104,7 @@ def read_connection(connection: sqlite3.Connection) -> Schema:
 
 
 def _allow_schema_only(action: int, first: str | None, *_: object) -> int:
-    # Training rows are outside text: nothing but building tables and rows in memory is let through.
+    # Training rows are untrusted text: only building tables and rows in memory is allowed.
     return sqlite3.SQLITE_DENY if action in _DENIED else sqlite3.SQLITE_OK
 
 
@@ -132,14 +135,14 @@ def _write_comment(column: Column) -> str:
 
 def _write_rows(table: Table) -> str:
     columns = [column for column in table.columns if column.examples]
-    # each value once, for a key admits no other; NULLs come last, and are no equals of one another
+    # each value once, because a key may not repeat; NULLs come last, and SQLite never treats two as equal
     values = [[quote_value(v, c.type) for v in dict.fromkeys(c.examples)] for c in columns]
     rows = ", ".join(f"({', '.join(row)})" for row in zip_longest(*values, fillvalue="NULL"))
     return f"INSERT INTO {quote_name(table.name)} ({_names(c.name for c in columns)}) VALUES {rows};"
 
 
 def _write_column(column: Column, table: Table, types: bool) -> str:
-    """A column with its own keys beside it: prompts are shorter so than with clauses at the end."""
+    """A column with its own keys beside it, which makes prompts shorter than clauses at the end do."""
     words = [quote_name(column.name)]
     if types and column.type:
         words.append(column.type)
@@ -170,7 +173,7 @@ def _read_table(connection: sqlite3.Connection, name: str) -> Table:
 
 def _read_foreign_keys(connection: sqlite3.Connection, name: str) -> tuple[ForeignKey, ...]:
     groups: dict[int, list[tuple[str, str, str | None]]] = {}
-    # SQLite lists the newest key first and numbers from it; the source's order is the reverse.
+    # SQLite lists and numbers the keys from last to first; sort them into the order of the source
     rows = connection.execute(f"PRAGMA foreign_key_list({_quoted(name)})").fetchall()
     for key, _, table, column, target, *_ in sorted(rows, key=lambda row: (-row[0], row[1])):
         groups.setdefault(key, []).append((table, column, target))
@@ -180,7 +183,7 @@ def _read_foreign_keys(connection: sqlite3.Connection, name: str) -> tuple[Forei
 def _foreign_key(connection: sqlite3.Connection, group: list[tuple[str, str, str | None]]) -> ForeignKey:
     table = group[0][0]
     references = tuple(target for _, _, target in group if target is not None)
-    if not references:  # REFERENCES without columns points at the primary key
+    if not references:  # REFERENCES without columns means the primary key
         info = connection.execute(f"PRAGMA table_info({_quoted(table)})").fetchall()
         keyed = sorted((position, column) for _, column, _, _, _, position in info if position)
         references = tuple(column for _, column in keyed)

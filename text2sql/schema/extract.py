@@ -1,15 +1,17 @@
-"""The CREATE TABLE text in what a language model said."""
+"""The CREATE TABLE text in the answer of a language model."""
 
 from __future__ import annotations
 
 import re
 
-_STATEMENT = re.compile(  # where one begins: on a line of its own, or behind another or a fence
-    r"""(?: ^ | (?<=;) | ```\w* ) [ \t]*
+_STATEMENT = (
+    re.compile(  # where one begins: at the start of a line, after another statement or after a code fence
+        r"""(?: ^ | (?<=;) | ```\w* ) [ \t]*
         ( CREATE \s+ (?:TEMP(?:ORARY)?\s+)? TABLE \s+ (?:IF\s+NOT\s+EXISTS\s+)?
           (?: "(?:[^"]|"")+" | `(?:[^`]|``)+` | \[[^\]]+\] | [\w$.]+ ) \s* \(
         | INSERT \s+ INTO \b )""",
-    re.VERBOSE | re.IGNORECASE | re.MULTILINE,
+        re.VERBOSE | re.IGNORECASE | re.MULTILINE,
+    )
 )
 _TOKEN = re.compile(
     r"""(?P<end> ; | ``` )
@@ -20,10 +22,11 @@ _TOKEN = re.compile(
 
 
 def extract_ddl(raw: str) -> str:
-    """The CREATE TABLE and INSERT statements in what a model said, one after another; "" if there are none.
+    """The CREATE TABLE and INSERT statements in a model's answer, one after another; "" if there are none.
 
-    Thoughts, fences, prose and all other statements are left out; the statements stay as they were
-    written. Not covered: prose that goes on in the line where a statement without semicolon ends.
+    Text inside <think>, code fences, prose and all other statements are left out; the statements stay as
+    they were written.
+    Not covered: prose on the line where a statement without a semicolon ends.
     """
     text = raw.rpartition("</think>")[2].partition("<think>")[0]
     statements, at = [], 0
@@ -34,11 +37,11 @@ def extract_ddl(raw: str) -> str:
 
 
 def _end(text: str, start: int) -> int:
-    """Where the statement that begins at `start` ends: before its semicolon, a fence or the end."""
+    """Where the statement at `start` ends: before its semicolon or a code fence, or with the text."""
     tokens = _TOKEN.finditer(text, start)
     return next((token.start() for token in tokens if token["end"]), len(text))
 
 
 def _closed(statement: str) -> str:
-    """The statement with its semicolon, on a new line where a comment would swallow it."""
+    """The statement with a semicolon, on a new line if the last line has a comment."""
     return f"{statement}\n;" if "--" in statement.rpartition("\n")[2] else f"{statement};"

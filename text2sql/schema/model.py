@@ -1,4 +1,4 @@
-"""One model of a database schema, whatever it was read from."""
+"""A database schema as objects, independent of where it was read from."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Column:
-    """A column: declared type ("" when the source names none) and example values."""
+    """A column: its declared type ("" if the source names none) and example values."""
 
     name: str
     type: str = ""
@@ -16,7 +16,7 @@ class Column:
 
 @dataclass(frozen=True)
 class ForeignKey:
-    """`columns` of the owning table point at the columns `references` of `table`."""
+    """`columns` of the owning table refer to the columns `references` of `table`."""
 
     columns: tuple[str, ...]
     table: str
@@ -25,9 +25,10 @@ class ForeignKey:
 
 @dataclass(frozen=True)
 class Table:
-    """A table with its columns in the order of the source and its foreign keys in that of its columns.
+    """A table with its columns in the order of the source.
 
-    The order of foreign keys means nothing; with one order, equal tables compare as equal.
+    Its foreign keys are sorted by their columns: their order has no meaning, and so equal tables compare as
+    equal.
     """
 
     name: str

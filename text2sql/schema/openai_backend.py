@@ -1,20 +1,20 @@
-"""The back end `openai`: a language model writes the CREATE TABLE text, SQLite and the prose judge it.
+"""The back end `openai`: a language model writes the CREATE TABLE text, which SQLite and the prose check.
 
-Each answer is executed and compared with the prose. What falls short goes back with the very
-complaints, `max_repairs` times at most; then the rules take over, and the conversion says so. Faults
-of the endpoint never lead to the rules: they end the run, which goes on where it stopped.
+Each answer is executed and compared with the prose. If it differs, it goes back to the model with the list
+of differences, at most `max_repairs` times; then the rules convert the schema, and the conversion says so.
+Faults of the endpoint never lead to the rules: they end the run, and the next run continues from there.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from text2sql.endpoint import Refused, run_all
 from text2sql.schema.answers import AnswerJournal, PaidAnswer
 from text2sql.schema.check import complaints
-from text2sql.schema.convert import Conversion, Source, told_schema, written
+from text2sql.schema.convert import Conversion, Source, prose_schema, written
 from text2sql.schema.extract import extract_ddl
 from text2sql.schema.model import Schema
 from text2sql.schema.paid_client import Message, PaidClient, Spending
@@ -49,8 +49,8 @@ _REPAIR = "SQLite and the description say otherwise:\n{complaints}\nWrite all st
 class OpenAIBackend:
     """Asks the model that `settings` name; its answers are kept in the folder `work`, which it locks.
 
-    `values` says how value hints are to be written (see `write_ddl`). After a run `spending` is what
-    all answers in `work` took, those of earlier runs included.
+    `values` says how example values are written (see `write_ddl`). After a run `spending` is what all
+    answers in `work` cost, including those of earlier runs.
     """
 
     def __init__(self, settings: OpenAI, values: Values, work: Path) -> None:
@@ -58,23 +58,26 @@ class OpenAIBackend:
         self.spending = Spending(0, 0, 0, 0.0)
 
     def key(self, source: Source) -> str:
-        """The prose: two databases never share it, for it begins with the database id."""
+        """The prose: two databases never have the same, because it begins with the database id."""
         return source.prose
 
-    def convert_all(self, sources: Sequence[Source]) -> Iterator[tuple[Source, Conversion]]:
-        """Yield each source with its conversion as it is done.
+    def convert_all(self, sources: Sequence[Source]) -> Generator[tuple[Source, Conversion], None, None]:
+        """Yield each source with its conversion as soon as it is done.
 
-        At an error nothing more is sent, and the answers on their way are waited for and kept.
-        UserError: prose does not fit (before anything is sent), the endpoint or the disk fails, the
-        spending cap is reached, or every request was refused.
+        After an error no more requests are sent; answers to those that were sent are awaited and kept.
+
+        Raises:
+            SourceError: a prose cannot be read; nothing has been sent then.
+            UserError: the endpoint or the disk fails, the spending cap is reached, or every request was
+                refused.
         """
-        schemas = [(source, told_schema(source)) for source in sources]
+        schemas = [(source, prose_schema(source)) for source in sources]
         self._work.mkdir(parents=True, exist_ok=True)
         with locked(self._work):
             client = PaidClient(self._settings, AnswerJournal(self._work / JOURNAL))
             try:
                 yield from run_all(client, (self._convert(client, *told) for told in schemas))
-                client.check_taken()
+                client.check_any_answered()
             finally:
                 self.spending = client.spending()
 

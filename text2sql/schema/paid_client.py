@@ -1,4 +1,4 @@
-"""Answers that cost money: never above the cap, and never paid twice."""
+"""Requests that cost money: the total stays below a cap, and no answer is paid for twice."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from text2sql.endpoint import AGAIN, Client, Refused
+from text2sql.endpoint import RERUN, Client, Refused
 from text2sql.errors import UserError
 from text2sql.schema.answers import AnswerJournal, PaidAnswer
 from text2sql.schema.settings import OpenAI
 
-_MESSAGE_TOKENS = 32  # more than any chat template puts around one message
+_MESSAGE_TOKENS = 32  # more than any chat template adds to a message
 
 Message = Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)
 class Spending:
-    """What the answers of a work folder took: their number, tokens read and written, US dollars."""
+    """What the answers of a work folder cost: their number, tokens read and written, US dollars."""
 
     answers: int
     tokens_in: int
@@ -31,22 +31,23 @@ class Spending:
 
 
 class PaidClient(Client):
-    """Asks `endpoint` and keeps every answer in `journal`."""
+    """Asks a language model and keeps every answer in a journal."""
 
     _endpoint: OpenAI
 
-    def __init__(self, endpoint: OpenAI, journal: AnswerJournal) -> None:
-        super().__init__(endpoint)
+    def __init__(self, settings: OpenAI, journal: AnswerJournal) -> None:
+        super().__init__(settings)
         self._journal = journal
-        self._reserved: dict[str, float] = {}  # US dollars by request on its way
+        self._reserved: dict[str, float] = {}  # US dollars, by request that is not answered yet
         self._released = asyncio.Event()
         self._refusal = ""  # the first one
 
     async def ask(self, messages: Sequence[Message]) -> PaidAnswer:
-        """The model's answer: from the journal, or from the endpoint and then in the journal.
+        """The model's answer: from the journal, or else from the endpoint, and then added to the journal.
 
-        Refused, Stopped, UserError: see `complete`. UserError, too: the cap is reached, or the disk
-        is full.
+        Raises:
+            Refused, Stopped: see `complete`.
+            UserError: as in `complete`, or the cap is reached, or the disk is full.
         """
         request = self._request(messages)
         name = _fingerprint(self._endpoint.base_url, request)
@@ -62,14 +63,18 @@ class PaidClient(Client):
             self._journal.append(name, answer)
         return answer
 
-    def check_taken(self) -> None:
-        """UserError: requests were refused and none was ever answered, so it is not their content."""
+    def check_any_answered(self) -> None:
+        """Check that not every request was refused: then their content is not the reason.
+
+        Raises:
+            UserError: requests were refused and none was ever answered.
+        """
         if self._refusal and not self._journal.answers:
-            cure = "mend base_url, model, temperature or max_tokens_name"
-            raise UserError(f"{self._endpoint.base_url}: refuses every request ({self._refusal}); {cure}")
+            remedy = "fix base_url, model, temperature or max_tokens_name"
+            raise UserError(f"{self._endpoint.base_url}: refuses every request ({self._refusal}); {remedy}")
 
     def spending(self) -> Spending:
-        """What all answers in the journal took, those of earlier runs included."""
+        """What all answers in the journal cost, including those of earlier runs."""
         kept = self._journal
         usd = self._endpoint.cost(kept.tokens_in, kept.tokens_out)
         return Spending(len(kept.answers), kept.tokens_in, kept.tokens_out, usd)
@@ -82,7 +87,7 @@ class PaidClient(Client):
     async def _paid(self, request: Mapping[str, Any], tokens_in: int) -> PaidAnswer:
         completion = await self.complete(request)
         choice, usage = completion.choices[0], completion.usage
-        # without a count the answer is charged as if it were as long as it may be
+        # without a count, the answer is charged at the maximum length
         return PaidAnswer(
             text=choice.message.content or "",
             finish=choice.finish_reason,
@@ -92,7 +97,7 @@ class PaidClient(Client):
 
     @asynccontextmanager
     async def _reservation(self, name: str, tokens_in: int) -> AsyncIterator[None]:
-        """Set aside the most that a request can cost, so that no answer passes the cap."""
+        """Reserve the most that a request can cost, so that the answers never exceed the cap."""
         most = self._endpoint.cost(tokens_in, self._endpoint.max_tokens)
         while self._reserved and not self._affords(most):
             self._released.clear()
@@ -113,7 +118,7 @@ class PaidClient(Client):
     def _cap_message(self, most: float) -> str:
         spent, cap = self.spending(), self._endpoint.cap_usd
         state = f"{spent.usd:.4f} of {cap} US dollars are spent, and the next answer may cost {most:.4f}"
-        return f"spending cap: {state}; {self._kept()}; raise the cap and {AGAIN} to go on"
+        return f"spending cap: {state}; {self._kept()}; raise the cap and {RERUN} to continue"
 
     def _kept(self) -> str:
         return f"answers kept in {self._journal.path}: {len(self._journal.answers)}"
@@ -125,5 +130,5 @@ def _fingerprint(base_url: str, request: Mapping[str, Any]) -> str:
 
 
 def _most_tokens(messages: Sequence[Message]) -> int:
-    """More tokens than the messages can have: a token of a byte-level tokenizer holds at least one byte."""
+    """An upper bound of the messages' tokens: a token of a byte-level tokenizer has at least one byte."""
     return sum(len(message["content"].encode()) + _MESSAGE_TOKENS for message in messages)

@@ -1,14 +1,14 @@
-"""Schemas told in prose, as DB-GPT-Hub's Spider files tell them.
+"""Schemas described in prose, as in DB-GPT-Hub's Spider files.
 
-One paragraph names the tables, then each table's columns, primary key and value hints, then the
+One paragraph names the tables, then each table's columns, primary key and example values, then the
 foreign keys::
 
     shop contains tables such as item, sale. Table item has columns such as id, name. id is the
     primary key. The name contains values such as Tea. Table sale has columns such as item_id.  is
     the primary key. The item_id of sale is the foreign key of id of item.
 
-The prose gives no types and quotes nothing, so a name or a value with a comma and a blank in it
-cannot be told from two; only a comma inside parentheses is read as part of a name.
+The prose gives no types and quotes nothing, so a name or a value that contains a comma and a space cannot be
+distinguished from two; only a comma inside parentheses is read as part of a name.
 """
 
 from __future__ import annotations
@@ -30,12 +30,14 @@ _PHRASES = (_TABLES, _COLUMNS, _PRIMARY, _VALUES, _FOREIGN)
 
 
 def read_prose(text: str) -> tuple[str, Schema]:
-    """Read one schema told in prose; returns the database id and the schema.
+    """Read one schema described in prose; returns the database id and the schema.
 
-    Every table and column comes out as it is written, without a type; value hints become
-    ``Column.examples``. A foreign key told twice is kept once. Tables called ``sqlite_...`` are
-    SQLite's own bookkeeping, which CREATE TABLE refuses: they are left out, as ``read_sqlite``
-    leaves them out. Raises UserError with the sentence that does not fit.
+    Tables and columns are named as in the prose and have no type; value hints become ``Column.examples``. A
+    repeated foreign key is kept once. Tables called ``sqlite_...`` are SQLite's own bookkeeping, which CREATE
+    TABLE refuses: they are left out, as in ``read_sqlite``.
+
+    Raises:
+        UserError: the prose has another form; the message quotes the sentence.
     """
     db_id, names, bodies = _sections(text)
     parsed = [_table(name, body) for name, body in zip(names, bodies, strict=True)]
@@ -48,8 +50,12 @@ def read_prose(text: str) -> tuple[str, Schema]:
     return db_id, Schema(tuple(t for t in tables.values() if not _is_internal(t.name)))
 
 
-def told_database(text: str) -> str:
-    """The database id with which prose begins. UserError: it does not begin as such prose does."""
+def prose_database(text: str) -> str:
+    """The database id with which prose begins.
+
+    Raises:
+        UserError: the text does not begin as such prose does.
+    """
     db_id, found, _ = text.removeprefix("\ufeff").strip().partition(_TABLES)
     if not found:
         raise _misfit(text, _BEGINNING)
@@ -57,10 +63,12 @@ def told_database(text: str) -> str:
 
 
 def write_prose(db_id: str, schema: Schema) -> str:
-    """Tell a schema in the same prose; ``read_prose`` gives it back without the types.
+    """Describe a schema in the same prose; ``read_prose`` gives it back without the types.
 
-    Keys of several columns are told as ``a, b is the primary key``. Raises UserError where the
-    prose could not be read back as the same schema (a comma in a value hint, for instance).
+    Keys of several columns are written as ``a, b is the primary key``.
+
+    Raises:
+        UserError: the prose could not be read back as the same schema (a comma in a value, for instance).
     """
     names = ", ".join(table.name for table in schema.tables)
     keys = [_key_sentence(table, key) for table in schema.tables for key in table.foreign_keys]
@@ -68,8 +76,9 @@ def write_prose(db_id: str, schema: Schema) -> str:
     text = " ".join(sentences)
     if read_prose(text) != (db_id, _untyped(schema)):
         raise UserError(
-            f"schema {db_id!r} cannot be told in prose: a name or value in it holds a comma, an "
-            "outer blank or words of the prose itself; rename it or leave the value hint out"
+            f"schema {db_id!r} cannot be described in prose: a name or value in it contains a comma, "
+            "begins or ends with a space, or contains words of the prose itself; rename it or leave the "
+            "value out"
         )
     return text
 
@@ -82,14 +91,14 @@ def _sections(text: str) -> tuple[str, list[str], list[str]]:
         raise _misfit(text, _BEGINNING)
     listed = rest.partition(". Table ")[0]
     names, rest, bodies = _split_names(listed), rest[len(listed) :], []
-    _refuse_doubles(names, "table", text)
+    _refuse_repeated(names, "table", text)
     for name, following in zip(names, [*names[1:], None], strict=True):
         header = f". Table {name}{_COLUMNS}"
         if not rest.startswith(header):
             raise _misfit(rest, f"table {name!r} is listed; expected '{header[2:]}...'")
         end = len(rest) if following is None else rest.find(f". Table {following}{_COLUMNS}")
         if end < 0:
-            raise _misfit(text, f"table {following!r} is listed, but its columns are not told")
+            raise _misfit(text, f"table {following!r} is listed, but its columns are not")
         bodies.append(rest[len(header) : end])
         rest = rest[end:]
     return db_id, names, bodies
@@ -113,18 +122,18 @@ def _table(name: str, body: str) -> tuple[Table, list[str]]:
 
 
 def _columns_and_key(head: str, table: str) -> tuple[list[str], tuple[str, ...]]:
-    """Split 'a, b. a' into columns and key; a name may itself hold '. ', so try every place."""
+    """Split 'a, b. a' into columns and key; a name may itself contain '. ', so try every place."""
     for at in (match.start() for match in re.finditer(r"\. ", head)):
         columns, key = _split_names(head[:at]), head[at + 2 :]
         keys = (key,) if key in columns else tuple(_split_names(key)) if key else ()
         if set(keys) <= set(columns) and all(columns):
-            _refuse_doubles(columns, f"column of table {table!r}", head)
+            _refuse_repeated(columns, f"column of table {table!r}", head)
             return columns, keys
     raise _misfit(head + _PRIMARY, f"the key should be among the columns of table {table!r}")
 
 
 def _hints(text: str, columns: list[str]) -> dict[str, list[str]]:
-    """Value hints by column. Real files leave out the blank between two hints."""
+    """Value hints by column. In real files the space between two hints is missing."""
     hints: dict[str, list[str]] = {column: [] for column in columns}
     known = "|".join(re.escape(c) for c in sorted(columns, key=len, reverse=True))
     before, *found = re.split(rf"\. ?The ({known}){_VALUES}", text)
@@ -132,22 +141,22 @@ def _hints(text: str, columns: list[str]) -> dict[str, list[str]]:
         raise _misfit(before, "it is neither a value hint of a known column nor a foreign key")
     for column, values in zip(found[::2], found[1::2], strict=True):
         if any(phrase in values for phrase in _PHRASES):
-            raise _misfit(values, f"it stands among the values of {column!r}")
+            raise _misfit(values, f"it is among the values of {column!r}")
         hints[column].extend(values.split(", "))
     return hints
 
 
 def _foreign_key(sentence: str, tables: dict[str, Table]) -> tuple[str, ForeignKey]:
-    """The child table and its key out of 'x of child is the foreign key of y of parent'."""
+    """The child table and its key, from 'x of child is the foreign key of y of parent'."""
     left, _, right = sentence.partition(_FOREIGN)
     child, parent = _endpoint(left, tables), _endpoint(right, tables)
     if child is None or parent is None or len(child[1]) != len(parent[1]):
-        raise _misfit(f"The {sentence}", "both ends should be 'column of table', told before")
+        raise _misfit(f"The {sentence}", "both ends should be 'column of table', with names from above")
     return child[0], ForeignKey(child[1], parent[0], parent[1])
 
 
 def _endpoint(text: str, tables: dict[str, Table]) -> tuple[str, tuple[str, ...]] | None:
-    """Table and columns out of 'x of t'; names may hold ' of ', so known names decide."""
+    """Table and columns from 'x of t'; names may contain ' of ', so the known names decide."""
     for match in re.finditer(" of ", text):
         columns, table = text[: match.start()], tables.get(text[match.end() :])
         known = {column.name for column in table.columns} if table else set()
@@ -170,13 +179,13 @@ def _split_names(text: str) -> list[str]:
 
 def _table_sentences(table: Table) -> str:
     columns = ", ".join(column.name for column in table.columns)
-    told = f"Table {table.name}{_COLUMNS}{columns}. {', '.join(table.primary_key)}{_PRIMARY}."
+    described = f"Table {table.name}{_COLUMNS}{columns}. {', '.join(table.primary_key)}{_PRIMARY}."
     hints = [
         f"The {column.name}{_VALUES}{', '.join(column.examples)}."
         for column in table.columns
         if column.examples
     ]
-    return " ".join([told, "".join(hints)]) if hints else told
+    return " ".join([described, "".join(hints)]) if hints else described
 
 
 def _key_sentence(table: Table, key: ForeignKey) -> str:
@@ -185,7 +194,7 @@ def _key_sentence(table: Table, key: ForeignKey) -> str:
 
 
 def _untyped(schema: Schema) -> Schema:
-    """The schema as prose can say it: no types, every foreign key once."""
+    """The schema as prose can describe it: without types, every foreign key once."""
     return Schema(
         tuple(
             replace(
@@ -202,11 +211,11 @@ def _is_internal(table: str) -> bool:
     return table.casefold().startswith("sqlite_")
 
 
-def _refuse_doubles(names: Iterable[str], what: str, text: str) -> None:
+def _refuse_repeated(names: Iterable[str], what: str, text: str) -> None:
     seen: set[str] = set()
     for name in names:
         if not name or name.casefold() in seen:
-            raise _misfit(text, f"{what} {name!r} is " + ("told twice" if name else "empty"))
+            raise _misfit(text, f"{what} {name!r} is " + ("listed twice" if name else "empty"))
         seen.add(name.casefold())
 
 

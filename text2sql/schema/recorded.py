@@ -1,4 +1,4 @@
-"""Schemas as somebody's language model once wrote them, read from a file of its answers."""
+"""Schemas that a language model wrote earlier, read from a file of its answers."""
 
 from __future__ import annotations
 
@@ -14,22 +14,24 @@ _FORM = 'a record is {"instruction": the schema in prose, "table_creating": the 
 
 
 def recorded_ddl(answer: str) -> str:
-    """The schema in a model's answer, "" if it holds none.
+    """The schema in a model's answer, "" if it has none.
 
-    What stands between <sql> and </sql> is taken as it is, comments and faults included; several such
-    blocks are put one below another. An answer without them is read by `extract_ddl`.
+    The text between <sql> and </sql> is taken as it is, with comments and faults; several such blocks are
+    joined by line breaks. An answer without such a block is read by `extract_ddl`.
     """
     blocks = _BLOCK.findall(answer)
     return "\n".join(block.strip() for block in blocks).strip() if blocks else extract_ddl(answer)
 
 
 def read_recorded(path: str | os.PathLike[str]) -> dict[str, str]:
-    """Read a model's answers, by the prose that each was given to.
+    """Read a model's answers, each by the prose that it answers.
 
-    A record has the prose under `instruction` and the answer under `table_creating`. Other fields are
-    passed over, and so is a record that says the same once more. UserError: the file is missing or
-    not JSON lines, a record (numbered from 1) lacks a text or has no SQL in its answer, or two answers
-    to one prose differ.
+    A record has the prose under `instruction` and the answer under `table_creating`. Other fields and
+    repeated records are ignored.
+
+    Raises:
+        UserError: the file is missing or not JSON lines, a record (numbered from 1) has no prose, no answer
+            or no SQL in its answer, or two answers to one prose differ.
     """
     answers: dict[str, str] = {}
     first: dict[str, int] = {}
@@ -37,7 +39,7 @@ def read_recorded(path: str | os.PathLike[str]) -> dict[str, str]:
         place = f"{path}, record {number}"
         prose, answer = (_text(place, record, key) for key in ("instruction", "table_creating"))
         if not recorded_ddl(answer):
-            raise UserError(f"{place}: no SQL under `table_creating`; take the record out, or mend it")
+            raise UserError(f"{place}: no SQL under `table_creating`; take the record out, or fix it")
         if answers.setdefault(prose, answer) != answer:
             before = first[prose]
             raise UserError(f"{place}: record {before} has another answer to the same prose; take one out")

@@ -1,8 +1,8 @@
-"""Spider's tables.json, which tells every database of the set.
+"""Spider's tables.json, which describes every database of the set.
 
-An entry has `db_id`, `table_names_original`, `column_names_original` (pairs of a table's place and a
-name; the first is [-1, "*"]), `column_types`, `primary_keys` (places of columns, in BIRD's files also
-lists of them) and `foreign_keys` (pairs of such places).
+An entry has `db_id`, `table_names_original`, `column_names_original` (pairs of a table's number and a
+name; the first is [-1, "*"]), `column_types`, `primary_keys` (numbers of columns, in BIRD's files also lists
+of them) and `foreign_keys` (pairs of numbers of columns).
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from text2sql.errors import UserError
 from text2sql.files import read_json
 from text2sql.schema.model import Column, ForeignKey, Schema, Table
 
-# Spider's five kinds of values, in words that give a column of SQLite the same use
+# Spider's five kinds of values, as types that give a column of SQLite the matching affinity
 _TYPES = {"text": "TEXT", "number": "NUMERIC", "time": "TIME", "boolean": "BOOLEAN", "others": ""}
-_CURE = "bring Spider's own file"
+_REMEDY = "use Spider's original file"
 
 
 class SpiderNames(BaseModel):
-    """The names and foreign keys of an entry; every place that a key or a column points at exists."""
+    """The names and foreign keys of an entry; every table and column that is referred to exists."""
 
     db_id: str
     table_names_original: list[str]
@@ -32,10 +32,10 @@ class SpiderNames(BaseModel):
     foreign_keys: list[tuple[StrictInt, StrictInt]]
 
     @model_validator(mode="after")
-    def _places_exist(self) -> SpiderNames:
+    def _references_exist(self) -> SpiderNames:
         for table, name in self.column_names_original:
             if not -1 <= table < len(self.table_names_original):
-                raise ValueError(f"column {name!r} is of table {table}, which is not there")
+                raise ValueError(f"column {name!r} is of table {table}, which does not exist")
         self._require_columns(place for key in self.foreign_keys for place in key)
         return self
 
@@ -43,7 +43,7 @@ class SpiderNames(BaseModel):
         columns = self.column_names_original
         for place in places:
             if not 0 <= place < len(columns) or columns[place][0] < 0:
-                raise ValueError(f"a key points at column {place}, which is of no table")
+                raise ValueError(f"a key refers to column {place}, which belongs to no table")
 
 
 class SpiderEntry(SpiderNames):
@@ -56,7 +56,7 @@ class SpiderEntry(SpiderNames):
     def _types_and_keys_fit(self) -> SpiderEntry:
         if len(self.column_types) != len(self.column_names_original):
             raise ValueError(
-                f"{len(self.column_names_original)} columns, but {len(self.column_types)} of column_types"
+                f"{len(self.column_names_original)} columns, but {len(self.column_types)} column_types"
             )
         self._require_columns(_flat(self.primary_keys))
         return self
@@ -66,22 +66,23 @@ Entry = TypeVar("Entry", bound=SpiderNames)
 
 
 def read_entries(path: str | os.PathLike[str], kind: type[Entry]) -> dict[str, Entry]:
-    """Read the entries of a tables.json, by database id; fields that `kind` lacks are passed over.
+    """Read the entries of a tables.json, by database id; fields that `kind` does not have are ignored.
 
-    UserError: the file is missing or not JSON, an entry (counted from 0) lacks a field or points at
-    what is not there, or a database is told twice.
+    Raises:
+        UserError: the file is missing or not JSON, an entry (numbered from 0) lacks a field or refers to a
+            table or column that does not exist, or a database is listed twice.
     """
-    told = read_json(path)
-    if not isinstance(told, list):
-        raise UserError(f"{path}: expected a list of schemas; {_CURE}")
+    found = read_json(path)
+    if not isinstance(found, list):
+        raise UserError(f"{path}: expected a list of schemas; {_REMEDY}")
     entries: dict[str, Entry] = {}
-    for number, fields in enumerate(told):
+    for number, fields in enumerate(found):
         try:
             entry = kind.model_validate(fields)
         except ValidationError as error:
-            raise UserError(f"{path}, schema {number}: {_faults(error)}; {_CURE}") from error
+            raise UserError(f"{path}, schema {number}: {_faults(error)}; {_REMEDY}") from error
         if entry.db_id in entries:
-            raise UserError(f"{path}, schema {number}: {entry.db_id} is told twice; {_CURE}")
+            raise UserError(f"{path}, schema {number}: {entry.db_id} is listed twice; {_REMEDY}")
         entries[entry.db_id] = entry
     return entries
 
@@ -89,9 +90,8 @@ def read_entries(path: str | os.PathLike[str], kind: type[Entry]) -> dict[str, E
 def read_spider_tables(path: str | os.PathLike[str]) -> dict[str, Schema]:
     """Read all schemas of a tables.json, by database id, names in their original spelling.
 
-    SQLite's own ``sqlite_...`` tables are left out, as ``read_sqlite`` leaves them out, and foreign
-    keys told twice are kept once. Several primary-key columns of a table are one key. UserError: see
-    `read_entries`.
+    SQLite's own ``sqlite_...`` tables are left out, as in ``read_sqlite``, and a repeated foreign key is kept
+    once. Several primary-key columns of a table are one key. Exceptions are those of `read_entries`.
     """
     return {db_id: _schema(entry) for db_id, entry in read_entries(path, SpiderEntry).items()}
 
@@ -117,7 +117,7 @@ def _flat(places: list[int | list[int]]) -> list[int]:
 
 
 def _faults(error: ValidationError) -> str:
-    return "; ".join(_sentence(".".join(map(str, told["loc"])), told["msg"]) for told in error.errors())
+    return "; ".join(_sentence(".".join(map(str, one["loc"])), one["msg"]) for one in error.errors())
 
 
 def _sentence(place: str, message: str) -> str:
