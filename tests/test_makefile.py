@@ -60,11 +60,17 @@ def test_every_target_is_phony_so_that_a_file_of_its_name_has_no_effect() -> Non
 
 
 def test_clean_keeps_scores_work_store_and_environment(copy: Path) -> None:
-    for folder in ("data", "models", "metrics", ".work", ".venv"):
-        (copy / folder).mkdir()
-    run(["make", "clean"], copy)
+    shutil.copy(ROOT / ".gitignore", copy)
+    run(["git", "init", "-q"], copy)
+    for folder in ("data/raw", "models/base", "metrics", ".work", ".venv"):
+        (copy / folder).mkdir(parents=True)
+    for folder in ("data", "models"):
+        (copy / folder / "README.md").touch()
+    assert run(["make", "clean"], copy).returncode == 0
     left = {path.name for path in copy.iterdir() if path.is_dir()}
-    assert left == {"metrics", ".work", ".venv", "configs", "scripts"}
+    assert left == {"data", "models", "metrics", ".work", ".venv", "configs", "scripts", ".git"}
+    kept = [path.name for folder in ("data", "models") for path in (copy / folder).iterdir()]
+    assert kept == ["README.md", "README.md"]
 
 
 def test_setup_does_nothing_if_it_is_up_to_date(copy: Path) -> None:
