@@ -7,7 +7,7 @@ import pytest
 from text2sql.files import copy_file, publish, replacing_folder
 
 
-def test_a_finished_block_replaces_the_old_folder(tmp_path: Path) -> None:
+def test_a_block_without_error_replaces_the_old_folder(tmp_path: Path) -> None:
     output = tmp_path / "data" / "raw"
     for name in ("old", "new"):
         with replacing_folder(output) as folder:
@@ -17,7 +17,7 @@ def test_a_finished_block_replaces_the_old_folder(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
-def test_a_broken_block_leaves_the_old_folder_and_nothing_else(
+def test_a_block_with_an_error_leaves_the_old_folder_and_no_other_files(
     tmp_path: Path, error: type[BaseException]
 ) -> None:
     output = tmp_path / "raw"
@@ -30,14 +30,14 @@ def test_a_broken_block_leaves_the_old_folder_and_nothing_else(
     assert [path.name for path in tmp_path.iterdir()] == ["raw"]
 
 
-def test_others_may_read_the_folder(tmp_path: Path) -> None:
+def test_other_users_can_read_the_folder(tmp_path: Path) -> None:
     with replacing_folder(tmp_path / "raw") as folder:
         copy_file(Path(__file__), folder / "a" / "b")
     assert (tmp_path / "raw").stat().st_mode & 0o055 == 0o055
     assert (tmp_path / "raw" / "a" / "b").read_bytes() == Path(__file__).read_bytes()
 
 
-def test_publishing_replaces_a_folder_whole(tmp_path: Path) -> None:
+def test_publishing_replaces_a_complete_folder(tmp_path: Path) -> None:
     source, output = tmp_path / "source", tmp_path / "out" / "model"
     source.mkdir()
     (source / "new").write_text("new")
@@ -48,7 +48,7 @@ def test_publishing_replaces_a_folder_whole(tmp_path: Path) -> None:
     assert [entry.name for entry in output.parent.iterdir()] == ["model"]
 
 
-def test_publishing_a_file_replaces_it_and_leaves_nothing_else(tmp_path: Path) -> None:
+def test_publishing_a_file_replaces_it_and_leaves_no_other_files(tmp_path: Path) -> None:
     source, output = tmp_path / "loss.csv", tmp_path / "metrics" / "loss" / "train.csv"
     source.write_text("new")
     for _ in range(2):

@@ -42,7 +42,7 @@ def written(path: Path) -> bytes:
     return path.read_bytes()
 
 
-def test_entries_come_back_in_order_and_equal(path: Path) -> None:
+def test_entries_are_read_back_equal_and_in_order(path: Path) -> None:
     written(path)
     assert opened(path)[1] == ENTRIES
 
@@ -63,13 +63,13 @@ def test_a_journal_cut_at_any_byte_loses_the_last_entry_at_most(
         complete = whole[:size].count(b"\n")
         assert opened(path)[1] == ENTRIES[:complete]
         assert path.read_bytes() == b"".join(whole.splitlines(keepends=True)[:complete])
-        torn = size > 0 and not whole[:size].endswith(b"\n")
+        incomplete = size > 0 and not whole[:size].endswith(b"\n")
         note = f"{path}: the last line was cut short; it is done again\n"
-        assert capsys.readouterr().err == (note if torn else "")
+        assert capsys.readouterr().err == (note if incomplete else "")
 
 
 @pytest.mark.parametrize("line", [b"nonsense", b"\xff", b"", b"[]", b"null", b"[" * 100_000])
-def test_a_line_that_is_no_entry_is_named_with_what_deleting_costs(path: Path, line: bytes) -> None:
+def test_an_invalid_line_is_named_with_the_loss_from_deleting_the_file(path: Path, line: bytes) -> None:
     whole = written(path)
     path.write_bytes(whole + line + b"\n")
     with pytest.raises(UserError) as error:
@@ -80,7 +80,7 @@ def test_a_line_that_is_no_entry_is_named_with_what_deleting_costs(path: Path, l
 
 
 @pytest.mark.parametrize("before", [0, 2])
-def test_a_full_disk_is_named_and_leaves_whole_lines(
+def test_a_full_disk_is_reported_and_leaves_complete_lines(
     path: Path, monkeypatch: pytest.MonkeyPatch, before: int
 ) -> None:
     def full(_: int) -> None:
@@ -98,7 +98,7 @@ def test_a_full_disk_is_named_and_leaves_whole_lines(
     assert opened(path)[1] == [*ENTRIES[:before], ENTRIES[2]]
 
 
-def test_a_folder_that_is_missing_is_named(tmp_path: Path) -> None:
+def test_a_missing_folder_is_named(tmp_path: Path) -> None:
     journal, _ = opened(tmp_path / "none" / "journal.jsonl")
     with pytest.raises(UserError, match=r"none/journal.jsonl: No such file or directory; none kept"):
         journal.append(ENTRIES[0], "none kept")

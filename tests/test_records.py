@@ -10,7 +10,7 @@ from text2sql.errors import UserError
 from text2sql.records import Prediction, read_records
 
 
-def test_a_prediction_may_lack_what_was_not_asked_for(tmp_path: Path) -> None:
+def test_optional_fields_of_a_prediction_may_be_missing(tmp_path: Path) -> None:
     file = tmp_path / "arm.jsonl"
     file.write_text(
         '{"row": 1, "sql": "", "raw": ""}\n{"row": 2, "sql": "", "raw": "", "agreement": 0.5, "tries": 2}\n'
@@ -19,7 +19,7 @@ def test_a_prediction_may_lack_what_was_not_asked_for(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("line", ['{"row": 1, "sql": ""}', '{"row": 1, "sql": "", "raw": "", "votes": 1}'])
-def test_a_field_too_few_or_too_many_is_named_with_its_record(tmp_path: Path, line: str) -> None:
+def test_a_missing_or_unknown_field_is_named_with_its_record(tmp_path: Path, line: str) -> None:
     file = tmp_path / "arm.jsonl"
     file.write_text(line + "\n")
     with pytest.raises(UserError, match=r"record 1: missing or unknown field (raw|votes)"):

@@ -1,4 +1,4 @@
-"""Faults in settings are sentences that name the key."""
+"""Errors in settings name the key."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Outer(Settings):
 
 
 @pytest.mark.parametrize(
-    ("values", "said"),
+    ("values", "message"),
     [
         ({"arm": {"steps": 0}}, "f.yaml: arm.steps: Input should be greater than 0 (found 0)"),
         ({"arm": {}}, "f.yaml: arm.steps: missing"),
@@ -40,18 +40,18 @@ class Outer(Settings):
         ({"arm": {"steps": 7}}, "f.yaml: arm.steps must not be 7"),
     ],
 )
-def test_a_fault_is_one_sentence(values: object, said: str) -> None:
+def test_an_error_names_file_key_and_value(values: object, message: str) -> None:
     with pytest.raises(UserError) as error:
         checked(Outer, values, "f.yaml")
-    assert str(error.value) == said
+    assert str(error.value) == message
 
 
-def test_all_faults_are_listed_at_once() -> None:
+def test_all_errors_are_listed_at_once() -> None:
     with pytest.raises(UserError, match=r"arm\.steps: .*; arm\.rate: "):
         checked(Outer, {"arm": {"steps": 0, "rate": "x"}}, "f.yaml")
 
 
-def test_a_default_of_the_wrong_kind_is_no_default() -> None:
+def test_an_invalid_default_is_refused() -> None:
     class Wrong(Settings):
         steps: Positive = 0
 

@@ -120,7 +120,7 @@ def test_a_finished_vote_is_not_repeated(place: Path, monkeypatch: pytest.Monkey
     first = predict(Scripted(lambda _: GOOD), place, samples=2)
 
     def never(*_: object) -> None:
-        raise AssertionError("voted a second time")
+        raise AssertionError("the vote was repeated")
 
     monkeypatch.setattr("text2sql.inference.rounds.vote", never)
     again = Scripted(lambda _: GOOD)

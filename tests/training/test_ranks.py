@@ -130,7 +130,7 @@ def _newest(place: Path) -> int:
     return max((int(file.parent.name.split("-")[1]) for file in states), default=0)
 
 
-def _gone(pids: list[int]) -> bool:
+def _all_ended(pids: list[int]) -> bool:
     """Whether all processes end within ten seconds."""
     for _ in range(200):
         if not any(_alive(pid) for pid in pids):
@@ -188,7 +188,7 @@ def test_a_killed_rank_ends_the_run_with_an_error_and_the_next_run_resumes(
     os.kill(ranks[1], signal.SIGKILL)
     _, error = process.communicate()
     assert process.returncode != 0 and "test: the trainer ended with status" in error
-    assert _gone(ranks)
+    assert _all_ended(ranks)
     assert not (place / "output").exists()
     whole = _losses(single["zero2-full"] / "loss.csv")
     assert _resumed(place, two) == pytest.approx(whole, rel=1.0e-4)
@@ -202,7 +202,7 @@ def test_the_ranks_of_a_killed_launcher_end_and_the_next_run_resumes(
     place = _place(tmp_path / "killed", inputs)
     process, ranks = _underway(place, two)
     process.kill()
-    assert _gone(ranks)
+    assert _all_ended(ranks)
     whole = _losses(single["zero3-lora"] / "loss.csv")
     assert _resumed(place, two) == pytest.approx(whole, rel=1.0e-4)
 
