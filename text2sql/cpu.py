@@ -110,7 +110,7 @@ def _addmm(
 
 
 def _sqrt(values: torch.Tensor) -> torch.Tensor:
-    """Roots as IEEE 754 rounds them. MKL's begin with an approximation that each maker's CPUs have their own of."""
+    """Roots as IEEE 754 rounds them; MKL's begin with an approximation that differs between makers."""
     import numpy as np
     import torch
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -51,6 +52,14 @@ def test_order_of_the_texts_and_the_other_texts_do_not_matter(minilm: Embedder) 
     together = minilm.embed(TEXTS)
     assert np.allclose(minilm.embed(TEXTS[::-1])[::-1], together, atol=1e-5)
     assert np.allclose(minilm.embed(TEXTS[1:2])[0], together[1], atol=1e-5)
+
+
+def test_processes_do_not_change_a_byte(minilm: Embedder) -> None:
+    spread = dataclasses.replace(minilm, processes=2)
+    texts = [*TEXTS, "Who?", "How old is the stadium?"]
+    assert spread.embed(texts).tobytes() == minilm.embed(texts).tobytes()
+    words = zip(spread.embed_tokens(texts), minilm.embed_tokens(texts), strict=True)
+    assert all(several.tobytes() == one.tobytes() for several, one in words)
 
 
 def test_equal_texts_get_equal_bytes(minilm: Embedder) -> None:

@@ -245,6 +245,20 @@ def test_a_killed_run_ends_with_the_bytes_of_an_uninterrupted_one(
     assert OUTPUT.read_bytes() == resumed
 
 
+@pytest.mark.parametrize("threads", [1, 2])
+def test_the_number_of_cores_does_not_change_a_byte(
+    workplace: Path, monkeypatch: pytest.MonkeyPatch, threads: int
+) -> None:
+    write_params(threads=threads)
+    outputs = []
+    for cores in (1, 3):
+        monkeypatch.setattr("text2sql.inference.transformers_engine.allowed_cores", lambda n=cores: n)
+        monkeypatch.setenv("TEXT2SQL_WORK", str(workplace / f"work of {cores}"))
+        assert predict().exit_code == 0
+        outputs.append(OUTPUT.read_bytes())
+    assert outputs[0] == outputs[1]
+
+
 def kill_after(lines: int, seconds: float) -> bytes:
     """Start the stage, kill it once the journal has `lines` lines; returns its complete lines."""
     command = [sys.executable, "-m", "stages.predict", *arguments()]

@@ -15,14 +15,19 @@ from pathlib import Path
 
 import pytest
 
+from tests.test_cpu import OTHER
 from tests.tiny import TINY_RECIPE
 from text2sql.base_models.settings import TinyModel
 from text2sql.base_models.tiny import initialise, train_tokenizer
+from text2sql.cpu import has_avx2
 from text2sql.errors import UserError
 from text2sql.training import launch as launching
 from text2sql.training import run as running
 from text2sql.training.checkpoints import newest_checkpoint
 from text2sql.training.dataset import write_dataset
+from text2sql.training.lengths import Lengths
+from text2sql.training.nodes import Nodes
+from text2sql.training.preflight import Gpu
 from text2sql.training.recipe import llamafactory_config
 from text2sql.training.run import train
 from text2sql.training.settings import Lora, Recipe
@@ -98,6 +103,36 @@ def _kill_after_steps(place: Path, recipe: Recipe, steps: int) -> None:
 def _newest_step(place: Path) -> int:
     found = place.glob("work/train/*/run/checkpoint-*")
     return max((int(folder.name.split("-")[1]) for folder in found), default=0)
+
+
+@pytest.mark.skipif(not has_avx2(), reason="bytes are promised for CPUs with AVX2 and FMA")
+def test_cores_and_the_users_choice_of_kernels_do_not_change_a_byte(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = RECIPE.replace(lora=None, optimizer="muon", max_steps=6)
+    _train_here(recipe)
+    plain = hash_path(place / "output")
+    for name, value in OTHER.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("TEXT2SQL_WORK", str(place / "another"))
+    allowed = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {min(allowed)})
+    try:
+        _train_here(recipe)
+    finally:
+        os.sched_setaffinity(0, allowed)
+    assert hash_path(place / "output") == plain
+
+
+@pytest.mark.parametrize(("gpus", "number"), [([], "float32"), ([Gpu("H100", 1 << 36)], None)])
+def test_the_number_type_of_muon_is_part_of_the_key(
+    place: Path, monkeypatch: pytest.MonkeyPatch, gpus: list[Gpu], number: str | None
+) -> None:
+    monkeypatch.setattr(running, "visible_gpus", lambda: gpus)
+    recipe = RECIPE.replace(optimizer="muon")
+    key = running._key(recipe, "base", Path("dataset"), Lengths(1, {}, 1), Nodes())
+    assert key.get("muon") == number
+    assert ("cpu_kernels" in key) == (not gpus)
 
 
 @pytest.mark.parametrize("method", ["lora", "full"])

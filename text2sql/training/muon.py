@@ -6,6 +6,7 @@ type, and most of a small model's training time is spent there.
 
 from __future__ import annotations
 
+import inspect
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -42,6 +43,7 @@ def use_float32() -> None:
     """
     from llamafactory.third_party.muon import muon
 
-    if not hasattr(muon, _REPLACED) or _REPLACED not in muon.Muon.step.__code__.co_names:
+    step = inspect.unwrap(muon.Muon.step)  # torch wraps it when the first optimizer is made
+    if not hasattr(muon, _REPLACED) or _REPLACED not in step.__code__.co_names:
         raise RuntimeError(f"llamafactory: its Muon does not call {_REPLACED}, see {__name__}")
     setattr(muon, _REPLACED, orthogonalise)

@@ -1,0 +1,131 @@
+"""Kernels of the CPU: which are chosen, and that their replacements compute the same."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import ROOT
+from text2sql import cpu
+
+torch = pytest.importorskip("torch")
+pytestmark = pytest.mark.skipif(not cpu.has_avx2(), reason="this CPU has no AVX2 and FMA")
+
+STAGES = sorted(path.stem for path in ROOT.glob("stages/*.py") if not path.stem.startswith("_"))
+# What a user's shell or another CPU would have libraries choose.
+OTHER = {
+    "ATEN_CPU_CAPABILITY": "default",
+    "ONEDNN_MAX_CPU_ISA": "SSE41",
+    "MKL_CBWR": "AUTO",
+    "OPENBLAS_CORETYPE": "Prescott",
+    "OMP_NUM_THREADS": "2",
+    "OPENBLAS_NUM_THREADS": "2",
+}
+# Imports a stage, then says what torch and numpy chose; what was loaded before the settings shows as "early".
+_CHOSEN = """
+import builtins, ctypes, importlib, json, os, sys
+from pathlib import Path
+early, plain = [], builtins.__import__
+def watching(name, *rest):
+    if name.split(".")[0] in ("numpy", "torch") and os.environ["ATEN_CPU_CAPABILITY"] != "avx2":
+        early.append(name)
+    return plain(name, *rest)
+builtins.__import__ = watching
+importlib.import_module("stages." + sys.argv[1])
+builtins.__import__ = plain
+import numpy, torch
+(library,) = Path(numpy.__file__).parents[1].glob("numpy.libs/libscipy_openblas*")
+name = ctypes.CDLL(str(library)).scipy_openblas_get_corename64_
+name.restype = ctypes.c_char_p
+print(json.dumps([early, torch.backends.cpu.get_cpu_capability(), torch.get_num_threads(), name().decode()]))
+"""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def fixed() -> None:
+    cpu.use_fixed_products()
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_stage_fixes_the_kernels_before_it_loads_numpy_or_torch(stage: str) -> None:
+    environment = os.environ | OTHER | {"PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-c", _CHOSEN, stage]
+    out = subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout
+    assert json.loads(out.splitlines()[-1]) == [[], "AVX2", 1, "Haswell"]
+
+
+def test_settings_name_every_library_and_override_the_users() -> None:
+    assert cpu.kernel_settings(1).keys() == OTHER.keys()
+    assert cpu.kernel_settings(1)["MKL_CBWR"] == "COMPATIBLE"
+
+
+def test_several_threads_leave_mkl_its_fastest_kernel() -> None:
+    settings = cpu.kernel_settings(8)
+    assert (settings["MKL_CBWR"], settings["OMP_NUM_THREADS"]) == ("AUTO", "8")
+
+
+def test_a_cpu_without_avx2_is_left_alone_but_for_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cpu, "has_avx2", lambda: False)
+    assert cpu.kernel_settings(1) == {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+
+
+@pytest.mark.parametrize("kind", ["float32", "float64", "bfloat16", "int64"])
+def test_products_are_those_of_float64(kind: str) -> None:
+    dtype = getattr(torch, kind)
+    left, right = torch.randn(2, 33, 70).mul(4), torch.randn(2, 70, 19).mul(4)
+    left, right, bias = left.to(dtype), right.to(dtype), torch.arange(19).to(dtype)
+    exact = left.double() @ right.double()
+    near = {"rtol": 2e-2, "atol": 2.0} if kind == "bfloat16" else {"rtol": 1e-5, "atol": 1e-3}
+    assert torch.bmm(left, right).dtype == dtype
+    torch.testing.assert_close(torch.bmm(left, right).double(), exact, **near)
+    torch.testing.assert_close((left[0] @ right[0]).double(), exact[0], **near)
+    sums = torch.addmm(bias, left[0], right[0], beta=3, alpha=2).double()
+    torch.testing.assert_close(sums, 3 * bias.double() + 2 * exact[0], **near)
+
+
+@pytest.mark.parametrize("rows", [0, 1, 5])
+def test_products_take_views_of_any_order_and_size(rows: int) -> None:
+    left, right = torch.randn(7, rows).mT, torch.randn(6, 14)[:, ::2].mT
+    torch.testing.assert_close(left @ right, (left.double() @ right.double()).float())
+
+
+def test_gradients_flow_through_products() -> None:
+    left, right = torch.randn(4, 3, requires_grad=True), torch.randn(3, 5, requires_grad=True)
+    (left @ right).square().sum().backward()
+    exact = 2 * left.detach() @ right.detach()
+    torch.testing.assert_close(left.grad, exact @ right.detach().mT)
+    torch.testing.assert_close(right.grad, left.detach().mT @ exact)
+
+
+def test_roots_are_correctly_rounded() -> None:
+    values = torch.rand(10_000) * 1e4
+    assert torch.equal(values.sqrt(), values.double().sqrt().float())
+    assert torch.equal(torch.tensor([4, 9]).sqrt(), torch.tensor([2.0, 3.0]))
+    assert torch.tensor(-1.0).sqrt().isnan()
+
+
+def test_attention_is_made_of_these_products() -> None:
+    query, key, value = torch.randn(3, 1, 2, 9, 8)
+    found = torch.nn.functional.scaled_dot_product_attention(query, key, value, is_causal=True)
+    weights = (query @ key.mT / 8**0.5).masked_fill(torch.ones(9, 9).triu(1).bool(), -torch.inf)
+    torch.testing.assert_close(found, weights.softmax(-1) @ value)
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as profile:
+        torch.nn.functional.scaled_dot_product_attention(query, key, value, is_causal=True)
+    assert not [event.key for event in profile.key_averages() if "flash" in event.key]
+
+
+def test_the_report_of_hashes_names_the_cpu_and_every_output(tmp_path: Path) -> None:
+    (tmp_path / "models" / "base").mkdir(parents=True)
+    (tmp_path / "models" / "base" / "model.safetensors").write_bytes(b"weights")
+    (tmp_path / "metrics").mkdir()
+    (tmp_path / "metrics" / "full.json").write_text("{}")
+    command = [sys.executable, str(ROOT / "scripts" / "hashes.py")]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
+    lines = done.stdout.splitlines()
+    assert lines[0].startswith("cpu ") and "avx2=1" in lines[1] and "torch=" in lines[3]
+    assert [line.split()[1] for line in lines[4:]] == ["models/base", "metrics/full.json"]
