@@ -5,7 +5,6 @@ Usage: python -m scripts.stage_dependencies    prints what dvc.yaml does not nam
 
 from __future__ import annotations
 
-import ast
 import sys
 from collections.abc import Iterable
 from pathlib import Path
@@ -59,8 +58,8 @@ def _file(module: str, root: Path) -> Path:
 
 
 def _has_code(file: Path) -> bool:
-    body = ast.parse(file.read_text(encoding="utf-8")).body
-    return any(not (isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)) for node in body)
+    code = compile(file.read_text(encoding="utf-8"), file, "exec", dont_inherit=True)
+    return bool(set(code.co_names) - {"__doc__"})
 
 
 def main() -> None:

@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from scripts.profiles import composed
+
 ROOT = Path(__file__).resolve().parents[1]
 SMALL = {
     "fetch_data": {"train_rows": 240, "test_rows": 32},
@@ -52,7 +54,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
         if (ROOT / name).is_file() and not made:
             (place / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(ROOT / name, place / name)
-    params = yaml.safe_load((place / "params.yaml").read_text())
+    params = yaml.safe_load(composed("embedded"))
     for section, values in SMALL.items():
         params[section] |= values
     params["fetch_model"]["tiny"] |= TINY
@@ -92,9 +94,12 @@ def test_the_speed_of_every_training_is_plotted_and_not_in_git(place: Path) -> N
     assert all(f"{folder}/{stage}.csv" in page.read_text() for stage in stages)
 
 
-def test_another_rank_changes_the_arm_lora_only_and_reuses_the_training_of_lora128(place: Path) -> None:
+def test_the_recipe_of_lora128_changes_the_arm_lora_only_and_is_not_trained_again(place: Path) -> None:
     before = _trainings(place)
-    output = _run(place, "dvc", "exp", "run", "-S", "lora.rank=128", "-n", "wide")
+    lora128 = yaml.safe_load((place / "params.yaml").read_text())["train_lora128"]
+    changes = [f"lora.{key}={json.dumps(lora128[key])}" for key in ("rank", "targets", "learning_rate")]
+    flags = [word for change in changes for word in ("-S", change)]
+    output = _run(place, "dvc", "exp", "run", *flags, "-n", "wide")
     ran = {line.split("'")[1] for line in output.splitlines() if line.startswith("Running stage")}
     assert ran == {"train_lora", "predict@lora", "evaluate@lora", "report"}
     assert _trainings(place) == before

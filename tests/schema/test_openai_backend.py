@@ -411,7 +411,7 @@ def test_a_full_disk_ends_the_run_and_leaves_whole_lines(
 def test_two_runs_do_not_share_a_journal(serve: Serve, work: Path) -> None:
     running = backend(serve(right), work).convert_all([source(0), source(1)])
     next(running)
-    with pytest.raises(UserError, match="another run works here"):
+    with pytest.raises(UserError, match="another run is using this folder"):
         convert(backend(serve(right), work), 2)
     running.close()
 

@@ -39,10 +39,11 @@ ARGUMENTS = [
 ]
 
 
-def test_lora_at_rank_128_has_the_recipe_of_lora128(place: Path) -> None:
-    _set(place, "lora", rank=128)
-    params = load_params()
-    assert params.recipe("lora") == params.recipe("train_lora128")
+def test_lora_with_the_settings_of_lora128_has_its_recipe(place: Path) -> None:
+    arm = load_params().train_lora128
+    assert load_params().recipe("lora") != load_params().recipe("train_lora128")
+    _set(place, "lora", rank=128, targets=arm.targets, learning_rate=arm.learning_rate)
+    assert load_params().recipe("lora") == load_params().recipe("train_lora128")
 
 
 def test_full_training_has_no_adapter_and_lora_has_its_own(place: Path) -> None:

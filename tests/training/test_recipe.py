@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from pathlib import Path
 
 import pytest
-import yaml
 from pydantic import ValidationError
 
-from scripts.profiles import load_profile
 from tests.tiny import TINY_RECIPE
 from text2sql.errors import UserError
 from text2sql.training.recipe import accumulation, llamafactory_config
@@ -19,35 +16,58 @@ from text2sql.training.settings import Lora, Megatron, Recipe
 ROOT = Path(__file__).parents[2]
 RECIPE = TINY_RECIPE.replace(cutoff_len=1024, global_batch=24, device_batch=3, precision="bf16")
 MEGATRON = Megatron(tensor_parallel=2, sequence_parallel=True, distributed_optimizer=True)
-# First 12 digits of the SHA-256 of the configuration that the committed numbers were made with.
-COMMITTED = {
-    "embedded": {
-        "train_lora32": "59860a21872b",
-        "train_lora128": "e66723cd7472",
-        "train_full": "100b31a7f7f5",
-        "lora": "59860a21872b",
-        "tiny": "e41db300261b",
-    },
-    "spider-cpu": {
-        "train_lora32": "600364f3bfb5",
-        "train_full": "b504d99f64eb",
-    },
-}
 
 
 def _config(recipe: Recipe, nodes: int = 1) -> dict[str, object]:
     return llamafactory_config(recipe, Path("b"), Path("d"), Path("o"), nodes)
 
 
-@pytest.mark.parametrize("profile", COMMITTED)
-def test_profiles_with_committed_numbers_keep_the_same_configuration_byte_for_byte(profile: str) -> None:
-    params = load_profile(profile)
-    recipes = {name: params.recipe(name) for name, arm in params.trained().items() if arm.enabled}
-    if params.fetch_model.source == "builtin":
-        recipes["tiny"] = params.fetch_model.tiny.recipe(params.training)
-    texts = {name: yaml.safe_dump(_config(recipe), sort_keys=False) for name, recipe in recipes.items()}
-    found = {name: hashlib.sha256(text.encode()).hexdigest()[:12] for name, text in texts.items()}
-    assert found == COMMITTED[profile]
+def test_a_setting_that_a_recipe_does_not_use_is_not_in_its_configuration() -> None:
+    """The configuration is part of the work key: an option added later must not retrain old recipes."""
+    assert _config(TINY_RECIPE) == {
+        "model_name_or_path": "b",
+        "dataset_dir": "d",
+        "dataset": "train",
+        "output_dir": "o",
+        "stage": "sft",
+        "do_train": True,
+        "finetuning_type": "full",
+        "template": "qwen3",
+        "enable_thinking": False,
+        "cutoff_len": 256,
+        "per_device_train_batch_size": 2,
+        "gradient_accumulation_steps": 2,
+        "use_muon": False,
+        "learning_rate": 1.0e-3,
+        "lr_scheduler_type": "cosine",
+        "max_steps": 60,
+        "warmup_steps": 6,
+        "weight_decay": 0.01,
+        "bf16": False,
+        "seed": 3,
+        "data_seed": 3,
+        "logging_steps": 2,
+        "save_steps": 4,
+        "save_total_limit": 2,
+        "preprocessing_num_workers": 1,
+        "overwrite_cache": True,
+        "plot_loss": False,
+        "report_to": "none",
+        "disable_gradient_checkpointing": True,
+        "trust_remote_code": False,
+    }
+
+
+def test_a_lora_recipe_names_rank_alpha_and_targets() -> None:
+    lora = Lora(rank=4, alpha=8, targets=["q_proj", "v_proj"])
+    added = _config(TINY_RECIPE.replace(lora=lora)).items() - _config(TINY_RECIPE).items()
+    assert dict(added) == {
+        "finetuning_type": "lora",
+        "lora_rank": 4,
+        "lora_alpha": 8,
+        "lora_dropout": 0.0,
+        "lora_target": "q_proj,v_proj",
+    }
 
 
 @pytest.mark.parametrize(
@@ -94,6 +114,7 @@ def test_ranks_that_do_not_form_complete_tensor_parallel_groups_are_refused() ->
         ({"optimizer": "muon", "deepspeed": "z2"}, "muon needs complete matrices"),
         ({"megatron": MEGATRON, "packing": True}, "packing must be false"),
         ({"packing": True, "attention": "fa2", "device_batch": 2}, "device_batch must be 1"),
+        ({"packing": True, "group_by_length": True}, "group_by_length or packing must be false"),
         ({"packing": True, "cutoff_len": 1020}, "multiple of 8 tokens: cutoff_len must be a multiple of 8"),
     ],
 )
@@ -123,6 +144,8 @@ def test_speed_settings_are_in_the_configuration_only_if_they_are_on() -> None:
         optimizer="adamw_8bit",
     )
     added = {key: value for key, value in _config(fast).items() if _config(plain).get(key) != value}
+    grouped = _config(plain.replace(group_by_length=True))
+    assert grouped.items() - _config(plain).items() == {("train_sampling_strategy", "group_by_length")}
     assert added == {
         "flash_attn": "fa2",
         "neat_packing": True,

@@ -142,7 +142,8 @@ def test_a_killed_training_ends_with_the_bytes_of_an_uninterrupted_one(
     monkeypatch: pytest.MonkeyPatch,
     method: str,
 ) -> None:
-    recipe = RECIPE if method == "lora" else RECIPE.replace(lora=None, optimizer="muon")
+    full = RECIPE.replace(lora=None, optimizer="muon", group_by_length=True)
+    recipe = RECIPE if method == "lora" else full
     _train_here(recipe)
     whole = hash_path(place / "output"), (place / "loss.csv").read_text()
     monkeypatch.setenv("TEXT2SQL_WORK", str(place / "second" / "work"))

@@ -126,6 +126,8 @@ def _speed(recipe: Recipe) -> dict[str, object]:
         config["flash_attn"] = recipe.attention
     if recipe.packing:
         config["neat_packing"] = True
+    if recipe.group_by_length:
+        config["train_sampling_strategy"] = "group_by_length"
     if recipe.fused_loss:
         config["enable_liger_kernel"] = True
     return config

@@ -37,6 +37,7 @@ class Training(Run):
 
     Lengths are in tokens. `optimizer`: "adamw_8bit" stores its moments in 8 bits (Dettmers et al. 2022, GPU
     only). `packing` joins complete rows to sequences of up to `cutoff_len`, without attention between rows;
+    `group_by_length` puts rows of similar length into one batch, so that little of it is padding;
     `fused_loss` is Liger's (Hsu et al. 2024), which never stores all logits (GPU only). `save_minutes`: a
     checkpoint is also saved after this many minutes, at the next log line.
     """
@@ -51,6 +52,7 @@ class Training(Run):
     precision: Literal["fp32", "bf16"]
     attention: Literal["auto", "sdpa", "fa2"] = "auto"
     packing: bool = False
+    group_by_length: bool = False
     fused_loss: bool = False
     gradient_checkpointing: bool = False
     seed: int
@@ -176,6 +178,10 @@ def _conflicts(recipe: Recipe) -> list[tuple[bool, str]]:
             recipe.packing and recipe.attention == "fa2" and recipe.device_batch > 1,
             "with flash attention LLaMA-Factory packs each batch into one sequence: device_batch must be 1; "
             "multiply cutoff_len by the old device_batch instead",
+        ),
+        (
+            recipe.packing and recipe.group_by_length,
+            "packed sequences have one length: group_by_length or packing must be false",
         ),
         (
             recipe.packing and recipe.cutoff_len % _PADDED_TO != 0,
