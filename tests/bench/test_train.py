@@ -170,6 +170,7 @@ def test_schemas_for_the_large_model_have_from_few_to_six_hundred_tokens(
     assert len({row["output"] for row in rows}) > 200
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("profile", "section"), BOTH)
 def test_llamafactory_reads_the_configurations_of_a_gpu(tmp_path: Path, profile: str, section: str) -> None:
     recipe = bench.for_gpu(bench.profile_recipe(profile, section), bench.PACKAGES)

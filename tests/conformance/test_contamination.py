@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
+
 from text2sql.contamination.folding import fold_question
 from text2sql.contamination.leaks import find_leaks
 from text2sql.contamination.near import NearQuestions, jaccard, shingles
@@ -13,6 +15,8 @@ from text2sql.files import read_jsonl
 from text2sql.records import TestQuestion, TrainingRow
 from text2sql.schema.ddl import write_ddl
 from text2sql.schema.sqlite import read_sqlite
+
+pytestmark = pytest.mark.slow
 
 EXACT = Rules(near_question=None, same_sql="exact")
 QUESTION = Rules(near_question=None, same_sql=None)

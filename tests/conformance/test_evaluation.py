@@ -14,6 +14,8 @@ from text2sql.evaluation.settings import JudgeSettings
 from text2sql.evaluation.spider.hardness import hardness
 from text2sql.evaluation.verdicts import Case, Verdict
 
+pytestmark = pytest.mark.slow
+
 ARMS = ("baseline", "full", "lora32", "rag_embedding")
 LETTERS = {"easy": "E", "medium": "M", "hard": "H", "extra": "X"}
 FLAGS = {"ex": [], "ex_plug": ["--plug_value"], "ex_distinct": ["--keep_distinct"]}

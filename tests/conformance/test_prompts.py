@@ -3,8 +3,12 @@
 import json
 from pathlib import Path
 
+import pytest
+
 from text2sql.base_models.tiny import CHAT_TEMPLATE
 from text2sql.prompts import messages
+
+pytestmark = pytest.mark.slow
 
 CHAT = messages("CREATE TABLE dog (dog_id PRIMARY KEY, weight);", "How heavy are the dogs?")
 

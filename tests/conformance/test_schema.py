@@ -19,6 +19,8 @@ from text2sql.schema.recorded import read_recorded, recorded_ddl
 from text2sql.schema.spider_tables import read_spider_tables
 from text2sql.schema.sqlite import read_sqlite
 
+pytestmark = pytest.mark.slow
+
 VALUES: list[Values] = ["none", "comment", "insert"]
 
 

@@ -17,6 +17,8 @@ from text2sql.errors import UserError
 from text2sql.files import write_jsonl
 from text2sql.records import TestQuestion, TrainingRow
 
+pytestmark = pytest.mark.slow
+
 DDL = "CREATE TABLE t (id INTEGER, name TEXT);"
 TEST = [TestQuestion(4, "d", "How many are there?", "SELECT count(*) FROM t", DDL, "all")]
 CLEAN = TrainingRow("a:0", "a", "Names?", DDL, "SELECT name FROM t")

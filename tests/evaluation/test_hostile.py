@@ -19,6 +19,8 @@ from text2sql.evaluation.judge import judge
 from text2sql.evaluation.settings import JudgeSettings
 from text2sql.evaluation.verdicts import Case
 
+pytestmark = pytest.mark.slow
+
 MEMORY_LIMIT_MIB = 500
 
 

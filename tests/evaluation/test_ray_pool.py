@@ -14,6 +14,8 @@ from text2sql.evaluation.judge import judge
 from text2sql.evaluation.settings import JudgeSettings
 from text2sql.evaluation.verdicts import Case
 
+pytestmark = pytest.mark.slow
+
 PREDICTIONS = ("SELECT a FROM t", "SELECT b FROM t", "DROP TABLE t", "SELECT a FROM t WHERE a > 5")
 ENDLESS = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n"
 

@@ -24,6 +24,8 @@ from text2sql.inference.transformers_engine import TransformersEngine
 from text2sql.inference.weights import resolve_weights
 from text2sql.prompts import messages
 
+pytestmark = pytest.mark.slow
+
 CLI = Path(sys.executable).with_name("llamafactory-cli")
 REQUESTS = [
     Request(messages("CREATE TABLE singer (name, age);", f"Which singers are older than {n}?"), n)

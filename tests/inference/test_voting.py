@@ -64,6 +64,7 @@ def test_if_all_queries_fail_the_likeliest_is_chosen_with_its_error(databases: P
     assert found == Choice(1, 0.0, "no such column: nme")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("sql", "failure"),
     [

@@ -89,6 +89,7 @@ def test_schemas_that_sqlite_refuses_or_changes_are_left_to_the_full_check(schem
     assert quick(schema) is None
 
 
+@pytest.mark.slow
 def test_the_full_check_accepts_every_row_of_sql_create_context_that_the_fast_check_accepts(
     real_data: Path,
 ) -> None:

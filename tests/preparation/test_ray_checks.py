@@ -14,6 +14,8 @@ from text2sql.errors import UserError
 from text2sql.preparation.settings import Prepare
 from text2sql.preparation.training import prepare_training
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[None]:

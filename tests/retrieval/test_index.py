@@ -19,6 +19,7 @@ def unit_rows(count: int, seed: int = 0, dimension: int = 8) -> np.ndarray:
     return rows / np.linalg.norm(rows, axis=1, keepdims=True)
 
 
+@pytest.mark.slow
 def test_the_nearest_rows_are_those_of_a_full_comparison(tmp_path: Path) -> None:
     vectors, queries = unit_rows(700), unit_rows(600, seed=1)  # more than one batch of each
     ids = [f"r{n:03}" for n in range(700)]

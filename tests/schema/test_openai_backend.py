@@ -486,6 +486,7 @@ def kill_after(process: subprocess.Popen[str], server: Server, requests: int, se
     process.communicate()
 
 
+@pytest.mark.slow
 def test_kills_at_random_moments_lose_nothing_and_pay_nothing_twice(serve: Serve, work: Path) -> None:
     journal, chance = work / JOURNAL, random.Random(4)
     asked_again: list[str] = []
@@ -512,6 +513,7 @@ def test_kills_at_random_moments_lose_nothing_and_pay_nothing_twice(serve: Serve
     assert server.answered.total() - spending["answers"] <= KILLS * AT_ONCE
 
 
+@pytest.mark.slow
 def test_without_kills_every_conversation_is_answered_once(serve: Serve, work: Path) -> None:
     server = serve(misbehaving)
     out, _ = start(server, work).communicate(timeout=LONG_S)

@@ -22,6 +22,8 @@ from text2sql.schema.convert import Source
 from text2sql.schema.openai_backend import JOURNAL, OpenAIBackend
 from text2sql.schema.settings import OpenAI
 
+pytestmark = pytest.mark.slow
+
 START_S = 120.0  # LLaMA-Factory imports for 8 to 10 s on an idle machine
 KEY = "sk-of-the-tiny-server"
 PROSE = (

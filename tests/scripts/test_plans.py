@@ -38,6 +38,7 @@ def plan(folder: Path, profile: str, *options: str) -> subprocess.CompletedProce
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("profile", PROFILES)
 def test_a_profile_of_full_size_prints_its_whole_plan_before_anything_is_there(
     profile: str, tmp_path: Path

@@ -18,6 +18,8 @@ from text2sql.training.lengths import row_lengths
 from text2sql.training.recipe import llamafactory_config
 from text2sql.training.settings import Lora, Recipe
 
+pytestmark = pytest.mark.slow
+
 RECIPE = TINY_RECIPE.replace(cutoff_len=1024)
 DDL = 'CREATE TABLE "dog breed" (id INTEGER PRIMARY KEY, name TEXT);\nCREATE TABLE dog (weight REAL);'
 ROWS = [  # schema, question, answer

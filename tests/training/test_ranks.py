@@ -24,9 +24,12 @@ from text2sql.training.preflight import cpp_compiler
 from text2sql.training.run import train
 from text2sql.training.settings import Lora, Recipe
 
-pytestmark = pytest.mark.skipif(
-    cpp_compiler() is None, reason="no C++ compiler (g++), which DeepSpeed needs for its operators"
-)
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        cpp_compiler() is None, reason="no C++ compiler (g++), which DeepSpeed needs for its operators"
+    ),
+]
 
 ROOT = Path(__file__).parents[2]
 FULL = TINY_RECIPE.replace(device_batch=1, max_steps=40)

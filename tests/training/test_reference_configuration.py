@@ -13,6 +13,8 @@ from tests.llamafactory_parser import parsed_by_llamafactory
 from text2sql.training.recipe import llamafactory_config
 from text2sql.training.settings import FullArm, recipe_of
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 EVERY_ARM: dict[str, object] = {
     "stage": "sft",

@@ -40,6 +40,8 @@ import sys
 from pathlib import Path
 from text2sql.training.settings import Recipe
 from text2sql.training.run import train
+
+pytestmark = pytest.mark.slow
 recipe = Recipe.model_validate_json(sys.argv[1])
 train(recipe, Path("base"), Path("dataset"), Path("output"), Path("loss.csv"), "test")
 """
