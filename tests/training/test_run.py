@@ -21,11 +21,12 @@ from text2sql.base_models.settings import TinyModel
 from text2sql.base_models.tiny import initialise, train_tokenizer
 from text2sql.cpu import has_avx2
 from text2sql.errors import UserError
+from text2sql.files import read_json
 from text2sql.training import launch as launching
 from text2sql.training import run as running
 from text2sql.training.checkpoints import newest_checkpoint
 from text2sql.training.dataset import write_dataset
-from text2sql.training.lengths import Lengths
+from text2sql.training.lengths import Lengths, row_lengths
 from text2sql.training.nodes import Nodes
 from text2sql.training.preflight import Gpu
 from text2sql.training.recipe import llamafactory_config
@@ -34,6 +35,8 @@ from text2sql.training.settings import Lora, Recipe
 from text2sql.training.throughput import read_throughput
 from text2sql.workstore import hash_path
 
+pytestmark = pytest.mark.slow
+
 RECIPE = TINY_RECIPE.replace(lora=Lora(rank=4, alpha=8, targets=["q_proj", "v_proj"]))
 _TRAIN = """
 import sys
@@ -41,7 +44,6 @@ from pathlib import Path
 from text2sql.training.settings import Recipe
 from text2sql.training.run import train
 
-pytestmark = pytest.mark.slow
 recipe = Recipe.model_validate_json(sys.argv[1])
 train(recipe, Path("base"), Path("dataset"), Path("output"), Path("loss.csv"), "test")
 """
@@ -341,3 +343,25 @@ def test_the_global_batch_is_what_the_recipe_says() -> None:
     config = llamafactory_config(RECIPE, Path("b"), Path("d"), Path("o"))
     assert config["per_device_train_batch_size"] == 2
     assert config["gradient_accumulation_steps"] == 2
+
+
+def test_row_lengths_are_measured_once_for_arms_with_the_same_rows(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def lengths(limit: int) -> Lengths:
+        recipe = RECIPE.replace(cutoff_len=limit)
+        return running._lengths(recipe, Path("base"), hash_path("base"), Path("dataset"))
+
+    longest = row_lengths(Path("base"), read_json("dataset/sft.json"), enough=0)
+    limit = max(longest) - 1
+    found = lengths(limit)
+    assert found.long == {row: tokens for row, tokens in enumerate(longest) if tokens > limit}
+    monkeypatch.delattr(running, "measure")
+    assert lengths(limit) == found
+    with pytest.raises(NameError):
+        lengths(limit + 1)
+    turns = read_json("dataset/sft.json")
+    Path("dataset").unlink()
+    write_dataset(turns[1:], Path("dataset"))
+    with pytest.raises(NameError):
+        lengths(limit)

@@ -8,7 +8,10 @@ import json
 import shutil
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
+
+from pydantic import TypeAdapter
 
 from text2sql.cpu import KERNELS
 from text2sql.errors import UserError
@@ -67,7 +70,7 @@ def train(
     """
     nodes = Nodes.from_environment()
     base_hash = hash_path(base)
-    lengths = measure(base, dataset, recipe.longest_row)
+    lengths = _lengths(recipe, base, base_hash, dataset)
     work = WorkStore.from_environment().open("train", _key(recipe, base_hash, dataset, lengths, nodes))
     if nodes.rank > 0:
         _run_other_node(recipe, base, lengths, work, nodes, label)
@@ -83,6 +86,20 @@ def train(
         publish(result / "loss.csv", loss)
         if throughput is not None:
             _publish_throughput(work, throughput, label)
+
+
+def _lengths(recipe: Recipe, base: Path, base_hash: str, dataset: Path) -> Lengths:
+    """`measure`, computed once for all arms with the same base model, rows and limit."""
+    key = {
+        "base": base_hash,
+        "dataset": hash_path(dataset / "sft.json"),
+        "limit": recipe.longest_row,
+        "transformers": _version("transformers"),
+    }
+    file = WorkStore.from_environment().open("lengths", key) / "lengths.json"
+    if not file.is_file():
+        write_json(file, asdict(measure(base, dataset, recipe.longest_row)))
+    return TypeAdapter(Lengths).validate_json(file.read_bytes())
 
 
 def _key(recipe: Recipe, base_hash: str, dataset: Path, lengths: Lengths, nodes: Nodes) -> dict[str, object]:
