@@ -25,10 +25,10 @@ class TinyModel(Settings):
     layers: Positive = 2
     heads: Positive = 4
     kv_heads: Positive = 2
-    learning_rate: Rate = 6.0e-3
-    max_steps: Positive = 1_200
-    global_batch: Positive = 8
-    device_batch: Positive = 8
+    learning_rate: Rate = 1.0e-2
+    max_steps: Positive = 700
+    global_batch: Positive = 16
+    device_batch: Positive = 16
 
     def recipe(self, training: Training) -> Recipe:
         """How the model is trained: as the arms are, but with its own seed, rate, steps and batch.
