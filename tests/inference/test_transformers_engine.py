@@ -129,6 +129,18 @@ def test_an_adapter_changes_the_answers_of_its_base(base: Path, adapter: Path) -
     assert answers(adapter) != answers(base)
 
 
+def test_on_a_gpu_attention_is_not_compiled_for_every_length(
+    base: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("text2sql.inference.transformers_engine.torch_device", lambda: "cuda")
+    before = torch.backends.cuda.cudnn_sdp_enabled()
+    try:
+        engine(base)
+        assert not torch.backends.cuda.cudnn_sdp_enabled()
+    finally:
+        torch.backends.cuda.enable_cudnn_sdp(before)
+
+
 def test_half_precision_leaves_the_positions_in_full_precision(
     base: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -32,10 +32,10 @@ MEGATRON = Megatron(tensor_parallel=2, sequence_parallel=True, distributed_optim
 @pytest.mark.parametrize(
     ("changes", "weights", "gradients", "optimizer"),
     [
-        ({}, 4000, 4000, 8000),
+        ({}, 6000, 4000, 8000),
         ({"precision": "fp32"}, 4000, 4000, 8000),
-        ({"optimizer": "adamw_8bit"}, 4000, 4000, 2000),
-        ({"lora": LORA}, 2 * 1000 + 4 * 70, 4 * 70, 8 * 70),
+        ({"optimizer": "adamw_8bit"}, 6000, 4000, 2000),
+        ({"lora": LORA}, 2 * 1000 + 6 * 70, 4 * 70, 8 * 70),
         ({"deepspeed": "z2", "ranks": 4}, 2000, 500, 3000),
         ({"deepspeed": "z3", "ranks": 4}, 500, 500, 3000),
         ({"deepspeed": "z3", "ranks": 4, "optimizer": "adamw_8bit"}, 500, 500, 1500),
@@ -48,6 +48,26 @@ def test_weights_gradients_and_optimizer_take_the_bytes_of_the_training_method(
 ) -> None:
     need = estimate(RECIPE.replace(**changes), MODEL, 10, 1)
     assert (need.weights, need.gradients, need.optimizer) == (weights, gradients, optimizer)
+
+
+def test_autocast_keeps_a_bf16_copy_of_every_trained_matrix_until_the_backward_pass(tmp_path: Path) -> None:
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    model = AutoModelForCausalLM.from_pretrained(tiny_qwen3(tmp_path), dtype=torch.float32)
+    kept: dict[int, torch.Tensor] = {}
+
+    def keep(tensor: torch.Tensor) -> torch.Tensor:
+        kept[tensor.untyped_storage().data_ptr()] = tensor
+        return tensor
+
+    ids = torch.ones(1, 3, dtype=torch.long)
+    hooks = torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor)
+    with hooks, torch.autocast("cpu", dtype=torch.bfloat16):
+        model(input_ids=ids, labels=ids)
+    matrices = [p.numel() for p in model.parameters() if p.dim() == 2]
+    copies = [t for t in kept.values() if t.dtype is torch.bfloat16 and t.numel() in set(matrices)]
+    assert sum(t.untyped_storage().nbytes() for t in copies) == 2 * sum(matrices)
 
 
 def test_more_nodes_divide_what_zero_divides() -> None:
@@ -83,7 +103,7 @@ def test_the_reference_arms_fit_the_24_gb_gpus_they_were_trained_on(section: str
 
 def test_full_training_without_zero_or_megatron_does_not_fit_24_gb() -> None:
     need = estimate(RECIPE, QWEN3, 100, 1)
-    assert need.weights + need.gradients + need.optimizer == 16 * QWEN3.parameters > 24e9
+    assert need.weights + need.gradients + need.optimizer == 18 * QWEN3.parameters > 24e9
 
 
 def test_all_means_every_linear_layer() -> None:

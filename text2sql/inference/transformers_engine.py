@@ -37,6 +37,9 @@ class TransformersEngine:
         torch.set_num_threads(threads)
         if torch_device() == "cpu" and threads == 1:
             use_fixed_products()
+        if torch_device() == "cuda":
+            # cuDNN compiles its attention for every length, and each token makes the prompt longer
+            torch.backends.cuda.enable_cudnn_sdp(False)
         self._threads = threads
         self._weights = weights
         self._decoding = decoding

@@ -79,7 +79,7 @@ def estimate(recipe: Recipe, model: Model, longest: int, nodes: int) -> Memory:
     Bytes per weight, for W frozen and T trained weights (Rajbhandari et al. 2020, "ZeRO", section 3):
 
         fp32, one copy      W: 4            T: weight 4, gradient 4, moments 8
-        bf16, one copy      W: 2            T: weight 4, gradient 4, moments 8 (2 in 8 bits)
+        bf16, one copy      W: 2            T: weight 4 + 2 (copy), gradient 4, moments 8 (2 in 8 bits)
         bf16, ZeRO          W: 2            T: weight 2, gradient 2, moments and fp32 copy 12 (6 in 8 bits)
         ZeRO-2 divides gradients and moments by the copies of the model, ZeRO-3 weights too
         Megatron            T: weight 2, gradient 4, moments and fp32 copy 12, all divided by
@@ -121,7 +121,8 @@ def _state(recipe: Recipe, frozen: int, trained: int, copies: int) -> tuple[floa
         share = copies if recipe.megatron.distributed_optimizer else 1
         return 2 * trained, 4 * trained, 12 * trained / share
     if recipe.deepspeed_file is None:
-        return (2 if bf16 else 4) * frozen + 4 * trained, 4 * trained, moments * trained
+        copy = 2 if bf16 else 0  # autocast keeps it from the forward to the backward pass
+        return (2 if bf16 else 4) * frozen + (4 + copy) * trained, 4 * trained, moments * trained
     zero = read_json(recipe.deepspeed_file)["zero_optimization"]
     width, master = (2, 4) if bf16 else (4, 0)
     weights = width * (frozen + trained) / (copies if zero["stage"] == 3 else 1)
