@@ -55,7 +55,7 @@ def trained(rows: list[dict[str, str]]) -> Iterator[bytes]:
     matrices = [p for name, p in model.named_parameters() if p.ndim == 2 and "embed" not in name]
     others = [p for name, p in model.named_parameters() if p.ndim != 2 or "embed" in name]
     optimizer = Muon(lr=1e-2, wd=0.01, muon_params=matrices, adamw_params=others)
-    AnswerLogits().on_train_begin(None, None, None, model=model)  # type: ignore[arg-type]
+    AnswerLogits().on_train_begin(None, None, None, model=model)
     for step in range(STEPS):
         model(**batch(tokenizer, rows[BATCH * step : BATCH * (step + 1)])).loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)

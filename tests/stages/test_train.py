@@ -80,7 +80,7 @@ def test_an_arm_can_set_its_own_length_batches_and_ranks(place: Path) -> None:
     _set(place, "lora", global_batch=16, ranks=2)
     plain, own = load_params().recipe("train_lora32"), load_params().recipe("lora")
     assert {key: getattr(plain, key) for key in shared} == shared
-    assert (own.epochs, own.max_steps, own.global_batch, own.device_batch, own.ranks) == (None, 500, 16, 4, 2)
+    assert (own.epochs, own.max_steps, own.global_batch, own.device_batch, own.ranks) == (None, 400, 16, 4, 2)
 
 
 @pytest.mark.parametrize(
