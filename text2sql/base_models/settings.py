@@ -19,14 +19,14 @@ class TinyModel(Settings):
     """
 
     seed: int = 5
-    rows: Positive = 10_400
+    rows: Positive = 12_000
     vocab_size: Positive = 1_300
     hidden_size: Positive = 128
     layers: Positive = 2
     heads: Positive = 4
     kv_heads: Positive = 2
     learning_rate: Rate = 1.0e-2
-    max_steps: Positive = 650
+    max_steps: Positive = 700
     global_batch: Positive = 16
     device_batch: Positive = 16
 
