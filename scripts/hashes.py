@@ -1,6 +1,6 @@
 """Print this machine's CPU and the hashes of what the pipeline made, to compare two machines.
 
-`python scripts/hashes.py` in the checkout, after `make reproduce`. docs/reproducibility.md says which
+`python -m scripts.hashes` in the checkout, after `make reproduce`. docs/reproducibility.md says which
 hashes should be equal.
 """
 
@@ -43,7 +43,7 @@ def cpu_name() -> str:
 def hashes(checkout: Path) -> Iterator[str]:
     """The first 16 hex digits of the SHA-256 of every output that is there."""
     for path in (path for pattern in OUTPUTS for path in sorted(checkout.glob(pattern))):
-        if not path.name.startswith("."):
+        if not path.name.startswith(".") and path.name != "README.md":
             yield f"{hash_path(path)[:16]}  {path.relative_to(checkout)}"
 
 
