@@ -146,7 +146,8 @@ def test_a_killed_training_ends_with_the_bytes_of_an_uninterrupted_one(
     monkeypatch: pytest.MonkeyPatch,
     method: str,
 ) -> None:
-    full = RECIPE.replace(lora=None, optimizer="muon", group_by_length=True)
+    # 25 steps an epoch, so that it is also killed in the second and third one
+    full = RECIPE.replace(lora=None, optimizer="muon", group_by_length=True, global_batch=8, device_batch=4)
     recipe = RECIPE if method == "lora" else full
     _train_here(recipe)
     whole = hash_path(place / "output"), (place / "loss.csv").read_text()

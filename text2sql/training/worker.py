@@ -33,6 +33,10 @@ def main(config: Path, save_minutes: float | None) -> None:
     gc.enable()
     arguments = yaml.safe_load(config.read_text(encoding="utf-8"))
     megatron = os.environ.get("USE_MCA") == "1"
+    if "train_sampling_strategy" in arguments:
+        from text2sql.training.sampler import use_order_by_epoch
+
+        use_order_by_epoch(arguments["data_seed"])
     callbacks: list[TrainerCallback] = [TrainingMonitor(config.parent, save_minutes, hook_model=not megatron)]
     if torch_device() == "cpu" and not megatron:
         callbacks += _for_cpu(arguments)
