@@ -24,6 +24,7 @@ SMALL = {
     "lora": {"max_steps": 10},
     "predict": {"max_new_tokens": 8},
 }
+ARMS = ("baseline", "rag_rerank", "full", "lora")  # an arm of each kind; all are trained
 TINY = {"rows": 100, "vocab_size": 400, "hidden_size": 32, "layers": 1, "heads": 2, "max_steps": 10}
 
 
@@ -60,6 +61,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for section, values in SMALL.items():
         params[section] |= values
     params["fetch_model"]["tiny"] |= TINY
+    params["arms"] = {arm: params["arms"][arm] for arm in ARMS}
     (place / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
     _run(place, "git", "init", "-q")
     _run(place, "dvc", "repro")

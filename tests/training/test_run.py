@@ -38,6 +38,7 @@ from text2sql.workstore import hash_path
 pytestmark = pytest.mark.slow
 
 RECIPE = TINY_RECIPE.replace(lora=Lora(rank=4, alpha=8, targets=["q_proj", "v_proj"]))
+SHORT = RECIPE.replace(max_steps=8)
 _TRAIN = """
 import sys
 from pathlib import Path
@@ -67,14 +68,28 @@ def _turn(number: int) -> dict[str, str]:
     return {"system": "Answer.", "instruction": user, "input": "", "output": f"SELECT {column} FROM {table}"}
 
 
+@pytest.fixture(scope="module")
+def finished(inputs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The work store of a finished training of SHORT."""
+    folder = tmp_path_factory.mktemp("finished")
+    with pytest.MonkeyPatch.context() as patch:
+        _go_to(folder, inputs, patch)
+        _train_here(SHORT)
+    return folder / "work"
+
+
 @pytest.fixture
 def place(inputs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A working directory of its own, with the shared inputs and an empty work store."""
-    for name in ("base", "dataset"):
-        (tmp_path / name).symlink_to(inputs / name)
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("TEXT2SQL_WORK", str(tmp_path / "work"))
+    _go_to(tmp_path, inputs, monkeypatch)
     return tmp_path
+
+
+def _go_to(folder: Path, inputs: Path, patch: pytest.MonkeyPatch) -> None:
+    for name in ("base", "dataset"):
+        (folder / name).symlink_to(inputs / name)
+    patch.chdir(folder)
+    patch.setenv("TEXT2SQL_WORK", str(folder / "work"))
 
 
 def _train_here(recipe: Recipe) -> None:
@@ -167,48 +182,50 @@ def test_a_killed_training_ends_with_the_bytes_of_an_uninterrupted_one(
     assert [line["step"] for line in read_throughput(log)] == list(range(2, 61, 2))
 
 
-def test_a_kill_after_the_last_step_loses_nothing(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    short = RECIPE.replace(max_steps=8)
-    _train_here(short)
+def test_a_kill_after_the_last_step_loses_nothing(
+    finished: Path, place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(finished, "work")
+    _train_here(SHORT)
     whole = hash_path("output"), Path("loss.csv").read_text()
     monkeypatch.setenv("TEXT2SQL_WORK", str(place / "second"))
     with monkeypatch.context() as patch:
         patch.setattr(running, "_collect", lambda *_: sys.exit("killed"))
         with pytest.raises(SystemExit, match="killed"):
-            _train_here(short)
+            _train_here(SHORT)
     assert newest_checkpoint(next(place.glob("second/train/*/run"))) is not None
-    _train_here(short)
+    _train_here(SHORT)
     assert (hash_path("output"), Path("loss.csv").read_text()) == whole
 
 
 def test_a_finished_training_is_copied_again_without_starting_the_trainer(
-    place: Path, monkeypatch: pytest.MonkeyPatch
+    finished: Path, place: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    short = RECIPE.replace(max_steps=4)
-    _train_here(short)
-    before = hash_path("output"), hash_path("loss.csv"), hash_path("speed")
+    shutil.copytree(finished, "work")
     monkeypatch.setattr(launching.subprocess, "Popen", None)
+    _train_here(SHORT)
+    before = hash_path("output"), hash_path("loss.csv"), hash_path("speed")
     for name in ("loss.csv", "speed/tokens_per_s/test.csv"):
         Path(name).unlink()
-    _train_here(short)
+    _train_here(SHORT)
     assert (hash_path("output"), hash_path("loss.csv"), hash_path("speed")) == before
     assert Path("loss.csv").read_text().startswith("step,loss,learning_rate\n2,")
 
 
 def test_a_finished_training_without_recorded_speed_is_published_without_it_and_says_so(
-    place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    finished: Path, place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    short = RECIPE.replace(max_steps=4)
-    _train_here(short)
+    shutil.copytree(finished, "work")
     monkeypatch.setattr(launching.subprocess, "Popen", None)
     next(place.glob("work/train/*/throughput.jsonl")).unlink()
-    _train_here(short)
+    _train_here(SHORT)
     assert "test: no tokens per second were recorded" in capsys.readouterr().err
     assert not Path("speed/tokens_per_s/test.csv").exists()
 
 
-def test_an_adapter_records_path_and_hash_of_its_base(place: Path) -> None:
-    _train_here(RECIPE.replace(max_steps=4))
+def test_an_adapter_records_path_and_hash_of_its_base(finished: Path, place: Path) -> None:
+    shutil.copytree(finished, "work")
+    _train_here(SHORT)
     base = json.loads(Path("output/base.json").read_text())
     assert base == {"path": "base", "sha256": hash_path("base")}
     assert json.loads(Path("output/adapter_config.json").read_text())["target_modules"] == [
@@ -284,11 +301,12 @@ def test_checkpoints_by_time_are_saved_at_log_lines_only(
     assert kept == ["checkpoint-6", "checkpoint-7"]  # 2 and 4 were removed, 7 is the last step
 
 
-def test_tokens_per_second_are_written_at_every_log_line(place: Path) -> None:
-    _train_here(RECIPE.replace(max_steps=4))
+def test_tokens_per_second_are_written_at_every_log_line(finished: Path, place: Path) -> None:
+    shutil.copytree(finished, "work")
+    _train_here(SHORT)
     (file,) = place.glob("work/train/*/throughput.jsonl")
     lines = [json.loads(line) for line in file.read_text().splitlines()]
-    assert [line["step"] for line in lines] == [2, 4]
+    assert [line["step"] for line in lines] == [2, 4, 6, 8]
     assert all(
         line["tokens_per_s"] > 0 and "mfu" not in line for line in lines
     )  # the peak of a CPU is not known
