@@ -26,9 +26,9 @@ settings.load_profile("no_deadline")
 
 
 def pytest_xdist_auto_num_workers() -> int:
-    """A worker for each core that this process may use, and no more than the memory is enough for."""
+    """One more than the cores that this process may use, as tests also wait; fewer if memory is short."""
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    return max(1, min(len(os.sched_getaffinity(0)), memory // _WORKER_BYTES))
+    return max(1, min(len(os.sched_getaffinity(0)) + 1, memory // _WORKER_BYTES))
 
 
 @pytest.fixture(scope="session")

@@ -20,6 +20,8 @@ from text2sql.training.settings import Lora, Recipe
 
 pytestmark = pytest.mark.slow
 
+Trained = tuple[list[dict[str, list[int]]], Any]  # rows and tokenizer
+
 RECIPE = TINY_RECIPE.replace(cutoff_len=1024)
 DDL = 'CREATE TABLE "dog breed" (id INTEGER PRIMARY KEY, name TEXT);\nCREATE TABLE dog (weight REAL);'
 ROWS = [  # schema, question, answer
@@ -43,14 +45,21 @@ def qwen3_base(folder: Path, tokenizer: Path) -> Path:
     return folder
 
 
-@pytest.fixture(params=["embedded", "qwen3"])
-def base(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+@pytest.fixture(scope="module", params=["embedded", "qwen3"])
+def base(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("model") / "base"
     if request.param == "embedded":
-        return embedded_base(tmp_path / "base")
-    return qwen3_base(tmp_path / "base", request.getfixturevalue("real_data") / "qwen3_tokenizer")
+        return embedded_base(folder)
+    return qwen3_base(folder, request.getfixturevalue("real_data") / "qwen3_tokenizer")
 
 
-def trained_on(base: Path, folder: Path, recipe: Recipe) -> tuple[list[dict[str, list[int]]], Any]:
+@pytest.fixture(scope="module")
+def trained(base: Path, tmp_path_factory: pytest.TempPathFactory) -> Trained:
+    """See `trained_on`; a full training."""
+    return trained_on(base, tmp_path_factory.mktemp("data"), RECIPE)
+
+
+def trained_on(base: Path, folder: Path, recipe: Recipe) -> Trained:
     """The rows as LLaMA-Factory makes them for its trainer, and its tokenizer."""
     from llamafactory.data import get_dataset, get_template_and_fix_tokenizer
     from llamafactory.hparams import get_train_args
@@ -65,21 +74,29 @@ def trained_on(base: Path, folder: Path, recipe: Recipe) -> tuple[list[dict[str,
     return list(made["train_dataset"]), loaded["tokenizer"]
 
 
-@pytest.mark.parametrize(
-    "lora", [None, Lora(rank=4, alpha=8, targets=["q_proj", "v_proj"])], ids=["full", "lora"]
-)
-def test_a_prompt_has_the_same_ids_in_training_and_in_prediction(
-    base: Path, tmp_path: Path, lora: Lora | None
-) -> None:
-    rows, _ = trained_on(base, tmp_path / "data", RECIPE.replace(lora=lora))
+def predicted(base: Path) -> list[list[int]]:
+    """The prompts' token ids in prediction."""
     tokens = ChatTokens(Weights(base, ""))
-    asked = [tokens.encode(messages(schema_text(ddl, True), question)) for ddl, question, _ in ROWS]
-    prompts = [row["input_ids"][: row["labels"].count(-100)] for row in rows]
-    assert prompts == asked
+    return [tokens.encode(messages(schema_text(ddl, True), question)) for ddl, question, _ in ROWS]
 
 
-def test_the_loss_covers_the_answer_and_the_end_of_the_turn_only(base: Path, tmp_path: Path) -> None:
-    rows, tokenizer = trained_on(base, tmp_path / "data", RECIPE)
+def prompts(rows: list[dict[str, list[int]]]) -> list[list[int]]:
+    """The prompts' token ids in training: what the loss does not cover."""
+    return [row["input_ids"][: row["labels"].count(-100)] for row in rows]
+
+
+def test_a_prompt_has_the_same_ids_in_full_training_and_in_prediction(base: Path, trained: Trained) -> None:
+    assert prompts(trained[0]) == predicted(base)
+
+
+def test_a_prompt_has_the_same_ids_in_lora_training_and_in_prediction(base: Path, tmp_path: Path) -> None:
+    lora = Lora(rank=4, alpha=8, targets=["q_proj", "v_proj"])
+    rows, _ = trained_on(base, tmp_path / "data", RECIPE.replace(lora=lora))
+    assert prompts(rows) == predicted(base)
+
+
+def test_the_loss_covers_the_answer_and_the_end_of_the_turn_only(trained: Trained) -> None:
+    rows, tokenizer = trained
     for row, (_, _, sql) in zip(rows, ROWS, strict=True):
         masked = row["labels"].count(-100)
         assert row["labels"][:masked] == [-100] * masked
@@ -88,16 +105,19 @@ def test_the_loss_covers_the_answer_and_the_end_of_the_turn_only(base: Path, tmp
         assert answer == f"{sql}<|im_end|>\n"
 
 
-def test_the_measured_length_of_a_row_is_its_number_of_tokens_in_training(base: Path, tmp_path: Path) -> None:
-    rows, _ = trained_on(base, tmp_path / "data", RECIPE)
-    written = json.loads((tmp_path / "data" / "sft.json").read_text(encoding="utf-8"))
-    assert row_lengths(base, written, enough=0) == [len(row["input_ids"]) for row in rows]
+def test_the_measured_length_of_a_row_is_its_number_of_tokens_in_training(
+    base: Path, trained: Trained
+) -> None:
+    turns = [turn(schema_text(ddl, True), question, sql) for ddl, question, sql in ROWS]
+    assert row_lengths(base, turns, enough=0) == [len(row["input_ids"]) for row in trained[0]]
 
 
-def test_the_prompt_ends_in_an_empty_thought(base: Path, tmp_path: Path) -> None:
-    rows, tokenizer = trained_on(base, tmp_path / "data", RECIPE)
-    prompts = [tokenizer.decode(row["input_ids"][: row["labels"].count(-100)]) for row in rows]
-    assert all(prompt.endswith("<|im_start|>assistant\n<think>\n\n</think>\n\n") for prompt in prompts)
+def test_the_prompt_ends_in_an_empty_thought(trained: Trained) -> None:
+    rows, tokenizer = trained
+    assert all(
+        tokenizer.decode(ids).endswith("<|im_start|>assistant\n<think>\n\n</think>\n\n")
+        for ids in prompts(rows)
+    )
 
 
 def test_the_data_set_holds_every_row_in_order(tmp_path: Path) -> None:
