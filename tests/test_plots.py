@@ -17,6 +17,8 @@ import yaml
 from text2sql.training.run import write_loss
 from text2sql.training.throughput import write_throughput
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[1]
 COPIED = [
     *("dvc.yaml", "params.yaml", ".dvc/config", ".dvcignore"),
@@ -89,7 +91,6 @@ def test_the_speed_of_every_trained_stage_is_plotted_and_ignored_by_git(place: P
     assert _run(place, "git", "status", "--porcelain").stdout == ""
 
 
-@pytest.mark.slow
 def test_a_diff_with_a_commit_plots_the_speed_of_this_workspace(place: Path) -> None:
     _train(place)
     assert {f"metrics/throughput/{name}" for name in SPEED} < set(_plots(place, "diff", "HEAD"))

@@ -30,6 +30,8 @@ from text2sql.schema.ddl import write_ddl
 from text2sql.schema.model import Table
 from text2sql.schema.prose import read_prose
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[2]
 TEST, ITEMS = labelled_set()
 KINDS = LEAKS + CLEAN

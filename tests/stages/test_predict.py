@@ -28,6 +28,8 @@ from tests.openai_server import Request as Asked
 from tests.tiny import tiny_adapter, tiny_qwen3, tiny_tokenizer
 from text2sql.inference.engine import Answer, Request
 
+pytestmark = pytest.mark.slow
+
 ENDPOINT: dict[str, Any] = {
     "base_url": None,
     "models": {},
@@ -174,7 +176,6 @@ def test_a_finished_run_is_reused_without_reading_the_weights(
     assert OUTPUT.read_bytes() == first
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("change", ["parameter", "question", "weights"])
 def test_work_for_another_input_is_not_reused(workplace: Path, change: str) -> None:
     predict()
@@ -223,7 +224,6 @@ def test_a_question_whose_schema_sqlite_rejects_is_asked_with_a_warning(workplac
     assert predictions()[0]["raw"]
 
 
-@pytest.mark.slow
 def test_a_killed_run_ends_with_the_bytes_of_an_uninterrupted_one(
     workplace: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -247,7 +247,6 @@ def test_a_killed_run_ends_with_the_bytes_of_an_uninterrupted_one(
     assert OUTPUT.read_bytes() == resumed
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("threads", [1, 2])
 def test_the_number_of_cores_does_not_change_a_byte(
     workplace: Path, monkeypatch: pytest.MonkeyPatch, threads: int
@@ -320,7 +319,6 @@ def test_after_a_server_failure_the_next_run_loses_and_repeats_nothing(workplace
     assert [p["sql"] for p in predictions()] == [f"SELECT {n}" for n in range(10)]
 
 
-@pytest.mark.slow
 def test_a_run_killed_while_it_waits_for_a_server_requests_only_missing_answers(
     workplace: Path, serve: Serve
 ) -> None:
@@ -402,7 +400,6 @@ def test_a_missing_database_is_refused_before_the_model_is_asked(workplace: Path
     assert server.requests == []
 
 
-@pytest.mark.slow
 def test_a_run_with_samples_and_repair_ends_with_the_same_bytes_wherever_it_is_killed(
     workplace: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

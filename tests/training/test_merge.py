@@ -21,6 +21,8 @@ from text2sql.prompts import messages
 from text2sql.training import merge as merging
 from text2sql.training.merge import merge_adapter
 
+pytestmark = pytest.mark.slow
+
 DDL = "CREATE TABLE singer (name, age);"
 CHATS = [messages(DDL, f"Which singers are {age}?") for age in range(20)]
 
