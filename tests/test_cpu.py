@@ -75,18 +75,30 @@ def test_the_fixed_kernels_are_those_that_torch_and_numpy_choose() -> None:
 
 
 def test_settings_name_every_library_and_override_the_users() -> None:
-    assert cpu.kernel_settings(1).keys() == OTHER.keys()
-    assert cpu.kernel_settings(1)["MKL_CBWR"] == "COMPATIBLE"
+    fixed = cpu.with_kernels(OTHER | {"HOME": "/home"}, 1)
+    assert fixed.keys() == OTHER.keys() | {"HOME"}
+    assert not [name for name, value in OTHER.items() if fixed[name] == value]
 
 
-def test_several_threads_leave_mkl_its_fastest_kernel() -> None:
-    settings = cpu.kernel_settings(8)
-    assert (settings["MKL_CBWR"], settings["OMP_NUM_THREADS"]) == ("AUTO", "8")
+@pytest.mark.parametrize(("threads", "fixed"), [(8, True), (1, False)])
+def test_with_several_threads_or_in_bf16_the_libraries_choose(threads: int, fixed: bool) -> None:
+    numbers = {"OMP_NUM_THREADS": str(threads), "OPENBLAS_NUM_THREADS": str(threads)}
+    assert cpu.with_kernels(cpu.with_kernels({}, 1), threads, fixed) == numbers
+
+
+def test_this_process_can_be_fixed_and_freed(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in OTHER:
+        monkeypatch.setenv(name, "before")
+    cpu.fix_kernels(1)
+    assert os.environ["ATEN_CPU_CAPABILITY"] == "avx2"
+    cpu.fix_kernels(2)
+    assert "ATEN_CPU_CAPABILITY" not in os.environ and os.environ["OMP_NUM_THREADS"] == "2"
 
 
 def test_a_cpu_without_avx2_is_left_alone_but_for_threads(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cpu, "has_avx2", lambda: False)
-    assert cpu.kernel_settings(1) == {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+    numbers = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+    assert cpu.with_kernels({"MKL_CBWR": "AUTO"}, 1) == numbers | {"MKL_CBWR": "AUTO"}
 
 
 @pytest.mark.parametrize("kind", ["float32", "float64", "bfloat16", "int64"])

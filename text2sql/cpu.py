@@ -1,7 +1,7 @@
 """The same float32 bytes on every x86-64 CPU with AVX2.
 
 Libraries choose their kernels by the CPU's instructions, its maker and its number of cores, and each
-kernel adds up in an order of its own. `kernel_settings` fixes the choice, and `use_fixed_products`
+kernel adds up in an order of its own. `with_kernels` fixes the choice, and `use_fixed_products`
 replaces the one thing that no variable fixes at an acceptable price: MKL, which multiplies torch's
 matrices, has one AVX2 kernel for Intel's CPUs and another for AMD's, and in common only SSE2, at a
 third of the speed (https://www.intel.com/content/www/us/en/docs/onemkl/developer-guide-linux/2025-1/
@@ -16,6 +16,7 @@ from __future__ import annotations
 import os
 import platform
 import warnings
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,6 +26,12 @@ if TYPE_CHECKING:
 
 KERNELS = "avx2-1"
 """Name of what this module fixes; it changes when the same input gives other bytes."""
+_FIXED = {
+    "ATEN_CPU_CAPABILITY": "avx2",  # torch's own kernels
+    "ONEDNN_MAX_CPU_ISA": "AVX2",
+    "MKL_CBWR": "COMPATIBLE",  # AVX2 is for Intel's CPUs only
+    "OPENBLAS_CORETYPE": "Haswell",  # numpy's products
+}
 
 
 def allowed_cores() -> int:
@@ -32,26 +39,25 @@ def allowed_cores() -> int:
     return len(os.sched_getaffinity(0))
 
 
-def kernel_settings(threads: int) -> dict[str, str]:
-    """Environment of a process whose torch and numpy are to use `threads` threads.
+def with_kernels(environment: Mapping[str, str], threads: int, fixed: bool = True) -> dict[str, str]:
+    """`environment` for a process whose torch and numpy are to use `threads` threads.
 
-    It counts for libraries that are loaded later. Kernels are fixed for one thread only: with more,
-    speed is what matters, and MKL takes what is fastest.
+    It counts for libraries that are loaded later. Kernels are fixed if `fixed`, and for one thread only:
+    with more, or in bf16, speed is what matters, and the libraries choose what is fastest.
     """
     numbers = {name: str(threads) for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")}
     if not has_avx2():
-        return numbers
-    return numbers | {
-        "ATEN_CPU_CAPABILITY": "avx2",  # torch's own kernels
-        "ONEDNN_MAX_CPU_ISA": "AVX2",
-        "MKL_CBWR": "COMPATIBLE" if threads == 1 else "AUTO",  # AVX2 is for Intel's CPUs only
-        "OPENBLAS_CORETYPE": "Haswell",  # numpy's products
-    }
+        return {**environment, **numbers}
+    free = {name: value for name, value in environment.items() if name not in _FIXED}
+    return {**free, **numbers, **(_FIXED if fixed and threads == 1 else {})}
 
 
 def fix_kernels(threads: int) -> None:
-    """Bring `kernel_settings` into this process; to be called before torch and numpy are loaded."""
-    os.environ.update(kernel_settings(threads))
+    """Bring `with_kernels` into this process; to be called before torch and numpy are loaded."""
+    wanted = with_kernels(os.environ, threads)
+    for name in set(os.environ) - set(wanted):
+        del os.environ[name]
+    os.environ.update(wanted)
 
 
 @cache

@@ -15,7 +15,7 @@ from typing import Any
 import yaml
 
 import text2sql
-from text2sql.cpu import kernel_settings
+from text2sql.cpu import with_kernels
 from text2sql.errors import UserError
 from text2sql.processes import die_with_parent
 from text2sql.progress import Progress
@@ -53,7 +53,7 @@ def run_ranks(recipe: Recipe, folder: Path, nodes: Nodes, label: str) -> int:
     with open(folder / f"train{nodes.rank or ''}.log", "ab") as log:
         process = subprocess.Popen(
             command(recipe, folder / "config.yaml", nodes),
-            env=os.environ | environment(recipe),
+            env=with_kernels(os.environ | environment(recipe), recipe.threads, recipe.precision == "fp32"),
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
@@ -90,11 +90,10 @@ def _torchrun(recipe: Recipe, nodes: Nodes) -> list[str]:
 
 
 def environment(recipe: Recipe) -> dict[str, str]:
-    """Environment variables of the ranks, in addition to those of this process."""
+    """Environment variables of the ranks, in addition to those of this process and of `with_kernels`."""
     paths = [str(_CHECKOUT), os.environ.get("PYTHONPATH", "")]
     settings = {
         "PYTHONPATH": os.pathsep.join(filter(None, paths)),  # runs the worker of this checkout
-        **kernel_settings(recipe.threads),
         **_KEEP_MEMORY,
         "HF_HUB_OFFLINE": "1",  # the base model is in a local folder
         "HF_DATASETS_DISABLE_PROGRESS_BARS": "1",

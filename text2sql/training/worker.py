@@ -56,7 +56,7 @@ def _for_cpu(arguments: dict[str, Any]) -> list[TrainerCallback]:
 
     if arguments["use_muon"]:
         use_float32()
-    if torch.get_num_threads() == 1:
+    if torch.get_num_threads() == 1 and not arguments["bf16"]:
         use_fixed_products()
     return [AnswerLogits()]
 
