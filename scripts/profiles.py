@@ -63,12 +63,18 @@ def composed(name: str, root: Path = ROOT) -> str:
     if name == BASE:
         return text
     path = root / "profiles" / f"{name}.yaml"
-    if not path.is_file():
+    if name not in names(root):
         raise UserError(
             f"no profile {name!r}; next: make use PROFILE=name, name being one of: {' '.join(names(root))}"
         )
     yaml = _round_trip()
     params, profile = yaml.load(text), _loaded(yaml, path)
+    if profile.ca.comment is None:
+        raise UserError(
+            f"{path}: has no comment before its first key; write one that says what the profile is"
+        )
+    if profile.get("profile") != name:
+        raise UserError(f"{path}: must have the line `profile: {name}`, as its file name says")
     params.ca.comment[1][:1] = profile.ca.comment[1]  # the first line names the profile
     _merge(params, profile, Params)
     out = StringIO()
@@ -172,8 +178,8 @@ def _round_trip() -> YAML:
 def _loaded(yaml: YAML, path: Path) -> CommentedMap:
     try:
         profile = yaml.load(path.read_text(encoding="utf-8"))
-    except YAMLError as error:
-        raise UserError(f"{path}: not YAML: {error}") from error
+    except (YAMLError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: not YAML in UTF-8: {error}") from error
     if not isinstance(profile, CommentedMap):
         raise UserError(f"{path}: holds no settings; write those that differ from params.yaml")
     return profile
@@ -242,6 +248,6 @@ def show_table() -> None:
 
 if __name__ == "__main__":
     try:
-        main(standalone_mode=False)
+        main()
     except UserError as error:
         sys.exit(f"error: {error}")

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Literal, get_args
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import AfterValidator, Field, ValidationError, model_validator
 from ruamel.yaml import YAML, YAMLError
 
 from text2sql.base_models.settings import FetchModel
@@ -22,6 +23,16 @@ from text2sql.settings import Settings, checked, sentences
 from text2sql.training.settings import FullArm, LoraArm, Recipe, Training, recipe_of
 
 WeightsFolder = Literal["models/base", "models/lora32", "models/lora128", "models/full", "models/lora"]
+
+
+def _arm_name(name: str) -> str:
+    """The name is part of commands and file names; those in `taken` are other files of metrics/."""
+    taken = ("summary", "pairs", "prepare", "dedupe_test", "convert_schema")
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]*", name) or name in taken:
+        raise ValueError(
+            f"the name of an arm has letters, digits, _ and -, and is none of {', '.join(taken)}"
+        )
+    return name
 
 
 class Arm(Settings):
@@ -50,7 +61,7 @@ class Params(Settings):
     lora: LoraArm
     predict: Predict
     evaluate: EvaluationSettings
-    arms: Annotated[dict[str, Arm], Field(min_length=1)]
+    arms: Annotated[dict[Annotated[str, AfterValidator(_arm_name)], Arm], Field(min_length=1)]
 
     def trained(self) -> dict[str, LoraArm | FullArm]:
         """The settings of the trained arms, by the name of their section."""
@@ -126,6 +137,8 @@ def load_params(path: str | Path = "params.yaml") -> Params:
         values = YAML(typ="safe", pure=True).load(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise UserError(f"{path}: no such file; `make use PROFILE=embedded` writes it") from error
-    except YAMLError as error:
-        raise UserError(f"{path}: not YAML: {error}") from error
+    except (YAMLError, ValueError, RecursionError) as error:
+        raise UserError(
+            f"{path}: not YAML in UTF-8: {error}; fix it, or `make use PROFILE=embedded`"
+        ) from error
     return checked(Params, values, str(path), next_step="\nfix it, or `make use PROFILE=embedded`")

@@ -145,6 +145,26 @@ def test_a_broken_profile_is_refused_with_the_key(checkout: Path, text: str, sai
         load_profile("mine", checkout)
 
 
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (b"profile: mine\n", r"mine\.yaml: has no comment before its first key"),
+        (b"# Profile `mine`.\nprofile: other\n", r"mine\.yaml: must have the line `profile: mine`"),
+        (b"# Profile `mine`.\n", r"mine\.yaml: holds no settings"),
+        ("# Profil für mich\nprofile: mine\n".encode("latin-1"), r"mine\.yaml: not YAML in UTF-8"),
+    ],
+)
+def test_a_profile_without_its_head_is_refused(checkout: Path, text: bytes, said: str) -> None:
+    (checkout / "profiles" / "mine.yaml").write_bytes(text)
+    with pytest.raises(UserError, match=said):
+        composed("mine", checkout)
+
+
+def test_a_file_outside_the_folder_is_no_profile(checkout: Path) -> None:
+    with pytest.raises(UserError, match=r"no profile '\.\./params'"):
+        composed("../params", checkout)
+
+
 def test_the_table_has_a_row_for_each_setting_that_differs_and_a_column_for_each_profile(
     checkout: Path,
 ) -> None:

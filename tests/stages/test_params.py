@@ -92,6 +92,12 @@ BAD_VALUES = [  # key, value, pattern of the message
     ("predict.temperature", -0.5, "predict.temperature"),
     ("predict.top_p", 0.0, "predict.top_p"),
     ("arms.full", {"weights": "models/none", "questions": "data/test"}, "arms.full.weights"),
+    (
+        "arms.a b; touch x",
+        {"weights": "models/base", "questions": "data/test"},
+        "the name of an arm has letters",
+    ),
+    ("arms.summary", {"weights": "models/base", "questions": "data/test"}, "is none of summary, pairs"),
     ("arms.full.wights", "models/base", "arms.full.wights: unknown key; .*weights"),
 ]
 
@@ -121,9 +127,10 @@ def test_a_missing_key_is_named(tmp_path: Path) -> None:
 def test_for_a_missing_file_and_invalid_yaml_the_error_has_the_next_command(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="make use PROFILE=embedded"):
         load_params(tmp_path / "params.yaml")
-    (tmp_path / "params.yaml").write_text("a: [1")
-    with pytest.raises(UserError, match="not YAML"):
-        load_params(tmp_path / "params.yaml")
+    for text in (b"a: [1", "# Größe\na: 1".encode("latin-1"), b"[" * 5000, b"a: " + b"9" * 5000):
+        (tmp_path / "params.yaml").write_bytes(text)
+        with pytest.raises(UserError, match=r"not YAML in UTF-8[\s\S]*make use"):
+            load_params(tmp_path / "params.yaml")
 
 
 def _endpoint_of_the_docs(folder: Path, arms: list[str]) -> Path:

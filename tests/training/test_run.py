@@ -376,6 +376,10 @@ def test_row_lengths_are_measured_once_for_arms_with_the_same_rows(
     limit = max(longest) - 1
     found = lengths(limit)
     assert found.long == {row: tokens for row, tokens in enumerate(longest) if tokens > limit}
+    (kept,) = place.glob("work/lengths/*/lengths.json")
+    for damage in ("", "{", "[]", '{"rows": 1}'):
+        kept.write_text(damage)
+        assert lengths(limit) == found
     monkeypatch.delattr(running, "measure")
     assert lengths(limit) == found
     with pytest.raises(NameError):

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from pydantic import TypeAdapter
+from pydantic import TypeAdapter, ValidationError
 
 from text2sql.cpu import KERNELS
 from text2sql.errors import UserError
@@ -97,9 +97,12 @@ def _lengths(recipe: Recipe, base: Path, base_hash: str, dataset: Path) -> Lengt
         "transformers": _version("transformers"),
     }
     file = WorkStore.from_environment().open("lengths", key) / "lengths.json"
-    if not file.is_file():
-        write_json(file, asdict(measure(base, dataset, recipe.longest_row)))
-    return TypeAdapter(Lengths).validate_json(file.read_bytes())
+    try:
+        return TypeAdapter(Lengths).validate_json(file.read_bytes())
+    except (FileNotFoundError, ValidationError):  # not measured yet, or damaged
+        lengths = measure(base, dataset, recipe.longest_row)
+        write_json(file, asdict(lengths))
+        return lengths
 
 
 def _key(recipe: Recipe, base_hash: str, dataset: Path, lengths: Lengths, nodes: Nodes) -> dict[str, object]:
