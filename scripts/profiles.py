@@ -57,7 +57,7 @@ def composed(name: str, root: Path = ROOT) -> str:
     """The text of params.yaml for profile `name`: the base with the profile's values and comments.
 
     Raises:
-        UserError: the profile does not exist or is not YAML.
+        UserError: the profile does not exist, or its file is refused.
     """
     text = base_text(root)
     if name == BASE:
@@ -69,12 +69,6 @@ def composed(name: str, root: Path = ROOT) -> str:
         )
     yaml = _round_trip()
     params, profile = yaml.load(text), _loaded(yaml, path)
-    if profile.ca.comment is None:
-        raise UserError(
-            f"{path}: has no comment before its first key; write one that says what the profile is"
-        )
-    if profile.get("profile") != name:
-        raise UserError(f"{path}: must have the line `profile: {name}`, as its file name says")
     params.ca.comment[1][:1] = profile.ca.comment[1]  # the first line names the profile
     _merge(params, profile, Params)
     out = StringIO()
@@ -176,12 +170,19 @@ def _round_trip() -> YAML:
 
 
 def _loaded(yaml: YAML, path: Path) -> CommentedMap:
+    """The file of a profile: settings below a comment, under the name of the file."""
     try:
         profile = yaml.load(path.read_text(encoding="utf-8"))
     except (YAMLError, UnicodeDecodeError) as error:
         raise UserError(f"{path}: not YAML in UTF-8: {error}") from error
     if not isinstance(profile, CommentedMap):
         raise UserError(f"{path}: holds no settings; write those that differ from params.yaml")
+    if profile.ca.comment is None:
+        raise UserError(
+            f"{path}: has no comment before its first key; write one that says what the profile is"
+        )
+    if profile.get("profile") != path.stem:
+        raise UserError(f"{path}: must have the line `profile: {path.stem}`, as its file name says")
     return profile
 
 
