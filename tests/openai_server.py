@@ -88,6 +88,11 @@ FAULTS = {
 }
 
 
+def timeout_for(fault: Reply) -> float:
+    """A timeout in seconds that is short only for a fault without end, as a busy machine is slow to answer."""
+    return 1.0 if fault.fault in ("hang", "drip") else LONG_S
+
+
 class Server:
     """Replies as `script` says; records the requests, and the conversations with a complete answer."""
 

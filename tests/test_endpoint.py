@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from tests.openai_server import FAULTS, LONG_S, Reply, Request, Serve, Server, refusal
+from tests.openai_server import FAULTS, LONG_S, Reply, Request, Serve, Server, refusal, timeout_for
 from text2sql import endpoint as endpoint_module
 from text2sql.endpoint import Client, Refused, run_all
 from text2sql.endpoint_settings import Endpoint, EndpointSettings
@@ -62,7 +62,7 @@ def test_a_fault_is_reported_and_the_request_is_sent_again(
     serve: Serve, fault: Reply, capfd: pytest.CaptureFixture[str]
 ) -> None:
     server = serve(lambda request: fault if request.nth < 2 else right(request))
-    assert ask(of(server, timeout_s=0.3), 1) == ["to 0"]
+    assert ask(of(server, timeout_s=timeout_for(fault)), 1) == ["to 0"]
     assert len(server.requests) == 3
     assert capfd.readouterr().err.count("trying again") == 2
 

@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 
 from tests.conftest import ROOT
-from tests.openai_server import FAULTS, LONG_S, Reply, Request, Serve, Server, refusal
+from tests.openai_server import FAULTS, LONG_S, Reply, Request, Serve, Server, refusal, timeout_for
 from text2sql import endpoint as endpoint_module
 from text2sql.endpoint import run_all
 from text2sql.errors import UserError
@@ -182,7 +182,7 @@ def test_prose_that_does_not_fit_is_named_before_anything_is_paid(serve: Serve, 
 @pytest.mark.parametrize("fault", ["too many requests", "hang", "truncated"])
 def test_a_fault_is_tried_again_and_costs_nothing(serve: Serve, work: Path, fault: str) -> None:
     server = serve(lambda request: FAULTS[fault] if request.nth < 2 else right(request))
-    made = backend(server, work, timeout_s=0.3)
+    made = backend(server, work, timeout_s=timeout_for(FAULTS[fault]))
     assert convert(made, 1) == {1: Conversion(ddl(1), "openai", 1, ())}
     assert len(server.requests) == 3
     assert (made.spending.answers, made.spending.tokens_in, made.spending.tokens_out) == (1, 100, 10)
