@@ -89,7 +89,7 @@ FAULTS = {
 
 
 def timeout_for(fault: Reply) -> float:
-    """A timeout in seconds that is short only for a fault without end, as a busy machine is slow to answer."""
+    """A timeout in seconds, short only for a fault without end, because a busy machine is slow to answer."""
     return 1.0 if fault.fault in ("hang", "drip") else LONG_S
 
 
