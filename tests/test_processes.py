@@ -20,7 +20,7 @@ _ENDLESS = """
 import os, time
 from text2sql.processes import spread
 def work(item):
-    print(os.getpid(), flush=True)
+    os.write(1, f"{os.getpid()}\\n".encode())  # in one piece, also without a buffer
     time.sleep(600)
 list(spread(work, [1, 2, 3], 2))
 """
