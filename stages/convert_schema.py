@@ -86,7 +86,7 @@ def convert_all(path: Path, questions: Sequence[TestQuestion], backend: Backend)
 
 def source_of(question: TestQuestion) -> Source:
     """The source of a question's schema."""
-    return Source(question.row, question.db_id, question.prose, question.recorded)
+    return Source(question.row, question.db_id, question.schema, question.recorded)
 
 
 def converted(question: TestQuestion, conversion: Conversion) -> ConvertedQuestion:

@@ -13,20 +13,26 @@ from text2sql.files import read_jsonl
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class TrainingRow:
-    """One question with its schema (CREATE TABLE text) and its gold SQL."""
+    """One question with its schema (CREATE TABLE text) and its gold SQL.
+
+    `db_id` names the database of the question, "" if the source does not.
+    """
 
     id: str
     source: str
     question: str
     ddl: str
     sql: str
+    db_id: str = ""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class TestQuestion:
-    """One test question; `row` counts from 0, `prose` is DB-GPT's description of the schema.
+    """One test question; `row` counts from 0 over all test sets, `test_set` is the name of its own.
 
-    `recorded` is a language model's answer to that prose, "" if there is none.
+    `schema` is the schema as the set has it: DB-GPT's prose or CREATE TABLE text, "" if it has none.
+    `recorded` is a language model's answer to that prose, "" if there is none. `gold` is "" if the set has no
+    gold query; the question is then predicted and not scored.
     """
 
     __test__ = False  # keeps pytest from collecting this class
@@ -35,14 +41,18 @@ class TestQuestion:
     db_id: str
     question: str
     gold: str
-    prose: str
+    schema: str
     slice: str
     recorded: str = ""
+    test_set: str = ""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class ConvertedQuestion:
-    """A test question with its schema as CREATE TABLE text; `problems` is empty if nothing is wrong."""
+    """A test question with its schema as CREATE TABLE text; `problems` is empty if nothing is wrong.
+
+    `gold` is "" if the test set has no gold query; `test_set` is the name of the set.
+    """
 
     row: int
     db_id: str
@@ -52,6 +62,7 @@ class ConvertedQuestion:
     slice: str
     backend: str
     problems: tuple[str, ...]
+    test_set: str = ""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -132,7 +132,7 @@ def plan(ddl: str, sql: str) -> list[object]:
 
 def results(test: TestQuestion, sqls: tuple[str, str], seed: int) -> list[list[tuple[object, ...]]]:
     """What the queries return on a random database of the test question's schema; rows sorted if none is."""
-    schema = read_prose(test.prose)[1]
+    schema = read_prose(test.schema)[1]
     with closing(sqlite3.connect(":memory:")) as database:
         database.executescript(write_ddl(schema))
         for table in schema.tables:
@@ -169,13 +169,13 @@ def test_every_query_compiles_on_the_schema_beside_it() -> None:
 
 def test_every_gold_query_compiles_on_its_schema() -> None:
     for test in TEST:
-        assert plan(write_ddl(read_prose(test.prose)[1]), test.gold), test
+        assert plan(write_ddl(read_prose(test.schema)[1]), test.gold), test
 
 
 def test_the_rows_show_all_or_a_part_of_their_database() -> None:
     shown = Counter(
         "whole"
-        if schema_signature(item.row.ddl) == schema_signature(read_prose(asked_at(item).prose)[1])
+        if schema_signature(item.row.ddl) == schema_signature(read_prose(asked_at(item).schema)[1])
         else "part"
         for item in of_kind(*LEAKS)
     )
@@ -184,11 +184,11 @@ def test_the_rows_show_all_or_a_part_of_their_database() -> None:
 
 def test_a_leak_shows_nothing_but_its_question_s_database() -> None:
     for item in of_kind(*LEAKS):
-        assert schema_signature(item.row.ddl) <= schema_signature(read_prose(asked_at(item).prose)[1])
+        assert schema_signature(item.row.ddl) <= schema_signature(read_prose(asked_at(item).schema)[1])
 
 
 def test_a_row_on_another_database_shows_a_column_that_no_test_database_has() -> None:
-    tests = [schema_signature(read_prose(question.prose)[1]) for question in TEST]
+    tests = [schema_signature(read_prose(question.schema)[1]) for question in TEST]
     for item in of_kind("other_database", "namesake"):
         assert not any(schema_signature(item.row.ddl) <= test for test in tests), item.row
 
@@ -366,7 +366,7 @@ def test_the_command_of_the_page_works_as_it_is_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     command = re.findall(r"^text2sql (dedupe .*)$", PAGE, re.MULTILINE)[0]
-    test = [{"instruction": t.prose, "input": t.question, "output": t.gold} for t in TEST]
+    test = [{"instruction": t.schema, "input": t.question, "output": t.gold} for t in TEST]
     train = [{"question": i.row.question, "context": i.row.ddl, "answer": i.row.sql} for i in ITEMS]
     (tmp_path / "dev_sql.json").write_text(json.dumps(test))
     (tmp_path / "train.jsonl").write_text("\n".join(map(json.dumps, train)))

@@ -158,14 +158,14 @@ def test_meaning_cannot_be_compared_without_a_model() -> None:
 
 
 def test_a_test_schema_may_be_create_table_text() -> None:
-    test = [dataclasses.replace(question, prose=DDL) for question in TEST]
+    test = [dataclasses.replace(question, schema=DDL) for question in TEST]
     row = dataclasses.replace(CLEAN, sql="select NAME from T where ID=3;")
     assert list(find_leaks([row], test, EXACT)) == [(row, Evidence("same_sql", 9, 1.0))]
 
 
 def test_a_test_schema_that_cannot_be_read_is_named_by_its_row() -> None:
     with pytest.raises(UserError, match="test row 4: schema prose"):
-        list(find_leaks([CLEAN], [dataclasses.replace(TEST[0], prose="?")], EXACT))
+        list(find_leaks([CLEAN], [dataclasses.replace(TEST[0], schema="?")], EXACT))
 
 
 def test_a_training_schema_that_cannot_be_read_is_named_by_its_row() -> None:

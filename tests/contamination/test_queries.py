@@ -21,7 +21,7 @@ OTHER_VALUES = "select NAME from T where AGE > -4.5 and name <> 'Bo' limit 3"
 
 
 def find(sql: str, ddl: str = DDL, masked: bool = True, test: list[TestQuestion] = TEST) -> Evidence | None:
-    index = SameQueries(test, [schema_signature(question.prose) for question in test], masked)
+    index = SameQueries(test, [schema_signature(question.schema) for question in test], masked)
     row = TrainingRow("a:0", "a", "?", ddl, sql)
     return index.find(row, lambda row: schema_signature(row.ddl))
 

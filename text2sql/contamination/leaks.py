@@ -180,13 +180,13 @@ class LeakFinder:
 def _signatures(test: Sequence[TestQuestion]) -> list[Signature]:
     signatures: dict[str, Signature] = {}
     for question in test:
-        if question.prose not in signatures:
-            signatures[question.prose] = _read_signature(question)
-    return [signatures[question.prose] for question in test]
+        if question.schema not in signatures:
+            signatures[question.schema] = _read_signature(question)
+    return [signatures[question.schema] for question in test]
 
 
 def _read_signature(question: TestQuestion) -> Signature:
-    text = question.prose
+    text = question.schema
     is_prose = "create table" not in text.casefold()
     try:
         return schema_signature(read_prose(text)[1] if is_prose else text)
