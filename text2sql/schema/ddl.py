@@ -9,6 +9,7 @@ from contextlib import closing, contextmanager
 from itertools import zip_longest
 
 from text2sql.errors import UserError
+from text2sql.schema.create_table import column_comments
 from text2sql.schema.model import Column, ForeignKey, Schema, Table
 from text2sql.schema.settings import Values
 
@@ -43,27 +44,32 @@ def quote_value(value: str, declared: str = "") -> str:
     return value if _NUMBER.fullmatch(value) and not text else _quoted(value)
 
 
-def write_ddl(schema: Schema, types: bool = True, values: Values = "none") -> str:
+def write_ddl(
+    schema: Schema, types: bool = True, values: Values = "none", comments: bool = False
+) -> str:
     """Write the CREATE TABLE statements, one a line; `types=False` leaves the column types out.
 
     `values` says how the columns' example values are written: "none" leaves them out; "comment" writes each
     column of a table with examples on a line of its own, ending in ``-- e.g. 1, 'b'`` (line breaks in a value
     become spaces); "insert" writes an INSERT after the table, whose rows are made of the columns' examples
-    and NULLs and need not be rows of the database. Tables with a reserved sqlite_ name are left out: SQLite
-    makes those itself and refuses to create them.
+    and NULLs and need not be rows of the database. With `comments` a column's comment is behind it too, as
+    ``-- text``, before the examples. Tables with a reserved sqlite_ name are left out: SQLite makes those
+    itself and refuses to create them.
     """
     tables = (table for table in schema.tables if not table.name.lower().startswith(_INTERNAL))
-    return "\n".join(_write_table(table, types, values) for table in tables)
+    return "\n".join(_write_table(table, types, values, comments) for table in tables)
 
 
-def read_ddl(text: str) -> Schema:
+def read_ddl(text: str, comments: bool = False) -> Schema:
     """Read CREATE TABLE text by executing it in an empty in-memory SQLite database.
+
+    `comments`: whether the columns' comments are read too.
 
     Raises:
         UserError: SQLite rejects the text, or it creates no table.
     """
     with executed(text) as connection:
-        schema = read_connection(connection)
+        schema = read_connection(connection, comments)
     if not schema.tables:
         raise UserError("CREATE TABLE text creates no table")
     return schema
@@ -79,7 +85,7 @@ def executed(text: str) -> Iterator[sqlite3.Connection]:
         UserError: SQLite rejects the text, or one of its statements takes more than 10 million steps.
     """
     with closing(sqlite3.connect(":memory:")) as connection:
-        connection.set_authorizer(_allow_schema_only)
+        connection.set_authorizer(allow_schema_only)
         connection.set_progress_handler(lambda: 1, _STATEMENT_STEPS)
         try:
             connection.executescript(text)
@@ -94,43 +100,106 @@ def one_line(value: str) -> str:
     return " ".join(value.splitlines())
 
 
-def read_connection(connection: sqlite3.Connection) -> Schema:
-    """Read the schema of an open SQLite database, tables in the order of their creation."""
-    names = connection.execute(
-        "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\'"
-        " ORDER BY rowid"
-    )
-    return Schema(tuple(_read_table(connection, name) for (name,) in names.fetchall()))
+def read_connection(
+    connection: sqlite3.Connection, comments: bool = False, unreadable: dict[str, str] | None = None
+) -> Schema:
+    """Read the schema of an open SQLite database, tables in the order of their creation.
+
+    Generated columns are columns like others. A virtual table is a table; its hidden columns and its shadow
+    tables are left out, as are views. `comments`: whether the comments behind the columns are read. A table
+    that cannot be read, because SQLite lacks its module, is left out and put into `unreadable` with SQLite's
+    message.
+
+    Raises:
+        sqlite3.Error: the database is damaged, or a table cannot be read and `unreadable` is None.
+    """
+    found = connection.execute(
+        "SELECT name, sql FROM sqlite_master WHERE type = 'table'"
+        " AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\' ORDER BY rowid"
+    ).fetchall()
+    if any(is_virtual(sql) for _, sql in found):
+        shadows = _shadow_tables(connection, [name for name, sql in found if is_virtual(sql)])
+        found = [(name, sql) for name, sql in found if name.lower() not in shadows]
+    tables = []
+    for name, sql in found:
+        try:
+            tables.append(_read_table(connection, name, sql if comments else ""))
+        except sqlite3.OperationalError as error:
+            if unreadable is None or not is_virtual(sql):
+                raise
+            unreadable[name] = str(error)
+    return Schema(tuple(tables))
 
 
-def _allow_schema_only(action: int, first: str | None, *_: object) -> int:
-    # Training rows are untrusted text: only building tables and rows in memory is allowed.
+def is_virtual(sql: str) -> bool:
+    """Whether a statement creates a virtual table; SQLite stores it with these words in capital letters."""
+    return sql.startswith("CREATE VIRTUAL TABLE")
+
+
+def read_rows(connection: sqlite3.Connection, table: Table, limit: int | None) -> str:
+    """The first rows of a table, None: all, as one INSERT statement; "" if it has none."""
+    names = _names(column.name for column in table.columns)
+    values = ", ".join(f"quote({quote_name(column.name)})" for column in table.columns)
+    found = connection.execute(
+        f"SELECT {values} FROM {quote_name(table.name)} LIMIT ?", (-1 if limit is None else limit,)
+    ).fetchall()
+    rows = ", ".join(f"({', '.join(row)})" for row in found)
+    return f"INSERT INTO {quote_name(table.name)} ({names}) VALUES {rows};" if rows else ""
+
+
+def allow_schema_only(action: int, first: str | None, second: str | None = None, *_: object) -> int:
+    """An authorizer for untrusted text: it may build tables and rows in memory, and nothing else."""
+    if action == sqlite3.SQLITE_PRAGMA:
+        # the modules of virtual tables ask for these
+        asks = (first or "").lower() in READ_PRAGMAS and second is None
+        return sqlite3.SQLITE_OK if asks else sqlite3.SQLITE_DENY
     return sqlite3.SQLITE_DENY if action in _DENIED else sqlite3.SQLITE_OK
 
 
-_DENIED = {sqlite3.SQLITE_ATTACH, sqlite3.SQLITE_DETACH, sqlite3.SQLITE_PRAGMA}
+_DENIED = {sqlite3.SQLITE_ATTACH, sqlite3.SQLITE_DETACH}
+READ_PRAGMAS = frozenset(("page_size", "data_version"))
+"""What the modules of virtual tables read."""
 
 
-def _write_table(table: Table, types: bool, values: Values) -> str:
+def _shadow_tables(connection: sqlite3.Connection, virtual: Iterable[str]) -> set[str]:
+    """The tables (lower case) in which virtual tables keep their content.
+
+    Known by their names, which SQLite lists only for the modules that it has.
+    """
+    listed = connection.execute("PRAGMA table_list").fetchall()
+    shadows = {name.lower() for _, name, kind, *_ in listed if kind == "shadow"}
+    ends = (f"{name}_{end}".lower() for name in virtual for end in _SHADOWS)
+    return shadows | set(ends)
+
+
+# of FTS3, FTS4, FTS5, R-Tree and Geopoly
+_SHADOWS = "content segments segdir docsize stat data idx config node parent rowid".split()  # noqa: SIM905
+
+
+def _write_table(table: Table, types: bool, values: Values, comments: bool) -> str:
     parts = [_write_column(column, table, types) for column in table.columns]
     if len(table.primary_key) > 1:
         parts.append(f"PRIMARY KEY ({_names(table.primary_key)})")
     for key in table.foreign_keys:
         if len(key.columns) > 1:
             parts.append(f"FOREIGN KEY ({_names(key.columns)}) {_references(key)}")
-    if values == "none" or not any(column.examples for column in table.columns):
-        return f"CREATE TABLE {quote_name(table.name)} ({', '.join(parts)});"
-    if values == "insert":
-        return f"CREATE TABLE {quote_name(table.name)} ({', '.join(parts)});\n{_write_rows(table)}"
-    lines = [*(f"{part}," for part in parts[:-1]), parts[-1]]
-    notes = [_write_comment(column) for column in table.columns]
-    body = "\n".join(f"  {line}{note}" for line, note in zip_longest(lines, notes, fillvalue=""))
-    return f"CREATE TABLE {quote_name(table.name)} (\n{body}\n);"
+    notes = [_write_comment(column, values == "comment", comments) for column in table.columns]
+    if any(notes):
+        lines = [*(f"{part}," for part in parts[:-1]), parts[-1]]
+        body = "\n".join(f"  {line}{note}" for line, note in zip_longest(lines, notes, fillvalue=""))
+        text = f"CREATE TABLE {quote_name(table.name)} (\n{body}\n);"
+    else:
+        text = f"CREATE TABLE {quote_name(table.name)} ({', '.join(parts)});"
+    has_rows = values == "insert" and any(column.examples for column in table.columns)
+    return f"{text}\n{_write_rows(table)}" if has_rows else text
 
 
-def _write_comment(column: Column) -> str:
-    values = (quote_value(one_line(value), column.type) for value in dict.fromkeys(column.examples))
-    return f" -- e.g. {', '.join(values)}" if column.examples else ""
+def _write_comment(column: Column, examples: bool, comments: bool) -> str:
+    notes = [one_line(column.comment)] if comments and column.comment else []
+    if examples and column.examples:
+        values = (quote_value(one_line(value), column.type) for value in dict.fromkeys(column.examples))
+        notes.append(f"e.g. {', '.join(values)}")
+    return f" -- {'; '.join(notes)}" if notes else ""
 
 
 def _write_rows(table: Table) -> str:
@@ -157,18 +226,29 @@ def _only(names: tuple[str, ...]) -> str | None:
 
 
 def _references(key: ForeignKey) -> str:
-    return f"REFERENCES {quote_name(key.table)} ({_names(key.references)})"
+    columns = f" ({_names(key.references)})" if key.references else ""
+    return f"REFERENCES {quote_name(key.table)}{columns}"
 
 
 def _names(names: Iterable[str]) -> str:
     return ", ".join(quote_name(name) for name in names)
 
 
-def _read_table(connection: sqlite3.Connection, name: str) -> Table:
-    info = connection.execute(f"PRAGMA table_info({_quoted(name)})").fetchall()
-    columns = tuple(Column(column, kind) for _, column, kind, *_ in info)
-    keyed = sorted((position, column) for _, column, _, _, _, position in info if position)
+def _read_table(connection: sqlite3.Connection, name: str, sql: str) -> Table:
+    """Read a table; `sql` is the statement whose comments are read, or ""."""
+    # unlike table_info, table_xinfo has generated columns; hidden is 1 for those that only a module sees
+    info = connection.execute(f"PRAGMA table_xinfo({_quoted(name)})").fetchall()
+    notes = column_comments(sql) if "--" in sql or "/*" in sql else {}
+    columns = tuple(
+        Column(column, kind, comment=notes.get(column.lower(), ""))
+        for _, column, kind, _, _, _, hidden in info
+        if hidden != _HIDDEN
+    )
+    keyed = sorted((position, column) for _, column, _, _, _, position, _ in info if position)
     return Table(name, columns, tuple(c for _, c in keyed), _read_foreign_keys(connection, name))
+
+
+_HIDDEN = 1
 
 
 def _read_foreign_keys(connection: sqlite3.Connection, name: str) -> tuple[ForeignKey, ...]:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True)
 class Column:
-    """A column: its declared type ("" if the source names none) and example values."""
+    """A column: its declared type ("" if the source names none), example values, and what it means.
+
+    The comment is not part of what makes two columns equal.
+    """
 
     name: str
     type: str = ""
     examples: tuple[str, ...] = ()
+    comment: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,318 @@
+"""Reads the schema that a script creates, whatever database system it is for.
+
+Where SQLite takes every CREATE TABLE statement, it reads them. Otherwise all are read as
+`text2sql/schema/create_table.py` does, with types as sqlglot writes them for SQLite. What the schema has
+nothing of is counted by kind of statement; a table that cannot be read is left out, with the reason.
+"""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+import time
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field, replace
+
+from text2sql.schema.create_table import (
+    Draft,
+    Path,
+    Reference,
+    TypeNames,
+    Unreadable,
+    read_alter_table,
+    read_column_comment,
+    read_create_table,
+    read_domain,
+    table_name,
+)
+from text2sql.schema.ddl import allow_schema_only, quote_name, read_connection
+from text2sql.schema.model import Column, ForeignKey, Schema, Table
+from text2sql.schema.script import NAME, Statement, bare, guess_dialect, statements
+
+SECONDS = 2.0
+"""Time limit for SQLite to execute the CREATE TABLE statements of a script."""
+
+_PAGES = 4096  # memory limit for them, of 4 KiB
+_OPCODES_BETWEEN_CHECKS = 100_000
+_GUESSED_FROM = 100_000  # characters
+_TABLES = ("CREATE TABLE", "CREATE VIRTUAL TABLE")
+# A fault of the statement in every database system, after which SQLite still reads the others
+_FAULTS = ("already exists", "duplicate column name", "more than one primary key", "reserved for internal use")
+_QUALIFIED = re.compile(
+    rf"--[^\n]*|/\*.*?(?:\*/|\Z)|'(?:[^']|'')*(?:'|\Z)|{NAME}(?:\s*\.\s*{NAME})*", re.DOTALL | re.IGNORECASE
+)
+_PART = re.compile(NAME)
+
+
+@dataclass(frozen=True, slots=True)
+class Script:
+    """What a script creates.
+
+    `skipped` counts, by kind, the statements of which the schema has nothing, INSERTs apart; `unreadable` has
+    the reason for each table that is left out. `names` gives the name in `schema` of a table that the script
+    calls SCHEMA.TABLE (both in lower case); `virtual` the statements of virtual tables; `inserts` those of
+    rows. `dialect` is sqlglot's name of the database system.
+    """
+
+    schema: Schema
+    dialect: str
+    skipped: Counter[str] = field(default_factory=Counter)
+    unreadable: dict[str, str] = field(default_factory=dict)
+    names: dict[Path, str] = field(default_factory=dict)
+    virtual: dict[str, str] = field(default_factory=dict)
+    inserts: tuple[str, ...] = ()
+
+
+def read_script(text: str, dialect: str | None = None) -> Script:
+    """Read the schema that a script creates; its `tables` are () if there is none.
+
+    `dialect` is sqlglot's name of the database system, None: it is guessed.
+    """
+    parts = list(statements(text, dialect or guess_dialect(text[:_GUESSED_FROM])))
+    made = "\n".join(part.text for part in parts if part.kind in _TABLES)
+    return _Reader(parts, dialect or guess_dialect(made[:_GUESSED_FROM])).script()
+
+
+def unqualified(sql: str, names: Mapping[Path, str]) -> str:
+    """The SQL with each SCHEMA.TABLE of `names` (see `Script`) replaced by the name of the table."""
+    if not names or "." not in sql:
+        return sql
+    return _QUALIFIED.sub(lambda found: _renamed(found[0], names), sql)
+
+
+def _renamed(text: str, names: Mapping[Path, str]) -> str:
+    parts = _PART.findall(text) if "." in text and text[0] not in "'-/" else []
+    folded = [bare(part).lower() for part in parts]
+    for at in range(len(parts) - 1):
+        name = names.get((folded[at], folded[at + 1]))
+        if name is not None:
+            return ".".join([quote_name(name), *parts[at + 2 :]])
+    return text
+
+
+class _Reader:
+    """Reads one script."""
+
+    def __init__(self, parts: Sequence[Statement], dialect: str) -> None:
+        self._parts = parts
+        self._dialect = dialect
+        self._skipped: Counter[str] = Counter()
+        self._unreadable: dict[str, str] = {}
+        self._virtual: dict[str, str] = {}
+        self._inserts: list[str] = []
+        domains = (read_domain(part.text) for part in parts if part.kind in ("CREATE DOMAIN", "CREATE TYPE"))
+        self._types = TypeNames(dialect, {name: kind for name, kind in domains if name})
+
+    def script(self) -> Script:
+        drafts = _Drafts(self._skipped, self._unreadable)
+        by_sqlite = self._by_sqlite()
+        for number, part in enumerate(self._parts):
+            if part.kind in _TABLES:
+                self._add(part, drafts, by_sqlite, number)
+        for part in self._parts:
+            if part.kind in ("INSERT", "REPLACE"):
+                self._inserts.append(part.text)
+            elif part.kind not in _TABLES and not self._applies(part, drafts):
+                self._skipped[part.kind] += 1
+        return Script(
+            drafts.schema(),
+            self._dialect,
+            self._skipped,
+            self._unreadable,
+            drafts.names(),
+            self._virtual,
+            tuple(self._inserts),
+        )
+
+    def _by_sqlite(self) -> dict[int, Table | str]:
+        """What SQLite makes of each statement, by its number: the table, or the error.
+
+        Where SQLite does not know the language of a CREATE TABLE statement, only virtual tables are in it.
+        """
+        errors: dict[int, str] = {}
+        with closing(sqlite3.connect(":memory:", isolation_level=None)) as connection:
+            _limit(connection)
+            creates = [n for n, part in enumerate(self._parts) if part.kind in _TABLES]
+            for number in creates:
+                try:
+                    connection.execute(self._parts[number].text)
+                except (sqlite3.Error, sqlite3.Warning) as error:
+                    errors[number] = str(error)
+            made = {table.name.lower(): table for table in read_connection(connection, comments=True).tables}
+        foreign = any(
+            self._parts[number].kind == "CREATE TABLE" and not any(sign in error for sign in _FAULTS)
+            for number, error in errors.items()
+        )
+        found: dict[int, Table | str] = {}
+        for number in creates:
+            path = table_name(self._parts[number].text)
+            table = made.get(path[-1].lower()) if path and number not in errors else None
+            if not foreign or self._parts[number].kind != "CREATE TABLE":
+                found[number] = table or errors.get(number, "")
+        return found
+
+    def _add(
+        self, part: Statement, drafts: _Drafts, by_sqlite: Mapping[int, Table | str], number: int
+    ) -> None:
+        path = table_name(part.text)
+        if _is_internal(part.text):
+            self._skipped["CREATE TABLE sqlite_..."] += 1
+            return
+        if path and path[-1].startswith("#"):
+            self._skipped["CREATE TEMPORARY TABLE"] += 1
+            return
+        made = by_sqlite.get(number)
+        try:
+            if isinstance(made, Table):
+                drafts.add(_draft(made))
+                if part.kind != "CREATE TABLE":
+                    self._virtual[made.name] = part.text
+            elif part.kind == "CREATE TABLE" and (not made or "already exists" in made):
+                drafts.add(read_create_table(part.text, self._types))
+            else:
+                raise Unreadable(str(made))
+        except Unreadable as error:
+            if "part of another" in str(error):
+                self._skipped["CREATE TABLE ... PARTITION OF"] += 1
+            else:
+                self._unreadable[".".join(path) or part.text[:40]] = str(error)
+
+    def _applies(self, part: Statement, drafts: _Drafts) -> bool:
+        """Whether a statement that creates no table says something of one, such as its keys."""
+        if part.kind == "ALTER TABLE":
+            draft = drafts.find(table_name(part.text))
+            return draft is not None and read_alter_table(part.text, draft, self._types)
+        if part.kind == "COMMENT ON":
+            path, comment = read_column_comment(part.text)
+            draft = drafts.find(path[:-1])
+            return draft is not None and _set_comment(draft, path[-1], comment)
+        return False
+
+
+def _limit(connection: sqlite3.Connection) -> None:
+    deadline = time.monotonic() + SECONDS
+    connection.execute(f"PRAGMA max_page_count = {_PAGES}")
+    connection.setlimit(sqlite3.SQLITE_LIMIT_ATTACHED, 0)
+    connection.set_progress_handler(lambda: time.monotonic() > deadline, _OPCODES_BETWEEN_CHECKS)
+    connection.set_authorizer(_authorize)
+
+
+def _authorize(action: int, first: str | None, second: str | None = None, *_: str | None) -> int:
+    if action == sqlite3.SQLITE_PRAGMA and first in ("table_xinfo", "table_list", "foreign_key_list"):
+        return sqlite3.SQLITE_OK
+    return allow_schema_only(action, first, second)
+
+
+def _is_internal(text: str) -> bool:
+    path = table_name(text)
+    return bool(path) and path[-1].lower().startswith("sqlite_")
+
+
+def _draft(table: Table) -> Draft:
+    keys = [Reference(key.columns, (key.table,), key.references) for key in table.foreign_keys]
+    return Draft((table.name,), list(table.columns), table.primary_key, keys)
+
+
+def _set_comment(draft: Draft, name: str, comment: str) -> bool:
+    for number, column in enumerate(draft.columns):
+        if column.name.lower() == name.lower():
+            draft.columns[number] = replace(column, comment=" ".join(comment.split()))
+            return True
+    return False
+
+
+class _Drafts:
+    """The tables of a script; those of two schemas may have the same name."""
+
+    def __init__(self, skipped: Counter[str], unreadable: dict[str, str]) -> None:
+        self._skipped = skipped
+        self._unreadable = unreadable
+        self._found: dict[Path, Draft] = {}
+        self._by_name: dict[str, list[Path]] = {}
+        self._refused: set[Path] = set()
+
+    def add(self, draft: Draft) -> None:
+        """Add a table.
+
+        Raises:
+            Unreadable: a table of this name has other columns; it is left out too.
+        """
+        key = _key(draft.path)
+        before = self._found.get(key)
+        if key in self._refused or (before and _column_names(before) != _column_names(draft)):
+            self._remove(key)
+            raise Unreadable("it is created twice, with different columns")
+        if before:
+            self._skipped["CREATE TABLE, repeated"] += 1
+            return
+        self._found[key] = draft
+        self._by_name.setdefault(key[-1], []).append(key)
+
+    def find(self, path: Path) -> Draft | None:
+        """The table that a name means; a name without a schema means the only one of this name."""
+        key = self._key(path)
+        return self._found[key] if key else None
+
+    def names(self) -> dict[Path, str]:
+        return {key: self._name(key) for key in self._found if key[0]}
+
+    def schema(self) -> Schema:
+        for key in self._found:
+            self._inherit(key, set())
+        return Schema(tuple(self._table(key, draft) for key, draft in self._found.items()))
+
+    def _remove(self, key: Path) -> None:
+        self._refused.add(key)
+        if self._found.pop(key, None):
+            self._by_name[key[-1]].remove(key)
+
+    def _key(self, path: Path) -> Path | None:
+        if not path:
+            return None
+        key = _key(path)
+        if key in self._found:
+            return key
+        same = self._by_name.get(key[-1], [])
+        return same[0] if len(same) == 1 else None
+
+    def _name(self, key: Path) -> str:
+        path = self._found[key].path
+        return ".".join(path[-2:]) if len(self._by_name[key[-1]]) > 1 else path[-1]
+
+    def _inherit(self, key: Path, begun: set[Path]) -> None:
+        """Put the columns of the parents, once, before those of the table."""
+        draft, begun = self._found[key], begun | {key}
+        parents, draft.parents = draft.parents, []
+        columns: list[Column] = []
+        for path in parents:
+            parent = self._key(path)
+            if parent and parent not in begun:
+                self._inherit(parent, begun)
+                columns += self._found[parent].columns
+        own = {column.name.lower() for column in draft.columns}
+        draft.columns[:0] = [column for column in columns if column.name.lower() not in own]
+
+    def _table(self, key: Path, draft: Draft) -> Table:
+        known = {column.name.lower() for column in draft.columns}
+        primary_key = draft.primary_key if known.issuperset(map(str.lower, draft.primary_key)) else ()
+        keys = (self._foreign_key(one) for one in draft.foreign_keys if known.issuperset(map(str.lower, one.columns)))
+        distinct = tuple(dict.fromkeys(one for one in keys if one))
+        return Table(self._name(key), tuple(draft.columns), primary_key, distinct)
+
+    def _foreign_key(self, written: Reference) -> ForeignKey | None:
+        """The key; None if it names no columns of the other table and these are not known."""
+        key = self._key(written.table)
+        references = written.references or (self._found[key].primary_key if key else ())
+        if len(references) != len(written.columns):
+            return None
+        return ForeignKey(written.columns, self._name(key) if key else written.table[-1], references)
+
+
+def _key(path: Path) -> Path:
+    return (path[-2].lower() if len(path) > 1 else "", path[-1].lower())
+
+
+def _column_names(draft: Draft) -> list[str]:
+    return [column.name.lower() for column in draft.columns]
