@@ -1,9 +1,10 @@
 """Convert the schemas of the test questions to CREATE TABLE text, and check it by executing it in SQLite.
 
-Each distinct schema is converted once (params.yaml, convert_schema.backend): by rules from its prose, from
-the database file, by a language model, or from the recorded answers of one. The text is executed, read back
-and compared with its source, and every gold query is compiled on it. Problems are listed in the row's
-`problems` and counted; no row is dropped.
+Each distinct schema is converted once (params.yaml, convert_schema.backend): by rules from its prose or
+CREATE TABLE text, from the database file, by a language model, or from the recorded answers of one. The last
+two need prose; a schema without it is read from the database, and the row's `backend` says so. The text is
+executed, read back and compared with its source, and every gold query is compiled on it. Problems are listed
+in the row's `problems` and counted; no row is dropped.
 """
 
 from __future__ import annotations
@@ -19,18 +20,23 @@ from stages._main import stage_main
 from stages._params import load_params
 from text2sql.errors import UserError
 from text2sql.files import replacing_folder, write_json, write_jsonl
+from text2sql.preparation.settings import FetchData, QuestionFile
 from text2sql.records import ConvertedQuestion, TestQuestion, read_records
 from text2sql.schema.check import gold_problem
 from text2sql.schema.convert import (
+    AnySchema,
     Backend,
     Conversion,
     LocalBackend,
     Source,
     SourceError,
+    SqliteBackend,
+    any_schema,
     convert,
     count_backends,
     local_backend,
 )
+from text2sql.schema.prose import is_prose
 from text2sql.schema.settings import ConvertSchema
 from text2sql.workstore import WorkStore
 
@@ -45,17 +51,20 @@ if TYPE_CHECKING:
 @click.option("--metrics", type=click.Path(path_type=Path), required=True)
 @stage_main
 def main(prepared: Path, databases: Path, output: Path, metrics: Path) -> None:
-    backend = make_backend(load_params().convert_schema, databases)
+    params = load_params()
+    asked = make_backend(params.convert_schema, databases)
+    backend = any_schema(asked, params.convert_schema, databases)
     questions = read_records(prepared / "test.jsonl", TestQuestion)
     if not questions:
         raise UserError(f"{prepared}/test.jsonl: has no question; make it again: dvc repro prepare")
+    require_databases(questions, backend, params.fetch_data)
     conversions = convert_all(prepared / "test.jsonl", questions, backend)
     rows = [converted(question, conversions[backend.key(source_of(question))]) for question in questions]
     with replacing_folder(output) as folder:
         write_jsonl(folder / "test.jsonl", rows)
     figures = counts(conversions.values(), rows)
-    if not isinstance(backend, LocalBackend):
-        figures["spending"] = asdict(backend.spending)
+    if not isinstance(asked, LocalBackend):
+        figures["spending"] = asdict(asked.spending)
     write_json(metrics, figures)
 
 
@@ -72,6 +81,37 @@ def make_backend(settings: ConvertSchema, databases: Path) -> LocalBackend | Ope
     return OpenAIBackend(model, settings.values, work)
 
 
+def require_databases(questions: Sequence[TestQuestion], backend: AnySchema, config: FetchData) -> None:
+    """Check that every database is there from which a schema must be read.
+
+    Raises:
+        UserError: some are missing; the message names the first set that lacks some.
+    """
+    missing: dict[str, set[str]] = {}
+    for question in questions:
+        source = source_of(question)
+        if isinstance(backend.choice(source), SqliteBackend) and not backend.database.has(source):
+            missing.setdefault(question.test_set, set()).add(question.db_id)
+    for name, db_ids in missing.items():
+        named = {question.db_id for question in questions if question.test_set == name}
+        raise UserError(_missing(name, sorted(db_ids), len(named), config.outside_test().get(name)))
+
+
+def _missing(name: str, db_ids: Sequence[str], named: int, source: QuestionFile | None) -> str:
+    """The sentence on a test set of which databases are missing."""
+    shown = ", ".join(db_ids[:3]) + (", ..." if len(db_ids) > 3 else "")
+    first = f"{db_ids[0]}/{db_ids[0]}.sqlite"
+    if source is None:
+        remedy = f"{first} is missing in data/raw/databases; make it again: dvc repro --force fetch_data"
+    elif source.databases is None:
+        remedy = (
+            f"name the folder of {first} in params.yaml, fetch_data.test.{name}.databases, then: dvc repro"
+        )
+    else:
+        remedy = f"put them into $TEXT2SQL_DATA/{source.databases}, as {first}, then: dvc repro"
+    return f"test set {name} lacks {len(db_ids)} of its {named} databases ({shown}): {remedy}"
+
+
 def convert_all(path: Path, questions: Sequence[TestQuestion], backend: Backend) -> dict[str, Conversion]:
     """Convert the schemas of all questions, which are in the file `path`.
 
@@ -86,12 +126,13 @@ def convert_all(path: Path, questions: Sequence[TestQuestion], backend: Backend)
 
 def source_of(question: TestQuestion) -> Source:
     """The source of a question's schema."""
-    return Source(question.row, question.db_id, question.schema, question.recorded)
+    prose, ddl = (question.schema, "") if is_prose(question.schema) else ("", question.schema)
+    return Source(question.row, question.db_id, prose, question.recorded, ddl)
 
 
 def converted(question: TestQuestion, conversion: Conversion) -> ConvertedQuestion:
     """The question with its converted schema and the problems found in it."""
-    problem = gold_problem(conversion.ddl, question.gold)
+    problem = gold_problem(conversion.ddl, question.gold) if question.gold else ""
     return ConvertedQuestion(
         row=question.row,
         db_id=question.db_id,
@@ -101,6 +142,7 @@ def converted(question: TestQuestion, conversion: Conversion) -> ConvertedQuesti
         slice=question.slice,
         backend=conversion.backend,
         problems=(*conversion.problems, problem) if problem else conversion.problems,
+        test_set=question.test_set,
     )
 
 

@@ -18,10 +18,12 @@ from tests.small_raw import (
     QUESTIONS,
     ROOT,
     failure,
+    question_line,
     run_stage,
     write_database,
     write_params,
     write_raw,
+    write_test,
 )
 from text2sql.inference.questions import read_chats
 from text2sql.records import ConvertedQuestion, read_records
@@ -61,7 +63,7 @@ def figures() -> dict[str, Any]:
 def test_each_backend_writes_the_schema_it_reads(backend: str, ddl: str) -> None:
     first = convert(backend=backend)[0]
     assert first == ConvertedQuestion(
-        0, "shop", QUESTIONS[0]["input"], QUESTIONS[0]["output"], ddl, "all", backend, ()
+        0, "shop", QUESTIONS[0]["input"], QUESTIONS[0]["output"], ddl, "all", backend, (), "shop"
     )
 
 
@@ -146,7 +148,7 @@ def record(answers: list[str]) -> None:
     """Prepare the questions anew, each with its answer under `table_creating`."""
     rows = [*QUESTIONS, BROKEN_GOLD]
     told = [{**row, "table_creating": answer} for row, answer in zip(rows, answers, strict=True)]
-    Path("data/raw/test.json").write_text(json.dumps(told))
+    write_test(Path("data/raw"), shop=map(question_line, told))
     run_stage(prepare.main, raw="data/raw", output="data/prepared", metrics="metrics/prepare.json")
 
 

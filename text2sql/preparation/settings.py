@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Literal
 
 from annotated_types import MinLen
@@ -15,24 +16,85 @@ SqlCheck = Literal["parse", "compile", "execute"]
 """How far an answer must get: it is one query; and its names exist; and it runs with the source's rows."""
 
 
+SetName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")]
+"""The name of a test set or of a training source; it becomes the name of a file."""
+
+Format = Literal["dbgpt", "spider", "bird", "rows"]
+"""How a file of test questions is written; see text2sql/preparation/test_sets.py."""
+
+QuestionColumns = dict[Literal["question", "sql", "db_id", "schema", "evidence", "slice"], str]
+
+
+class TrainingFile(Settings):
+    """A file of training rows, and where the schemas are of rows that only name a database.
+
+    `databases` is a folder of SQLite files (ID/ID.sqlite, ID.sqlite, or with .db), `tables` a file in the
+    form of Spider's tables.json. All three are paths below the folder of outside data.
+    """
+
+    file: str
+    databases: str | None = None
+    tables: str | None = None
+
+
+class QuestionFile(TrainingFile):
+    """A file of test questions; `format` None is recognised from its rows.
+
+    `columns` has the file's own names for question, sql, db_id, schema, evidence and slice, of which only
+    question is needed; it goes with the format `rows`.
+    """
+
+    format: Format | None = None
+    columns: QuestionColumns | None = None
+
+    @model_validator(mode="after")
+    def _columns_go_with_rows(self) -> QuestionFile:
+        if self.columns is not None and "question" not in self.columns:
+            raise ValueError("columns has no entry for question")
+        if self.columns is not None and self.format not in (None, "rows"):
+            raise ValueError(f"columns goes with format: rows, not with {self.format}")
+        return self
+
+
+SPIDER_TRAIN = {
+    "spider": TrainingFile(file="spider/train_spider.json", databases="spider/train_database"),
+    "sql_create_context": TrainingFile(file="sql_create_context/train.jsonl"),
+}
+SPIDER_DEV = {"spider_dev": QuestionFile(file="spider/dev_sql.json", databases="spider/database")}
+
+
 class FetchData(Settings):
     """Where the raw rows come from: made here, from a folder of outside data, or from the hub at a commit.
 
     builtin: `seed` decides the benchmark of `train_rows` (planted leaks included) and `test_rows`.
-    folder: `train_files` are training rows of your own, None takes Spider's and sql-create-context's. With
-    folder and hub, `recorded_schemas` is a file of schemas that a language model wrote. Paths are relative to
-    the folder of outside data, and so are the keys of `sha256`, whose values are the expected checksums.
+    folder: `train` has training sources by name, None takes Spider's and sql-create-context's. With every
+    source `test` has test sets by name, None takes the generated one or Spider dev. `recorded_schemas` is a
+    file of schemas that a language model wrote. Paths are relative to the folder of outside data, and so are
+    the keys of `sha256`, whose values are the expected checksums.
     """
 
     source: Literal["builtin", "folder", "hub"]
     seed: int = 11
     train_rows: Positive = 6000
     test_rows: Positive = 240
-    train_files: Annotated[list[str], MinLen(1)] | None = None
+    train: Annotated[dict[SetName, TrainingFile], MinLen(1)] | None = None
+    test: Annotated[dict[SetName, QuestionFile], MinLen(1)] | None = None
     recorded_schemas: str | None = None
     hub_dataset: str | None = None
     hub_revision: Commit | None = None
     sha256: dict[str, str] = Field(default_factory=dict)
+
+    def outside_train(self) -> Mapping[str, TrainingFile]:
+        """The training sources in the folder of outside data, by name."""
+        if self.source != "folder":
+            return {}
+        return SPIDER_TRAIN if self.train is None else self.train
+
+    def outside_test(self) -> Mapping[str, QuestionFile]:
+        """The test sets in the folder of outside data, by name, in the order of the report."""
+        if self.test is not None:
+            return self.test
+        return {} if self.source == "builtin" else SPIDER_DEV
 
     @model_validator(mode="after")
     def _hub_is_named(self) -> FetchData:
@@ -42,10 +104,17 @@ class FetchData(Settings):
         return self
 
     @model_validator(mode="after")
+    def _training_files_are_read(self) -> FetchData:
+        if self.source != "folder" and self.train is not None:
+            raise ValueError(f"train must be null with source: {self.source}; its files need source: folder")
+        return self
+
+    @model_validator(mode="after")
     def _builtin_reads_no_files(self) -> FetchData:
-        if self.source == "builtin" and self.sha256:
+        generated = self.source == "builtin" and self.test is None
+        if generated and self.sha256:
             raise ValueError("sha256 must be {} with source: builtin")
-        if self.source == "builtin" and self.recorded_schemas:
+        if generated and self.recorded_schemas:
             raise ValueError("recorded_schemas must be null with source: builtin")
         return self
 
