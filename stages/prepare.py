@@ -1,7 +1,7 @@
 """Bring training rows and test questions into one canonical form; reject rows that cannot be used.
 
-Reads train/NAME (.jsonl, .json, .csv or .parquet), test_sets.json, test/NAME.jsonl and, where there is one,
-planted.json below --raw. Writes train.jsonl (TrainingRow), test.jsonl (TestQuestion) and rejected.jsonl
+Reads train/NAME (.jsonl, .json, .csv, .parquet ...), train_schemas/NAME.json, test_sets.json, test/NAME.jsonl
+and, where there is one, planted.json below --raw. Writes train.jsonl (TrainingRow), test.jsonl (TestQuestion) and rejected.jsonl
 (source, row, reason, detail, text) below --output. Training rows are numbered from 0 in their file, test
 questions over all sets; a limit of test questions applies to each set. A broken training row is rejected and
 counted; a file that cannot be read, or a broken test question, is an error.
@@ -24,7 +24,7 @@ from text2sql.errors import UserError
 from text2sql.files import copy_file, replacing_folder, write_json, write_jsonl
 from text2sql.preparation.checks import is_unfit
 from text2sql.preparation.raw_test import read_lines, set_path
-from text2sql.preparation.training import Counts, evenly_spaced, prepare_training
+from text2sql.preparation.training import Counts, SourceCounts, evenly_spaced, prepare_training
 from text2sql.records import TestQuestion
 from text2sql.schema.prose import is_prose, read_prose
 
@@ -38,11 +38,12 @@ _REMEDY = "fix it, or fetch the data again: dvc repro fetch_data"
 @click.option("--metrics", type=click.Path(path_type=Path), required=True)
 @stage_main
 def main(raw: Path, output: Path, metrics: Path) -> None:
-    settings = load_params().prepare
+    params = load_params()
+    settings = params.prepare
     questions = read_test(raw)
     test = limited(questions, settings.test_limit)
     with replacing_folder(output) as folder:
-        train = prepare_training(raw / "train", folder, settings)
+        train = prepare_training(raw, folder, settings, params.prompt.comments)
         write_jsonl(folder / "test.jsonl", map(_fields, test))
         if (raw / "planted.json").is_file():
             copy_file(raw / "planted.json", folder / "planted.json")
@@ -83,25 +84,29 @@ def test_counts(questions: Sequence[TestQuestion], test: Sequence[TestQuestion])
 
 
 def counts(train: Counts, questions: Sequence[TestQuestion], test: Sequence[TestQuestion]) -> dict[str, Any]:
-    """The figures of metrics/prepare.json, in rows."""
-    usable, kept = train.usable_by_source.total(), train.kept_by_source.total()
-    rejected = train.rejected_by_source.total()
+    """The figures of metrics/prepare.json, in rows: of all training sources, of each, and of each test set."""
+    sources = {name: source_counts(own) for name, own in sorted(train.items())}
+    totals = ("read", "rejected", "beyond_limit", "kept")
     return {
-        "train": {
-            "read": usable + rejected,
-            "rejected": rejected,
-            "beyond_limit": usable - kept,
-            "kept": kept,
-        },
-        "kept_by_source": _sorted(train.kept_by_source),
-        "rejected_by_source": _sorted(train.rejected_by_source),
-        "rejected_by_reason": _sorted(train.rejected_by_reason),
+        "train": {key: sum(source[key] for source in sources.values()) for key in totals},
+        "sources": sources,
         "test": test_counts(questions, test),
     }
 
 
-def _sorted(counter: Counter[str]) -> dict[str, int]:
-    return {name: rows for name, rows in sorted(counter.items()) if rows}
+def source_counts(own: SourceCounts) -> dict[str, Any]:
+    """The figures of one training source; `changed` counts usable rows of which something is not as it was."""
+    rejected = own.rejected.total()
+    figures: dict[str, Any] = {
+        "read": own.usable + rejected,
+        "rejected": rejected,
+        "beyond_limit": own.usable - own.kept,
+        "kept": own.kept,
+    }
+    for key, counter in (("rejected_by_reason", own.rejected), ("changed", own.notes)):
+        if counter:
+            figures[key] = dict(sorted(counter.items()))
+    return figures
 
 
 def _test_question(place: str, row: int, name: str, line: dict[str, Any]) -> TestQuestion:

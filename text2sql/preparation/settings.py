@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import codecs
 from collections.abc import Mapping
 from typing import Annotated, Literal
 
 from annotated_types import MinLen
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
-from text2sql.settings import Commit, Executor, Positive, Settings
+from text2sql.settings import Commit, Executor, Positive, PositiveFloat, Settings
 
-Columns = dict[Literal["question", "schema", "sql"], str]
+Name = Annotated[str, MinLen(1)]
+
+Columns = dict[Literal["question", "schema", "sql", "db_id", "evidence"], Name]
+"""The names that a file has for the fields of a training row."""
 
 SqlCheck = Literal["parse", "compile", "execute"]
 """How far an answer must get: it is one query; and its names exist; and it runs with the source's rows."""
@@ -119,15 +123,85 @@ class FetchData(Settings):
         return self
 
 
+Dialect = Literal[
+    "sqlite",
+    "mysql",
+    "postgres",
+    "tsql",
+    "oracle",
+    "snowflake",
+    "bigquery",
+    "duckdb",
+    "redshift",
+    "spark",
+    "databricks",
+    "hive",
+    "presto",
+    "trino",
+    "clickhouse",
+]
+"""sqlglot's names of SQL dialects."""
+
+
+class TrainingSource(Settings):
+    """How one training source is read; its name is that of its file, without suffixes.
+
+    `columns` has its names for question, sql, and schema or db_id, and evidence if it has any; None: a known
+    shape (text2sql/preparation/shapes.py). `dialect` is sqlglot's name of the SQL's dialect; None: SQLite,
+    and SQL that SQLite does not compile is tried as the common others. `limit` is the number of usable rows
+    kept at most; `weight` is relative to the other sources' (1): the share of its rows that
+    prepare.train_limit keeps. `encoding` is Python's name of it; None: UTF-8, or UTF-16 with a mark.
+    """
+
+    columns: Columns | None = None
+    dialect: Dialect | None = None
+    limit: Positive | None = None
+    weight: PositiveFloat = 1.0
+    encoding: str | None = None
+
+    @field_validator("columns")
+    @classmethod
+    def _columns_name_a_row(cls, columns: Columns | None) -> Columns | None:
+        if columns is not None and not {"question", "sql"} <= set(columns):
+            raise ValueError("needs question and sql")
+        if columns is not None and not {"schema", "db_id"} & set(columns):
+            raise ValueError("needs schema or db_id")
+        return columns
+
+    @field_validator("encoding")
+    @classmethod
+    def _encoding_is_known(cls, encoding: str | None) -> str | None:
+        try:
+            codecs.lookup(encoding or "utf-8")
+        except LookupError as error:
+            raise ValueError("unknown encoding; use a name such as latin-1, cp1252 or utf-16") from error
+        return encoding
+
+
+OnDialect = Literal["transpile", "keep", "reject"]
+"""What is done with SQL of another dialect: translated to SQLite and compiled, kept as it is, or rejected."""
+
+
 class Prepare(Settings):
     """How much of the raw data is used (None: all of it), and what a training row must pass.
 
-    `columns` names those of question, schema and SQL where the files have names of their own. `executor`
-    "ray" checks the rows on a Ray cluster, "local" in this process.
+    `test_limit` applies to each test set. `sources` says how training sources are read that are not of a
+    known shape, in UTF-8 and in SQLite's SQL. `on_dialect`: what is done with SQL of another dialect.
+    `insert_rows`: how many rows of each table a schema shows as an INSERT statement, "all" of those that the
+    row of data has, None: no rows. `max_rejected`: percent of a source's rows that may be rejected before the
+    stage stops; a source with more is most likely read in a wrong way. `executor` "ray" checks the rows on a
+    Ray cluster, "local" in this process.
     """
 
     train_limit: Positive | None = None
     test_limit: Positive | None = None
-    columns: Annotated[Columns, MinLen(3)] | None = None
+    sources: dict[str, TrainingSource] = Field(default_factory=dict)
     sql_check: SqlCheck = "compile"
+    on_dialect: OnDialect = "transpile"
+    insert_rows: Positive | Literal["all"] | None = None
+    max_rejected: Annotated[float, Field(ge=0, le=100)] = 50.0
     executor: Executor = "local"
+
+    def source(self, name: str) -> TrainingSource:
+        """How the source of this name is read."""
+        return self.sources.get(name) or TrainingSource()

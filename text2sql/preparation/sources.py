@@ -18,7 +18,8 @@ from typing import Any
 
 from text2sql.errors import UserError
 from text2sql.preparation.json_list import JsonList
-from text2sql.preparation.settings import Columns
+from text2sql.preparation.settings import Columns, Prepare
+from text2sql.preparation.shapes import NAMES
 
 # A row of a file: its text, which is shown if the row is rejected, and its value.
 RawRow = tuple[str, Any]
@@ -27,12 +28,6 @@ _REMEDY = "fix it, or fetch the data again: dvc repro fetch_data"
 _BYTES = 1 << 20  # read at a time
 _ROWS = 1000  # read at a time from a list or a table
 _CELL = 10_000_000  # characters in a cell of a CSV file
-# (question, schema, SQL) in each known shape of a training row
-SHAPES = (
-    ("question", "context", "answer"),
-    ("prompt", "context", "answer"),
-    ("input", "instruction", "output"),
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +74,16 @@ def read_chunks(path: Path, columns: Columns | None = None) -> Iterator[Chunk]:
     for rows, position in _READERS[path.suffix](path, columns):
         yield Chunk(path.stem, first, rows, position)
         first += len(rows)
+
+
+def source_name(path: Path) -> str:
+    """The name of the source that a file has: the file's name without suffixes."""
+    return path.stem
+
+
+def read_source(path: Path, settings: Prepare) -> Iterator[Chunk]:
+    """Yield the rows of a training source as its settings say; exceptions are those of `read_chunks`."""
+    return read_chunks(path, settings.source(path.stem).columns)
 
 
 def _read_jsonl(path: Path, columns: Columns | None) -> Iterator[tuple[list[RawRow], int]]:
@@ -157,7 +162,7 @@ def _check_columns(path: Path, found: list[str], columns: Columns | None) -> Non
 
 
 def _wanted(found: list[str], columns: Columns | None) -> list[str]:
-    names = set(columns.values()) if columns else {name for shape in SHAPES for name in shape}
+    names = set(columns.values()) if columns else NAMES
     return [name for name in found if name in names]
 
 
