@@ -45,7 +45,8 @@ if TYPE_CHECKING:
 @click.option("--metrics", type=click.Path(path_type=Path), required=True)
 @stage_main
 def main(prepared: Path, databases: Path, output: Path, metrics: Path) -> None:
-    backend = make_backend(load_params().convert_schema, databases)
+    params = load_params()
+    backend = make_backend(params.convert_schema, databases, params.prompt.comments)
     questions = read_records(prepared / "test.jsonl", TestQuestion)
     if not questions:
         raise UserError(f"{prepared}/test.jsonl: has no question; make it again: dvc repro prepare")
@@ -59,11 +60,11 @@ def main(prepared: Path, databases: Path, output: Path, metrics: Path) -> None:
     write_json(metrics, figures)
 
 
-def make_backend(settings: ConvertSchema, databases: Path) -> LocalBackend | OpenAIBackend:
+def make_backend(settings: ConvertSchema, databases: Path, comments: bool) -> LocalBackend | OpenAIBackend:
     """The back end that the parameters name; a language model's answers are kept in the work store."""
     model = settings.openai
     if settings.backend != "openai" or model is None:
-        return local_backend(settings, databases)
+        return local_backend(settings, databases, comments)
     from text2sql.schema.openai_backend import OpenAIBackend
 
     # limits and prices are not in the key: when they change, paid answers must still be found

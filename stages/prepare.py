@@ -34,11 +34,12 @@ _REMEDY = "fix it, or fetch the data again: dvc repro fetch_data"
 @click.option("--metrics", type=click.Path(path_type=Path), required=True)
 @stage_main
 def main(raw: Path, output: Path, metrics: Path) -> None:
-    settings = load_params().prepare
+    params = load_params()
+    settings = params.prepare
     questions = read_test(raw)
     test = list(evenly_spaced(questions, len(questions), settings.test_limit))
     with replacing_folder(output) as folder:
-        train = prepare_training(raw / "train", folder, settings)
+        train = prepare_training(raw / "train", folder, settings, params.prompt.comments)
         write_jsonl(folder / "test.jsonl", map(_fields, test))
         if (raw / "planted.json").is_file():
             copy_file(raw / "planted.json", folder / "planted.json")

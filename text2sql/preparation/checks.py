@@ -67,16 +67,20 @@ class Checked:
 
 
 class Checker:
-    """Brings rows into the canonical form or rejects them; use it in a `with` statement."""
+    """Brings rows into the canonical form or rejects them; use it in a `with` statement.
 
-    def __init__(self, settings: Prepare) -> None:
+    `comments`: whether schemas keep the comments of columns.
+    """
+
+    def __init__(self, settings: Prepare, comments: bool = False) -> None:
         self._names_exist = settings.sql_check != "parse"
         columns = settings.columns
         named = (columns["question"], columns["schema"], columns["sql"]) if columns else None
         self._shapes = (named,) if named else SHAPES
         self._plain = PlainCheck()
-        self._schemas = Schemas()
-        self._runner = _Runner() if settings.sql_check == "execute" else None
+        runs = settings.sql_check == "execute"
+        self._schemas = Schemas(settings.insert_rows, comments, runs)
+        self._runner = _Runner() if runs else None
 
     def __enter__(self) -> Checker:
         return self
@@ -104,8 +108,9 @@ class Checker:
     def training_row(self, source: str, number: int, value: object) -> TrainingRow:
         """The canonical row.
 
-        The schema becomes CREATE TABLE text in the same form as the test schemas (INSERTs, NOT NULL and the
-        like are left out); the SQL stays as it is, without a final semicolon.
+        The schema becomes CREATE TABLE text in the same form as the test schemas (NOT NULL and the like are
+        left out, and INSERTs unless `insert_rows` wants them); the SQL stays as it is, without a final
+        semicolon and without the names of schemas, which SQLite does not have.
 
         Raises:
             Unusable: `value` is not a usable row.
@@ -114,10 +119,12 @@ class Checker:
         sql = sql.rstrip("; \t\r\n")
         _require_size(question, sql)
         ddl = None if self._runner else self._plain.ddl(schema, sql)
-        return TrainingRow(f"{source}:{number}", source, question, ddl or self._check(schema, sql), sql)
+        if ddl is None:
+            ddl, sql = self._check(schema, sql)
+        return TrainingRow(f"{source}:{number}", source, question, ddl, sql)
 
-    def _check(self, schema: str, sql: str) -> str:
-        """The schema as canonical CREATE TABLE text.
+    def _check(self, schema: str, sql: str) -> tuple[str, str]:
+        """The schema as canonical CREATE TABLE text, and the SQL as a query on it.
 
         Raises:
             Unusable: the schema cannot be read, or `sql` does not pass the check.
@@ -126,10 +133,17 @@ class Checker:
             database = self._schemas.load(schema)
         except SchemaError as error:
             raise Unusable(error.reason, error.detail) from error
-        _compile(database.connection, sql, self._names_exist)
+        sql = database.answer(sql)
+        try:
+            _compile(database.connection, sql, self._names_exist)
+        except Unusable as fault:
+            if database.unreadable and fault.reason == "SQL names an unknown table":
+                unread = "; ".join(f"{name}: {why}" for name, why in database.unreadable.items())
+                raise Unusable("DDL does not execute", unread) from fault
+            raise
         if self._runner:
             self._runner.run(database, sql)
-        return database.ddl
+        return database.ddl, sql
 
     def _texts(self, value: object) -> Iterator[str]:
         """Question, schema and SQL of a row, without surrounding white space.

@@ -12,19 +12,19 @@ from text2sql.preparation.sources import Chunk, read_chunks
 from text2sql.ray_cluster import map_in_order
 
 
-def check_on_ray(files: Sequence[Path], settings: Prepare) -> Iterator[Checked]:
+def check_on_ray(files: Sequence[Path], settings: Prepare, comments: bool = False) -> Iterator[Checked]:
     """Yield the checked chunks of the files, in order.
 
     Raises:
         UserError: Ray is not installed, or a file cannot be read.
     """
     names = [str(path.absolute()) for path in files]
-    yield from map_in_order(names, partial(_chunks, settings), partial(_check, settings))
+    yield from map_in_order(names, partial(_chunks, settings), partial(_check, settings, comments))
 
 
 def _chunks(settings: Prepare, name: str) -> Iterator[Chunk]:
     return read_chunks(Path(name), settings.columns)
 
 
-def _check(settings: Prepare) -> Callable[[Chunk], Checked]:
-    return Checker(settings).check_chunk
+def _check(settings: Prepare, comments: bool) -> Callable[[Chunk], Checked]:
+    return Checker(settings, comments).check_chunk

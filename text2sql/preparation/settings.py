@@ -53,12 +53,14 @@ class FetchData(Settings):
 class Prepare(Settings):
     """How much of the raw data is used (None: all of it), and what a training row must pass.
 
-    `columns` names those of question, schema and SQL where the files have names of their own. `executor`
-    "ray" checks the rows on a Ray cluster, "local" in this process.
+    `insert_rows`: how many rows of each table a schema shows as an INSERT statement, "all" of those that the
+    row of data has, None: no rows. `columns` names those of question, schema and SQL where the files have
+    names of their own. `executor` "ray" checks the rows on a Ray cluster, "local" in this process.
     """
 
     train_limit: Positive | None = None
     test_limit: Positive | None = None
     columns: Annotated[Columns, MinLen(3)] | None = None
     sql_check: SqlCheck = "compile"
+    insert_rows: Positive | Literal["all"] | None = None
     executor: Executor = "local"

@@ -29,10 +29,11 @@ class Counts:
     rejected_by_reason: Counter[str] = field(default_factory=Counter)
 
 
-def prepare_training(raw: Path, output: Path, settings: Prepare) -> Counts:
+def prepare_training(raw: Path, output: Path, settings: Prepare, comments: bool = False) -> Counts:
     """Write train.jsonl (TrainingRow) and rejected.jsonl into the folder `output`, in the order of `raw`.
 
-    At most `train_limit` usable rows are kept, evenly spaced. Memory does not grow with the number of rows;
+    `comments`: whether schemas keep the comments of columns. At most `train_limit` usable rows are kept,
+    evenly spaced. Memory does not grow with the number of rows;
     for a while the usable rows are on disk twice. A run that was killed starts from the beginning: two
     million rows take a minute or two.
 
@@ -45,7 +46,7 @@ def prepare_training(raw: Path, output: Path, settings: Prepare) -> Counts:
         open(usable, "w", encoding="utf-8", newline="\n") as good,
         open(output / "rejected.jsonl", "w", encoding="utf-8", newline="\n") as bad,
     ):
-        for checked in _with_progress(_check(files, settings), files):
+        for checked in _with_progress(_check(files, settings, comments), files):
             good.writelines(f"{line}\n" for line in checked.kept)
             bad.writelines(f"{line}\n" for line in checked.rejected)
             _count(counts, checked)
@@ -71,13 +72,13 @@ def evenly_spaced(items: Iterable[Item], count: int, limit: int | None) -> Itera
                 return
 
 
-def _check(files: Sequence[Path], settings: Prepare) -> Iterator[Checked]:
+def _check(files: Sequence[Path], settings: Prepare, comments: bool) -> Iterator[Checked]:
     if settings.executor == "ray":
         from text2sql.preparation.ray_checks import check_on_ray
 
-        yield from check_on_ray(files, settings)
+        yield from check_on_ray(files, settings, comments)
         return
-    with Checker(settings) as checker:
+    with Checker(settings, comments) as checker:
         for path in files:
             yield from map(checker.check_chunk, read_chunks(path, settings.columns))
 
