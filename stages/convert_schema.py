@@ -52,8 +52,9 @@ if TYPE_CHECKING:
 @stage_main
 def main(prepared: Path, databases: Path, output: Path, metrics: Path) -> None:
     params = load_params()
-    asked = make_backend(params.convert_schema, databases)
-    backend = any_schema(asked, params.convert_schema, databases)
+    settings, comments = params.convert_schema, params.prompt.comments
+    asked = make_backend(settings, databases, comments)
+    backend = any_schema(asked, settings, databases, comments)
     questions = read_records(prepared / "test.jsonl", TestQuestion)
     if not questions:
         raise UserError(f"{prepared}/test.jsonl: has no question; make it again: dvc repro prepare")
@@ -68,11 +69,11 @@ def main(prepared: Path, databases: Path, output: Path, metrics: Path) -> None:
     write_json(metrics, figures)
 
 
-def make_backend(settings: ConvertSchema, databases: Path) -> LocalBackend | OpenAIBackend:
+def make_backend(settings: ConvertSchema, databases: Path, comments: bool) -> LocalBackend | OpenAIBackend:
     """The back end that the parameters name; a language model's answers are kept in the work store."""
     model = settings.openai
     if settings.backend != "openai" or model is None:
-        return local_backend(settings, databases)
+        return local_backend(settings, databases, comments)
     from text2sql.schema.openai_backend import OpenAIBackend
 
     # limits and prices are not in the key: when they change, paid answers must still be found

@@ -27,6 +27,7 @@ from text2sql.files import read_json, replacing, replacing_folder, write_json
 from text2sql.progress import Progress
 from text2sql.prompts import schema_text
 from text2sql.records import TestQuestion, TrainingRow, iterate_records, read_records
+from text2sql.schema.settings import Prompt
 from text2sql.training.dataset import turn, write_dataset
 
 Found = tuple[TrainingRow, Evidence | None]
@@ -77,7 +78,7 @@ def main(prepared: Path, output: Path, metrics: Path) -> None:
     found = find(prepared / "train.jsonl", test, params.dedupe_test)
     with replacing_folder(output) as folder:
         kept = split(with_progress(found, prepared / "train.jsonl"), folder, tally)
-        write_dataset(turns(kept, params.prompt.schema_types), folder)
+        write_dataset(turns(kept, params.prompt), folder)
         if tally.rows == tally.removed.total():
             raise UserError(
                 f"{prepared}/train.jsonl: all {tally.rows} rows leak test questions; use other rows, "
@@ -127,10 +128,10 @@ def split(found: Iterable[Found], folder: Path, tally: Tally) -> Iterator[Traini
                 yield row
 
 
-def turns(rows: Iterable[TrainingRow], schema_types: bool) -> Iterator[dict[str, str]]:
+def turns(rows: Iterable[TrainingRow], prompt: Prompt) -> Iterator[dict[str, str]]:
     """The rows as LLaMA-Factory trains on them."""
     for row in rows:
-        yield turn(schema_text(row.ddl, schema_types), row.question, row.sql)
+        yield turn(schema_text(row.ddl, prompt.schema_types, prompt.comments), row.question, row.sql)
 
 
 def measure(rules: Rules) -> dict[str, Any]:

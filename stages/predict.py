@@ -40,7 +40,7 @@ def main(arm: str, questions: Path, weights: Path, databases: Path, output: Path
     params = load_params()
     fix_kernels(params.predict.threads)
     _check_arm(arm, params)
-    chats = read_chats(questions, params.prompt.schema_types)
+    chats = read_chats(questions, params.prompt.schema_types, params.prompt.comments)
     engine = _engine(arm, weights, params)
     plan, execution = params.predict, Execution(databases, params.evaluate)
     work = WorkStore.from_environment().open("predict", _key(engine, chats, execution, params))

@@ -1,10 +1,11 @@
 """Bring training rows and test questions into one canonical form; reject rows that cannot be used.
 
 Reads train/NAME (.jsonl, .json, .csv, .parquet ...), train_schemas/NAME.json, test_sets.json, test/NAME.jsonl
-and, where there is one, planted.json below --raw. Writes train.jsonl (TrainingRow), test.jsonl (TestQuestion) and rejected.jsonl
-(source, row, reason, detail, text) below --output. Training rows are numbered from 0 in their file, test
-questions over all sets; a limit of test questions applies to each set. A broken training row is rejected and
-counted; a file that cannot be read, or a broken test question, is an error.
+and, where there is one, planted.json below --raw. Writes train.jsonl (TrainingRow), test.jsonl (TestQuestion)
+and rejected.jsonl (source, row, reason, detail, text) below --output. Training rows are numbered from 0 in
+their file, test questions over all sets; a limit of test questions applies to each set. A broken training row
+is rejected and counted; a file that cannot be read, a source of which too much is rejected, or a broken test
+question is an error.
 """
 
 from __future__ import annotations
@@ -84,7 +85,7 @@ def test_counts(questions: Sequence[TestQuestion], test: Sequence[TestQuestion])
 
 
 def counts(train: Counts, questions: Sequence[TestQuestion], test: Sequence[TestQuestion]) -> dict[str, Any]:
-    """The figures of metrics/prepare.json, in rows: of all training sources, of each, and of each test set."""
+    """The figures of metrics/prepare.json, in rows: of all training sources, of each, of each test set."""
     sources = {name: source_counts(own) for name, own in sorted(train.items())}
     totals = ("read", "rejected", "beyond_limit", "kept")
     return {
@@ -95,7 +96,7 @@ def counts(train: Counts, questions: Sequence[TestQuestion], test: Sequence[Test
 
 
 def source_counts(own: SourceCounts) -> dict[str, Any]:
-    """The figures of one training source; `changed` counts usable rows of which something is not as it was."""
+    """The figures of one training source; `changed` counts usable rows that are not as they were."""
     rejected = own.rejected.total()
     figures: dict[str, Any] = {
         "read": own.usable + rejected,

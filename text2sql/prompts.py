@@ -6,7 +6,7 @@ import functools
 from collections.abc import Sequence
 from typing import TypedDict
 
-from text2sql.schema.ddl import read_ddl, write_ddl
+from text2sql.schema.ddl import without_types
 
 SYSTEM = "Answer the question with one SQLite query."
 
@@ -20,13 +20,17 @@ class Example(TypedDict):
 
 
 @functools.lru_cache(maxsize=65_536)  # questions share schemas
-def schema_text(ddl: str, types: bool) -> str:
+def schema_text(ddl: str, types: bool, comments: bool = False) -> str:
     """The schema as it is in the prompt: unchanged, or without column types.
+
+    A schema without column types keeps its INSERT statements, and with `comments` also its comments. Whether
+    it has either is decided where it is written, by `prepare.insert_rows`, `convert_schema.values` and
+    `prompt.comments`.
 
     Raises:
         UserError: `types` is false and SQLite rejects the schema.
     """
-    return ddl.strip() if types else write_ddl(read_ddl(ddl), types=False)
+    return ddl.strip() if types else without_types(ddl, comments)
 
 
 def user_text(ddl: str, question: str, examples: Sequence[Example] = ()) -> str:

@@ -39,7 +39,13 @@ def test_a_small_rate_is_read_as_a_number_from_the_file_that_dvc_exp_run_writes(
 
 
 BAD_VALUES = [  # key, value, pattern of the message
-    ("prepare.columns", {"question": "nl"}, "prepare.columns: .*at least 3"),
+    ("prepare.sources", {"a": {"columns": {"question": "nl"}}}, "sources.a.columns: needs question and sql"),
+    ("prepare.sources", {"a": {"columns": {"question": "q", "sql": "s"}}}, "needs schema or db_id"),
+    ("prepare.sources", {"a": {"columns": {"question": "", "sql": "s", "schema": "t"}}}, "at least 1"),
+    ("prepare.sources", {"a": {"dialect": "sybase"}}, "sources.a.dialect: .*'mysql'.*'sybase'"),
+    ("prepare.sources", {"a": {"encoding": "utf-9"}}, "sources.a.encoding: unknown encoding"),
+    ("prepare.sources", {"a": {"limit": 0}}, "sources.a.limit: .*greater than 0"),
+    ("prepare.max_rejected", 101.0, "prepare.max_rejected: .*less than or equal to 100"),
     ("prepare.sql_check", "run", "prepare.sql_check: .*'parse', 'compile' or 'execute'"),
     ("predict.threds", 1, "predict.threds: unknown key; allowed beside it: .*engine.*threads"),
     ("lora.rank", "wide", "lora.rank: .*integer.*'wide'"),

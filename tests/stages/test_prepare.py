@@ -63,8 +63,8 @@ BROKEN = [
     ([1], "not an object"),
     ("text", "not an object"),
     (None, "not an object"),
-    ({}, "missing question or schema"),
-    ({"question": "a", "answer": "b"}, "missing question or schema"),
+    ({}, "unknown form of row"),
+    ({"question": "a", "answer": "b"}, "missing schema"),
     ({**GOOD, "question": " \n"}, "missing question"),
     ({**GOOD, "question": None}, "missing question"),
     ({**GOOD, "context": ""}, "missing schema"),
@@ -88,6 +88,7 @@ BROKEN = [
 
 
 def test_a_broken_row_is_rejected_with_its_reason() -> None:
+    write_params(Path(), prepare={"max_rejected": 100.0})
     kept, rejected = prepare(GOOD, *(row for row, _ in BROKEN))
     assert [row.id for row in kept] == ["made:0"]
     assert all(left_out.pop("detail") is not None for left_out in rejected)
@@ -97,8 +98,7 @@ def test_a_broken_row_is_rejected_with_its_reason() -> None:
     ]
     assert rejected == expected
     metrics = json.loads(Path("metrics/prepare.json").read_text())
-    assert metrics["rejected_by_source"] == {"made": 24}
-    assert metrics["rejected_by_reason"] == Counter(reason for _, reason in BROKEN)
+    assert metrics["sources"]["made"]["rejected_by_reason"] == Counter(reason for _, reason in BROKEN)
     assert metrics["train"] == {"read": 25, "rejected": 24, "beyond_limit": 0, "kept": 1}
 
 
@@ -113,11 +113,21 @@ def test_emoji_carriage_returns_and_a_byte_order_mark_are_no_fault() -> None:
 
 
 @pytest.mark.parametrize("line", [b'{"question": "a', b"\xff\xfe", b"\0", b"{} {}"])
-def test_a_line_that_is_not_json_is_named(line: bytes) -> None:
+def test_a_line_that_is_not_json_costs_one_row(line: bytes) -> None:
     write_raw(Path("data/raw"))
     with open("data/raw/train/made.jsonl", "ab") as file:
         file.write(line + b"\n")
-    assert "made.jsonl, line 5: not" in failure(main, **PATHS)
+    run_stage(main, **PATHS)
+    (rejected,) = read_lines("data/prepared/rejected.jsonl")
+    assert rejected["row"] == 4 and rejected["reason"] in ("not JSON", "not UTF-8")
+
+
+def test_a_source_that_is_read_in_a_wrong_way_stops_the_stage_and_leaves_nothing() -> None:
+    write_raw(Path("data/raw"), [{"nl": "a", "ddl": DDL, "query": "SELECT 1"}] * 9)
+    said = failure(main, **PATHS)
+    assert "made.jsonl: 9 of 9 rows cannot be used" in said
+    assert "unknown form of row; for example row 0 (its keys are nl, ddl, query)" in said
+    assert "prepare.sources.made: columns" in said
     assert not Path("data/prepared").exists() and not Path("metrics").exists()
 
 
@@ -127,9 +137,9 @@ def test_missing_training_files_are_named() -> None:
     assert "has no training file" in failure(main, **PATHS)
 
 
-def test_an_empty_training_file_gives_no_row() -> None:
-    kept, rejected = prepare()
-    assert (kept, rejected) == ([], [])
+def test_an_empty_training_file_is_an_error() -> None:
+    write_raw(Path("data/raw"), [])
+    assert "made.jsonl: has no row" in failure(main, **PATHS)
 
 
 def test_a_limit_keeps_rows_of_every_source_in_proportion() -> None:
@@ -139,7 +149,7 @@ def test_a_limit_keeps_rows_of_every_source_in_proportion() -> None:
     write_params(Path(), prepare={"train_limit": 8, "test_limit": 2})
     run_stage(main, **PATHS)
     metrics = json.loads(Path("metrics/prepare.json").read_text())
-    assert metrics["kept_by_source"] == {"made": 6, "other": 2}
+    assert {name: own["kept"] for name, own in metrics["sources"].items()} == {"made": 6, "other": 2}
     assert metrics["test"] == {"shop": {"read": 3, "beyond_limit": 1, "kept": 2, "without_gold": 0}}
     rows = read_records("data/prepared/test.jsonl", TestQuestion)
     assert [row.row for row in rows] == [0, 1]
@@ -150,7 +160,7 @@ def test_rows_of_a_table_are_read_by_the_columns_in_the_parameters() -> None:
     Path("data/raw/train/made.jsonl").unlink()
     Path("data/raw/train/sheet.csv").write_text(f'nl,ddl,query\nWhat?,"{DDL}",SELECT id FROM item;\n')
     columns = {"question": "nl", "schema": "ddl", "sql": "query"}
-    write_params(Path(), prepare={"columns": columns})
+    write_params(Path(), prepare={"sources": {"sheet": {"columns": columns}}})
     run_stage(main, **PATHS)
     rows = read_records("data/prepared/train.jsonl", TrainingRow)
     assert rows == [TrainingRow("sheet:0", "sheet", "What?", DDL, "SELECT id FROM item")]

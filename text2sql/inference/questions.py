@@ -21,11 +21,11 @@ class Chat:
     messages: list[dict[str, str]]
 
 
-def read_chats(path: Path, schema_types: bool) -> list[Chat]:
+def read_chats(path: Path, schema_types: bool, comments: bool = False) -> list[Chat]:
     """The prompts of a questions file, with or without retrieved examples.
 
     Without `schema_types` the column types are left out, except in a schema that SQLite rejects (with a
-    warning on stderr).
+    warning on stderr); then the comments of columns are left out too, unless they are wanted.
 
     Raises:
         UserError: a field is missing or has the wrong type, a row number is repeated, or there are no
@@ -34,7 +34,7 @@ def read_chats(path: Path, schema_types: bool) -> list[Chat]:
     chats: list[Chat] = []
     rows: set[int] = set()
     for number, question in enumerate(read_jsonl(path), 1):
-        chat = _chat(f"{path}, record {number}", question, schema_types)
+        chat = _chat(f"{path}, record {number}", question, schema_types, comments)
         if chat.row in rows:
             raise UserError(
                 f"{path}, record {number}: row {chat.row} is repeated; `dvc repro` writes the file again"
@@ -46,29 +46,29 @@ def read_chats(path: Path, schema_types: bool) -> list[Chat]:
     return chats
 
 
-def _chat(where: str, question: dict[str, Any], schema_types: bool) -> Chat:
+def _chat(where: str, question: dict[str, Any], schema_types: bool, comments: bool) -> Chat:
     row = _field(where, question, "row", int)
-    ddl = _schema(where, question, schema_types)
+    ddl = _schema(where, question, schema_types, comments)
     found = _field(where, question, "examples", list) if "examples" in question else []
-    examples = [_example(f"{where}, example {n}", e, schema_types) for n, e in enumerate(found, 1)]
+    examples = [_example(f"{where}, example {n}", e, schema_types, comments) for n, e in enumerate(found, 1)]
     prompt = messages(ddl, _field(where, question, "question", str), examples)
     return Chat(row, _field(where, question, "db_id", str), prompt)
 
 
-def _example(where: str, example: Any, schema_types: bool) -> Example:
+def _example(where: str, example: Any, schema_types: bool, comments: bool) -> Example:
     if not isinstance(example, dict):
         raise UserError(f"{where}: expected an object; `dvc repro retrieve_examples` writes it again")
     return Example(
         question=_field(where, example, "question", str),
-        ddl=_schema(where, example, schema_types),
+        ddl=_schema(where, example, schema_types, comments),
         sql=_field(where, example, "sql", str),
     )
 
 
-def _schema(where: str, row: dict[str, Any], types: bool) -> str:
+def _schema(where: str, row: dict[str, Any], types: bool, comments: bool) -> str:
     ddl: str = _field(where, row, "ddl", str)
     try:
-        return schema_text(ddl, types)
+        return schema_text(ddl, types, comments)
     except UserError as error:
         # the question has this in its `problems`, and is still asked
         print(f"{where}: column types are kept in the prompt: {error}", file=sys.stderr)

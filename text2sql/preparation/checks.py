@@ -2,7 +2,7 @@
 
 SQLite decides whether the SQL is a query and whether its tables and columns exist: it compiles the query on
 the row's schema. Only queries that it refuses are also parsed, which takes five times as long, and tried as
-queries of other dialects. Names in double quotes that SQLite takes for strings: text2sql/preparation/meaning.py.
+queries of other dialects. text2sql/preparation/meaning.py finds what SQLite compiles and has no sense.
 """
 
 from __future__ import annotations

@@ -41,9 +41,9 @@ def fault(sql: str, ddl: str) -> tuple[str, str] | None:
         return None  # SQLite has compiled it
     known = {*(column for _, column in schema_signature(ddl)), *_aliases(tree)}
     for node in _comparisons(tree):
-        if _is_constant(node.this, known) and _is_constant(node.expression, known):
-            if node.this != node.expression:  # 1 = 1 is a usual way to begin a list of conditions
-                return CONSTANTS, node.sql("sqlite")
+        constant = _is_constant(node.this, known) and _is_constant(node.expression, known)
+        if constant and node.this != node.expression:  # 1 = 1 is a usual way to begin a list of conditions
+            return CONSTANTS, node.sql("sqlite")
     for column in tree.find_all(exp.Column):
         if _is_text(column, known) and _is_selected(column):
             return INVENTED, column.sql("sqlite")

@@ -18,7 +18,7 @@ from text2sql.errors import UserError
 from text2sql.schema.ddl import READ_PRAGMAS, read_connection, read_rows, write_ddl
 from text2sql.schema.model import Schema
 from text2sql.schema.prose import read_prose
-from text2sql.schema.reader import Script, read_script, unqualified
+from text2sql.schema.reader import Script, read_script, sqlite_insert, unqualified
 
 SECONDS = 2.0
 """Time limit for executing a schema and its rows."""
@@ -30,7 +30,7 @@ _PROSE = " contains tables such as "
 _OPEN = 256  # databases kept open; the rows of a shuffled data set have some hundred schemas
 _OPCODES_BETWEEN_CHECKS = 100_000  # of the time limit
 # SQLite's messages for a text that exceeds a limit; another way to read it would not help.
-_LIMITS = ("interrupted", "full", "too big")
+_LIMITS = ("interrupted", "is full", "string or blob too big")
 _READ = 5_000_000  # characters of a text that SQLite refuses, at most, for it to be read as another dialect
 _VALUE = 10_000_000  # bytes of one value, and of one statement
 _READ_ACTIONS = frozenset(
@@ -39,8 +39,8 @@ _READ_ACTIONS = frozenset(
 _DENIED = frozenset((sqlite3.SQLITE_ATTACH, sqlite3.SQLITE_DETACH))
 _PRAGMAS = frozenset(("table_xinfo", "table_list", "foreign_key_list", "page_count"))  # read-only
 
-# Table-valued functions that answers may use. SQLite makes their tables at the first use, which is not allowed
-# while an answer is compiled.
+# Table-valued functions that answers may use. SQLite makes their tables at the first use, which is not
+# allowed while an answer is compiled.
 _FUNCTIONS = ("json_each", "json_tree")
 
 
@@ -163,9 +163,9 @@ class Database:
 class Schemas:
     """The most recently used schemas, each with its database open. Not thread-safe.
 
-    `insert_rows`: how many rows of a table the text has as an INSERT statement, "all" of them, or None: it has
-    no rows. `comments`: whether it has the columns' comments. `run`: whether answers are run, so that the
-    database needs the rows in any case.
+    `insert_rows`: how many rows of a table the text has as an INSERT statement, "all" of them, or None: it
+    has no rows. `comments`: whether it has the columns' comments. `run`: whether answers are run, so that
+    the database needs the rows in any case.
     """
 
     def __init__(
@@ -234,11 +234,13 @@ class Schemas:
     def _fill(self, script: Script) -> Database:
         """The database of a script, with the rows that SQLite takes."""
         plain = Schema(tuple(t for t in script.schema.tables if t.name not in script.virtual))
-        connection = self._open("\n".join([write_ddl(plain), *(f"{one};" for one in script.virtual.values())]))
+        connection = self._open(
+            "\n".join([write_ddl(plain), *(f"{one};" for one in script.virtual.values())])
+        )
         skipped = Counter(script.skipped)
         try:
             if self._fills:
-                inserts = (unqualified(one, script.names) for one in script.inserts)
+                inserts = (sqlite_insert(one, script) for one in script.inserts)
                 skipped["INSERT that SQLite refuses"] += connection.insert(inserts)
             ddl = self._written(connection, script.schema)
         except sqlite3.Error:

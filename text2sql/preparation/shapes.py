@@ -69,7 +69,8 @@ _CREATE = re.compile(r"\bCREATE\s+(?:TEMP(?:ORARY)?\s+)?TABLE\b", re.IGNORECASE)
 # A label at the start of a line: "### Question:", "[QUESTION]", "**Input**:"
 _LABEL = re.compile(
     r"^[ \t#*\[</-]*(?P<name>(?:user |the )?question|input|query|response|answer|sql(?: query)?|output|"
-    r"(?:database )?schema|context|instruction|evidence|hint|external knowledge)[ \t*\]>]*(?::|\]|>)[*]*[ \t]*",
+    r"(?:database )?schema|context|instruction|evidence|hint|external knowledge)"
+    r"[ \t*\]>]*(?::|\]|>)[*]*[ \t]*",
     re.IGNORECASE | re.MULTILINE,
 )
 _ASKS = ("question", "user question", "the question", "input")

@@ -145,7 +145,9 @@ def _require_usable(path: Path, counts: SourceCounts, settings: Prepare) -> None
             f"prepare.sources.{name}.columns; fix the names{_first_keys(counts)}"
         )
     if read and (not counts.usable or 100 * rejected > settings.max_rejected * read):
-        allowed = f"and prepare.max_rejected allows {settings.max_rejected:g} %" if counts.usable else "so none is"
+        allowed = (
+            f"and prepare.max_rejected allows {settings.max_rejected:g} %" if counts.usable else "so none is"
+        )
         reasons = "".join(f"\n  {_with_example(counts, *one)}" for one in counts.rejected.most_common(3))
         raise UserError(
             f"{path}: {rejected} of {read} rows cannot be used, {allowed}:{reasons}\n"

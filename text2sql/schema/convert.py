@@ -97,11 +97,12 @@ class RulesBackend:
 
 @dataclass(frozen=True, slots=True)
 class SqliteBackend:
-    """Reads DATABASES/ID/ID.sqlite, with up to `examples` values of each column."""
+    """Reads DATABASES/ID/ID.sqlite, with up to `examples` values, and with `comments` these, of columns."""
 
     databases: Path
     values: Values
     examples: int
+    comments: bool = False
 
     def key(self, source: Source) -> str:
         """The database id, whatever the prose says about that database."""
@@ -116,7 +117,8 @@ class SqliteBackend:
         for source in sources:
             path = find_database(self.databases, source.db_id)
             examples = self.examples if self.values != "none" else 0
-            yield source, written(read_sqlite(path, examples), "sqlite", self.values)
+            schema = read_sqlite(path, examples, self.comments)
+            yield source, written(schema, "sqlite", self.values, comments=self.comments)
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,19 +177,18 @@ class AnySchema:
             yield from self.asked.convert_all(own)
 
 
-def any_schema(asked: Backend, settings: ConvertSchema, databases: Path) -> AnySchema:
+def any_schema(asked: Backend, settings: ConvertSchema, databases: Path, comments: bool = False) -> AnySchema:
     """The back end `asked`, with the folder of databases for what it cannot convert."""
-    return AnySchema(
-        asked, SqliteBackend(databases, settings.values, settings.examples), RulesBackend(settings.values)
-    )
+    database = SqliteBackend(databases, settings.values, settings.examples, comments)
+    return AnySchema(asked, database, RulesBackend(settings.values))
 
 
-def local_backend(settings: ConvertSchema, databases: Path) -> LocalBackend:
-    """The back end that `settings` name, other than openai; `databases` is for sqlite."""
+def local_backend(settings: ConvertSchema, databases: Path, comments: bool = False) -> LocalBackend:
+    """The back end that `settings` name, other than openai; `databases` and `comments` are for sqlite."""
     if settings.backend == "rules":
         return RulesBackend(settings.values)
     if settings.backend == "sqlite":
-        return SqliteBackend(databases, settings.values, settings.examples)
+        return SqliteBackend(databases, settings.values, settings.examples, comments)
     return RecordedBackend()
 
 
@@ -233,9 +234,11 @@ def prose_schema(source: Source) -> Schema:
         raise SourceError(f"row {source.row} (database {source.db_id}): {error}") from error
 
 
-def written(schema: Schema, backend: str, values: Values, attempts: int = 1) -> Conversion:
+def written(
+    schema: Schema, backend: str, values: Values, attempts: int = 1, comments: bool = False
+) -> Conversion:
     """The conversion of a known schema: its text, executed and compared with it."""
-    ddl = write_ddl(schema, values=values)
+    ddl = write_ddl(schema, values=values, comments=comments)
     return Conversion(ddl, backend, attempts, complaints(ddl, schema, values != "none"))
 
 

@@ -7,27 +7,32 @@ defaults, checks, indexes, engines, partitions. The text is not executed.
 from __future__ import annotations
 
 import functools
+import logging
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from text2sql.schema.model import Column
 from text2sql.schema.script import NAME, bare
 
 _TOKEN = re.compile(
-    rf"""(?P<comment> --[^\n]* | /\*.*?(?:\*/|\Z) )
+    rf"""(?P<comment> --[^\n]* | ^[ \t]*\#[^\n]* | /\*.*?(?:\*/|\Z) )
       | (?P<string> \b[NE]?'(?:[^'\\]|\\.|'')*' | '(?:[^']|'')*(?:'|\Z) )
       | (?P<array> \[\d*\] )
+      | (?P<number> \d[\w.]* )
       | (?P<name> {NAME} )
       | (?P<sign> \S )""",
-    re.DOTALL | re.VERBOSE,
+    re.DOTALL | re.VERBOSE | re.MULTILINE,
 )
+# sqlglot warns of everything that it does not know, and a data set may have that many thousands of times.
+logging.getLogger("sqlglot").setLevel(logging.ERROR)
 _SIMPLE_TYPE = re.compile(r"\w+( \w+)*( ?\([0-9]+(, ?[0-9]+)?\))?\Z")
 _TYPE_CHARACTERS = 200  # a longer type, such as an ENUM, is not parsed
 # Words that may follow the first word of a type
 _TYPE_WORDS = frozenset(
-    """precision varying unsigned signed zerofill with without time local zone large object byte year month day
-    hour minute second to raw array character char national""".split()  # noqa: SIM905
+    """precision varying unsigned signed zerofill with without time local zone large object byte year month
+    day hour minute second to raw array character char national""".split()  # noqa: SIM905
 )
 _NESTED = frozenset(("struct", "array", "map", "nullable", "lowcardinality", "row"))  # types with <...>
 _NO_TYPE = frozenset(
@@ -56,13 +61,17 @@ class Reference:
 
 @dataclass(slots=True)
 class Draft:
-    """A table as its statements describe it; `parents` are the tables whose columns it has too."""
+    """A table as its statements describe it.
+
+    It has the columns of `parents` too, and of `models` those that they have when it is created.
+    """
 
     path: Path
     columns: list[Column] = field(default_factory=list)
     primary_key: tuple[str, ...] = ()
     foreign_keys: list[Reference] = field(default_factory=list)
     parents: list[Path] = field(default_factory=list)
+    models: list[Path] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +83,7 @@ class _Token:
 
     def word(self) -> str:
         """The word in lower case; "" for a quoted name or a sign."""
-        quoted = self.kind != "name" or self.text[0] in "\"`["
+        quoted = self.kind != "name" or self.text[0] in '"`['
         return "" if quoted else self.text.lower()
 
 
@@ -99,10 +108,9 @@ def _sqlite_type(text: str, dialect: str) -> str:
 
     written = text.upper()
     if len(text) <= _TYPE_CHARACTERS:
-        try:
+        # a type that only its database knows keeps its name
+        with suppress(SqlglotError, RecursionError, ValueError):
             written = exp.DataType.build(text, dialect=dialect).sql("sqlite")
-        except (SqlglotError, RecursionError, ValueError):
-            pass  # a type that only its database knows keeps its name
     return written if _SIMPLE_TYPE.match(written) else "TEXT"
 
 
@@ -124,7 +132,7 @@ def read_create_table(text: str, types: TypeNames) -> Draft:
     if word == "partition":
         raise Unreadable("it is a part of another table")
     if word == "like":
-        draft.parents.append(_path(tokens, at + 1)[0])
+        draft.models.append(_path(tokens, at + 1)[0])
         return draft
     if at >= len(tokens) or tokens[at].text != "(":
         raise Unreadable("its columns are those of a query" if word == "as" else "it has no list of columns")
@@ -134,7 +142,7 @@ def read_create_table(text: str, types: TypeNames) -> Draft:
     names = [column.name.lower() for column in draft.columns]
     if repeated := next((name for name in names if names.count(name) > 1), None):
         raise Unreadable(f"duplicate column name: {repeated}")
-    if not draft.columns and not draft.parents:
+    if not draft.columns and not draft.parents and not draft.models:
         raise Unreadable("it has no column")
     return draft
 
@@ -303,7 +311,7 @@ def _is_constraint(item: Sequence[_Token]) -> bool:
 def _read_constraint(draft: Draft, item: Sequence[_Token]) -> None:
     words = [token.word() for token in item]
     if words[:1] == ["like"]:
-        draft.parents.append(_path(item, 1)[0])
+        draft.models.append(_path(item, 1)[0])
     for number, word in enumerate(words[:-1]):
         if word in ("primary", "foreign") and words[number + 1] == "key":
             names, at = _group(item, number + 2)
@@ -367,7 +375,10 @@ def _type(item: Sequence[_Token], at: int) -> tuple[Path, str, int]:
         elif token.kind != "array" and not _continues(item, at):
             break
         part = "".join(f" {one.text}" if one.kind in ("name", "sign") else one.text for one in item[at:end])
-        rest, at = rest + part.replace(" (", "(").replace("( ", "(").replace(" )", ")").replace(" ,", ","), end
+        rest, at = (
+            rest + part.replace(" (", "(").replace("( ", "(").replace(" )", ")").replace(" ,", ","),
+            end,
+        )
     return path, rest, at
 
 

@@ -9,8 +9,9 @@ from contextlib import closing, contextmanager
 from itertools import zip_longest
 
 from text2sql.errors import UserError
-from text2sql.schema.create_table import column_comments
+from text2sql.schema.create_table import column_comments, table_name
 from text2sql.schema.model import Column, ForeignKey, Schema, Table
+from text2sql.schema.script import statements
 from text2sql.schema.settings import Values
 
 _PLAIN_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
@@ -44,9 +45,7 @@ def quote_value(value: str, declared: str = "") -> str:
     return value if _NUMBER.fullmatch(value) and not text else _quoted(value)
 
 
-def write_ddl(
-    schema: Schema, types: bool = True, values: Values = "none", comments: bool = False
-) -> str:
+def write_ddl(schema: Schema, types: bool = True, values: Values = "none", comments: bool = False) -> str:
     """Write the CREATE TABLE statements, one a line; `types=False` leaves the column types out.
 
     `values` says how the columns' example values are written: "none" leaves them out; "comment" writes each
@@ -73,6 +72,23 @@ def read_ddl(text: str, comments: bool = False) -> Schema:
     if not schema.tables:
         raise UserError("CREATE TABLE text creates no table")
     return schema
+
+
+def without_types(ddl: str, comments: bool = False) -> str:
+    """CREATE TABLE text without column types; its INSERTs, and with `comments` its comments, stay.
+
+    Raises:
+        UserError: SQLite rejects the text, or it creates no table.
+    """
+    schema = read_ddl(ddl, comments)
+    tables = {
+        table.name.lower(): [write_ddl(Schema((table,)), False, comments=comments)] for table in schema.tables
+    }
+    if "insert" in ddl.lower():
+        for part in statements(ddl):
+            path = table_name(part.text) if part.kind == "INSERT" else ()
+            tables.get(path[-1].lower() if path else "", []).append(f"{part.text};")
+    return "\n".join(text for texts in tables.values() for text in texts)
 
 
 @contextmanager

@@ -11,7 +11,7 @@ import re
 import sqlite3
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 
@@ -29,7 +29,7 @@ from text2sql.schema.create_table import (
 )
 from text2sql.schema.ddl import allow_schema_only, quote_name, read_connection
 from text2sql.schema.model import Column, ForeignKey, Schema, Table
-from text2sql.schema.script import NAME, Statement, bare, guess_dialect, statements
+from text2sql.schema.script import BACKSLASH, NAME, Statement, bare, guess_dialect, statements
 
 SECONDS = 2.0
 """Time limit for SQLite to execute the CREATE TABLE statements of a script."""
@@ -39,7 +39,23 @@ _OPCODES_BETWEEN_CHECKS = 100_000
 _GUESSED_FROM = 100_000  # characters
 _TABLES = ("CREATE TABLE", "CREATE VIRTUAL TABLE")
 # A fault of the statement in every database system, after which SQLite still reads the others
-_FAULTS = ("already exists", "duplicate column name", "more than one primary key", "reserved for internal use")
+_FAULTS = (
+    "already exists",
+    "duplicate column name",
+    "more than one primary key",
+    "reserved for internal use",
+)
+_DUMPED = re.compile(
+    r"INSERT INTO sqlite_(?:master|schema)\b.*VALUES\s*\(\s*'table'.*?,"
+    r"\s*'(CREATE VIRTUAL TABLE (?:[^']|'')*)'",
+    re.DOTALL | re.IGNORECASE,
+)
+_INSERT = re.compile(r"INSERT\s+(IGNORE\s+)?(?:INTO\s+)?(?!OR\b|INTO\b|IGNORE\b)", re.IGNORECASE)
+_STRING = re.compile(r"(\b[NE]|)'((?:[^'\\]|\\.|'')*)'", re.DOTALL | re.IGNORECASE)
+_PLAIN_STRING = re.compile(r"(\bE)'((?:[^'\\]|\\.|'')*)'|(\bN|)'((?:[^']|'')*)'", re.DOTALL | re.IGNORECASE)
+_ESCAPE = re.compile(r"\\(.)", re.DOTALL)
+_ESCAPED = {"n": "\n", "t": "\t", "r": "\r", "0": "", "'": "''"}
+_SHADOW = "a table in which a virtual table has its content"
 _QUALIFIED = re.compile(
     rf"--[^\n]*|/\*.*?(?:\*/|\Z)|'(?:[^']|'')*(?:'|\Z)|{NAME}(?:\s*\.\s*{NAME})*", re.DOTALL | re.IGNORECASE
 )
@@ -75,6 +91,24 @@ def read_script(text: str, dialect: str | None = None) -> Script:
     return _Reader(parts, dialect or guess_dialect(made[:_GUESSED_FROM])).script()
 
 
+def sqlite_insert(text: str, script: Script) -> str:
+    """An INSERT statement of a script with its strings, first words and table as SQLite writes them."""
+    escapes = script.dialect in BACKSLASH
+
+    def literal(found: re.Match[str]) -> str:
+        prefix, inside = (part for part in found.groups() if part is not None)
+        if escapes or prefix in ("E", "e"):
+            inside = _ESCAPE.sub(lambda one: _ESCAPED.get(one[1], one[1]), inside)
+        return f"'{inside}'"
+
+    plain = (_STRING if escapes else _PLAIN_STRING).sub(literal, _INSERT.sub(_insert_words, text, count=1))
+    return unqualified(plain, script.names)
+
+
+def _insert_words(found: re.Match[str]) -> str:
+    return "INSERT OR IGNORE INTO " if (found[1] or "").upper().strip() == "IGNORE" else "INSERT INTO "
+
+
 def unqualified(sql: str, names: Mapping[Path, str]) -> str:
     """The SQL with each SCHEMA.TABLE of `names` (see `Script`) replaced by the name of the table."""
     if not names or "." not in sql:
@@ -96,7 +130,7 @@ class _Reader:
     """Reads one script."""
 
     def __init__(self, parts: Sequence[Statement], dialect: str) -> None:
-        self._parts = parts
+        self._parts = [_virtual(part) for part in parts]
         self._dialect = dialect
         self._skipped: Counter[str] = Counter()
         self._unreadable: dict[str, str] = {}
@@ -127,30 +161,27 @@ class _Reader:
         )
 
     def _by_sqlite(self) -> dict[int, Table | str]:
-        """What SQLite makes of each statement, by its number: the table, or the error.
+        """What SQLite makes of each statement, by its number: the table, or why there is none.
 
         Where SQLite does not know the language of a CREATE TABLE statement, only virtual tables are in it.
         """
-        errors: dict[int, str] = {}
-        with closing(sqlite3.connect(":memory:", isolation_level=None)) as connection:
-            _limit(connection)
-            creates = [n for n, part in enumerate(self._parts) if part.kind in _TABLES]
-            for number in creates:
-                try:
-                    connection.execute(self._parts[number].text)
-                except (sqlite3.Error, sqlite3.Warning) as error:
-                    errors[number] = str(error)
-            made = {table.name.lower(): table for table in read_connection(connection, comments=True).tables}
+        creates = [number for number, part in enumerate(self._parts) if part.kind in _TABLES]
+        made, errors = _execute({number: self._parts[number].text for number in creates})
         foreign = any(
             self._parts[number].kind == "CREATE TABLE" and not any(sign in error for sign in _FAULTS)
             for number, error in errors.items()
         )
         found: dict[int, Table | str] = {}
         for number in creates:
-            path = table_name(self._parts[number].text)
-            table = made.get(path[-1].lower()) if path and number not in errors else None
-            if not foreign or self._parts[number].kind != "CREATE TABLE":
-                found[number] = table or errors.get(number, "")
+            if foreign and self._parts[number].kind == "CREATE TABLE":
+                continue
+            name = "".join(table_name(self._parts[number].text)[-1:]).lower()
+            error = errors.get(number, "")
+            if not error or "already exists" in error:
+                # read_connection leaves out only the shadow tables of what was created
+                found[number] = made.get(name, _SHADOW) if not error or name not in made else error
+            else:
+                found[number] = error
         return found
 
     def _add(
@@ -160,10 +191,10 @@ class _Reader:
         if _is_internal(part.text):
             self._skipped["CREATE TABLE sqlite_..."] += 1
             return
-        if path and path[-1].startswith("#"):
-            self._skipped["CREATE TEMPORARY TABLE"] += 1
-            return
         made = by_sqlite.get(number)
+        if made == _SHADOW:
+            self._skipped["CREATE TABLE of a virtual table's content"] += 1
+            return
         try:
             if isinstance(made, Table):
                 drafts.add(_draft(made))
@@ -189,6 +220,26 @@ class _Reader:
             draft = drafts.find(path[:-1])
             return draft is not None and _set_comment(draft, path[-1], comment)
         return False
+
+
+def _virtual(part: Statement) -> Statement:
+    """A statement; the INSERT of a dump of SQLite that creates a virtual table as the CREATE that it has."""
+    found = _DUMPED.match(part.text) if part.kind == "INSERT" else None
+    return Statement("CREATE VIRTUAL TABLE", found[1].replace("''", "'")) if found else part
+
+
+def _execute(creates: Mapping[int, str]) -> tuple[dict[str, Table], dict[int, str]]:
+    """Run statements in an empty database: the tables by their names (lower case), the errors by number."""
+    errors: dict[int, str] = {}
+    with closing(sqlite3.connect(":memory:", isolation_level=None)) as connection:
+        _limit(connection)
+        for number, text in creates.items():
+            try:
+                connection.execute(text)
+            except (sqlite3.Error, sqlite3.Warning) as error:
+                errors[number] = str(error)
+        tables = read_connection(connection, comments=True).tables
+    return {table.name.lower(): table for table in tables}, errors
 
 
 def _limit(connection: sqlite3.Connection) -> None:
@@ -247,6 +298,9 @@ class _Drafts:
         if before:
             self._skipped["CREATE TABLE, repeated"] += 1
             return
+        for path in draft.models:
+            model = self.find(path)
+            _put_before(draft, model.columns if model else [])
         self._found[key] = draft
         self._by_name.setdefault(key[-1], []).append(key)
 
@@ -261,7 +315,9 @@ class _Drafts:
     def schema(self) -> Schema:
         for key in self._found:
             self._inherit(key, set())
-        return Schema(tuple(self._table(key, draft) for key, draft in self._found.items()))
+        made = [self._table(key, draft) for key, draft in self._found.items()]
+        self._unreadable.update({table.name: "it has no column" for table in made if not table.columns})
+        return Schema(tuple(table for table in made if table.columns))
 
     def _remove(self, key: Path) -> None:
         self._refused.add(key)
@@ -291,13 +347,16 @@ class _Drafts:
             if parent and parent not in begun:
                 self._inherit(parent, begun)
                 columns += self._found[parent].columns
-        own = {column.name.lower() for column in draft.columns}
-        draft.columns[:0] = [column for column in columns if column.name.lower() not in own]
+        _put_before(draft, columns)
 
     def _table(self, key: Path, draft: Draft) -> Table:
         known = {column.name.lower() for column in draft.columns}
         primary_key = draft.primary_key if known.issuperset(map(str.lower, draft.primary_key)) else ()
-        keys = (self._foreign_key(one) for one in draft.foreign_keys if known.issuperset(map(str.lower, one.columns)))
+        keys = (
+            self._foreign_key(one)
+            for one in draft.foreign_keys
+            if known.issuperset(map(str.lower, one.columns))
+        )
         distinct = tuple(dict.fromkeys(one for one in keys if one))
         return Table(self._name(key), tuple(draft.columns), primary_key, distinct)
 
@@ -312,6 +371,12 @@ class _Drafts:
 
 def _key(path: Path) -> Path:
     return (path[-2].lower() if len(path) > 1 else "", path[-1].lower())
+
+
+def _put_before(draft: Draft, columns: Iterable[Column]) -> None:
+    """Put columns, unless the table has them, before its own."""
+    own = {column.name.lower() for column in draft.columns}
+    draft.columns[:0] = [column for column in columns if column.name.lower() not in own]
 
 
 def _column_names(draft: Draft) -> list[str]:

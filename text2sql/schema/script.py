@@ -16,8 +16,8 @@ from dataclasses import dataclass
 NAME = r'(?:"(?:[^"]|"")+"|`(?:[^`]|``)+`|\[[^\]\[\n]*[^\]\[\d\n][^\]\[\n]*\]|[^\W\d][\w$#@]*)'
 """A regular expression for a name: in double quotes, backticks or brackets, or a word."""
 
-# Of databases in which a backslash in a string escapes the next character
-_BACKSLASH = frozenset(("mysql", "bigquery", "databricks", "hive", "spark", "clickhouse", "snowflake"))
+BACKSLASH = frozenset(("mysql", "bigquery", "databricks", "hive", "spark", "clickhouse", "snowflake"))
+"""sqlglot's names of the database systems in which a backslash in a string escapes the next character."""
 _STRING = r"'(?:[^']|'')*(?:'|\Z)"
 _ESCAPED = r"'(?:[^'\\]|\\.|'')*(?:'|\Z)"
 _HIDDEN = rf"""--[^\n]* | ^[ \t]*\#[^\n]* | /\*.*?(?:\*/|\Z) | \bE{_ESCAPED}
@@ -43,12 +43,13 @@ _DELIMITER = re.compile(r"^[ \t]*DELIMITER\b", re.MULTILINE | re.IGNORECASE)
 _BATCHES = re.compile(r"^[ \t]*GO[ \t\r]*$", re.MULTILINE | re.IGNORECASE)
 _LEADING = re.compile(r"(?:\s+|--[^\n]*|\#[^\n]*|/\*(?!!).*?(?:\*/|\Z))+", re.DOTALL)
 _CONDITIONAL = re.compile(r"/\*!\d*\s*")  # text in it is executed by MySQL only
+_TEMPORARY = re.compile(r"\w+\s+TABLE\s+(?:[\w\[\]]+\.+)*\[?#", re.IGNORECASE)  # T-SQL
 _WORD = re.compile(r"[A-Za-z_]+")
 _ROUTINES = frozenset("TRIGGER PROCEDURE PROC FUNCTION EVENT PACKAGE RULE".split())  # noqa: SIM905
-_BODIES = _ROUTINES | {"VIEW"}
-_OBJECTS = _BODIES | frozenset(
+_WHOLE = _ROUTINES | {"VIEW", "GRANT"}  # in which CREATE does not begin another statement
+_OBJECTS = _ROUTINES | frozenset(
     """AGGREGATE CAST COLLATION CONSTRAINT CONVERSION DATABASE DEFAULT DOMAIN EXTENSION INDEX LANGUAGE LOGIN
-    OPERATOR POLICY PUBLICATION ROLE SCHEMA SEQUENCE SERVER STATISTICS SYNONYM TABLE TABLESPACE TYPE USER
+    OPERATOR POLICY PUBLICATION ROLE SCHEMA SEQUENCE SERVER STATISTICS SYNONYM TABLE TABLESPACE TYPE USER VIEW
     WAREHOUSE""".split()  # noqa: SIM905
 )
 _VERBS = frozenset(
@@ -69,10 +70,11 @@ class Statement:
 
 def statements(text: str, dialect: str | None = None) -> Iterator[Statement]:
     """Yield the statements of a script in order; `dialect` is sqlglot's name of its database system."""
-    for piece in _Splitter(text, dialect in _BACKSLASH).pieces():
+    for piece in _Splitter(text, dialect in BACKSLASH).pieces():
         kind = piece.kind or _kind(piece.text)
         if kind:
-            yield Statement(kind, piece.text.strip())
+            leading = _LEADING.match(piece.text)
+            yield Statement(kind, piece.text[leading.end() if leading else 0 :].rstrip())
 
 
 def guess_dialect(text: str) -> str:
@@ -164,10 +166,11 @@ class _Splitter:
         return (found.end() if found else begin) >= end
 
     def _object(self) -> str:
-        """What the present statement creates, such as TRIGGER; "" if it creates nothing."""
+        """What the present statement creates, such as TRIGGER; GRANT for one that speaks of statements."""
         if self._head is None:
             kind = _kind(self._text[self._begin : self._begin + 4 * _HEAD])
-            self._head = kind.partition(" ")[2] if kind.startswith(("CREATE", "ALTER")) else ""
+            created = kind.partition(" ")[2] if kind.startswith(("CREATE", "ALTER")) else ""
+            self._head = "GRANT" if kind in ("GRANT", "REVOKE") else created
         return self._head
 
     def _in_routine(self) -> bool:
@@ -181,7 +184,7 @@ class _Splitter:
         first = place.start() == 0 or self._text[place.start() - 1] == "\n"
         if place.lastgroup == "table" and first:
             return True
-        return self._depth <= 0 and self._object() not in _BODIES
+        return self._depth <= 0 and self._object() not in _WHOLE
 
 
 def _client(line: str) -> str:
@@ -201,7 +204,8 @@ def _kind(text: str) -> str:
     if words[0] in ("CREATE", "ALTER", "DROP"):
         at = next((n for n, word in enumerate(words[1:], 1) if word in _OBJECTS), 0)
         special = {"VIRTUAL", "TEMP", "TEMPORARY"}.intersection(words[1:at])
-        name = "VIRTUAL " if "VIRTUAL" in special else "TEMPORARY " if special else ""
+        temporary = special or _TEMPORARY.match(head)
+        name = "VIRTUAL " if "VIRTUAL" in special else "TEMPORARY " if temporary else ""
         return f"{words[0]} {name}{words[at]}" if at else words[0]
     if words[0] == "COMMENT":
         return "COMMENT ON"

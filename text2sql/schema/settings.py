@@ -49,9 +49,10 @@ class OpenAI(Endpoint):
 
 
 class Prompt(Settings):
-    """How schemas are written in prompts: with column types or without."""
+    """How schemas are written in prompts: with or without column types, and the columns' comments."""
 
     schema_types: bool
+    comments: bool = False
 
 
 class ConvertSchema(Settings):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import sys
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
@@ -13,19 +14,22 @@ from urllib.parse import quote
 
 from text2sql.errors import UserError
 from text2sql.schema.ddl import quote_name, read_connection
+from text2sql.schema.descriptions import with_descriptions
 from text2sql.schema.model import Schema, Table
 
 _REMEDY = "put the database there; in the pipeline: dvc repro fetch_data"
 _EXAMPLE_CHARACTERS = 60  # longer texts do not show how values are spelled, and fill the prompt
 
 
-def read_sqlite(path: str | os.PathLike[str], examples: int = 0) -> Schema:
+def read_sqlite(path: str | os.PathLike[str], examples: int = 0, comments: bool = False) -> Schema:
     """Read tables (in the order of their creation), columns and keys of a database file.
 
     Names keep their case; a foreign key without columns refers to the parent's primary key. Views and
-    SQLite's own ``sqlite_...`` tables are left out. `examples` is the number of values for each column: the
-    most frequent ones, and of equally frequent ones the smallest; NULLs, blobs, blank and unprintable texts
-    and those of more than 60 characters are skipped. The file is opened for reading only.
+    SQLite's own ``sqlite_...`` tables are left out. So is a virtual table whose module SQLite lacks, with a
+    line on stderr. `examples` is the number of values for each column: the most frequent ones, and of equally
+    frequent ones the smallest; NULLs, blobs, blank and unprintable texts and those of more than 60 characters
+    are skipped. `comments`: whether columns have comments, those in the database's own CREATE TABLE text and
+    those of BIRD's ``database_description/TABLE.csv`` beside the file. The file is opened for reading only.
     Not covered: without examples only the schema is read, so damage to the pages with rows is not noticed.
 
     Raises:
@@ -37,14 +41,17 @@ def read_sqlite(path: str | os.PathLike[str], examples: int = 0) -> Schema:
     try:
         uri = f"file:{quote(str(file.absolute()))}?mode=ro"
         with closing(sqlite3.connect(uri, uri=True)) as connection:
-            tables = read_connection(connection).tables
+            unreadable: dict[str, str] = {}
+            tables = read_connection(connection, comments, unreadable).tables
             connection.text_factory = bytes  # not every text in a database is UTF-8
             schema = Schema(tuple(_with_examples(connection, table, examples) for table in tables))
     except sqlite3.Error as error:
         raise UserError(f"{path}: SQLite cannot read it ({error}); {_REMEDY}") from error
+    for name, reason in unreadable.items():
+        print(f"{path}: table {name} is left out: {reason}", file=sys.stderr)
     if not schema.tables:
         raise UserError(f"{path}: has no table; {_REMEDY}")
-    return schema
+    return with_descriptions(schema, file.parent / "database_description") if comments else schema
 
 
 def _with_examples(connection: sqlite3.Connection, table: Table, count: int) -> Table:
