@@ -60,6 +60,18 @@ def error_of(result: Result) -> str:
 # -- what it writes --
 
 
+def test_generated_columns_of_a_database_are_listed() -> None:
+    with closing(sqlite3.connect("db/shop/shop.sqlite")) as connection:
+        connection.execute("ALTER TABLE Item ADD COLUMN total REAL AS (ID * 2)")
+        connection.execute("CREATE TABLE line (qty INT, vat REAL GENERATED ALWAYS AS (qty * 0.2) STORED)")
+    Path("shop.json").write_text(json.dumps(ROWS[:1]))
+    (row,) = results("--database-dir", "db", rows="shop.json", backend="sqlite")
+    assert row["ddl"] == (
+        "CREATE TABLE Item (ID INTEGER PRIMARY KEY, Name TEXT, total REAL);\n"
+        "CREATE TABLE line (qty INT, vat REAL);"
+    )
+
+
 def test_a_line_a_row_is_written_in_input_order_with_the_documented_fields() -> None:
     rows = results()
     expected = {"row": 0, "db_id": "shop", "ddl": DDL, "backend": "rules", "attempts": 1, "problems": []}

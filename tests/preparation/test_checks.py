@@ -15,6 +15,7 @@ from text2sql.preparation.checks import Checker
 from text2sql.preparation.rejects import Unusable
 from text2sql.preparation.settings import Prepare, SqlCheck
 from text2sql.preparation.sources import Chunk, read_chunks
+from text2sql.prompts import schema_text
 from text2sql.records import TrainingRow
 
 DDL = "CREATE TABLE item (id INTEGER PRIMARY KEY, name TEXT);"
@@ -151,6 +152,70 @@ def test_mysql_tables_are_taken_and_a_query_on_them_checked() -> None:
     )
     assert checked("SELECT id FROM item", "execute", mysql) == ("", "")
     assert checked("SELECT name FROM item", "compile", mysql)[0] == "SQL names an unknown column"
+
+
+T = "CREATE TABLE t (id INTEGER PRIMARY KEY, name TEXT)"
+
+
+@pytest.mark.parametrize(
+    ("schema", "sql", "ddl"),
+    [
+        ("CREATE TABLE t (a INT, b INT AS (a*2))", "SELECT b FROM t", "CREATE TABLE t (a INT, b INT);"),
+        (f"{T}; INSERT INTO t VALUES (1, NOW());", "SELECT name FROM t", f"{T};"),
+        (f"{T}; INSERT INTO t VALUES (1,'a'),(1,'b');", "SELECT name FROM t", f"{T};"),
+        (T, "SELECT value FROM json_each('[1]')", f"{T};"),
+        (f"{T}\n\nCREATE TABLE u (id INTEGER)", "SELECT name FROM t", f"{T};\nCREATE TABLE u (id INTEGER);"),
+        (f"PRAGMA foreign_keys = ON;\n{T};", "SELECT name FROM t", f"{T};"),
+        (f"{T};\nCREATE TABLE sqlite_sequence(name,seq);", "SELECT name FROM t", f"{T};"),
+        ("CREATE TABLE t (s STRUCT(a INT, b VARCHAR))", "SELECT s FROM t", "CREATE TABLE t (s TEXT);"),
+    ],
+)
+@pytest.mark.parametrize("level", get_args(SqlCheck))
+def test_schemas_as_people_write_them_are_taken(schema: str, sql: str, ddl: str, level: SqlCheck) -> None:
+    with Checker(Prepare(sql_check=level)) as checker:
+        row = checker.training_row("made", 0, {"question": "q", "context": schema, "answer": sql})
+    assert (row.ddl, row.sql) == (ddl, sql)
+
+
+def test_a_query_on_a_table_of_a_schema_becomes_one_that_sqlite_compiles() -> None:
+    value = {
+        "question": "q",
+        "context": "CREATE SCHEMA s; CREATE TABLE s.t (id int, name text);",
+        "answer": "SELECT name FROM s.t;",
+    }
+    with Checker(Prepare()) as checker:
+        row = checker.training_row("made", 0, value)
+    assert (row.ddl, row.sql) == ("CREATE TABLE t (id INTEGER, name TEXT);", "SELECT name FROM t")
+
+
+def test_a_field_of_a_struct_is_no_column() -> None:
+    schema = "CREATE TABLE t (id INTEGER[], s STRUCT(a INT, b VARCHAR))"
+    assert checked("SELECT a FROM t", "compile", schema)[0] == "SQL names an unknown column"
+
+
+def test_a_query_on_a_table_that_cannot_be_read_is_rejected_with_the_tables_fault() -> None:
+    schema = "CREATE TABLE t (a INT, A INT); CREATE TABLE u (b INT)"
+    assert checked("SELECT b FROM u", "compile", schema) == ("", "")
+    assert checked("SELECT a FROM t", "compile", schema) == (
+        "DDL does not execute",
+        "t: duplicate column name: A",
+    )
+
+
+def test_rows_and_comments_of_a_schema_are_kept_by_choice() -> None:
+    schema = f"{T[:-1]} -- as spoken\n); INSERT INTO t VALUES (1, 'a'), (2, 'b'), (3, 'c');"
+    value = {"question": "q", "context": schema, "answer": "SELECT name FROM t"}
+    with Checker(Prepare(insert_rows=2), comments=True) as checker:
+        ddl = checker.training_row("made", 0, value).ddl
+    assert ddl == (
+        "CREATE TABLE t (\n  id INTEGER PRIMARY KEY,\n  name TEXT -- as spoken\n);\n"
+        "INSERT INTO t (id, name) VALUES (1, 'a'), (2, 'b');"
+    )
+    assert schema_text(ddl, types=False) == (
+        "CREATE TABLE t (id PRIMARY KEY, name);\nINSERT INTO t (id, name) VALUES (1, 'a'), (2, 'b');"
+    )
+    with Checker(Prepare()) as checker:
+        assert checker.training_row("made", 0, value).ddl == f"{T};"
 
 
 def test_the_columns_setting_names_the_columns() -> None:

@@ -20,11 +20,13 @@ from text2sql.schema.convert import (
     SqliteBackend,
     convert,
     count_backends,
+    local_backend,
     prose_schema,
     written,
 )
 from text2sql.schema.ddl import Values
 from text2sql.schema.model import Column, Schema, Table
+from text2sql.schema.settings import ConvertSchema
 
 PROSE = (
     "shop contains tables such as item. Table item has columns such as id, name. "
@@ -182,3 +184,16 @@ def test_a_schema_that_is_not_recorded_is_named_by_its_row(answer: str) -> None:
 def test_back_ends_are_counted_by_name() -> None:
     made = [Conversion("", name, 1, ()) for name in ("rules", "openai", "rules")]
     assert count_backends(made) == {"openai": 1, "rules": 2}
+
+
+def test_comments_of_a_database_are_in_its_schema_on_request(tmp_path: Path) -> None:
+    (tmp_path / "shop").mkdir()
+    with closing(sqlite3.connect(tmp_path / "shop" / "shop.sqlite")) as connection:
+        connection.execute("CREATE TABLE item (id INTEGER, -- number\n name TEXT)")
+        connection.execute("INSERT INTO item VALUES (1, 'Tea')")
+        connection.commit()
+    settings = ConvertSchema(backend="sqlite", values="comment")
+    made = convert(SOURCES, local_backend(settings, tmp_path, comments=True))["shop"]
+    assert made.ddl == ("CREATE TABLE item (\n  id INTEGER, -- number; e.g. 1\n  name TEXT -- e.g. 'Tea'\n);")
+    assert made.problems == ()
+    assert "number" not in convert(SOURCES, local_backend(settings, tmp_path))["shop"].ddl

@@ -5,7 +5,16 @@ import sqlite3
 import pytest
 
 from text2sql.errors import UserError
-from text2sql.schema.ddl import Values, executed, quote_name, quote_value, read_ddl, write_ddl
+from text2sql.prompts import schema_text
+from text2sql.schema.ddl import (
+    Values,
+    executed,
+    quote_name,
+    quote_value,
+    read_ddl,
+    without_types,
+    write_ddl,
+)
 from text2sql.schema.model import Column, ForeignKey, Schema, Table
 
 OWNER = Table("owner", (Column("id", "INTEGER"), Column("name", "TEXT")), ("id",))
@@ -164,3 +173,52 @@ def test_every_keyword_can_be_a_name_in_tables_and_in_queries() -> None:
     found = {word: rows_of_table_called(word) for word in KEYWORDS.split()}
     assert len(found) == 151
     assert {word: rows for word, rows in found.items() if rows != [("x",)]} == {}
+
+
+NOTED = Table(
+    "tea",
+    (
+        Column("id", "INTEGER"),
+        Column("kind", "TEXT", ("Assam",), "as on\nthe box"),
+        Column("sold", "", ("3",)),
+    ),
+)
+
+
+def test_comments_are_behind_their_columns_before_the_example_values() -> None:
+    schema = Schema((NOTED,))
+    table = "CREATE TABLE tea (\n  id INTEGER,\n  kind TEXT, -- as on the box{}\n  sold{}\n);"
+    assert write_ddl(schema) == "CREATE TABLE tea (id INTEGER, kind TEXT, sold);"
+    assert write_ddl(schema, comments=True) == table.format("", "")
+    both = write_ddl(schema, values="comment", comments=True)
+    assert both == table.format("; e.g. 'Assam'", " -- e.g. 3")
+    rows = write_ddl(schema, values="insert", comments=True)
+    assert rows == table.format("", "") + "\nINSERT INTO tea (kind, sold) VALUES ('Assam', 3);"
+
+
+def test_a_comment_does_not_make_a_column_another_one() -> None:
+    assert Column("a", "INT", comment="x") == Column("a", "INT")
+
+
+@pytest.mark.parametrize("comment", ["two\nlines", "a\r\nb", "a\u2028b", "); DROP TABLE t;", "/* x", "-- x"])
+def test_no_comment_breaks_out_of_its_place(comment: str) -> None:
+    schema = Schema((Table("t", (Column("a", "TEXT", comment=comment), Column("b"))),))
+    read = read_ddl(write_ddl(schema, comments=True), comments=True)
+    assert read == schema
+    assert write_ddl(read, comments=True) == write_ddl(schema, comments=True)
+
+
+def test_without_types_rows_stay_and_comments_on_request() -> None:
+    rows = "INSERT INTO tea (kind) VALUES ('x; y'), ('CREATE TABLE');"
+    tea = "CREATE TABLE tea (\n  id{}, -- number\n  kind{} -- e.g. 'Assam'\n);"
+    text = f"{tea.format(' INT', ' TEXT')}\n{rows}\nCREATE TABLE u (a INT);"
+    assert without_types(text) == f"CREATE TABLE tea (id, kind);\n{rows}\nCREATE TABLE u (a);"
+    assert without_types(text, comments=True) == f"{tea.format('', '')}\n{rows}\nCREATE TABLE u (a);"
+    assert schema_text(text, types=True) == text
+    assert schema_text(text, types=False) == without_types(text)
+    assert schema_text(text, types=False, comments=True) == without_types(text, comments=True)
+
+
+def test_a_key_to_a_table_that_is_not_there_has_no_columns() -> None:
+    text = "CREATE TABLE t (a INT REFERENCES u);"
+    assert write_ddl(read_ddl(text)) == text

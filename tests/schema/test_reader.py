@@ -396,10 +396,10 @@ def test_other_names_with_a_dot_stay(sql: str) -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        "CREATE TABLE t (" + "(" * 100_000,
-        "CREATE TABLE t (a " + "ARRAY<" * 50_000 + "INT",
-        "CREATE TABLE t (a INT[" + "]" * 50_000,
-        "CREATE TABLE t (" + ", ".join(f"c{n} INT UNSIGNED" for n in range(20_000)) + ")",
+        "CREATE TABLE t (" + "(" * 30_000,
+        "CREATE TABLE t (a " + "ARRAY<" * 20_000 + "INT",
+        "CREATE TABLE t (a INT[" + "]" * 20_000,
+        "CREATE TABLE t (" + ", ".join(f"c{n} INT UNSIGNED" for n in range(5_000)) + ")",
         "CREATE TABLE t (a INT UNSIGNED, " + "'" * 99_999,
         "/*" * 50_000,
         "$$" * 50_001 + "$a$" * 50_000,

@@ -1,6 +1,7 @@
 """Schemas read from SQLite files."""
 
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -134,3 +135,82 @@ def test_rows_that_cannot_be_read_are_reported_with_their_file(tmp_path: Path) -
     assert read_sqlite(path).tables
     with pytest.raises(UserError, match=r"x\.sqlite: SQLite cannot read it"):
         read_sqlite(path, 1)
+
+
+def test_generated_columns_are_columns_with_examples(tmp_path: Path) -> None:
+    script = (
+        "CREATE TABLE line (qty INT, price REAL, total REAL GENERATED ALWAYS AS (qty * price) STORED,"
+        " vat REAL AS (qty * price * 0.5)); INSERT INTO line VALUES (2, 3.0)"
+    )
+    (table,) = read_sqlite(database(tmp_path / "x.sqlite", script), 1).tables
+    assert table.columns == (
+        Column("qty", "INT", ("2",)),
+        Column("price", "REAL", ("3.0",)),
+        Column("total", "REAL", ("6.0",)),
+        Column("vat", "REAL", ("3.0",)),
+    )
+
+
+@pytest.mark.parametrize("module", ["fts3(a, b)", "fts4(a, b)", "fts5(a, b)"])
+def test_a_virtual_table_is_shown_without_hidden_columns_and_shadow_tables(
+    tmp_path: Path, module: str
+) -> None:
+    script = f"CREATE TABLE t (x); CREATE VIRTUAL TABLE d USING {module}; INSERT INTO d VALUES ('q', 'r')"
+    tables = read_sqlite(database(tmp_path / "x.sqlite", script), 1).tables
+    assert [(table.name, [column.name for column in table.columns]) for table in tables] == [
+        ("t", ["x"]),
+        ("d", ["a", "b"]),
+    ]
+    assert [column.examples for column in tables[1].columns] == [("q",), ("r",)]
+
+
+def test_a_virtual_table_without_its_module_is_left_out_and_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = database(tmp_path / "x.sqlite", "CREATE TABLE t (a);")
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("PRAGMA writable_schema = ON")
+        connection.execute(
+            "INSERT INTO sqlite_master VALUES ('table', 'd', 'd', 0, 'CREATE VIRTUAL TABLE d USING geo(a)')"
+        )
+        connection.commit()
+    assert [table.name for table in read_sqlite(path, 1).tables] == ["t"]
+    assert capsys.readouterr().err == f"{path}: table d is left out: no such module: geo\n"
+
+
+def comments(path: Path) -> list[str]:
+    return [column.comment for table in read_sqlite(path, comments=True).tables for column in table.columns]
+
+
+def test_comments_of_the_databases_own_text_are_read_on_request(tmp_path: Path) -> None:
+    path = database(tmp_path / "x.sqlite", "CREATE TABLE t (a INT, -- first\n b TEXT /* second */, c INT)")
+    assert comments(path) == ["first", "second", ""]
+    assert [column.comment for column in read_sqlite(path).tables[0].columns] == ["", "", ""]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "latin-1"])
+def test_birds_descriptions_are_comments_where_there_are_none(tmp_path: Path, encoding: str) -> None:
+    path = database(
+        tmp_path / "x.sqlite", 'CREATE TABLE Frpm ("CDS Code" TEXT, b INT, -- own\n c INT, d INT)'
+    )
+    folder = tmp_path / "database_description"
+    folder.mkdir()
+    content = (
+        "original_column_name,column_name,column_description,data_format,value_description\n"
+        'CDS Code ,CDS,"caf\u00e9\ncode",text,\n'
+        "b,b,of the file,integer,\nc,written out,,integer,\n"
+        f"D,d,,integer,{'long ' * 100}\nother,o,not there,text,\n"
+    )
+    (folder / "frpm.csv").write_bytes(content.encode(encoding))
+    found = comments(path)
+    assert found[:3] == ["caf\u00e9 code", "own", "written out"]
+    assert len(found[3]) <= 200
+    assert found[3].endswith("...")
+
+
+def test_a_description_that_is_not_csv_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = database(tmp_path / "x.sqlite", "CREATE TABLE t (a INT)")
+    (tmp_path / "database_description").mkdir()
+    (tmp_path / "database_description" / "t.csv").write_text("original_column_name\n" + "x" * 200_000)
+    assert comments(path) == [""]
+    assert "t.csv: not CSV" in capsys.readouterr().err
