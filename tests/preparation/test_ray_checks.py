@@ -59,9 +59,8 @@ def test_ray_writes_the_same_bytes_as_one_process(raw: Path) -> None:
 
 @pytest.mark.usefixtures("cluster")
 def test_a_damaged_file_is_named_as_it_is_without_ray(raw: Path) -> None:
-    with open(raw / "train" / "b.jsonl", "a") as file:
-        file.write("{\n")
-    with pytest.raises(UserError, match=r"b\.jsonl, line 2501: not JSON"):
+    (raw / "train" / "c.json").write_text("[\n{")
+    with pytest.raises(UserError, match=r"c\.json: not a whole JSON list \(line 2: "):
         prepared(raw, "ray")
 
 

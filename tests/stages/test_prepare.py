@@ -139,7 +139,7 @@ def test_missing_training_files_are_named() -> None:
 
 def test_an_empty_training_file_is_an_error() -> None:
     write_raw(Path("data/raw"), [])
-    assert "made.jsonl: has no row" in failure(main, **PATHS)
+    assert "made.jsonl: is empty" in failure(main, **PATHS)
 
 
 def test_a_limit_keeps_rows_of_every_source_in_proportion() -> None:

@@ -127,7 +127,7 @@ def read_test(path: Path) -> list[TestQuestion]:
         UserError: there is none, or one has no question or no SQL.
     """
     questions = []
-    for chunk in read_chunks(path):
+    for chunk in read_chunks(path, strict=True):
         for row, (_, value) in enumerate(chunk.rows, chunk.first):
             question, sql, schema = _fields(path, row, value)
             questions.append(TestQuestion(row, "", question, sql, schema, "all"))
@@ -139,7 +139,7 @@ def read_test(path: Path) -> list[TestQuestion]:
 def _judged(path: Path, finder: LeakFinder, counts: Counter[str]) -> Iterator[_Judged]:
     """Count and yield every training row with the evidence against it; show the progress on stderr."""
     progress = Progress(path.stat().st_size >> 10, "KiB", "dedupe")
-    for chunk in read_chunks(path):
+    for chunk in read_chunks(path, strict=True):
         block = [_training_row(path, row, value) for row, (_, value) in enumerate(chunk.rows, chunk.first)]
         for at, evidence in enumerate(finder.evidence(block)):
             counts[evidence.rule if evidence else "kept"] += 1

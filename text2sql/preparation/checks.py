@@ -27,7 +27,7 @@ from text2sql.preparation.rejects import Unusable
 from text2sql.preparation.schemas import Connection, Database, SchemaError, Schemas
 from text2sql.preparation.settings import Prepare
 from text2sql.preparation.shapes import Fields, fields_of
-from text2sql.preparation.sources import Chunk
+from text2sql.preparation.sources import BadLine, Chunk
 from text2sql.preparation.transpile import candidates
 from text2sql.prompts import with_evidence
 from text2sql.records import TrainingRow
@@ -144,6 +144,8 @@ class Checker:
         Raises:
             Unusable: the row is damaged or of an unknown form.
         """
+        if isinstance(value, BadLine):
+            raise Unusable(value.reason, value.detail)
         if not isinstance(value, dict):
             raise Unusable("not an object")
         if None in value:  # the key under which csv.DictReader puts cells beyond the header
