@@ -27,14 +27,13 @@ from pydantic import ValidationError
 
 from text2sql.completions import Completion
 from text2sql.endpoint_settings import KEY_VARIABLE, Endpoint
-from text2sql.errors import UserError
+from text2sql.errors import RERUN, UserError
 
 _NO_KEY = "none"  # the package needs a key, a server of your own often does not
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.5, 30.0  # the back-off doubles from the first to the longest
 _LONGEST_HOLD_S = 300.0  # a longer Retry-After ends the run
 _SECRET = 16  # least length of a secret; a shorter key may be a word that is also in the SQL
 _SHOWN = 300  # characters of a server's message that are shown
-RERUN = "run the same command again"
 # The codes of OpenAI, Azure and Alibaba, and the words of xAI and DeepSeek, for content that is not allowed
 _FILTER = re.compile(
     r"content[ _]?filter|content[ _]?(management )?policy|ResponsibleAI|data_?inspection_?failed"

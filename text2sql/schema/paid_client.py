@@ -10,8 +10,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from text2sql.endpoint import RERUN, Client, Filtered, Refused
-from text2sql.errors import UserError
+from text2sql.endpoint import Client, Filtered, Refused
+from text2sql.errors import RERUN, UserError
 from text2sql.schema.answers import AnswerJournal, PaidAnswer
 from text2sql.schema.settings import OpenAI
 
