@@ -11,11 +11,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
 from tests.conftest import ROOT
 from text2sql import files
-from text2sql.errors import file_error
+from text2sql.errors import UserError, file_error
 from text2sql.files import copy_file, copy_folder, publish, replacing, replacing_folder, write_jsonl
 
 HOLD = """
@@ -271,6 +273,16 @@ def test_a_full_disk_is_named_with_the_place_in_the_folder(
     assert names(small_disk) == []
 
 
+def test_a_full_disk_is_named_by_the_folder_where_a_library_has_an_error_of_its_own(
+    small_disk: Path,
+) -> None:
+    output = small_disk / "model"
+    with pytest.raises(OSError, match="No space") as error, replacing_folder(output) as folder:
+        save_file({"a": np.ones(1 << 20, dtype=np.float32)}, folder / "model.safetensors")
+    assert error.value.filename == str(output)
+    assert names(small_disk) == []
+
+
 def test_what_a_killed_process_left_is_removed_from_a_full_disk(small_disk: Path) -> None:
     killed("replacing", small_disk / "raw")
     with pytest.raises(OSError, match="No space"), open(small_disk / "fill", "wb", buffering=0) as file:
@@ -290,6 +302,19 @@ def test_errors_of_writing_and_closing_have_the_name_of_the_file() -> None:
     with pytest.raises(OSError, match="Bad file descriptor") as error:
         full.close()
     assert error.value.filename == "target"
+
+
+@pytest.mark.parametrize("kind", [OSError, RuntimeError])
+def test_a_full_disk_without_a_file_is_named_by_the_folder(tmp_path: Path, kind: type[Exception]) -> None:
+    full = (errno.ENOSPC, os.strerror(errno.ENOSPC))
+    with pytest.raises(OSError, match="No space") as error, replacing_folder(tmp_path / "raw"):
+        raise kind(*full) if kind is OSError else kind(f"I/O error: {full[1]}")
+    assert error.value.filename == str(tmp_path / "raw")
+
+
+def test_a_message_for_the_user_stays_as_it_is(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"^a: No space left on device$"), replacing_folder(tmp_path / "raw"):
+        raise UserError("a: No space left on device")
 
 
 def test_an_error_of_something_else_keeps_its_name(tmp_path: Path) -> None:

@@ -246,12 +246,25 @@ def _naming(new: Path, output: Path) -> Iterator[None]:
     """Give the error of a full disk the name that the file has in `output`, which is made in `new`."""
     try:
         yield
-    except OSError as error:
-        if error.errno not in DISK_FULL:
+    except UserError:
+        raise
+    except Exception as error:
+        full = next((code for code in DISK_FULL if _tells(error, code)), None)
+        if full is None:
             raise
-        written = Path(error.filename2 or error.filename or new)  # an error of copying names the source first
-        name = output / written.relative_to(new) if written.is_relative_to(new) else written
-        raise OSError(error.errno, error.strerror, str(name)) from error
+        raise OSError(full, os.strerror(full), str(_final(error, new, output))) from error
+
+
+def _tells(error: Exception, code: int) -> bool:
+    """Whether this is the error of the system with that number, or a library's own error that quotes it."""
+    return error.errno == code if isinstance(error, OSError) else os.strerror(code) in str(error)
+
+
+def _final(error: Exception, new: Path, output: Path) -> Path:
+    """The file that the error names, as it will be called; `output` if it names none."""
+    named = (error.filename2 or error.filename) if isinstance(error, OSError) else None  # copying names two
+    path = Path(named or new)
+    return output / path.relative_to(new) if path.is_relative_to(new) else path
 
 
 # -- reading --

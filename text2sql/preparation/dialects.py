@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import re
 from collections.abc import Iterable, Iterator
 
@@ -14,8 +13,6 @@ from text2sql.schema.model import Column, ForeignKey, Schema, Table
 
 _DIALECTS = ("mysql", "postgres")
 _TYPE = re.compile(r"\w+( \w+)*( ?\([0-9]+(, ?[0-9]+)?\))?\Z")
-# sqlglot warns of every statement that it does not know, and a data set may have many thousands of them.
-logging.getLogger("sqlglot").setLevel(logging.ERROR)
 
 
 def read_dialect(text: str) -> Schema | None:
