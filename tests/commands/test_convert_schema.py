@@ -15,6 +15,7 @@ from click.testing import CliRunner, Result
 from tests.conftest import ROOT
 from tests.openai_server import Reply, Server
 from text2sql.cli import main
+from text2sql.errors import RERUN
 
 PROSE = (
     "shop contains tables such as item. Table item has columns such as id, name. "
@@ -185,6 +186,24 @@ def test_an_option_that_is_missing_is_named(backend: str, options: list[str], sa
 
 
 @pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--output", "./rows.json"], "rows.json: --input and --output are the same"),
+        (["--output", "out/../rows.json"], "rows.json: --input and --output are the same"),
+        (["--output", "db", "--database-dir", "db"], "db: --database-dir and --output are the same"),
+        (["--output", "x", "--work", "x"], "x: --output would replace --work, which is in it"),
+        (["--output", "x/answers.jsonl", "--work", "x"], "x/answers.jsonl: --output and --work are the same"),
+    ],
+)
+def test_an_output_that_would_replace_another_file_is_refused(options: list[str], said: str) -> None:
+    before = Path("rows.json").read_bytes()
+    model = ["--base-url", "http://127.0.0.1:9/v1", "--model", "m"] if "--work" in options else []
+    result = convert(*options, *model, backend="openai" if model else "rules")
+    assert said in error_of(result)
+    assert Path("rows.json").read_bytes() == before and Path("db/shop/shop.sqlite").exists()
+
+
+@pytest.mark.parametrize(
     ("rows", "said"),
     [
         ("[]", "rows.json: has no rows"),
@@ -229,6 +248,14 @@ def test_a_line_that_is_no_json_is_named() -> None:
 
 def test_a_missing_file_is_named() -> None:
     assert "none.json: no such file; fix --input" in error_of(convert(rows="none.json"))
+
+
+def test_a_full_disk_is_one_line_with_the_file(small_disk: Path) -> None:
+    rows = [{**ROWS[0], "instruction": PROSE.replace("shop", f"shop{n}")} for n in range(3000)]
+    Path("rows.json").write_text(json.dumps(rows))
+    output = small_disk / "ddl.jsonl"
+    said = error_of(convert("--output", str(output)))
+    assert said == f"error: {output}: No space left on device; free some space on that disk, then {RERUN}\n"
 
 
 def test_a_gold_query_may_have_a_megabyte() -> None:

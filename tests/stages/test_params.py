@@ -80,6 +80,20 @@ BAD_VALUES = [  # key, value, pattern of the message
         5.0,
         "convert_schema.openai: cap_usd limits nothing without prices",
     ),
+    (
+        "convert_schema",
+        {
+            "backend": "openai",
+            "openai": {
+                "base_url": "http://localhost:8000/v1",
+                "model": "writer",
+                "usd_per_million_in": 0.0,
+                "usd_per_million_out": 0.0,
+                "cap_usd": 5.0,
+            },
+        },
+        "convert_schema.openai: cap_usd limits nothing without prices",
+    ),
     ("fetch_data.sha256", {"a": "0"}, "fetch_data: sha256 must be {} with source: builtin"),
     ("convert_schema", {"backend": "openai"}, "convert_schema: openai is needed with backend: openai"),
     ("convert_schema.openai.cap_usd", 0.0, "convert_schema.openai.cap_usd: .*greater than 0"),

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from text2sql.commands.options import setting
+from text2sql.commands.options import check_outputs, setting
 from text2sql.errors import UserError
 from text2sql.files import read_json, read_jsonl, write_jsonl
 from text2sql.schema.settings import ConvertSchema, OpenAI
@@ -75,6 +75,10 @@ def convert_schema(questions: Path, output: Path, **options: Any) -> None:
     from text2sql.schema.check import gold_problem
     from text2sql.schema.convert import LocalBackend, SourceError, any_schema, convert
 
+    check_outputs(
+        {"--input": questions, "--database-dir": options["database_dir"]},
+        {"--output": output, "--work": _journal(output, options)},
+    )
     asked = make_backend(output, options)
     settings = checked(ConvertSchema, _values(ConvertSchema, options | {"backend": "sqlite"}), "command line")
     backend = any_schema(asked, settings, options["database_dir"] or Path())
@@ -113,12 +117,25 @@ def make_backend(output: Path, options: dict[str, Any]) -> LocalBackend | OpenAI
     return local_backend(settings, options["database_dir"] or Path())
 
 
+def _journal(output: Path, options: dict[str, Any]) -> Path | None:
+    """The file of the model's answers, if one is asked."""
+    if options["backend"] != "openai":
+        return None
+    from text2sql.schema.openai_backend import JOURNAL
+
+    return _work(output, options) / JOURNAL
+
+
+def _work(output: Path, options: dict[str, Any]) -> Path:
+    return options["work"] or output.with_name(f"{output.name}.answers")
+
+
 def _openai_backend(output: Path, options: dict[str, Any]) -> OpenAIBackend:
     from text2sql.schema.openai_backend import OpenAIBackend
 
     _require(options, "base_url", "model")
     settings = checked(OpenAI, _values(OpenAI, options), "--backend openai")
-    work = options["work"] or output.with_name(f"{output.name}.answers")
+    work = _work(output, options)
     work.mkdir(parents=True, exist_ok=True)
     return OpenAIBackend(settings, options["values"], work)
 
