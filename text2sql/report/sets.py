@@ -62,11 +62,11 @@ def page(sets: Sequence[ScoredSet], losses: Sequence[LossHistory] = ()) -> str:
     if len(sets) == 1 and sets[0].scored:
         return table.page(sets[0].arms, losses)
     scored = [each for each in sets if each.scored]
-    parts = ["# Execution accuracy", ""]
+    parts = ["# Execution accuracy"]
     if scored:
-        parts += [*padded(_overview(sets)), "", *_general_notes(scored[0].arms[0])]
+        parts += ["", *padded(_overview(sets)), "", *_general_notes(scored[0].arms[0])]
     for each in sets:
-        parts += [*(["", f"## {each.name}", ""] if len(sets) > 1 else []), *_section(each)]
+        parts += ["", *([f"## {each.name}", ""] if len(sets) > 1 else []), *_section(each)]
     if losses:
         parts += ["", "## Training", "", *padded(table.training(losses))]
     return "\n".join(parts) + "\n"
