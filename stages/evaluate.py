@@ -41,7 +41,7 @@ def main(
     scored = [q for q in asked if has_gold(q)]
     check_databases(databases, ((q.test_set, q.db_id) for q in scored))
     cases = [Case(q.row, q.db_id, q.gold, predicted[q.row], q.slice) for q in scored]
-    judged = judge(cases, databases, settings, gold_cache=gold_cache())
+    judged = judge(cases, databases, settings, gold_cache=gold_cache()) if cases else ()
     scores = ScoresBySet(q.test_set for q in asked)
     write_jsonl(verdicts, watched(asked, judged, scores, arm, questions))
     write_json(metrics, scores.metrics(describe(settings)))
