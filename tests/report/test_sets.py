@@ -13,7 +13,7 @@ from text2sql.errors import UserError
 from text2sql.evaluation.scores_by_set import ScoresBySet
 from text2sql.evaluation.verdicts import Verdict, without_gold
 from text2sql.files import write_json, write_jsonl
-from text2sql.report import sets
+from text2sql.report import sets, table
 from text2sql.report.scores import ScoredSet, read_sets
 from text2sql.report.table import LossHistory
 
@@ -199,6 +199,17 @@ def test_without_any_gold_there_is_a_sentence_and_no_table(tmp_path: Path, names
     assert text.count("No question has gold SQL: 2 questions are predicted") == len(names)
     assert "|" not in text and "\n\n\n" not in text
     assert sets.pairs(scored) == []
+
+
+def test_one_set_has_the_page_and_the_files_of_a_table_without_its_name(tmp_path: Path) -> None:
+    for arm, marks in {"baseline": "10x", "lora": "11x"}.items():
+        write_marks(tmp_path, arm, spider=marks)
+    scored = read(tmp_path, "baseline", "lora")
+    losses = [LossHistory("lora", 10, 6.5, 0.25)]
+    assert sets.page(scored, losses) == table.page(scored[0].arms, losses)
+    assert sets.summary(scored) == {"baseline": 50.0, "lora": 100.0}
+    assert [list(pair) for pair in sets.pairs(scored)] == [["a", "b", "difference", "ci95", "mcnemar_p"]]
+    assert "spider" not in sets.page(scored)
 
 
 def test_one_set_with_some_questions_without_gold_says_how_many(tmp_path: Path) -> None:
