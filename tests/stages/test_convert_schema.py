@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -182,3 +183,67 @@ def test_missing_and_empty_questions_are_named() -> None:
     assert "has no question" in failure(main, **PATHS)
     Path("data/prepared/test.jsonl").unlink()
     assert "test.jsonl: no such file" in failure(main, **PATHS)
+
+
+# -- test sets without prose --
+
+BARE = {"question": "How many items?", "gold": "SELECT count(*) FROM item"}
+TEXT = "CREATE TABLE item (id INTEGER)"
+
+
+def prepare_sets(*, test: Mapping[str, object] | None = None, **sets: list[dict[str, str]]) -> None:
+    """Prepare these sets anew; `test` is fetch_data.test in params.yaml."""
+    write_test(Path("data/raw"), **sets)
+    run_stage(prepare.main, raw="data/raw", output="data/prepared", metrics="metrics/prepare.json")
+    write_params(Path(), convert_schema={"backend": "sqlite"}, fetch_data={"test": test})
+
+
+@pytest.mark.parametrize("backend", ["rules", "sqlite"])
+def test_questions_with_a_database_only_are_converted_beside_others(backend: str) -> None:
+    prepare_sets(first=[question_line(QUESTIONS[0])], bare=[{**BARE, "db_id": "shop"}])
+    first, second = convert(backend=backend)
+    assert (first.test_set, first.backend) == ("first", backend)
+    assert (second.test_set, second.backend, second.ddl) == ("bare", "sqlite", DDL)
+
+
+def test_a_question_without_gold_has_no_gold_problem() -> None:
+    prepare_sets(bare=[{"db_id": "shop", "question": "How many items?"}])
+    (row,) = convert(backend="sqlite")
+    assert (row.gold, row.problems) == ("", ())
+
+
+def test_a_known_schema_needs_no_database() -> None:
+    prepare_sets(bare=[{**BARE, "db_id": "gone", "schema": TEXT}, {**BARE, "db_id": "", "schema": TEXT}])
+    rows = convert(backend="sqlite")
+    assert [(row.backend, row.ddl) for row in rows] == [("rules", "CREATE TABLE item (id INTEGER);")] * 2
+
+
+@pytest.mark.parametrize(
+    ("databases", "remedy"),
+    [
+        (None, "name the folder of base0/base0.sqlite in params.yaml, fetch_data.test.bare.databases, then"),
+        ("mine/dbs", "put them into $TEXT2SQL_DATA/mine/dbs, as base0/base0.sqlite, then: dvc repro"),
+    ],
+)
+def test_missing_databases_are_one_sentence_with_the_set_their_number_and_the_remedy(
+    databases: str | None, remedy: str
+) -> None:
+    missing = [{**BARE, "db_id": f"base{number}"} for number in (3, 1, 0, 2, 0)]
+    test = {"bare": {"file": "rows.json", "databases": databases}}
+    prepare_sets(test=test, bare=[*missing, {**BARE, "db_id": "shop"}])
+    said = failure(main, **PATHS)
+    assert f"error: test set bare lacks 4 of its 5 databases (base0, base1, base2, ...): {remedy}" in said
+    assert len(said.strip().splitlines()) == 1
+    assert not Path("data/test").exists()
+
+
+def test_a_generated_database_that_is_missing_is_made_again() -> None:
+    prepare_sets(bare=[{**BARE, "db_id": "gone"}])
+    assert "test set bare lacks 1 of its 1 databases (gone): " in (said := failure(main, **PATHS))
+    assert "dvc repro --force fetch_data" in said
+
+
+def test_a_schema_that_does_not_execute_is_named_by_its_row() -> None:
+    prepare_sets(bare=[{**BARE, "db_id": "gone", "schema": "CREATE TABLE item ("}])
+    said = failure(main, **PATHS)
+    assert "test.jsonl, row 0 (database gone): CREATE TABLE text does not execute in SQLite" in said
