@@ -4,22 +4,22 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from stages import convert_schema, fetch_data, prepare
-from tests.small_raw import failure, run_stage, write_params
+from tests.small_raw import ROOT, failure, run_stage, write_params
 from text2sql.records import ConvertedQuestion, TestQuestion, read_records
 
-SPIDER = "spider/database"
-SETS = {
-    "spider_dev": {"file": "spider/dev_sql.json", "databases": SPIDER},
-    "spider_syn": {"file": "spider_syn/dev.json", "databases": SPIDER},
-    "spider_realistic": {"file": "spider_realistic/dev.json", "databases": SPIDER},
-    "geoquery": {"file": "geoquery/test.json", "databases": "geoquery/database"},
-}
+PAGE = (ROOT / "docs" / "test-sets.md").read_text(encoding="utf-8")
+# the first example of the page
+SETS: dict[str, dict[str, str]] = yaml.safe_load(PAGE.split("```yaml\n")[1].split("```")[0])["fetch_data"][
+    "test"
+]
 ONE = {"rows": {"file": "sql_create_context/eval.jsonl"}}
 BIRD = "bird_mini_dev/mini_dev_sqlite.json"
 
@@ -30,7 +30,7 @@ def project(real_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setenv("TEXT2SQL_DATA", str(real_data.absolute()))
 
 
-def prepared(backend: str = "sqlite", **sets: dict[str, str]) -> dict[str, Any]:
+def prepared(sets: Mapping[str, dict[str, str]], backend: str = "sqlite") -> dict[str, Any]:
     """Fetch and prepare test sets; returns their figures."""
     fetch = {"source": "folder", "train": ONE, "test": sets}
     write_params(Path(), fetch_data=fetch, prepare={"train_limit": 5}, convert_schema={"backend": backend})
@@ -47,8 +47,9 @@ CONVERT = {
 }
 
 
+@pytest.mark.slow
 def test_spider_dev_two_variants_and_geoquery_go_through_in_one_run() -> None:
-    figures = prepared(**SETS)
+    figures = prepared(SETS)
     assert {name: one["kept"] for name, one in figures.items()} == {
         "spider_dev": 1034,
         "spider_syn": 1034,
@@ -59,15 +60,16 @@ def test_spider_dev_two_variants_and_geoquery_go_through_in_one_run() -> None:
     run_stage(convert_schema.main, **CONVERT)
     rows = read_records("data/test/test.jsonl", ConvertedQuestion)
     assert [row.row for row in rows] == list(range(2855))
-    # two of GeoQuery's gold queries name columns that its database does not have
+    # in two of GeoQuery's gold queries a derived table lacks a column
     assert Counter(row.test_set for row in rows if row.problems) == {"geoquery": 2}
     assert len({row.ddl for row in rows}) == 21
     assert len(list(Path("data/raw/databases").iterdir())) == 21
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SETS)
 def test_each_set_goes_through_alone(name: str) -> None:
-    prepared("rules", **{name: SETS[name]})
+    prepared({name: SETS[name]}, "rules")
     run_stage(convert_schema.main, **CONVERT)
     rows = read_records("data/test/test.jsonl", ConvertedQuestion)
     assert sum(bool(row.problems) for row in rows) == (2 if name == "geoquery" else 0)
@@ -75,14 +77,14 @@ def test_each_set_goes_through_alone(name: str) -> None:
 
 
 def test_tables_json_is_enough_where_there_is_no_database() -> None:
-    prepared(spider_syn={"file": "spider_syn/dev.json", "tables": "spider/tables.json"})
+    prepared({"spider_syn": {"file": "spider_syn/dev.json", "tables": "spider/tables.json"}})
     run_stage(convert_schema.main, **CONVERT)
     rows = read_records("data/test/test.jsonl", ConvertedQuestion)
     assert [row for row in rows if row.problems] == []
 
 
 def test_bird_goes_as_far_as_its_missing_databases_and_then_says_one_sentence(real_data: Path) -> None:
-    assert prepared(bird={"file": BIRD})["bird"]["kept"] == 500
+    assert prepared({"bird": {"file": BIRD}})["bird"]["kept"] == 500
     rows = read_records("data/prepared/test.jsonl", TestQuestion)
     assert Counter(row.slice for row in rows) == {"moderate": 250, "simple": 148, "challenging": 102}
     assert sum("\nEvidence: " in row.question for row in rows) == sum(

@@ -174,3 +174,13 @@ def test_an_arm_without_a_served_model_is_named(tmp_path: Path) -> None:
 def test_samples_without_a_temperature_are_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="samples above 1 need a temperature above 0"):
         load_params(_write(tmp_path, {"predict.samples": 8}))
+
+
+def test_the_test_sets_of_the_docs_are_valid(tmp_path: Path) -> None:
+    page = (ROOT / "docs" / "test-sets.md").read_text()
+    sets, sources = map(yaml.safe_load, re.findall(r"```yaml\n(.*?)```", page, re.DOTALL))
+    changes = {"fetch_data.test": sets["fetch_data"]["test"]}
+    changes |= {f"fetch_data.{key}": value for key, value in sources["fetch_data"].items()}
+    params = load_params(_write(tmp_path, changes))
+    assert list(params.fetch_data.outside_train()) == ["mine"]
+    assert len(params.fetch_data.outside_test()) == 4
