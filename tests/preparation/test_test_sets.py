@@ -179,7 +179,15 @@ def test_gold_queries_under_an_unknown_key_are_not_dropped(key: str) -> None:
 
 
 def test_rows_of_another_format_than_the_named_one_are_an_error() -> None:
-    assert "not of format dbgpt; its rows have db_id, question" in error_of(SPIDER, format="dbgpt")
+    for asked in ("dbgpt", "bird", "rows"):
+        row = {key: SPIDER[key] for key in ("db_id", "question", "query")}
+        assert f"not of format {asked}; its rows have db_id, question" in error_of(row, format=asked)
+    assert lines({"db_id": "shop", "question": "How many?", "topic": "tea"}, format="bird")
+
+
+def test_cells_beyond_the_header_of_a_csv_file_do_not_hide_the_names() -> None:
+    Path("rows.csv").write_text("nl,gold\nHow many?,SELECT 1,more\n")
+    assert "its rows have nl, gold, None;" in error_of(file="rows.csv")
 
 
 def test_a_column_that_no_row_has_is_an_error() -> None:

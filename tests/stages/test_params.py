@@ -76,6 +76,7 @@ BAD_VALUES = [  # key, value, pattern of the message
     ),
     ("fetch_data.test", {}, "fetch_data.test: .*at least 1"),
     ("fetch_data.test", {"a": {}}, "fetch_data.test.a.file: missing"),
+    ("fetch_data.test", {"a": {"file": "/a"}}, "fetch_data.test.a.file: give the path below the folder"),
     ("fetch_data.test", {"a/b": {"file": "a"}}, "fetch_data.test.*should match pattern"),
     (
         "fetch_data.test",
