@@ -1,4 +1,4 @@
-"""Database files are found wherever users keep them."""
+"""text2sql.databases: the message about missing databases."""
 
 from __future__ import annotations
 
@@ -6,34 +6,53 @@ from pathlib import Path
 
 import pytest
 
-from text2sql.databases import database_ids, find_database, is_database_id
+from text2sql.databases import check_databases, database_path
+from text2sql.errors import UserError
 
 
-def write(folder: Path, *names: str) -> None:
+def make(folder: Path, *names: str) -> None:
     for name in names:
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).touch()
+        path = database_path(folder, name)
+        path.parent.mkdir(parents=True)
+        path.touch()
 
 
-@pytest.mark.parametrize("name", ["a/a.sqlite", "a/a.db", "a/a.sqlite3", "a.sqlite", "a.db", "a.sqlite3"])
-def test_a_database_is_found_flat_or_in_a_folder_of_its_own(name: str, tmp_path: Path) -> None:
-    write(tmp_path, name, "notes.txt", "b/c.sqlite", "d/d.csv")
-    assert database_ids(tmp_path) == ["a"]
-    assert find_database(tmp_path, "a") == tmp_path / name
+def message(folder: Path, *needed: tuple[str, str]) -> str:
+    with pytest.raises(UserError) as caught:
+        check_databases(folder, needed)
+    return str(caught.value)
 
 
-def test_of_several_files_the_one_in_its_own_folder_comes_first(tmp_path: Path) -> None:
-    write(tmp_path, "a.sqlite", "a/a.db", "b.db", "b.sqlite")
-    assert database_ids(tmp_path) == ["a", "b"]
-    found = [find_database(tmp_path, db_id) for db_id in ("a", "b", "c")]
-    assert found == [tmp_path / "a/a.db", tmp_path / "b.sqlite", tmp_path / "c/c.sqlite"]
+def test_with_all_databases_there_is_nothing_to_say(tmp_path: Path) -> None:
+    make(tmp_path, "a", "b")
+    check_databases(tmp_path, [("spider", "a"), ("spider", "a"), ("geo", "b")])
+    check_databases(tmp_path / "absent", [])
 
 
-def test_a_missing_folder_has_no_database(tmp_path: Path) -> None:
-    assert database_ids(tmp_path / "none") == []
+def test_the_message_names_the_set_the_databases_the_place_and_the_next_command(tmp_path: Path) -> None:
+    make(tmp_path, "b")
+    text = message(tmp_path, ("spider", "b"), ("bird", "a"), ("bird", "b"), ("bird", "a"))
+    assert text.startswith(f"{tmp_path}/a/a.sqlite: no such file; ")
+    assert "1 of 2 databases of test set bird are missing: a;" in text
+    assert "spider" not in text
+    assert "put each as ID/ID.sqlite into the folder of databases" in text
+    assert text.endswith("`dvc repro fetch_data`")
 
 
-@pytest.mark.parametrize("text", ["", ".", "..", "../a", "a/b", "a\\b", "a\0"])
-def test_a_database_cannot_have_a_name_that_leaves_the_folder(text: str) -> None:
-    assert not is_database_id(text)
-    assert is_database_id("a b.c-d")
+def test_a_long_list_is_cut_short(tmp_path: Path) -> None:
+    text = message(tmp_path, *(("bird", f"db{n}") for n in range(8)))
+    assert "8 of 8 databases of test set bird are missing: db0, db1, db2, db3, db4 and 3 others;" in text
+
+
+def test_every_set_with_missing_databases_is_named(tmp_path: Path) -> None:
+    text = message(tmp_path, ("bird", "a"), ("geo", "g"))
+    assert "1 of 1 databases of test set bird are missing: a; 1 of 1 databases of test set geo" in text
+
+
+def test_a_set_without_a_name_is_not_mentioned(tmp_path: Path) -> None:
+    assert "1 of 1 databases are missing: a;" in message(tmp_path, ("", "a"))
+
+
+def test_a_folder_with_the_name_of_the_file_is_no_database(tmp_path: Path) -> None:
+    database_path(tmp_path, "a").mkdir(parents=True)
+    assert "1 of 1 databases are missing" in message(tmp_path, ("", "a"))

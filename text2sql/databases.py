@@ -1,10 +1,14 @@
-"""Where the database files are: in the pipeline ID/ID.sqlite, in a user's folder also in other ways."""
+"""Where a database file is, in Spider's layout."""
 
 from __future__ import annotations
 
+from collections import defaultdict
+from collections.abc import Iterable
 from pathlib import Path
 
-SUFFIXES = (".sqlite", ".db", ".sqlite3")
+from text2sql.errors import UserError
+
+_SHOWN = 5  # names in a message
 
 
 def database_path(databases: Path, db_id: str) -> Path:
@@ -12,25 +16,32 @@ def database_path(databases: Path, db_id: str) -> Path:
     return databases / db_id / f"{db_id}.sqlite"
 
 
-def find_database(databases: Path, db_id: str) -> Path:
-    """The file of a database in a user's folder; ID/ID.sqlite if there is none.
+def check_databases(databases: Path, needed: Iterable[tuple[str, str]]) -> None:
+    """Check that the folder has every database of `needed`, which are pairs of a test set and a db_id.
 
-    It may be ID/ID.sqlite or ID.sqlite, or end in .db or .sqlite3. Of several, one in a folder of its own
-    comes first, then the suffixes in this order.
+    Raises:
+        UserError: some are missing; the message names them by test set.
     """
-    choices = [
-        folder / f"{db_id}{suffix}" for folder in (databases / db_id, databases) for suffix in SUFFIXES
-    ]
-    return next((path for path in choices if path.is_file()), database_path(databases, db_id))
+    by_set: defaultdict[str, set[str]] = defaultdict(set)
+    for test_set, db_id in needed:
+        by_set[test_set].add(db_id)
+    missing = {name: sorted(_missing(databases, db_ids)) for name, db_ids in by_set.items()}
+    faults = [(name, db_ids) for name, db_ids in missing.items() if db_ids]
+    if faults:
+        first = database_path(databases, faults[0][1][0])
+        listed = "; ".join(_fault(name, db_ids, len(by_set[name])) for name, db_ids in faults)
+        raise UserError(
+            f"{first}: no such file; {listed}; put each as ID/ID.sqlite into the folder of databases that "
+            "params.yaml names for its test set (fetch_data), then `dvc repro fetch_data`"
+        )
 
 
-def database_ids(databases: Path) -> list[str]:
-    """The ids of all databases that `find_database` finds in a folder, sorted; none if it is missing."""
-    flat = (path for path in databases.glob("*") if path.is_file())
-    nested = (path for path in databases.glob("*/*") if path.stem == path.parent.name and path.is_file())
-    return sorted({path.stem for path in (*flat, *nested) if path.suffix in SUFFIXES})
+def _missing(databases: Path, db_ids: Iterable[str]) -> list[str]:
+    return [db_id for db_id in db_ids if not database_path(databases, db_id).is_file()]
 
 
-def is_database_id(text: str) -> bool:
-    """Whether `text` can be the name of a folder of its own, so that its database stays inside the folder."""
-    return text not in ("", ".", "..") and not set(text) & set("/\\\0")
+def _fault(test_set: str, missing: list[str], needed: int) -> str:
+    names = ", ".join(missing[:_SHOWN])
+    rest = f" and {len(missing) - _SHOWN} others" if len(missing) > _SHOWN else ""
+    of_set = f" of test set {test_set}" if test_set else ""
+    return f"{len(missing)} of {needed} databases{of_set} are missing: {names}{rest}"

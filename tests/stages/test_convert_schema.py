@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -191,11 +190,11 @@ BARE = {"question": "How many items?", "gold": "SELECT count(*) FROM item"}
 TEXT = "CREATE TABLE item (id INTEGER)"
 
 
-def prepare_sets(*, test: Mapping[str, object] | None = None, **sets: list[dict[str, str]]) -> None:
-    """Prepare these sets anew; `test` is fetch_data.test in params.yaml."""
+def prepare_sets(**sets: list[dict[str, str]]) -> None:
+    """Prepare these sets anew."""
     write_test(Path("data/raw"), **sets)
     run_stage(prepare.main, raw="data/raw", output="data/prepared", metrics="metrics/prepare.json")
-    write_params(Path(), convert_schema={"backend": "sqlite"}, fetch_data={"test": test})
+    write_params(Path(), convert_schema={"backend": "sqlite"})
 
 
 @pytest.mark.parametrize("backend", ["rules", "sqlite"])
@@ -218,29 +217,15 @@ def test_a_known_schema_needs_no_database() -> None:
     assert [(row.backend, row.ddl) for row in rows] == [("rules", "CREATE TABLE item (id INTEGER);")] * 2
 
 
-@pytest.mark.parametrize(
-    ("databases", "remedy"),
-    [
-        (None, "name the folder of base0/base0.sqlite in params.yaml, fetch_data.test.bare.databases, then"),
-        ("mine/dbs", "put them into $TEXT2SQL_DATA/mine/dbs, as base0/base0.sqlite, then: dvc repro"),
-    ],
-)
-def test_missing_databases_are_one_sentence_with_the_set_their_number_and_the_remedy(
-    databases: str | None, remedy: str
-) -> None:
+def test_missing_databases_are_one_sentence_with_the_set_their_number_and_the_remedy() -> None:
     missing = [{**BARE, "db_id": f"base{number}"} for number in (3, 1, 0, 2, 0)]
-    test = {"bare": {"file": "rows.json", "databases": databases}}
-    prepare_sets(test=test, bare=[*missing, {**BARE, "db_id": "shop"}])
+    known = {**BARE, "db_id": "known", "schema": TEXT}
+    prepare_sets(bare=[*missing, known, {**BARE, "db_id": "shop"}])
     said = failure(main, **PATHS)
-    assert f"error: test set bare lacks 4 of its 5 databases (base0, base1, base2, ...): {remedy}" in said
-    assert len(said.strip().splitlines()) == 1
+    assert "error: data/raw/databases/base0/base0.sqlite: no such file; " in said
+    assert "4 of 5 databases of test set bare are missing: base0, base1, base2, base3; put each as" in said
+    assert "`dvc repro fetch_data`" in said and len(said.strip().splitlines()) == 1
     assert not Path("data/test").exists()
-
-
-def test_a_generated_database_that_is_missing_is_made_again() -> None:
-    prepare_sets(bare=[{**BARE, "db_id": "gone"}])
-    assert "test set bare lacks 1 of its 1 databases (gone): " in (said := failure(main, **PATHS))
-    assert "dvc repro --force fetch_data" in said
 
 
 def test_a_schema_that_does_not_execute_is_named_by_its_row() -> None:

@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
-from text2sql.databases import is_database_id
 from text2sql.errors import UserError
 from text2sql.preparation.outside_data import OutsideSchemas
 from text2sql.preparation.settings import Columns, Format, QuestionFile
 from text2sql.preparation.sources import read_chunks
 from text2sql.prompts import with_evidence
+from text2sql.schema.database_files import is_database_id
 from text2sql.schema.prose import is_prose, prose_database
 
 SUFFIXES = (".jsonl", ".json", ".csv", ".parquet")

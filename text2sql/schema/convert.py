@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from text2sql.databases import find_database
 from text2sql.errors import UserError
 from text2sql.progress import Progress
 from text2sql.schema.check import complaints
+from text2sql.schema.database_files import find_database
 from text2sql.schema.ddl import read_ddl, write_ddl
 from text2sql.schema.model import Schema
 from text2sql.schema.prose import read_prose
