@@ -31,7 +31,6 @@ from text2sql.schema.convert import (
     Source,
     SourceError,
     SqliteBackend,
-    any_schema,
     convert,
     count_backends,
     local_backend,
@@ -53,7 +52,7 @@ if TYPE_CHECKING:
 def main(prepared: Path, databases: Path, output: Path, metrics: Path) -> None:
     settings = load_params().convert_schema
     asked = make_backend(settings, databases)
-    backend = any_schema(asked, settings, databases)
+    backend = AnySchema(asked, SqliteBackend(databases, settings.values, settings.examples))
     questions = read_records(prepared / "test.jsonl", TestQuestion)
     if not questions:
         raise UserError(f"{prepared}/test.jsonl: has no question; make it again: dvc repro prepare")

@@ -20,7 +20,6 @@ from text2sql.schema.convert import (
     Source,
     SourceError,
     SqliteBackend,
-    any_schema,
     convert,
     count_backends,
     local_backend,
@@ -201,7 +200,7 @@ def backend_of(name: str, databases: Path, **changes: Any) -> AnySchema:
     """The back end as the stage makes it; for openai one that needs no server."""
     settings = checked(ConvertSchema, {"backend": "rules" if name == "openai" else name, **changes}, "test")
     asked = Backwards() if name == "openai" else local_backend(settings, databases)
-    return any_schema(asked, settings, databases)
+    return AnySchema(asked, SqliteBackend(databases, settings.values, settings.examples))
 
 
 @pytest.mark.parametrize(

@@ -153,7 +153,11 @@ class AnySchema:
 
     asked: Backend
     database: SqliteBackend
-    rules: RulesBackend
+
+    @property
+    def rules(self) -> RulesBackend:
+        """Reads CREATE TABLE text."""
+        return RulesBackend(self.database.values)
 
     def key(self, source: Source) -> str:
         """The back end and its key."""
@@ -173,13 +177,6 @@ class AnySchema:
             yield from self.choice(source).convert_all([source])
         if own:
             yield from self.asked.convert_all(own)
-
-
-def any_schema(asked: Backend, settings: ConvertSchema, databases: Path) -> AnySchema:
-    """The back end `asked`, with the folder of databases for what it cannot convert."""
-    return AnySchema(
-        asked, SqliteBackend(databases, settings.values, settings.examples), RulesBackend(settings.values)
-    )
 
 
 def local_backend(settings: ConvertSchema, databases: Path) -> LocalBackend:
