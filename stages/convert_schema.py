@@ -18,9 +18,9 @@ import click
 
 from stages._main import stage_main
 from stages._params import load_params
+from text2sql.databases import check_databases
 from text2sql.errors import UserError
 from text2sql.files import replacing_folder, write_json, write_jsonl
-from text2sql.preparation.settings import FetchData, QuestionFile
 from text2sql.records import ConvertedQuestion, TestQuestion, read_records
 from text2sql.schema.check import gold_problem
 from text2sql.schema.convert import (
@@ -31,7 +31,6 @@ from text2sql.schema.convert import (
     Source,
     SourceError,
     SqliteBackend,
-    any_schema,
     convert,
     count_backends,
     local_backend,
@@ -54,11 +53,11 @@ def main(prepared: Path, databases: Path, output: Path, metrics: Path) -> None:
     params = load_params()
     settings, comments = params.convert_schema, params.prompt.comments
     asked = make_backend(settings, databases, comments)
-    backend = any_schema(asked, settings, databases, comments)
+    backend = AnySchema(asked, SqliteBackend(databases, settings.values, settings.examples, comments))
     questions = read_records(prepared / "test.jsonl", TestQuestion)
     if not questions:
         raise UserError(f"{prepared}/test.jsonl: has no question; make it again: dvc repro prepare")
-    require_databases(questions, backend, params.fetch_data)
+    require_databases(questions, backend)
     conversions = convert_all(prepared / "test.jsonl", questions, backend)
     rows = [converted(question, conversions[backend.key(source_of(question))]) for question in questions]
     with replacing_folder(output) as folder:
@@ -82,35 +81,14 @@ def make_backend(settings: ConvertSchema, databases: Path, comments: bool) -> Lo
     return OpenAIBackend(model, settings.values, work)
 
 
-def require_databases(questions: Sequence[TestQuestion], backend: AnySchema, config: FetchData) -> None:
+def require_databases(questions: Sequence[TestQuestion], backend: AnySchema) -> None:
     """Check that every database is there from which a schema must be read.
 
     Raises:
-        UserError: some are missing; the message names the first set that lacks some.
+        UserError: some are missing; the message names them by test set.
     """
-    missing: dict[str, set[str]] = {}
-    for question in questions:
-        source = source_of(question)
-        if isinstance(backend.choice(source), SqliteBackend) and not backend.database.has(source):
-            missing.setdefault(question.test_set, set()).add(question.db_id)
-    for name, db_ids in missing.items():
-        named = {question.db_id for question in questions if question.test_set == name}
-        raise UserError(_missing(name, sorted(db_ids), len(named), config.outside_test().get(name)))
-
-
-def _missing(name: str, db_ids: Sequence[str], named: int, source: QuestionFile | None) -> str:
-    """The sentence on a test set of which databases are missing."""
-    shown = ", ".join(db_ids[:3]) + (", ..." if len(db_ids) > 3 else "")
-    first = f"{db_ids[0]}/{db_ids[0]}.sqlite"
-    if source is None:
-        remedy = f"{first} is missing in data/raw/databases; make it again: dvc repro --force fetch_data"
-    elif source.databases is None:
-        remedy = (
-            f"name the folder of {first} in params.yaml, fetch_data.test.{name}.databases, then: dvc repro"
-        )
-    else:
-        remedy = f"put them into $TEXT2SQL_DATA/{source.databases}, as {first}, then: dvc repro"
-    return f"test set {name} lacks {len(db_ids)} of its {named} databases ({shown}): {remedy}"
+    needed = (q for q in questions if isinstance(backend.choice(source_of(q)), SqliteBackend))
+    check_databases(backend.database.databases, ((q.test_set, q.db_id) for q in needed))
 
 
 def convert_all(path: Path, questions: Sequence[TestQuestion], backend: Backend) -> dict[str, Conversion]:

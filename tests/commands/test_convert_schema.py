@@ -140,6 +140,32 @@ def test_recorded_schemas_are_taken_from_the_rows() -> None:
     assert row["problems"][0] == "CREATE TABLE text does not execute in SQLite: incomplete input"
 
 
+SPIDER = {"db_id": "shop", "question": "How many?", "query": "SELECT count(*) FROM item"}
+BIRD = {"db_id": "shop", "question": "How heavy?", "evidence": "", "SQL": "SELECT weight FROM item"}
+
+
+@pytest.mark.parametrize("backend", ["sqlite", "rules", "recorded"])
+@pytest.mark.parametrize("place", ["db/shop/shop.sqlite", "db/shop.sqlite", "db/shop.db"])
+def test_rows_of_spider_and_bird_are_read_from_their_databases(place: str, backend: str) -> None:
+    Path("db/shop/shop.sqlite").rename(place)
+    Path("rows.json").write_text(json.dumps([SPIDER, BIRD]))
+    rows = results("--database-dir", "db", backend=backend)
+    assert {row["backend"] for row in rows} == {"sqlite"}
+    assert [row["ddl"] for row in rows] == ["CREATE TABLE Item (ID INTEGER PRIMARY KEY, Name TEXT);"] * 2
+    assert [row["problems"] for row in rows] == [[], ["gold does not compile: no such column: weight"]]
+
+
+def test_rows_with_and_without_prose_are_converted_together() -> None:
+    Path("rows.json").write_text(json.dumps([ROWS[0], SPIDER]))
+    assert [row["backend"] for row in results("--database-dir", "db")] == ["rules", "sqlite"]
+
+
+def test_without_a_folder_of_databases_a_row_needs_prose() -> None:
+    Path("rows.json").write_text(json.dumps([SPIDER]))
+    said = error_of(convert())
+    assert "rows.json, row 0: no text under `instruction`" in said and "--database-dir" in said
+
+
 # -- the language model --
 
 

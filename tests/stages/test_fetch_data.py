@@ -376,3 +376,91 @@ def test_recorded_schemas_with_the_builtin_source_are_refused(outside: Path) -> 
     write_params(Path(), fetch_data={"source": "builtin", "recorded_schemas": "answers.jsonl"})
     said = failure(main, output="data/raw")
     assert "fetch_data: recorded_schemas must be null with source: builtin" in said
+
+
+# -- test sets of the user --
+
+
+def use(**sets: Mapping[str, object]) -> None:
+    """Have these test sets fetched, and one training file."""
+    one = {"rows": {"file": ROWS_FILE}}
+    write_params(Path(), fetch_data={"source": "folder", "train": one, "test": sets})
+
+
+def question(db_id: str, **more: str) -> dict[str, str]:
+    return {"db_id": db_id, "question": "How many?", "query": "SELECT 1", **more}
+
+
+def test_every_set_gets_its_file_and_only_databases_that_questions_name(outside: Path) -> None:
+    for name in ("mall.db", "unused.sqlite", "park/park.sqlite"):
+        write_database(outside / "mine" / name)
+    (outside / "mine/a.json").write_text(json.dumps([question("mall"), question("park")]))
+    use(a={"file": "mine/a.json", "databases": "mine"}, b={"file": "spider/dev_sql.json"})
+    run_stage(main, output="data/raw")
+    assert json.loads(Path("data/raw/test_sets.json").read_text()) == ["a", "b"]
+    lines = read_lines("data/raw/test/a.jsonl")
+    assert [(line["db_id"], line["schema"], line["gold"]) for line in lines] == [
+        ("mall", DDL, "SELECT 1"),
+        ("park", DDL, "SELECT 1"),
+    ]
+    assert len(read_lines("data/raw/test/b.jsonl")) == len(QUESTIONS)
+    assert files_of("data/raw/databases") == ["mall/mall.sqlite", "park/park.sqlite"]
+
+
+def files_of(folder: str) -> list[str]:
+    return sorted(str(path.relative_to(folder)) for path in Path(folder).rglob("*") if path.is_file())
+
+
+def test_two_sets_share_a_database_with_the_same_bytes(outside: Path) -> None:
+    (outside / "copy").mkdir()
+    shutil.copy(outside / "spider/database/shop/shop.sqlite", outside / "copy/shop.db")
+    (outside / "a.json").write_text(json.dumps([question("shop")]))
+    both = {"a": {"file": "a.json", "databases": "copy"}}
+    use(**both, b={"file": "a.json", "databases": "spider/database"})
+    run_stage(main, output="data/raw")
+    assert files_of("data/raw/databases") == ["shop/shop.sqlite"]
+    write_database(outside / "copy/shop.db", "CREATE TABLE other (a);")
+    said = failure(main, output="data/raw")
+    assert "test sets a and b have different databases shop: " in said
+    assert str(outside / "copy/shop.db") in said and "spider/database/shop/shop.sqlite" in said
+
+
+@pytest.mark.parametrize("databases", [{}, {"databases": "nowhere"}])
+def test_missing_databases_are_said_and_no_error(outside: Path, databases: dict[str, str]) -> None:
+    (outside / "a.json").write_text(json.dumps([question(f"base{n}") for n in range(5)]))
+    use(a={"file": "a.json", **databases})
+    said = run_stage(main, output="data/raw")
+    assert "fetch_data: test set a lacks 5 of its 5 databases (base0, base1, base2, ...)" in said
+    assert "schema" not in read_lines("data/raw/test/a.jsonl")[0]
+    assert Path("data/raw/databases").is_dir(), "later stages depend on it"
+
+
+def test_a_set_without_any_gold_query_is_said(outside: Path) -> None:
+    (outside / "a.json").write_text(json.dumps([question("shop", query="")]))
+    use(a={"file": "a.json", "databases": "spider/database"})
+    assert "fetch_data: test set a has no gold query, so none is scored" in run_stage(main, output="data/raw")
+
+
+def test_a_broken_question_is_named_by_its_file_and_row(outside: Path) -> None:
+    (outside / "a.json").write_text(json.dumps([question("shop"), question("shop", question="")]))
+    use(a={"file": "a.json", "databases": "spider/database"})
+    assert f"error: {outside}/a.json, row 1: has no question" in failure(main, output="data/raw")
+    assert not list(Path("data").iterdir())
+
+
+def test_the_builtin_source_gives_training_rows_beside_a_users_test_set(outside: Path) -> None:
+    (outside / "a.json").write_text(json.dumps([question("shop")]))
+    sets = {"mine": {"file": "a.json", "databases": "spider/database"}}
+    checksum = {"a.json": sha256(outside / "a.json")}
+    size = {"train_rows": 30, "test_rows": 8, "sha256": checksum}
+    write_params(Path(), fetch_data={"source": "builtin", "test": sets, **size})
+    run_stage(main, output="data/raw")
+    assert len(read_lines("data/raw/train/embedded.jsonl")) == 30
+    expected = ["databases/shop/shop.sqlite", "test/mine.jsonl", "test_sets.json", "train/embedded.jsonl"]
+    assert files_of("data/raw") == expected
+
+
+@pytest.mark.parametrize("name", ["a.b", "", "../a", "a b"])
+def test_a_set_cannot_have_a_name_that_is_no_file_name(outside: Path, name: str) -> None:
+    use(**{name: {"file": "a.json"}})
+    assert "params.yaml: fetch_data.test" in failure(main, output="data/raw")

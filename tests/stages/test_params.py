@@ -94,6 +94,25 @@ BAD_VALUES = [  # key, value, pattern of the message
         },
         "convert_schema.openai: cap_usd limits nothing without prices",
     ),
+    ("fetch_data.test", {}, "fetch_data.test: .*at least 1"),
+    ("fetch_data.test", {"a": {}}, "fetch_data.test.a.file: missing"),
+    ("fetch_data.test", {"a": {"file": "/a"}}, "fetch_data.test.a.file: give the path below the folder"),
+    ("fetch_data.test", {"a/b": {"file": "a"}}, "fetch_data.test.*should match pattern"),
+    (
+        "fetch_data.test",
+        {"a": {"file": "a", "db": "b"}},
+        "test.a.db: unknown key; .*: file, databases, tables",
+    ),
+    ("fetch_data.test", {"a": {"file": "a", "format": "wikisql"}}, "test.a.format: .*'bird' or 'rows'"),
+    ("fetch_data.test", {"a": {"file": "a", "columns": {"sql": "q"}}}, "columns has no entry for question"),
+    ("fetch_data.test", {"a": {"file": "a", "columns": {"answer": "q"}}}, "fetch_data.test.a.columns.answer"),
+    (
+        "fetch_data.test",
+        {"a": {"file": "a", "format": "bird", "columns": {"question": "q"}}},
+        "fetch_data.test.a: columns goes with format: rows, not with bird",
+    ),
+    ("fetch_data.train", {"a": {"file": "a"}}, "fetch_data: train must be null with source: builtin"),
+    ("fetch_data.train_files", ["a"], "fetch_data.train_files: unknown key; .*: source, seed"),
     ("fetch_data.sha256", {"a": "0"}, "fetch_data: sha256 must be {} with source: builtin"),
     ("convert_schema", {"backend": "openai"}, "convert_schema: openai is needed with backend: openai"),
     ("convert_schema.openai.cap_usd", 0.0, "convert_schema.openai.cap_usd: .*greater than 0"),
@@ -176,3 +195,13 @@ def test_an_arm_without_a_served_model_is_named(tmp_path: Path) -> None:
 def test_samples_without_a_temperature_are_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="samples above 1 need a temperature above 0"):
         load_params(_write(tmp_path, {"predict.samples": 8}))
+
+
+def test_the_test_sets_of_the_docs_are_valid(tmp_path: Path) -> None:
+    page = (ROOT / "docs" / "test-sets.md").read_text()
+    sets, sources = map(yaml.safe_load, re.findall(r"```yaml\n(.*?)```", page, re.DOTALL))
+    changes = {"fetch_data.test": sets["fetch_data"]["test"]}
+    changes |= {f"fetch_data.{key}": value for key, value in sources["fetch_data"].items()}
+    params = load_params(_write(tmp_path, changes))
+    assert list(params.fetch_data.outside_train()) == ["mine"]
+    assert len(params.fetch_data.outside_test()) == 4

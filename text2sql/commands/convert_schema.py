@@ -73,16 +73,16 @@ def convert_schema(questions: Path, output: Path, **options: Any) -> None:
     --backend openai.
     """
     from text2sql.schema.check import gold_problem
-    from text2sql.schema.convert import LocalBackend, SourceError, any_schema, convert
+    from text2sql.schema.convert import AnySchema, LocalBackend, SourceError, SqliteBackend, convert
 
     check_outputs(
         {"--input": questions, "--database-dir": options["database_dir"]},
         {"--output": output, "--work": _journal(output, options)},
     )
     asked = make_backend(output, options)
-    settings = checked(ConvertSchema, _values(ConvertSchema, options | {"backend": "sqlite"}), "command line")
-    backend = any_schema(asked, settings, options["database_dir"] or Path())
-    rows = read_rows(questions, options["database_dir"] is not None)
+    databases = options["database_dir"]
+    backend = AnySchema(asked, SqliteBackend(databases or Path(), options["values"], options["examples"]))
+    rows = read_rows(questions, databases is not None)
     if not rows:
         raise UserError(f"{questions}: has no rows; {_FORM}")
     try:

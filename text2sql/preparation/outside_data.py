@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from text2sql.databases import database_ids, find_database
 from text2sql.errors import UserError
 from text2sql.files import write_json
 from text2sql.preparation.settings import FetchData, TrainingFile
+from text2sql.schema.database_files import database_ids, find_database
 from text2sql.schema.ddl import write_ddl
 from text2sql.schema.model import Schema
 from text2sql.schema.spider_tables import read_spider_tables

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Annotated, Literal
 
 from annotated_types import MinLen
-from pydantic import Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from text2sql.settings import Commit, Executor, Positive, PositiveFloat, Settings
 
@@ -29,6 +29,16 @@ Format = Literal["dbgpt", "spider", "bird", "rows"]
 QuestionColumns = dict[Literal["question", "sql", "db_id", "schema", "evidence", "slice"], str]
 
 
+def _below(path: str) -> str:
+    if path.startswith("/"):
+        raise ValueError("give the path below the folder that TEXT2SQL_DATA names, without the first /")
+    return path
+
+
+OutsidePath = Annotated[str, AfterValidator(_below)]
+"""A path below the folder of outside data."""
+
+
 class TrainingFile(Settings):
     """A file of training rows, and where the schemas are of rows that only name a database.
 
@@ -36,9 +46,9 @@ class TrainingFile(Settings):
     form of Spider's tables.json. All three are paths below the folder of outside data.
     """
 
-    file: str
-    databases: str | None = None
-    tables: str | None = None
+    file: OutsidePath
+    databases: OutsidePath | None = None
+    tables: OutsidePath | None = None
 
 
 class QuestionFile(TrainingFile):

@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
-from text2sql.databases import is_database_id
 from text2sql.errors import UserError
 from text2sql.preparation.outside_data import OutsideSchemas
 from text2sql.preparation.settings import Columns, Format, QuestionFile
 from text2sql.preparation.sources import read_chunks
 from text2sql.prompts import with_evidence
+from text2sql.schema.database_files import is_database_id
 from text2sql.schema.prose import is_prose, prose_database
 
 SUFFIXES = (".jsonl", ".json", ".csv", ".parquet")
@@ -39,6 +39,11 @@ class Shape(NamedTuple):
             needed |= {"instruction"}
         without_gold = self.keys["question"] in found and set(found) <= {*self.keys.values(), *_NUMBERS}
         return needed <= set(found) or without_gold
+
+    def may_be_of(self, found: Collection[str]) -> bool:
+        """Whether a user may say that rows have this shape: not if their gold is that of another one."""
+        has_gold = self.keys["sql"] in found or not any(shape.keys["sql"] in found for shape in SHAPES)
+        return self.keys["question"] in found and has_gold
 
 
 _DBGPT = {"question": "input", "sql": "output", "schema": "instruction", "recorded": "table_creating"}
@@ -83,7 +88,7 @@ class QuestionReader:
 
     def _keys(self, rows: list[dict[str, Any]]) -> Mapping[str, str]:
         """The key of each field that the rows may have."""
-        found = list(dict.fromkeys(key for row in rows for key in row))
+        found = list(dict.fromkeys(str(key) for row in rows for key in row))
         if self.settings.columns is not None:
             absent = sorted(set(self.settings.columns.values()) - set(found))
             if absent:
@@ -91,11 +96,8 @@ class QuestionReader:
             return cast(Mapping[str, str], self.settings.columns)
         asked = self.settings.format
         for shape in SHAPES:
-            if (
-                shape.is_of(found)
-                if asked is None
-                else asked == shape.format and shape.keys["question"] in found
-            ):
+            fits = shape.is_of(found) if asked is None else shape.may_be_of(found) and shape.format == asked
+            if fits:
                 return shape.keys
         raise self._unfit(f"not of format {asked}" if asked else "its format is not known", found)
 

@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from text2sql.databases import find_database
 from text2sql.errors import UserError
 from text2sql.progress import Progress
 from text2sql.schema.check import complaints
+from text2sql.schema.database_files import find_database
 from text2sql.schema.ddl import read_ddl, write_ddl
 from text2sql.schema.model import Schema
 from text2sql.schema.prose import read_prose
@@ -155,7 +155,11 @@ class AnySchema:
 
     asked: Backend
     database: SqliteBackend
-    rules: RulesBackend
+
+    @property
+    def rules(self) -> RulesBackend:
+        """Reads CREATE TABLE text."""
+        return RulesBackend(self.database.values)
 
     def key(self, source: Source) -> str:
         """The back end and its key."""
@@ -175,12 +179,6 @@ class AnySchema:
             yield from self.choice(source).convert_all([source])
         if own:
             yield from self.asked.convert_all(own)
-
-
-def any_schema(asked: Backend, settings: ConvertSchema, databases: Path, comments: bool = False) -> AnySchema:
-    """The back end `asked`, with the folder of databases for what it cannot convert."""
-    database = SqliteBackend(databases, settings.values, settings.examples, comments)
-    return AnySchema(asked, database, RulesBackend(settings.values))
 
 
 def local_backend(settings: ConvertSchema, databases: Path, comments: bool = False) -> LocalBackend:
