@@ -164,7 +164,7 @@ def _respelled(question: str, row: int) -> str:
 
 def _item(number: int, draft: _Draft) -> Labelled:
     shown = "whole" if draft.kind == "namesake" else SHOWN[number % len(SHOWN)]
-    ddl = write_ddl(_shown(_schema(draft.database["tables"]), draft.sql, shown))
+    ddl = write_ddl(shown_part(_schema(draft.database["tables"]), draft.sql, shown))
     row = TrainingRow(f"labelled:{number}", "labelled", draft.question, ddl, draft.sql)
     return Labelled(row, draft.kind, draft.test_row if draft.kind in LEAKS else None)
 
@@ -183,7 +183,8 @@ def _table(name: str, columns: Sequence[str], tables: Mapping[str, str]) -> Tabl
     return Table(name, tuple(map(Column, columns)), (columns[0],), links)
 
 
-def _shown(schema: Schema, sql: str, shown: str) -> Schema:
+def shown_part(schema: Schema, sql: str, shown: str) -> Schema:
+    """What a training row shows of its database; `shown` is one of SHOWN."""
     if shown == "whole":
         return schema
     names = _names(sql)
