@@ -6,9 +6,9 @@ import dataclasses
 
 import pytest
 
+from text2sql.contamination.databases import contained
 from text2sql.contamination.evidence import Evidence
 from text2sql.contamination.folding import schema_signature
-from text2sql.contamination.databases import contained
 from text2sql.contamination.queries import SameQueries
 from text2sql.records import TestQuestion, TrainingRow
 

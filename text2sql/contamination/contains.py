@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from text2sql.contamination.folding import fold_question
 
 LEAST_WORDS = 6
-"""Words of the shorter question. "How many singers are there" has five and is part of many other questions."""
+"""Words of the shorter question: "How many singers are there" has five and is part of many questions."""
 
 _EVIDENCE = re.compile(r"\s(evidence|hint|external knowledge)\s*:.*", re.IGNORECASE | re.DOTALL)
 
@@ -39,8 +39,8 @@ class ContainedQuestions:
     def candidates(self, folded: str) -> list[tuple[int, float]]:
         """Test questions that contain this folded question or are contained in it, with the share of words.
 
-        The share is the number of words of the shorter one over that of the longer one; the greatest is first,
-        and of equal ones the first question. Both questions have at least LEAST_WORDS words.
+        The share is the number of words of the shorter one over that of the longer one; the greatest is
+        first, and of equal ones the first question. Both questions have at least LEAST_WORDS words.
         """
         words = folded.split()
         if len(words) < LEAST_WORDS:

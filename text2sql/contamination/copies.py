@@ -1,11 +1,12 @@
 """Shuffled copies of a database, on which queries that mean different things give different results.
 
-A copy has the same tables and columns and, in each column, the same values in other rows. Primary keys stay, and a
-foreign key refers to a row that exists. So what a query must not rely on changes (which name is in which row, how
-many rows there are), and what it may rely on stays (keys; one greatest value where there was one).
+A copy has the same tables and columns and, in each column, the same values in other rows. Primary keys stay,
+and a foreign key refers to a row that exists. So what a query must not rely on changes (which name is in
+which row, how many rows there are), and what it may rely on stays (keys; one greatest value where there was
+one).
 
-Not covered: views, triggers, generated columns, collations and constraints are not copied, so a query that needs a
-view fails on a copy.
+Not covered: views, triggers, generated columns, collations and constraints are not copied, so a query that
+needs a view fails on a copy.
 """
 
 from __future__ import annotations
@@ -46,7 +47,7 @@ def make_copies(databases: Path, db_id: str, folder: Path) -> list[Path]:
     tables = read_rows(path, schema)
     copies = []
     for number in range(COPIES):
-        rng = random.Random(f"{_SEED}:{number}")  # noqa: S311
+        rng = random.Random(f"{_SEED}:{number}")
         copies.append(folder / f"{number}.sqlite")
         write_copy(copies[-1], schema, shuffled(schema, tables, rng, kept=_KEPT if number % 2 else 1.0))
     return copies
@@ -106,7 +107,9 @@ def write_copy(path: Path, schema: Schema, tables: dict[str, Rows]) -> None:
 
 def _rows(connection: sqlite3.Connection, table: Table) -> Rows:
     names = ", ".join(quote_name(column.name) for column in table.columns)
-    return [list(row) for row in connection.execute(f"SELECT {names} FROM {quote_name(table.name)} LIMIT {_ROWS}")]
+    return [
+        list(row) for row in connection.execute(f"SELECT {names} FROM {quote_name(table.name)} LIMIT {_ROWS}")
+    ]
 
 
 def _shuffle(table: Table, rows: Rows, rng: random.Random, kept: float) -> Rows:
@@ -162,7 +165,9 @@ def _with_links(table: Table, owners: dict[str, Table]) -> Table:
     declared = {name.casefold() for key in table.foreign_keys for name in key.columns}
     names = [c.name for c in table.columns if c.name.casefold() in owners.keys() - declared]
     links = [(name, owners[name.casefold()]) for name in names]
-    found = [ForeignKey((name,), other.name, other.primary_key) for name, other in links if other is not table]
+    found = [
+        ForeignKey((name,), other.name, other.primary_key) for name, other in links if other is not table
+    ]
     return replace(table, foreign_keys=(*table.foreign_keys, *found))
 
 

@@ -31,6 +31,12 @@ Unreadable = Callable[[TrainingRow, UserError], None]
 _Rule = Callable[[Sequence[TrainingRow]], Iterable[Evidence | None]]
 
 
+class TestSchemaError(UserError):
+    """The schema of a test question cannot be read."""
+
+    __test__ = False  # keeps pytest from collecting this class
+
+
 def refuse(row: TrainingRow, error: UserError) -> None:
     """Stop at a training row whose schema cannot be read.
 
@@ -257,4 +263,4 @@ def _read_signature(question: TestQuestion) -> Signature:
     try:
         return schema_signature(read_prose(text)[1] if is_prose else text)
     except UserError as error:
-        raise UserError(f"test row {question.row}: {error}") from error
+        raise TestSchemaError(f"test row {question.row}: {error}") from error

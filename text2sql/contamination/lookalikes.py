@@ -1,8 +1,8 @@
 """The second labelled set: leaks with other words and other SQL, and rows that only look like leaks.
 
-lookalikes.json beside this module has six hand-written databases with rows, and for each of them test questions, ten
-training rows that leak one of them and ten that do not. The thresholds of the rules were chosen on the first three
-(`TUNED`); the others were only measured.
+lookalikes.json beside this module has six hand-written databases with rows, and for each of them test
+questions, ten training rows that leak one of them and ten that do not. The thresholds of the rules were
+chosen on the first three (`TUNED`); the others were only measured.
 """
 
 from __future__ import annotations
@@ -24,18 +24,18 @@ TUNED = 3
 """Databases on which thresholds were chosen: the first so many, with half of the rows."""
 
 # Kinds of training row. Leaks; the SQL is the test question's where nothing else is said:
-#   contained      the question holds the test question        evidence       the question with evidence behind it
-#   shorter        the clauses of the question are moved       extreme        max() for LIMIT 1
-#   in_exists      NOT EXISTS or a join for NOT IN             join_order     the join begins at the other end
-#   subquery_join  a subquery for a join                       aliases        other names of tables and columns
-#   other_sql      another query, nearly the same words        paraphrase     another query and other words
-#   reworded       other words                                 db_only        no schema, the name of the database
+#   contained      the question holds the test question     evidence     the question with evidence behind it
+#   shorter        the clauses of the question are moved    extreme      max() for LIMIT 1
+#   in_exists      NOT EXISTS or a join for NOT IN          join_order   the join begins at the other end
+#   subquery_join  a subquery for a join                    aliases      other names of tables and columns
+#   other_sql      another query, nearly the same words     paraphrase   another query and other words
+#   reworded       other words                              db_only      no schema, the name of the database
 #   no_schema      neither schema nor database
 # Not leaks:
-#   opposite          most and fewest, with and without        other_value    the value of a condition
-#   more_conditions   one condition more                       fewer_conditions  one condition less
-#   other_condition   another condition                        other_column   what is shown or ordered by
-#   other_aggregate   sum, average, count                      other_database the template, on another database
+#   opposite          most and fewest, with and without     other_value       the value of a condition
+#   more_conditions   one condition more                    fewer_conditions  one condition less
+#   other_condition   another condition                     other_column      what is shown or ordered by
+#   other_aggregate   sum, average, count                   other_database    the template elsewhere
 #   other_question    the database
 
 
@@ -59,7 +59,7 @@ def write_databases(folder: Path) -> None:
         with closing(sqlite3.connect(path)) as connection:
             connection.executescript(group["database"]["ddl"])
             for table, rows in group["database"]["rows"].items():
-                connection.executemany(f"INSERT INTO {table} VALUES ({', '.join('?' * len(rows[0]))})", rows)  # noqa: S608
+                connection.executemany(f"INSERT INTO {table} VALUES ({', '.join('?' * len(rows[0]))})", rows)
             connection.commit()
 
 
@@ -75,7 +75,7 @@ def _question(row: int, group: Mapping[str, Any], question: str, sql: str) -> Te
 
 
 def _rows(group: Mapping[str, Any], first: int) -> Iterator[tuple[str, TrainingRow, int | None]]:
-    """Kind, row and, for a leak, the number of its question among the group's; rows are numbered from `first`."""
+    """Kind, row and, for a leak, the number of its question in the group; rows count from `first`."""
     labelled = [(True, *row) for row in group["leaks"]] + [(False, *row) for row in group["clean"]]
     for number, (leaks, kind, at, shown, question, sql) in enumerate(labelled, first):
         ddl, db_id = _shown(group, shown, sql)

@@ -1,10 +1,10 @@
 """Whether two queries ask for different things, judged by their syntax trees alone.
 
 Questions that differ in one word may ask for the opposite ("oldest" and "youngest"), and similar texts do not
-show it; their queries do. `changes_meaning` compares what survives rewriting a query in another way: which end
-of an order is taken, what is aggregated, the values in conditions, negation, alternatives, and the columns that
-are shown, compared, ordered by or aggregated. A join against a subquery, IN against EXISTS, LIMIT 1 against
-max(), >= 3 against > 2 and sum over count against avg make no difference.
+show it; their queries do. `changes_meaning` compares what survives rewriting a query in another way: which
+end of an order is taken, what is aggregated, the values in conditions, negation, alternatives, and the
+columns that are shown, compared, ordered by or aggregated. A join against a subquery, IN against EXISTS,
+LIMIT 1 against max(), >= 3 against > 2 and sum over count against avg make no difference.
 
 Not covered: which table a condition belongs to, how conditions are nested, and columns of joins.
 """
@@ -14,6 +14,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import TypeGuard
 
 from sqlglot import exp
 
@@ -96,7 +97,7 @@ def _aggregates(tree: exp.Query) -> frozenset[str]:
 def _conditions(tree: exp.Query) -> Iterator[_Condition]:
     """The values that something is compared with, each with its operator; LIMIT counts from 2."""
     for node in tree.walk():
-        if type(node) in _COMPARISONS:
+        if isinstance(node, exp.Binary) and type(node) in _COMPARISONS:
             yield from _comparison(node)
         elif isinstance(node, exp.Between):
             yield from _bound(">=", node.args["low"])
@@ -110,7 +111,7 @@ def _conditions(tree: exp.Query) -> Iterator[_Condition]:
             yield "limit", str(value)
 
 
-def _comparison(node: exp.Expression) -> Iterator[_Condition]:
+def _comparison(node: exp.Binary) -> Iterator[_Condition]:
     sign, left, right = _COMPARISONS[type(node)], node.this, node.expression
     if _value(left) is not None:
         sign, left, right = _FLIPPED.get(sign, sign), right, left
@@ -119,7 +120,7 @@ def _comparison(node: exp.Expression) -> Iterator[_Condition]:
     yield from _bound(sign, right)
 
 
-def _bound(sign: str, side: exp.Expression) -> Iterator[_Condition]:
+def _bound(sign: str, side: exp.Expr) -> Iterator[_Condition]:
     """The condition, with > and < for >= and <= of whole numbers, and = for != (see `_is_negated`)."""
     value = _value(side)
     if isinstance(side, exp.Subquery) and not side.find(exp.Max, exp.Min, exp.Limit) and sign not in "!=":
@@ -132,7 +133,7 @@ def _bound(sign: str, side: exp.Expression) -> Iterator[_Condition]:
     yield sign.replace("!=", "="), value
 
 
-def _value(node: exp.Expression | None) -> str | None:
+def _value(node: exp.Expr | None) -> str | None:
     """A number or string, without the wildcards at its ends; None for anything else."""
     if isinstance(node, exp.Neg) and isinstance(node.this, exp.Literal):
         return f"-{node.this.name}"
@@ -141,7 +142,7 @@ def _value(node: exp.Expression | None) -> str | None:
     return None
 
 
-def _is_quoted(node: exp.Expression | None) -> bool:
+def _is_quoted(node: exp.Expr | None) -> TypeGuard[exp.Column]:
     """Whether this is "x", which most training sets mean as a string."""
     return isinstance(node, exp.Column) and not node.table and bool(node.this.args.get("quoted"))
 
@@ -155,8 +156,9 @@ def _is_negated(tree: exp.Query) -> bool:
     return any(isinstance(inner, (exp.In, exp.Exists, exp.Like, exp.EQ)) for inner in negations)
 
 
-def _both_columns(node: exp.Expression) -> bool:
-    return all(isinstance(side, exp.Column) and not _is_quoted(side) for side in (node.this, node.expression))
+def _both_columns(node: exp.Expr | None) -> bool:
+    sides = (node.this, node.expression) if isinstance(node, exp.Binary) else ()
+    return bool(sides) and all(isinstance(side, exp.Column) and not _is_quoted(side) for side in sides)
 
 
 def _has_alternatives(tree: exp.Query) -> bool:
@@ -166,7 +168,7 @@ def _has_alternatives(tree: exp.Query) -> bool:
 
 
 def _columns(tree: exp.Query) -> frozenset[str]:
-    """Columns that are shown, aggregated, ordered by or compared with a value; keys and counted ones are not."""
+    """Columns that are shown, aggregated, ordered by or compared with a value, without keys."""
     renamed = ((alias.alias.casefold(), alias.this.name.casefold()) for alias in tree.find_all(exp.Alias))
     aliases = {alias for alias, name in renamed if alias != name}
     names = (node.name.casefold() for node in tree.find_all(exp.Column) if _counts(node, tree))
@@ -191,7 +193,7 @@ def _counts(column: exp.Column, tree: exp.Query) -> bool:
 
 def _is_root(select: exp.Select, tree: exp.Query) -> bool:
     """Whether this SELECT makes the result or one of its columns, also as a side of UNION or EXCEPT."""
-    node: exp.Expression | None = select
+    node: exp.Expr | None = select
     while isinstance(node, (exp.SetOperation, exp.Select, exp.Subquery, exp.Alias)) and node is not tree:
         node = node.parent
     return node is tree

@@ -66,7 +66,7 @@ class NearQuestions:
         return [next(iter(near), None) for near in self.ranked(folded)]
 
     def ranked(self, folded: Sequence[str]) -> list[list[tuple[int, float]]]:
-        """For each text its near questions, as (number, similarity): the most similar first, then the number."""
+        """For each text its near questions, as (number, similarity), the most similar ones first."""
         found: list[list[tuple[int, float]]] = [[] for _ in folded]
         if not self._sets:
             return found

@@ -86,9 +86,7 @@ class SameQueries:
                 if query.names.words <= present:
                     yield query
 
-    def _same(
-        self, queries: Iterable[_Query], place: Place, sql: str, columns: set[str]
-    ) -> Evidence | None:
+    def _same(self, queries: Iterable[_Query], place: Place, sql: str, columns: set[str]) -> Evidence | None:
         on_schema = [query for query in queries if _same_schema(query, place)]
         folded = fold_sql(sql, columns) if on_schema else None
         return next((Evidence("same_sql", q.row, 1.0) for q in on_schema if q.exact == folded), None)
@@ -100,8 +98,8 @@ class SameQueries:
         folded = fold_sql(sql, columns, mask=True) if fitting else None
         same = [query for query in fitting if query.masked == folded]
         if self._specific and any(query.generic for query in same):
-            exact = fold_sql(sql, columns)
-            same = [query for query in same if query.exact == exact or not query.generic]
+            exact = fold_sql(sql, columns).text.casefold()
+            same = [query for query in same if not query.generic or query.exact.text.casefold() == exact]
         return next((Evidence("masked_sql", query.row, 1.0) for query in same), None)
 
 

@@ -1,8 +1,8 @@
 """Runs untrusted queries on database files, in processes that are killed when a query hangs.
 
-Each query runs in the sandbox of text2sql/evaluation/execution: read-only, with a time limit and a limit of rows.
-SQLite looks at the time between opcodes only, so the parent kills a process that exceeds the limit by `_GRACE_S`. A
-query that costs its process, by time or by memory, has no result, and is not run again.
+Each query runs in the sandbox of text2sql/evaluation/execution: read-only, with a time limit and a limit of
+rows. SQLite looks at the time between opcodes only, so the parent kills a process that exceeds the limit by
+`_GRACE_S`. A query that costs its process, by time or by memory, has no result, and is not run again.
 """
 
 from __future__ import annotations
@@ -39,6 +39,8 @@ _MEMORY = 512 * 2**20  # bytes in addition to what a process has when it starts
 _SQLITE_MEMORY = 128 * 2**20
 
 Job = tuple[str, str]  # the name of a database, and a query
+Files = Mapping[str, Sequence[Path]]
+Wanted = Mapping[str, frozenset[bytes]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,10 +73,14 @@ def summary(rows: Sequence[tuple[Any, ...]]) -> Result:
 class QueryRunner:
     """Worker processes with the files of some databases; use `close` when done."""
 
-    def __init__(self, files: Mapping[str, Sequence[Path]], workers: int) -> None:
-        """`files` has the database files of each name; a query runs on all of them."""
-        self._files = {name: list(paths) for name, paths in files.items()}
-        self._workers = [_Worker(self._files) for _ in range(workers)]
+    def __init__(self, files: Files, workers: int, wanted: Wanted | None = None) -> None:
+        """`files` has the database files of each name; a query runs on all of them.
+
+        `wanted` has for each name the hashes (`as_set`) of the results on the first file that are of
+        interest: a query with another result there is not run on the others, and has no result.
+        """
+        self._files, self._wanted = files, wanted
+        self._workers = [_Worker(files, wanted) for _ in range(workers)]
 
     def run(
         self, jobs: Sequence[Job], progress: Callable[[], None] = lambda: None
@@ -107,16 +113,16 @@ class QueryRunner:
     def _collect(self) -> list[tuple[int, list[Result] | None]]:
         busy = {worker.connection: worker for worker in self._workers if worker.numbers}
         ready = wait(list(busy), timeout=0.05)
-        return [pair for connection in ready for pair in busy[connection].receive()]  # type: ignore[index]
+        return [pair for connection in ready for pair in busy[connection].receive()]
 
     def _replace_lost(self) -> list[int]:
-        """Kill late processes and start others for those that have ended; return the queries still to be run."""
+        """Replace processes that are late or have ended; return their queries that are still to be run."""
         left: list[int] = []
         for at, worker in enumerate(self._workers):
             if worker.ended or worker.is_late:
                 worker.kill()
                 left += list(worker.numbers)[1:]  # the first one cost the process
-                self._workers[at] = _Worker(self._files)
+                self._workers[at] = _Worker(self._files, self._wanted)
         return left[::-1]
 
 
@@ -124,21 +130,22 @@ class QueryRunner:
 class _Worker:
     """One process, and the numbers of the queries that it has not answered."""
 
-    files: Mapping[str, Sequence[Path]]
+    files: Files
+    wanted: Wanted | None
     numbers: deque[int] = field(default_factory=deque)
     ended: bool = False
 
     def __post_init__(self) -> None:
         context: Any = multiprocessing.get_context("fork" if sys.platform == "linux" else "spawn")
         self.connection, theirs = context.Pipe()
-        arguments = (theirs, self.files, os.getpid())
+        arguments = (theirs, self.files, self.wanted, os.getpid())
         self._process = context.Process(target=_serve, args=arguments, daemon=True)
         try:
             self._process.start()
         except OSError as error:
             raise UserError(
-                f"a worker process cannot be started ({error.strerror}); end other programs, then run the same "
-                "command again"
+                f"a worker process cannot be started ({error.strerror}); end other programs, then run the "
+                "same command again"
             ) from error
         theirs.close()
         self._since = 0.0
@@ -177,7 +184,7 @@ class _Worker:
         self.connection.close()
 
 
-def _serve(connection: Connection, files: Mapping[str, Sequence[Path]], parent: int) -> None:
+def _serve(connection: Connection, files: Files, wanted: Wanted | None, parent: int) -> None:
     """Answer the batches of queries from `connection` until the parent ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides
     if sys.platform == "linux":
@@ -187,18 +194,22 @@ def _serve(connection: Connection, files: Mapping[str, Sequence[Path]], parent: 
     with suppress(EOFError, OSError):  # the parent has gone
         while os.getppid() == parent:
             for name, sql in connection.recv():
-                connection.send(_answer(sandboxes, files[name], sql))
+                hashes = wanted.get(name, frozenset()) if wanted is not None else None
+                connection.send(_answer(sandboxes, files[name], sql, hashes))
 
 
 def _answer(
-    sandboxes: dict[Path, Sandbox], files: Sequence[Path], sql: str
-) -> list[Result] | None | UserError:
+    sandboxes: dict[Path, Sandbox], files: Sequence[Path], sql: str, wanted: frozenset[bytes] | None
+) -> list[Result] | UserError | None:
     deadline = time.monotonic() + TIMEOUT_S
     try:
         for file in files:
             if file not in sandboxes:
                 sandboxes[file] = Sandbox(file, _ROWS)
-        return [summary(sandboxes[file].run(sql, deadline)) for file in files]
+        first = summary(sandboxes[files[0]].run(sql, deadline))
+        if wanted is not None and first.as_set not in wanted:
+            return None
+        return [first, *(summary(sandboxes[file].run(sql, deadline)) for file in files[1:])]
     except (QueryError, MemoryError, RecursionError, ValueError):
         return None
     except UserError as error:

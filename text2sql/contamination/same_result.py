@@ -1,8 +1,10 @@
-"""Training rows whose query gives what a test query gives, on the test database and on shuffled copies of it."""
+"""Training rows whose query gives what a test query gives, on the test database and on shuffled copies."""
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -15,6 +17,7 @@ from text2sql.contamination.folding import Signature, parse_query, schema_signat
 from text2sql.contamination.query_runner import Job, QueryRunner, Result
 from text2sql.cpu import allowed_cores
 from text2sql.databases import database_path
+from text2sql.errors import UserError
 from text2sql.progress import Progress
 from text2sql.records import TestQuestion, TrainingRow
 from text2sql.schema.sqlite import read_sqlite
@@ -37,9 +40,9 @@ class _Gold:
 class SameResults:
     """The results of the test queries, in which the query of a training row finds an equal one.
 
-    Two results are equal if their distinct rows are, in some order of the columns; if both queries sort the whole
-    result, then in the same order. On a copy, where several rows may be the greatest, a query with LIMIT may give
-    some of the rows that the other one gives.
+    Two results are equal if their distinct rows are, in some order of the columns; if both queries sort the
+    whole result, then in the same order. On a copy, where several rows may be the greatest, a query with
+    LIMIT may give some of the rows that the other one gives.
     """
 
     def __init__(self, test: Sequence[TestQuestion], databases: Path) -> None:
@@ -56,8 +59,9 @@ class SameResults:
         self._names = {name.casefold(): name for name in self._schemas}
         self._files = {name: self._copy(databases, name) for name in self._schemas}
         self._tables = {name: {table for table, _ in schema} for name, schema in self._schemas.items()}
-        self._runner = QueryRunner(self._files, allowed_cores())
         self._golds = self._run_golds(asked)
+        wanted = {name: frozenset(key for n, key in self._golds if n == name) for name in self._files}
+        self._runner = QueryRunner(self._files, allowed_cores(), wanted)
         self._known: dict[Job, int | None] = {}
 
     def close(self) -> None:
@@ -79,7 +83,7 @@ class SameResults:
     def _databases_of(
         self, row: TrainingRow, place_of: Callable[[TrainingRow], Place | None]
     ) -> Iterator[str]:
-        """The test databases that the row's query may be on: the one of its name, or those with its tables."""
+        """The test databases that a row's query may be on: the one of its name, or those with its tables."""
         named = self._names.get(row.db_id.casefold())
         if named:
             yield named
@@ -99,11 +103,15 @@ class SameResults:
         folder.mkdir()
         return [database_path(databases, name), *make_copies(databases, name, folder)]
 
-    def _run_golds(self, asked: Sequence[tuple[int, TestQuestion]]) -> Mapping[tuple[str, bytes], list[_Gold]]:
+    def _run_golds(
+        self, asked: Sequence[tuple[int, TestQuestion]]
+    ) -> Mapping[tuple[str, bytes], list[_Gold]]:
         progress = Progress(len(asked), "test queries", "same_result")
         jobs = [(question.db_id, question.gold) for _, question in asked]
+        with closing(QueryRunner(self._files, allowed_cores())) as runner:
+            ran = runner.run(jobs, progress.advance)
         found: dict[tuple[str, bytes], list[_Gold]] = {}
-        for (place, question), results in zip(asked, self._runner.run(jobs, progress.advance), strict=True):
+        for (place, question), results in zip(asked, ran, strict=True):
             if results and is_telling(results):
                 gold = _Gold(place, question.gold, results)
                 found.setdefault((question.db_id, results[0].as_set), []).append(gold)
@@ -111,7 +119,7 @@ class SameResults:
 
 
 def is_telling(results: Sequence[Result]) -> bool:
-    """Whether equal results of another query say anything: they are not empty, and differ between the copies."""
+    """Whether an equal result of another query says anything: it is not empty, and the copies differ."""
     something = [result for result in results[1:] if not result.is_nothing]
     differ = len({result.as_set for result in results}) > 1
     return not results[0].is_nothing and len(something) >= TELLING_COPIES and differ
@@ -119,9 +127,9 @@ def is_telling(results: Sequence[Result]) -> bool:
 
 def _equal(gold: _Gold, sql: str, results: Sequence[Result]) -> bool:
     one, other = _sorting(gold.sql), _sorting(sql)
-    if (one.whole or other.whole) and results[0].rows > 1:
-        if one.whole != other.whole or gold.results[0].as_list != results[0].as_list:
-            return False
+    is_sorted = (one.whole or other.whole) and results[0].rows > 1
+    if is_sorted and (one.whole != other.whole or gold.results[0].as_list != results[0].as_list):
+        return False
     limited = one.limited or other.limited
     pairs = zip(gold.results[1:], results[1:], strict=True)
     return all(mine.as_set == its.as_set or (limited and _nested(mine, its)) for mine, its in pairs)
@@ -141,6 +149,7 @@ class _Sorting:
     limited: bool
 
 
+@functools.lru_cache(maxsize=8_192)
 def _sorting(sql: str) -> _Sorting:
     tree = parse_query(sql)
     if tree is None:
@@ -150,7 +159,10 @@ def _sorting(sql: str) -> _Sorting:
 
 
 def _schema(databases: Path, name: str) -> Signature:
-    return schema_signature(read_sqlite(database_path(databases, name)))
+    try:
+        return schema_signature(read_sqlite(database_path(databases, name)))
+    except UserError as error:
+        raise UserError(f"{error}; or leave out the rule same_result, which needs it") from error
 
 
 def _names_one(tables: set[str], present: set[str]) -> bool:
