@@ -26,6 +26,7 @@ from text2sql.preparation.outside_data import OutsideFolder, OutsideSchemas, dat
 from text2sql.preparation.raw_test import write_test_sets
 from text2sql.preparation.settings import FetchData, QuestionFile, TrainingFile
 from text2sql.preparation.test_sets import QuestionReader, add_recorded
+from text2sql.preparation.text_files import compression
 from text2sql.schema.recorded import read_recorded
 
 _NO_DATABASES = "databases/none"
@@ -193,8 +194,8 @@ def _say_what_is_missing(name: str, lines: list[dict[str, str]], found: set[str]
 
 
 def _suffixes(path: Path) -> str:
-    """The last suffix, and before .gz and .zst also the one before."""
-    return "".join(path.suffixes[-2:] if path.suffix in (".gz", ".zst") else path.suffixes[-1:])
+    """The last suffix, and before that of a compression also the one before."""
+    return "".join(path.suffixes[-2:] if compression(path) else path.suffixes[-1:])
 
 
 if __name__ == "__main__":

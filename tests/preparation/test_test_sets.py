@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -86,7 +87,7 @@ def test_columns_name_the_fields_of_any_other_rows() -> None:
     assert lines({"question": "How many?", "sql": "SELECT 1", "db_id": "shop"})[0]["gold"] == "SELECT 1"
 
 
-@pytest.mark.parametrize("suffix", [".jsonl", ".json", ".csv", ".parquet"])
+@pytest.mark.parametrize("suffix", [".jsonl", ".json", ".csv", ".parquet", ".json.gz", ".csv.gz"])
 def test_rows_are_read_from_files_of_every_kind(suffix: str) -> None:
     rows = [{"nl": f"How many {n}?", "answer": f"SELECT {n}", "base": "shop"} for n in range(3)]
     file = write_table(Path(f"rows{suffix}"), rows)
@@ -95,7 +96,10 @@ def test_rows_are_read_from_files_of_every_kind(suffix: str) -> None:
 
 
 def write_table(file: Path, rows: list[dict[str, str]]) -> Path:
-    if file.suffix == ".parquet":
+    if file.suffix == ".gz":
+        plain = write_table(file.with_suffix(""), rows)
+        file.write_bytes(gzip.compress(plain.read_bytes()))
+    elif file.suffix == ".parquet":
         import pyarrow
         import pyarrow.parquet
 
@@ -221,6 +225,13 @@ def test_a_broken_row_is_named_with_the_next_command(row: Any, said: str) -> Non
 def test_a_file_without_rows_is_named(text: str) -> None:
     Path("rows.json").write_text(text, encoding="utf-8")
     assert "rows.json: " in error_of()
+
+
+def test_a_line_that_is_not_json_and_text_in_another_encoding_are_named() -> None:
+    Path("rows.jsonl").write_text(json.dumps(SPIDER) + "\n{\n")
+    assert "rows.jsonl, line 2: not JSON" in error_of(file="rows.jsonl")
+    Path("rows.csv").write_bytes("question,query\nCafé?,SELECT 1\n".encode("latin-1"))
+    assert "rows.csv: not UTF-8" in (said := error_of(file="rows.csv")) and "iconv" in said
 
 
 def test_a_damaged_or_unknown_kind_of_file_is_named() -> None:

@@ -15,12 +15,11 @@ from typing import Any, NamedTuple, cast
 from text2sql.errors import UserError
 from text2sql.preparation.outside_data import OutsideSchemas
 from text2sql.preparation.settings import Columns, Format, QuestionFile
-from text2sql.preparation.sources import read_chunks
+from text2sql.preparation.sources import is_known_kind, known_kinds, read_chunks
 from text2sql.prompts import with_evidence
 from text2sql.schema.database_files import is_database_id
 from text2sql.schema.prose import is_prose, prose_database
 
-SUFFIXES = (".jsonl", ".json", ".csv", ".parquet")
 _NEXT = "fix it, then: dvc repro"
 _SHARED = {"db_id": "db_id", "schema": "schema", "evidence": "evidence", "slice": "slice"}
 _NUMBERS = {"id", "question_id"}  # keys that say nothing
@@ -181,15 +180,15 @@ def _rows(path: Path) -> Iterator[object]:
     Raises:
         UserError: the file is of an unknown kind, or cannot be read.
     """
-    if path.suffix not in SUFFIXES:
-        raise UserError(f"{path}: unknown kind of file, known: {', '.join(SUFFIXES)}; {_NEXT}")
-    for chunk in read_chunks(path, _all_columns(path)):
+    if not is_known_kind(path):
+        raise UserError(f"{path}: unknown kind of file, known: {known_kinds()}; {_NEXT}")
+    for chunk in read_chunks(path, _all_columns(path), strict=True):
         yield from (value for _, value in chunk.rows)
 
 
 def _all_columns(path: Path) -> Columns | None:
     """The columns of a Parquet file, of which only those asked for are read; None for other files."""
-    if path.suffix != ".parquet":
+    if path.suffix.lower() != ".parquet":
         return None
     import pyarrow
     import pyarrow.parquet
