@@ -280,6 +280,15 @@ def test_a_database_brings_values_without_any_prose(databases: Path) -> None:
     assert "Name TEXT -- e.g. 'Tea'" in done.ddl
 
 
-def test_text_that_sqlite_refuses_is_named_by_its_row(databases: Path) -> None:
-    with pytest.raises(SourceError, match=r"^row 4 \(database gone\): CREATE TABLE text does not execute"):
+def test_text_of_another_database_system_is_rewritten_and_what_cannot_be_read_is_a_problem(
+    databases: Path,
+) -> None:
+    text = "CREATE TABLE `a` (`id` int AUTO_INCREMENT, PRIMARY KEY (`id`)) ENGINE=InnoDB; CREATE TABLE b ("
+    (done,) = convert([Source(4, "gone", "", ddl=text)], backend_of("rules", databases)).values()
+    assert done.ddl == "CREATE TABLE a (id INTEGER PRIMARY KEY);"
+    assert len(done.problems) == 1 and done.problems[0].startswith("table b is left out: ")
+
+
+def test_text_without_any_table_is_named_by_its_row(databases: Path) -> None:
+    with pytest.raises(SourceError, match=r"^row 4 \(database gone\): no table can be read"):
         convert([Source(4, "gone", "", ddl="CREATE TABLE item (")], backend_of("rules", databases))

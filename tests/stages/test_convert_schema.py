@@ -231,4 +231,4 @@ def test_missing_databases_are_one_sentence_with_the_set_their_number_and_the_re
 def test_a_schema_that_does_not_execute_is_named_by_its_row() -> None:
     prepare_sets(bare=[{**BARE, "db_id": "gone", "schema": "CREATE TABLE item ("}])
     said = failure(main, **PATHS)
-    assert "test.jsonl, row 0 (database gone): CREATE TABLE text does not execute in SQLite" in said
+    assert "test.jsonl, row 0 (database gone): no table can be read from its CREATE TABLE text: " in said

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -18,9 +18,10 @@ from text2sql.errors import UserError
 from text2sql.progress import Progress
 from text2sql.schema.check import complaints
 from text2sql.schema.database_files import find_database
-from text2sql.schema.ddl import read_ddl, write_ddl
+from text2sql.schema.ddl import write_ddl
 from text2sql.schema.model import Schema
 from text2sql.schema.prose import read_prose
+from text2sql.schema.reader import read_script
 from text2sql.schema.recorded import recorded_ddl
 from text2sql.schema.settings import ConvertSchema, Values
 from text2sql.schema.sqlite import read_sqlite
@@ -78,7 +79,7 @@ class Backend(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class RulesBackend:
-    """Reads prose by rules, or CREATE TABLE text by executing it.
+    """Reads prose by rules, or CREATE TABLE text of any database system.
 
     `values` says how the example values in prose are written (see `write_ddl`).
     """
@@ -92,7 +93,10 @@ class RulesBackend:
     def convert_all(self, sources: Sequence[Source]) -> Iterator[tuple[Source, Conversion]]:
         """Yield the conversions in the order of `sources`."""
         for source in sources:
-            yield source, written(source_schema(source), "rules", self.values)
+            if source.prose:
+                yield source, written(prose_schema(source), "rules", self.values)
+            else:
+                yield source, rewritten(source, self.values)
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,20 +210,6 @@ def convert(sources: Iterable[Source], backend: Backend) -> dict[str, Conversion
     return {key: done[key] for key in distinct}
 
 
-def source_schema(source: Source) -> Schema:
-    """The schema that the source's text gives, prose or CREATE TABLE.
-
-    Raises:
-        SourceError: the text cannot be read.
-    """
-    if source.prose:
-        return prose_schema(source)
-    try:
-        return read_ddl(source.ddl)
-    except UserError as error:
-        raise SourceError(f"row {source.row} (database {source.db_id}): {error}") from error
-
-
 def prose_schema(source: Source) -> Schema:
     """The schema that the source's prose describes.
 
@@ -230,6 +220,22 @@ def prose_schema(source: Source) -> Schema:
         return read_prose(source.prose)[1]
     except UserError as error:
         raise SourceError(f"row {source.row} (database {source.db_id}): {error}") from error
+
+
+def rewritten(source: Source, values: Values) -> Conversion:
+    """The conversion of CREATE TABLE text; tables that cannot be read are left out, and among the problems.
+
+    Raises:
+        SourceError: no table can be read.
+    """
+    script = read_script(source.ddl)
+    lost = tuple(f"table {name} is left out: {reason}" for name, reason in script.unreadable.items())
+    if not script.schema.tables:
+        fault = "; ".join(lost) or "it has none"
+        place = f"row {source.row} (database {source.db_id})"
+        raise SourceError(f"{place}: no table can be read from its CREATE TABLE text: {fault}")
+    made = written(script.schema, "rules", values)
+    return replace(made, problems=(*lost, *made.problems))
 
 
 def written(
