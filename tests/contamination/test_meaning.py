@@ -7,16 +7,20 @@ import pytest
 from text2sql.contamination.meaning import changes_meaning, meaning
 
 OLDEST = "SELECT name FROM singer ORDER BY age DESC LIMIT 1"
-MANY = "SELECT T1.name FROM singer AS T1 JOIN concert AS T2 ON T1.id = T2.singer_id GROUP BY T1.id HAVING count(*) >= 3"
+MANY = (
+    "SELECT T1.name FROM singer AS T1 JOIN concert AS T2 ON T1.id = T2.singer_id GROUP BY T1.id "
+    "HAVING count(*) >= 3"
+)
 NEVER = "SELECT name FROM singer WHERE id NOT IN (SELECT singer_id FROM concert)"
 BOTH = "SELECT name FROM singer WHERE country = 'Peru' AND age > 30"
 
 SAME = [
     (OLDEST, "SELECT s.name FROM singer AS s WHERE s.age = (SELECT max(age) FROM singer)"),
     (OLDEST, "SELECT name FROM singer WHERE age >= (SELECT max(age) FROM singer)"),
-    (MANY, "SELECT name FROM singer WHERE id IN (SELECT singer_id FROM concert GROUP BY singer_id HAVING count(id) > 2)"),
+    (MANY, "SELECT name FROM singer WHERE id IN "
+           "(SELECT singer_id FROM concert GROUP BY singer_id HAVING count(id) > 2)"),
     (NEVER, "SELECT name FROM singer EXCEPT SELECT name FROM singer JOIN concert ON singer.id = singer_id"),
-    (NEVER, "SELECT name FROM singer AS s WHERE NOT EXISTS (SELECT 1 FROM concert AS c WHERE c.singer_id = s.id)"),
+    (NEVER, "SELECT name FROM singer AS s WHERE NOT EXISTS (SELECT 1 FROM concert WHERE singer_id = s.id)"),
     (NEVER, "SELECT s.name FROM singer s LEFT JOIN concert c ON c.singer_id = s.id WHERE c.id IS NULL"),
     (BOTH, "SELECT name AS who FROM singer WHERE 30 < age AND country IN ('Peru')"),
     (BOTH, "SELECT name FROM singer WHERE age >= 31 AND country LIKE '%peru%'"),
@@ -50,7 +54,7 @@ DIFFERENT = [
     ("SELECT name FROM t ORDER BY a", "SELECT name FROM t"),
     ("SELECT name FROM t WHERE a > 1.5", "SELECT name FROM t WHERE a >= 1.5"),
     ("SELECT name FROM t WHERE a > -1", "SELECT name FROM t WHERE a > 1"),
-    ("SELECT name FROM t WHERE a > (SELECT avg(a) FROM t)", "SELECT name FROM t WHERE a < (SELECT avg(a) FROM t)"),
+    ("SELECT b FROM t WHERE a > (SELECT avg(a) FROM t)", "SELECT b FROM t WHERE a < (SELECT avg(a) FROM t)"),
 ]  # fmt: skip
 
 

@@ -32,7 +32,7 @@ class ContainedQuestions:
         self._by_run = self._runs()
 
     def same_without_evidence(self, question: str) -> int | None:
-        """The first test question that equals this one only when the evidence of both is left out, or None."""
+        """The first test question that equals this one only without the evidence of both, or None."""
         bare = fold_question(without_evidence(question))
         places = self._places.get(bare, []) if bare else []
         whole = fold_question(question) if places else ""
