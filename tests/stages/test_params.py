@@ -70,7 +70,7 @@ BAD_VALUES = [  # key, value, pattern of the message
     ("training.save_steps", 7, "save_steps must be a multiple of logging_steps"),
     ("dedupe_test.near_question", 80, "dedupe_test.near_question: .*less than or equal to 1"),
     ("dedupe_test.embedding", 0, "dedupe_test.embedding: .*greater than 0"),
-    ("dedupe_test.same_sql", False, "dedupe_test.same_sql: .*'exact' or 'masked'"),
+    ("dedupe_test.same_sql", False, "dedupe_test.same_sql: .*'exact', 'masked' or 'specific'"),
     ("retrieve_examples.candidates", 0, "retrieve_examples.candidates"),
     ("train_full.enabled", False, "arms.full uses models/full"),
     ("convert_schema.values", "rows", "convert_schema.values: .*'none', 'comment' or 'insert'"),

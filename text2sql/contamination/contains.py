@@ -24,17 +24,19 @@ class ContainedQuestions:
 
     def __init__(self, questions: Sequence[str]) -> None:
         """`questions` are numbered from 0."""
-        self._bare = [fold_question(without_evidence(question)) for question in questions]
-        self._places: dict[str, list[int]] = {}
-        for place, folded in enumerate(self._bare):
-            self._places.setdefault(folded, []).append(place)
+        self._folded = [fold_question(question) for question in questions]
+        self._places: dict[str, list[int]] = {}  # of the questions without their evidence
+        for place, question in enumerate(questions):
+            self._places.setdefault(fold_question(without_evidence(question)), []).append(place)
         self._by_word = self._rarest_words()
         self._by_run = self._runs()
 
     def same_without_evidence(self, question: str) -> int | None:
-        """The first test question that equals this one once the evidence of both is left out, or None."""
+        """The first test question that equals this one only without the evidence of both, or None."""
         bare = fold_question(without_evidence(question))
-        return self._places[bare][0] if bare and bare in self._places else None
+        places = self._places.get(bare, []) if bare else []
+        whole = fold_question(question) if places else ""
+        return next((place for place in places if self._folded[place] != whole), None)
 
     def candidates(self, folded: str) -> list[tuple[int, float]]:
         """Test questions that contain this folded question or are contained in it, with the share of words.
@@ -45,7 +47,7 @@ class ContainedQuestions:
         words = folded.split()
         if len(words) < LEAST_WORDS:
             return []
-        texts = {*self._inside(f" {folded} ", set(words)), *self._around(f" {folded} ", words)}
+        texts = {*self._inside(f" {folded} ", set(words)), *self._around(f" {folded} ", words)} - {folded}
         found = [(place, self._share(text, len(words))) for text in texts for place in self._places[text]]
         return sorted(found, key=lambda pair: (-pair[1], pair[0]))
 
