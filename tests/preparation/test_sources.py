@@ -120,7 +120,7 @@ def test_a_json_list_and_json_lines_give_the_same_values(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize(
-    "text", ["", "{}", "[1", "[1,", "[1,]", "[1 2]", "[,1]", "[1] 2", '["a', "[" * 99_999]
+    "text", ["", "{}", "[1", "[1,", "[1,]", "[1 2]", "[,1]", "[1] 2", "[1]\n[2]", '["a', "[" * 99_999]
 )
 def test_a_json_file_that_is_not_one_whole_list_is_refused(tmp_path: Path, text: str) -> None:
     path = tmp_path / "rows.json"

@@ -211,7 +211,8 @@ def _read_jsonl(file: _File) -> _Rows:
 
 def _read_json(file: _File) -> _Rows:
     first, second = _first_lines(file)
-    return _read_lines(file) if second and _is_json(first) else _read_list(file)
+    is_lines = second and first.lstrip().startswith("{") and _is_json(first)
+    return _read_lines(file) if is_lines else _read_list(file)
 
 
 def _first_lines(file: _File) -> tuple[str, str]:
