@@ -11,7 +11,7 @@ from __future__ import annotations
 import csv
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -35,6 +35,7 @@ from text2sql.preparation.text_files import (
     printable,
     single_byte_encoding,
     undecodable,
+    utf8_bytes,
 )
 
 # A row of a file: its text, which is shown if the row is rejected, and its value.
@@ -183,7 +184,7 @@ def _require_kind(file: _File) -> None:
         raise UserError(f"{path}: is {found}")
 
 
-def _other_encoding(file: _File, pieces: Iterator[bytes]) -> str | None:
+def _other_encoding(file: _File, pieces: Iterable[bytes]) -> str | None:
     """How to read text that is not UTF-8 in another encoding, if these bytes can be read in one."""
     found = None if file.encoding else single_byte_encoding(pieces)
     if found is None:
@@ -191,7 +192,7 @@ def _other_encoding(file: _File, pieces: Iterator[bytes]) -> str | None:
     if file.strict:
         return f"if it is Latin-1, convert it: iconv -f {found} -t utf-8 {file.path}"
     line = f"prepare.sources.{source_name(file.path)}.encoding: {found}"
-    return f"to read it as Latin-1, set {line} in params.yaml"
+    return f"to read it as Latin-1, set {line} in params.yaml; or name the encoding that it has"
 
 
 def _fix_encoding(file: _File) -> str:
@@ -211,7 +212,8 @@ def _read_jsonl(file: _File) -> _Rows:
 
 def _read_json(file: _File) -> _Rows:
     first, second = _first_lines(file)
-    return _read_lines(file) if second and _is_json(first) else _read_list(file)
+    is_lines = second and first.lstrip().startswith("{") and _is_json(first)
+    return _read_lines(file) if is_lines else _read_list(file)
 
 
 def _first_lines(file: _File) -> tuple[str, str]:
@@ -236,7 +238,8 @@ def _read_lines(file: _File) -> _Rows:
     number, good, bad = 1, False, None
     with open_text(file.path, file.encoding) as opened:
         while lines := opened.text.readlines(_BYTES):
-            rows = [row for at, line in enumerate(lines, number) if (row := _line(file, opened, at, line))]
+            read = (_line(file, opened, at, line) for at, line in enumerate(lines, number))
+            rows = [row for row in read if row]
             if not good:
                 good = any(not isinstance(value, BadLine) for _, value in rows)
                 bad = bad or next((row for row in rows if isinstance(row[1], BadLine)), None)
@@ -253,7 +256,7 @@ def _line(file: _File, opened: TextFile, number: int, line: str) -> RawRow | Non
         return None
     at = undecodable(text)
     if at is not None:
-        hint = _other_encoding(file, iter([line.encode("utf-8", "surrogateescape")]))
+        hint = _other_encoding(file, [utf8_bytes(text)]) if opened.encoding == "UTF-8" else None
         return _bad(file, number, text, f"not {opened.encoding}", f"byte {byte_at(text, at)}", hint)
     try:
         return text, json.loads(text)
@@ -268,10 +271,8 @@ def _bad(file: _File, number: int, text: str, reason: str, said: str = "", hint:
     if file.strict:
         shown = f"{reason} ({said})" if said else reason
         raise UserError(f"{file.path}, line {number}: {shown}; {hint or REMEDY}")
-    detail = "; ".join(part for part in (said, hint) if part)
-    return printable(text, _SHOWN), BadLine(
-        reason, f"line {number}: {detail}" if detail else f"line {number}"
-    )
+    parts = "; ".join(part for part in (said, hint) if part)
+    return printable(text, _SHOWN), BadLine(reason, f"line {number}" + (f": {parts}" if parts else ""))
 
 
 def _no_line(file: _File, bad: RawRow | None) -> UserError:

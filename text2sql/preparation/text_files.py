@@ -4,6 +4,7 @@ The suffix names the compression (.gz, .zst). A byte order mark decides the enco
 encoding that the caller names, else UTF-16 if each second byte at the start is NUL, else UTF-8.
 Bytes that the encoding does not have do not end the reading: each becomes a half of a surrogate pair, which
 no valid text has, so that one damaged line need not cost the whole file.
+Not covered: changed bytes in a .zst file that was written without a checksum.
 """
 
 from __future__ import annotations
@@ -154,6 +155,11 @@ def byte_at(text: str, at: int) -> str:
     return f"0x{ord(text[at]) - _MARK:02x}"
 
 
+def utf8_bytes(text: str) -> bytes:
+    """The bytes of a text that was read as UTF-8, those included that could not be decoded."""
+    return text.encode("utf-8", "surrogateescape")
+
+
 def printable(text: str, limit: int) -> str:
     """The first `limit` characters of a text; control characters and undecodable bytes are escaped."""
     cut = text[:limit]
@@ -178,7 +184,7 @@ def single_byte_encoding(pieces: Iterable[bytes]) -> str | None:
 
 
 def _printable(character: str) -> str:
-    if character.isprintable():
+    if character.isprintable() or character == "\t":
         return character
     byte = ord(character) - _MARK
     return f"\\x{byte:02x}" if 0 <= byte < 256 else character.encode("unicode_escape").decode()
@@ -187,8 +193,13 @@ def _printable(character: str) -> str:
 def _encoding(start: bytes, named: str | None) -> str:
     """The encoding of a file that starts with these bytes, of which four are enough."""
     marked = next((name for mark, name in _BYTE_ORDER_MARKS if start.startswith(mark)), None)
-    if marked or named:
-        return marked or str(named)
+    if marked:
+        return marked
+    codec = codecs.lookup(named).name if named else ""
+    if codec in ("utf-16", "utf-32"):  # Python's decoders of these demand a mark
+        return f"{codec}-be" if start.startswith(b"\0") else f"{codec}-le"
+    if named:
+        return named
     zeros = [byte == 0 for byte in start]
     if len(zeros) > 1 and zeros[0] != zeros[1] and zeros[2:] in ([], zeros[:2]):
         return "utf-16-be" if zeros[0] else "utf-16-le"
