@@ -390,6 +390,15 @@ def test_other_names_with_a_dot_stay(sql: str) -> None:
     assert unqualified(sql, {("s", "t"): "t"}) == sql
 
 
+@pytest.mark.parametrize(
+    "sql", ['"' * 99_999 + ".", "[" + "a" * 99_999 + ".", "a." * 50_000, "a " * 50_000 + "."]
+)
+def test_no_query_takes_long_to_rename(sql: str) -> None:
+    start = time.process_time()
+    unqualified(sql, {("s", "t"): "t"})
+    assert time.process_time() - start < 5
+
+
 # -- hostile texts --
 
 
@@ -401,6 +410,14 @@ def test_other_names_with_a_dot_stay(sql: str) -> None:
         "CREATE TABLE t (a INT[" + "]" * 20_000,
         "CREATE TABLE t (" + ", ".join(f"c{n} INT UNSIGNED" for n in range(5_000)) + ")",
         "CREATE TABLE t (a INT UNSIGNED, " + "'" * 99_999,
+        "CREATE TABLE t (a INT UNSIGNED, " + '"' * 99_999,
+        "CREATE TABLE t (a INT UNSIGNED, [" + "a" * 99_999,
+        "CREATE TABLE t (a INT UNSIGNED, " + "`" * 99_999,
+        "COPY a\n" * 5_000,
+        "INSERT INTO sqlite_master VALUES ('table', " + "', " * 20_000,
+        "CREATE TABLE t0 (a int[3]); "
+        + "".join(f"CREATE TABLE t{n} () INHERITS (t{n - 1});" for n in range(1, 800)),
+        "CREATE SCHEMA s; CREATE TABLE s.t (a INT);" + "INSERT INTO s.t VALUES ('" * 2_000,
         "/*" * 50_000,
         "$$" * 50_001 + "$a$" * 50_000,
         '"' * 99_999 + "[" * 50_000,

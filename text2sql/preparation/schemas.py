@@ -131,14 +131,15 @@ class Connection(sqlite3.Connection):
             return sqlite3.SQLITE_OK if action in _READ_ACTIONS else sqlite3.SQLITE_DENY
         denied = (
             action in _DENIED
-            or (action == sqlite3.SQLITE_PRAGMA and not _may_read((first or "").lower(), second))
+            or (action == sqlite3.SQLITE_PRAGMA and first not in _PRAGMAS and not _may_read(first, second))
             or (action == sqlite3.SQLITE_TRANSACTION and first != "BEGIN" and not self._ending)
         )
         return sqlite3.SQLITE_DENY if denied else sqlite3.SQLITE_OK
 
 
-def _may_read(pragma: str, argument: str | None) -> bool:
-    return pragma in _PRAGMAS or (pragma in READ_PRAGMAS and argument is None)
+def _may_read(pragma: str | None, argument: str | None) -> bool:
+    folded = (pragma or "").lower()
+    return folded in _PRAGMAS or (folded in READ_PRAGMAS and argument is None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -301,13 +302,10 @@ class Schemas:
             self._free.append(used.connection)
 
 
-_OBJECTS = ("view", "trigger", "index")
-
-
 def _left_out(connection: Connection, text: str) -> Counter[str]:
     """How many views, triggers and indexes a text creates."""
     folded = text.lower()
-    if not any(word in folded for word in _OBJECTS):
+    if "view" not in folded and "trigger" not in folded and "index" not in folded:
         return Counter()
     found = connection.execute(
         "SELECT type, count(*) FROM sqlite_master WHERE type != 'table' AND sql NOT NULL GROUP BY type"

@@ -36,11 +36,16 @@ _NO_TYPE = frozenset(
     """primary not null default references constraint unique check comment collate generated as identity
     auto_increment autoincrement on hidden encode""".split()  # noqa: SIM905
 )
+_NAME_WITHIN = 2_000  # characters, from the beginning of a statement to the end of its table's name
 _LIMIT = 2_000  # columns of a table; SQLite's own limit
 
 
 class Unreadable(Exception):
     """A statement that gives no table; the message says why."""
+
+
+class Partition(Unreadable):
+    """A statement that creates a part of another table."""
 
 
 Path = tuple[str, ...]
@@ -127,7 +132,7 @@ def read_create_table(text: str, types: TypeNames) -> Draft:
     draft = Draft(path)
     word = tokens[at].word() if at < len(tokens) else ""
     if word == "partition":
-        raise Unreadable("it is a part of another table")
+        raise Partition("it is a part of another table")
     if word == "like":
         draft.models.append(_path(tokens, at + 1)[0])
         return draft
@@ -145,9 +150,9 @@ def read_create_table(text: str, types: TypeNames) -> Draft:
 
 
 def table_name(text: str) -> Path:
-    """The name after TABLE in a statement, () if there is none."""
-    tokens, _ = _tokens(text)
-    at = next((n for n, token in enumerate(tokens) if token.word() in ("table", "into", "column")), -1) + 1
+    """The name after TABLE or INTO in a statement, () if there is none."""
+    tokens, _ = _tokens(text[:_NAME_WITHIN])
+    at = next((n for n, token in enumerate(tokens) if token.word() in ("table", "into")), -1) + 1
     while at < len(tokens) and tokens[at].word() in ("if", "not", "exists", "only"):
         at += 1
     return _path(tokens, at)[0]

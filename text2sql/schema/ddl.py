@@ -6,6 +6,7 @@ import re
 import sqlite3
 from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from itertools import zip_longest
 
 from text2sql.errors import UserError
@@ -133,8 +134,9 @@ def read_connection(
         "SELECT name, sql FROM sqlite_master WHERE type = 'table'"
         " AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\' ORDER BY rowid"
     ).fetchall()
-    if any(is_virtual(sql) for _, sql in found):
-        shadows = _shadow_tables(connection, [name for name, sql in found if is_virtual(sql)])
+    virtual = [name for name, sql in found if is_virtual(sql)]
+    if virtual:
+        shadows = _shadow_tables(connection, virtual)
         found = [(name, sql) for name, sql in found if name.lower() not in shadows]
     tables = []
     for name, sql in found:
@@ -199,7 +201,8 @@ def _write_table(table: Table, types: bool, values: Values, comments: bool) -> s
     for key in table.foreign_keys:
         if len(key.columns) > 1:
             parts.append(f"FOREIGN KEY ({_names(key.columns)}) {_references(key)}")
-    notes = [_write_comment(column, values == "comment", comments) for column in table.columns]
+    wanted = comments or values == "comment"
+    notes = [_write_comment(c, values == "comment", comments) for c in table.columns] if wanted else []
     if any(notes):
         lines = [*(f"{part}," for part in parts[:-1]), parts[-1]]
         body = "\n".join(f"  {line}{note}" for line, note in zip_longest(lines, notes, fillvalue=""))
@@ -254,14 +257,12 @@ def _read_table(connection: sqlite3.Connection, name: str, sql: str) -> Table:
     """Read a table; `sql` is the statement whose comments are read, or ""."""
     # unlike table_info, table_xinfo has generated columns; hidden is 1 for those that only a module sees
     info = connection.execute(f"PRAGMA table_xinfo({_quoted(name)})").fetchall()
-    notes = column_comments(sql) if "--" in sql or "/*" in sql else {}
-    columns = tuple(
-        Column(column, kind, comment=notes.get(column.lower(), ""))
-        for _, column, kind, _, _, _, hidden in info
-        if hidden != _HIDDEN
-    )
+    columns = [Column(column, kind) for _, column, kind, _, _, _, hidden in info if hidden != _HIDDEN]
+    if "--" in sql or "/*" in sql:
+        notes = column_comments(sql)
+        columns = [replace(column, comment=notes.get(column.name.lower(), "")) for column in columns]
     keyed = sorted((position, column) for _, column, _, _, _, position, _ in info if position)
-    return Table(name, columns, tuple(c for _, c in keyed), _read_foreign_keys(connection, name))
+    return Table(name, tuple(columns), tuple(c for _, c in keyed), _read_foreign_keys(connection, name))
 
 
 _HIDDEN = 1

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field, replace
 
 from text2sql.schema.create_table import (
     Draft,
+    Partition,
     Path,
     Reference,
     TypeNames,
@@ -45,11 +46,7 @@ _FAULTS = (
     "more than one primary key",
     "reserved for internal use",
 )
-_DUMPED = re.compile(
-    r"INSERT INTO sqlite_(?:master|schema)\b.*VALUES\s*\(\s*'table'.*?,"
-    r"\s*'(CREATE VIRTUAL TABLE (?:[^']|'')*)'",
-    re.DOTALL | re.IGNORECASE,
-)
+_DUMPED = re.compile(r"'(CREATE VIRTUAL TABLE (?:[^']|'')*)'")  # in an INSERT of a dump of SQLite
 _INSERT = re.compile(r"INSERT\s+(IGNORE\s+)?(?:INTO\s+)?(?!OR\b|INTO\b|IGNORE\b)", re.IGNORECASE)
 _STRING = re.compile(r"(\b[NE]|)'((?:[^'\\]|\\.|'')*)'", re.DOTALL | re.IGNORECASE)
 _PLAIN_STRING = re.compile(r"(\bE)'((?:[^'\\]|\\.|'')*)'|(\bN|)'((?:[^']|'')*)'", re.DOTALL | re.IGNORECASE)
@@ -204,11 +201,10 @@ class _Reader:
                 drafts.add(read_create_table(part.text, self._types))
             else:
                 raise Unreadable(str(made))
+        except Partition:
+            self._skipped["CREATE TABLE ... PARTITION OF"] += 1
         except Unreadable as error:
-            if "part of another" in str(error):
-                self._skipped["CREATE TABLE ... PARTITION OF"] += 1
-            else:
-                self._unreadable[".".join(path) or part.text[:40]] = str(error)
+            self._unreadable[".".join(path) or part.text[:40]] = str(error)
 
     def _applies(self, part: Statement, drafts: _Drafts) -> bool:
         """Whether a statement that creates no table says something of one, such as its keys."""
@@ -224,7 +220,8 @@ class _Reader:
 
 def _virtual(part: Statement) -> Statement:
     """A statement; the INSERT of a dump of SQLite that creates a virtual table as the CREATE that it has."""
-    found = _DUMPED.match(part.text) if part.kind == "INSERT" else None
+    dumped = part.kind == "INSERT" and table_name(part.text) in (("sqlite_master",), ("sqlite_schema",))
+    found = _DUMPED.search(part.text) if dumped else None
     return Statement("CREATE VIRTUAL TABLE", found[1].replace("''", "'")) if found else part
 
 
@@ -313,8 +310,10 @@ class _Drafts:
         return {key: self._name(key) for key in self._found if key[0]}
 
     def schema(self) -> Schema:
-        for key in self._found:
-            self._inherit(key, set())
+        known: set[Path] = set()
+        for key, draft in self._found.items():
+            self._inherit(known, draft)
+            known.add(key)
         made = [self._table(key, draft) for key, draft in self._found.items()]
         self._unreadable.update({table.name: "it has no column" for table in made if not table.columns})
         return Schema(tuple(table for table in made if table.columns))
@@ -337,17 +336,11 @@ class _Drafts:
         path = self._found[key].path
         return ".".join(path[-2:]) if len(self._by_name[key[-1]]) > 1 else path[-1]
 
-    def _inherit(self, key: Path, begun: set[Path]) -> None:
-        """Put the columns of the parents, once, before those of the table."""
-        draft, begun = self._found[key], begun | {key}
-        parents, draft.parents = draft.parents, []
-        columns: list[Column] = []
-        for path in parents:
-            parent = self._key(path)
-            if parent and parent not in begun:
-                self._inherit(parent, begun)
-                columns += self._found[parent].columns
-        _put_before(draft, columns)
+    def _inherit(self, known: Iterable[Path], draft: Draft) -> None:
+        """Put the columns of the parents before those of the table; parents are created before it."""
+        keys = filter(None, map(self._key, draft.parents))
+        parents = (self._found[key] for key in keys if key in known)
+        _put_before(draft, list({c.name.lower(): c for parent in parents for c in parent.columns}.values()))
 
     def _table(self, key: Path, draft: Draft) -> Table:
         known = {column.name.lower() for column in draft.columns}
@@ -373,7 +366,7 @@ def _key(path: Path) -> Path:
     return (path[-2].lower() if len(path) > 1 else "", path[-1].lower())
 
 
-def _put_before(draft: Draft, columns: Iterable[Column]) -> None:
+def _put_before(draft: Draft, columns: Sequence[Column]) -> None:
     """Put columns, unless the table has them, before its own."""
     own = {column.name.lower() for column in draft.columns}
     draft.columns[:0] = [column for column in columns if column.name.lower() not in own]

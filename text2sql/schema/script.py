@@ -13,8 +13,12 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-NAME = r'(?:"(?:[^"]|"")+"|`(?:[^`]|``)+`|\[[^\]\[\n]*[^\]\[\d\n][^\]\[\n]*\]|[^\W\d][\w$#@]*)'
-"""A regular expression for a name: in double quotes, backticks or brackets, or a word."""
+NAME = r'(?:"(?:[^"]|"")+(?:"|\Z)|`(?:[^`]|``)+(?:`|\Z)|\[(?!\d*\])[^\]\[\n]*\]|[^\W\d][\w$#@]*)'
+"""A regular expression for a name: in double quotes, backticks or brackets, or a word.
+
+Here and below, what is never closed ends with the text: a search for its end from every beginning would take
+too long.
+"""
 
 BACKSLASH = frozenset(("mysql", "bigquery", "databricks", "hive", "spark", "clickhouse", "snowflake"))
 """sqlglot's names of the database systems in which a backslash in a string escapes the next character."""
@@ -24,7 +28,7 @@ _HIDDEN = rf"""--[^\n]* | ^[ \t]*\#[^\n]* | /\*.*?(?:\*/|\Z) | \bE{_ESCAPED}
     | (?<![\w$])\$(?P<tag>\w*)\$.*?(?:\$(?P=tag)\$|\Z) | {{string}}
     | "(?:[^"]|"")*(?:"|\Z) | `[^`]*(?:`|\Z) | \[[^\]\[\n]*\]"""
 _PLACES = r"""
-    | (?P<copy> ^COPY\s[^;]*?\sFROM\s+STDIN\b[^;\n]*;[^\n]*\n .*? (?:^\\\.[ \t\r]*$ | \Z) )
+    | (?P<copy> ^COPY\s[^;]{1,2000}?\sFROM\s+STDIN\b[^;\n]*;[^\n]*\n .*? (?:^\\\.[ \t\r]*$ | \Z) )
     | (?P<delimiter> ^[ \t]*DELIMITER[ \t]+(?P<mark>\S+)[^\n]* )
     | (?P<batch> ^[ \t]*(?:GO(?:[ \t]+\d+)?|/)[ \t]*;?[ \t\r]*$ )
     | (?P<client> ^[ \t]*(?:\\[a-z!?][^\n]* | (?:source|prompt|rem|spool)\b[^\n]* | \.[a-z][^\n]*) )
