@@ -213,6 +213,13 @@ def test_usage_of_another_type_is_unknown(serve: Serve, usage: str) -> None:
     assert (found.choices[0].message.content, found.usage) == ("x", Usage())
 
 
+def test_of_several_choices_only_the_first_is_read(serve: Serve) -> None:
+    body = completion(Reply("x"))
+    body["choices"].append({"message": None})
+    found = completion_of(serve(lambda request: Reply(body=json.dumps(body))))
+    assert [choice.message.content for choice in found.choices] == ["x"]
+
+
 @pytest.mark.parametrize(("reply", "said"), DECLINED.values(), ids=DECLINED.keys())
 def test_a_refusal_and_a_content_filter_are_named_with_the_servers_words(
     serve: Serve, reply: Reply, said: str

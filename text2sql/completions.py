@@ -121,10 +121,14 @@ class Usage(BaseModel):
     completion_tokens: Annotated[int | None, BeforeValidator(_count)] = None
 
 
-class Completion(BaseModel):
-    """A chat completion. Of its choices only the first is asked for."""
+def _first(choices: object) -> object:
+    return choices[:1] if isinstance(choices, list) else choices
 
-    choices: list[Choice] = Field(min_length=1)
+
+class Completion(BaseModel):
+    """A chat completion. Of its choices only the first is asked for and read."""
+
+    choices: Annotated[list[Choice], BeforeValidator(_first), Field(min_length=1)]
     usage: Annotated[Usage, BeforeValidator(lambda value: value if isinstance(value, Mapping) else {})] = (
         Usage()
     )
