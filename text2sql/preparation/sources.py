@@ -55,7 +55,7 @@ SHAPES = (
 
 @dataclass(frozen=True, slots=True)
 class BadLine:
-    """The value of a line of a JSON-lines file that cannot be read: why, and at which line (from 1)."""
+    """Stands for the value of a line that cannot be read: a class of fault; the line (from 1) and details."""
 
     reason: str
     detail: str
