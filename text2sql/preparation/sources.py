@@ -50,7 +50,7 @@ _SHOWN = 1000  # characters of a line that is not JSON
 
 @dataclass(frozen=True, slots=True)
 class BadLine:
-    """The value of a line of a JSON-lines file that cannot be read: why, and at which line (from 1)."""
+    """Stands for the value of a line that cannot be read: a class of fault; the line (from 1) and details."""
 
     reason: str
     detail: str

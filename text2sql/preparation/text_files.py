@@ -102,7 +102,7 @@ def open_text(path: Path, encoding: str | None = None, newline: str = "\n") -> I
 
     Raises:
         UserError: the compressed file is damaged or cut off, also while it is read.
-        LookupError: Python has no such encoding; `find_encoding` checks it.
+        LookupError: Python has no such encoding; `is_encoding` says so before.
     """
     with open_bytes(path) as (data, raw):
         found = _encoding(data.peek(4)[:4], encoding)
