@@ -139,6 +139,14 @@ def test_a_virtual_table_without_its_module_does_not_lose_the_others() -> None:
     assert database.unreadable == {"d": "no such module: geo"}
 
 
+@pytest.mark.parametrize("start", ["", "SET x = 1; "])
+def test_a_virtual_table_whose_rows_are_elsewhere_has_none(start: str) -> None:
+    text = f"{start}CREATE VIRTUAL TABLE d USING fts5(a, content='gone'); {TEA} INSERT INTO tea VALUES ('x');"
+    database = Schemas(insert_rows=1).load(text)
+    assert "INSERT INTO tea (name) VALUES ('x');" in database.ddl
+    assert database.skipped["rows that SQLite cannot read"] == 1
+
+
 @pytest.mark.parametrize("function", ["json_each('[1]')", "json_tree('{}')", "tea, json_each(tea.name) AS j"])
 def test_an_answer_may_use_table_valued_functions(function: str) -> None:
     loader = Schemas()

@@ -321,6 +321,18 @@ def test_oracle_snowflake_and_bigquery_types_are_written_for_sqlite() -> None:
     assert written(bigquery) == "CREATE TABLE t (a INTEGER, b TEXT, c TEXT);"
 
 
+def test_a_type_that_sqlite_cannot_read_is_text() -> None:
+    oracle = "CREATE TABLE t (a VARCHAR2(3), b INTERVAL YEAR TO MONTH, c [order], d x.y.z)"
+    assert written(oracle, "oracle") == "CREATE TABLE t (a TEXT(3), b TEXT, c TEXT, d Z);"
+
+
+def test_a_table_that_sqlite_cannot_hold_does_not_lose_the_others() -> None:
+    columns = ", ".join(f"c{number} NUMBER(3)" for number in range(2_001))
+    found = read_script(f"CREATE TABLE wide ({columns}); CREATE TABLE t (a NUMBER(3));", "oracle")
+    assert [table.name for table in found.schema.tables] == ["t"]
+    assert found.unreadable == {"wide": "too many columns on wide"}
+
+
 def test_the_dialect_may_be_named() -> None:
     assert written("CREATE TABLE t (a NUMBER, b INT64 ARRAY)", "oracle") != written(
         "CREATE TABLE t (a STRING(5) OPTIONS())", "bigquery"

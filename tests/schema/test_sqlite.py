@@ -178,6 +178,17 @@ def test_a_virtual_table_without_its_module_is_left_out_and_named(
     assert capsys.readouterr().err == f"{path}: table d is left out: no such module: geo\n"
 
 
+def test_a_virtual_table_whose_rows_are_elsewhere_has_no_examples(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    script = (
+        "CREATE VIRTUAL TABLE d USING fts5(a, content='gone'); CREATE TABLE t (b); INSERT INTO t VALUES (1)"
+    )
+    path = database(tmp_path / "x.sqlite", script)
+    assert examples(path) == [(), ("1",)]
+    assert capsys.readouterr().err == f"{path}: table d has no example values: no such table: main.gone\n"
+
+
 def comments(path: Path) -> list[str]:
     return [column.comment for table in read_sqlite(path, comments=True).tables for column in table.columns]
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from text2sql.errors import UserError
-from text2sql.schema.ddl import READ_PRAGMAS, read_connection, read_rows, write_ddl
+from text2sql.schema.ddl import READ_PRAGMAS, is_incomplete, read_connection, read_rows, write_ddl
 from text2sql.schema.model import Schema
 from text2sql.schema.prose import read_prose
 from text2sql.schema.reader import Script, read_script, sqlite_insert, unqualified
@@ -243,7 +243,7 @@ class Schemas:
             if self._fills:
                 inserts = (sqlite_insert(one, script) for one in script.inserts)
                 skipped["INSERT that SQLite refuses"] += connection.insert(inserts)
-            ddl = self._written(connection, script.schema)
+            ddl = self._written(connection, script.schema, skipped)
         except sqlite3.Error:
             connection.close()
             raise
@@ -258,7 +258,7 @@ class Schemas:
             if not schema.tables:
                 raise UserError("it creates no table")
             skipped = _left_out(connection, text)
-            ddl = self._written(connection, schema)
+            ddl = self._written(connection, schema, skipped)
         except (sqlite3.Error, UserError):
             connection.close()
             raise
@@ -281,7 +281,7 @@ class Schemas:
             raise
         return connection
 
-    def _written(self, connection: Connection, schema: Schema) -> str:
+    def _written(self, connection: Connection, schema: Schema, skipped: Counter[str]) -> str:
         """The canonical text, with as many rows of each table as are wanted."""
         if self._insert_rows is None:
             return write_ddl(schema, comments=self._comments)
@@ -289,7 +289,12 @@ class Schemas:
         parts = []
         for table in schema.tables:
             parts.append(write_ddl(Schema((table,)), comments=self._comments))
-            parts.append(read_rows(connection, table, limit))
+            try:
+                parts.append(read_rows(connection, table, limit))
+            except sqlite3.OperationalError as error:
+                if not is_incomplete(error):
+                    raise
+                skipped["rows that SQLite cannot read"] += 1
         return "\n".join(filter(None, parts))
 
     def _release(self, used: Database | SchemaError) -> None:

@@ -37,7 +37,7 @@ _NO_TYPE = frozenset(
     auto_increment autoincrement on hidden encode""".split()  # noqa: SIM905
 )
 _NAME_WITHIN = 2_000  # characters, from the beginning of a statement to the end of its table's name
-_LIMIT = 2_000  # columns of a table; SQLite's own limit
+_LIMIT = 10_000  # items of a list that are read; SQLite takes 2,000 columns
 
 
 class Unreadable(Exception):
@@ -108,12 +108,16 @@ def _sqlite_type(text: str, dialect: str) -> str:
     from sqlglot import exp
     from sqlglot.errors import SqlglotError
 
+    from text2sql.schema.ddl import quote_name  # which imports this module
+
     written = text.upper()
     if len(text) <= _TYPE_CHARACTERS:
         # a type that only its database knows keeps its name
         with suppress(SqlglotError, RecursionError, ValueError):
             written = exp.DataType.build(text, dialect=dialect).sql("sqlite")
-    return written if _SIMPLE_TYPE.match(written) else "TEXT"
+    words = written.partition("(")[0].split()
+    simple = _SIMPLE_TYPE.match(written) and all(quote_name(word) == word for word in words)
+    return written if simple else "TEXT"
 
 
 def read_create_table(text: str, types: TypeNames) -> Draft:

@@ -165,6 +165,14 @@ def read_rows(connection: sqlite3.Connection, table: Table, limit: int | None) -
     return f"INSERT INTO {quote_name(table.name)} ({names}) VALUES {rows};" if rows else ""
 
 
+def is_incomplete(error: sqlite3.OperationalError) -> bool:
+    """Whether a table's rows cannot be read because something outside it is missing.
+
+    For example the table to which a virtual table refers, or a function of a generated column.
+    """
+    return str(error).startswith(("no such", "unknown"))
+
+
 def allow_schema_only(action: int, first: str | None, second: str | None = None, *_: object) -> int:
     """An authorizer for untrusted text: it may build tables and rows in memory, and nothing else."""
     if action == sqlite3.SQLITE_PRAGMA:

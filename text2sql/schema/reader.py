@@ -28,7 +28,7 @@ from text2sql.schema.create_table import (
     read_domain,
     table_name,
 )
-from text2sql.schema.ddl import allow_schema_only, quote_name, read_connection
+from text2sql.schema.ddl import allow_schema_only, quote_name, read_connection, write_ddl
 from text2sql.schema.model import Column, ForeignKey, Schema, Table
 from text2sql.schema.script import BACKSLASH, NAME, Statement, bare, guess_dialect, statements
 
@@ -148,7 +148,7 @@ class _Reader:
             elif part.kind not in _TABLES and not self._applies(part, drafts):
                 self._skipped[part.kind] += 1
         return Script(
-            drafts.schema(),
+            self._writable(drafts.schema()),
             self._dialect,
             self._skipped,
             self._unreadable,
@@ -156,6 +156,13 @@ class _Reader:
             self._virtual,
             tuple(self._inserts),
         )
+
+    def _writable(self, schema: Schema) -> Schema:
+        """The tables that SQLite takes as they are written; the others are unreadable."""
+        plain = {number: write_ddl(Schema((table,))) for number, table in enumerate(schema.tables)}
+        _, errors = _execute(plain)
+        self._unreadable.update({schema.tables[number].name: error for number, error in errors.items()})
+        return Schema(tuple(table for number, table in enumerate(schema.tables) if number not in errors))
 
     def _by_sqlite(self) -> dict[int, Table | str]:
         """What SQLite makes of each statement, by its number: the table, or why there is none.

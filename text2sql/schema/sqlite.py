@@ -13,7 +13,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from text2sql.errors import UserError
-from text2sql.schema.ddl import quote_name, read_connection
+from text2sql.schema.ddl import is_incomplete, quote_name, read_connection
 from text2sql.schema.descriptions import with_descriptions
 from text2sql.schema.model import Schema, Table
 
@@ -44,7 +44,7 @@ def read_sqlite(path: str | os.PathLike[str], examples: int = 0, comments: bool 
             unreadable: dict[str, str] = {}
             tables = read_connection(connection, comments, unreadable).tables
             connection.text_factory = bytes  # not every text in a database is UTF-8
-            schema = Schema(tuple(_with_examples(connection, table, examples) for table in tables))
+            schema = Schema(tuple(_with_examples(file, connection, table, examples) for table in tables))
     except sqlite3.Error as error:
         raise UserError(f"{path}: SQLite cannot read it ({error}); {_REMEDY}") from error
     for name, reason in unreadable.items():
@@ -54,11 +54,18 @@ def read_sqlite(path: str | os.PathLike[str], examples: int = 0, comments: bool 
     return with_descriptions(schema, file.parent / "database_description") if comments else schema
 
 
-def _with_examples(connection: sqlite3.Connection, table: Table, count: int) -> Table:
-    columns = (
-        replace(column, examples=tuple(islice(_values(connection, table.name, column.name), count)))
-        for column in table.columns
-    )
+def _with_examples(file: Path, connection: sqlite3.Connection, table: Table, count: int) -> Table:
+    """The table with example values; without, and a line on stderr, if something that it needs is missing."""
+    try:
+        columns = [
+            replace(column, examples=tuple(islice(_values(connection, table.name, column.name), count)))
+            for column in table.columns
+        ]
+    except sqlite3.OperationalError as error:
+        if not is_incomplete(error):
+            raise
+        print(f"{file}: table {table.name} has no example values: {error}", file=sys.stderr)
+        return table
     return replace(table, columns=tuple(columns))
 
 
