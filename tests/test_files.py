@@ -7,9 +7,10 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -119,6 +120,14 @@ def test_a_folder_is_copied_with_the_files_that_its_links_refer_to(tmp_path: Pat
         "link",
     ]
     assert not any(path.is_symlink() for path in copy.rglob("*"))
+
+
+@pytest.mark.parametrize("kind", [replacing, replacing_folder])
+def test_a_pipe_or_device_is_not_replaced(tmp_path: Path, kind: Callable[[Path], Any]) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(UserError, match=r"pipe: is neither a file nor a folder"), kind(tmp_path / "pipe"):
+        pass
+    assert (tmp_path / "pipe").is_fifo() and names(tmp_path) == ["pipe"]
 
 
 # -- killed processes --

@@ -145,7 +145,13 @@ def _fail(error: OSError) -> None:
 
 @contextmanager
 def _scratch(output: Path) -> Iterator[Path]:
-    """A new folder beside `output`, removed at the end; those of killed processes are removed first."""
+    """A new folder beside `output`, removed at the end; those of killed processes are removed first.
+
+    Raises:
+        UserError: `output` is a device or a pipe, which a rename would replace.
+    """
+    if output.exists() and not (output.is_file() or output.is_dir()):
+        raise UserError(f"{output}: is neither a file nor a folder; name a file")
     output.parent.mkdir(parents=True, exist_ok=True)
     _tidy(output)
     scratch, lock = _new_scratch(output)
