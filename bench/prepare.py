@@ -47,10 +47,10 @@ def main(rows: int, rounds: int, own: tuple[float, ...], seed: int) -> None:
 
 
 def write_rows(folder: Path, rows: int, own: float, seed: int) -> Path:
-    """Write FOLDER/raw/made.jsonl; a share of `own` has schemas of its own; returns FOLDER/raw."""
+    """Write FOLDER/raw/train/made.jsonl; a share of `own` has schemas of its own; returns FOLDER/raw."""
     raw = folder / "raw"
-    raw.mkdir(exist_ok=True)
-    with open(raw / "made.jsonl", "w", encoding="utf-8") as file:
+    (raw / "train").mkdir(parents=True, exist_ok=True)
+    with open(raw / "train" / "made.jsonl", "w", encoding="utf-8") as file:
         for row in generate(rows, own, random.Random(seed)):
             file.write(json.dumps(row) + "\n")
     return raw
@@ -83,10 +83,10 @@ def compare(raw: Path, rows: int, rounds: int, own: float) -> bool:
     """Time both alternately, so that both are equally affected by other load; print the medians."""
     plain, ours = [], []
     for _ in range(rounds):
-        plain.append(seconds(lambda: read(raw / "made.jsonl")))
+        plain.append(seconds(lambda: read(raw / "train" / "made.jsonl")))
         ours.append(seconds(lambda: prepare(raw)))
     a, b = statistics.median(plain), statistics.median(ours)
-    size = (raw / "made.jsonl").stat().st_size / rows
+    size = (raw / "train" / "made.jsonl").stat().st_size / rows
     figures = f"{rows / b:7,.0f} rows/s of {size:.0f} bytes, {b / a:5.1f} times json.loads alone"
     label = f"{own:.0%} own schemas"
     if own not in LIMITS:

@@ -13,10 +13,13 @@ import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 SUMMARY = Path("metrics/summary.json")
 LOSSES = Path("metrics/loss")
 POINTS = 40  # of a loss curve; more cannot be distinguished at this size
+
+Scores = dict[str, float | None]  # execution accuracy in percent by arm
 
 
 def at_base(base: str, path: Path) -> str | None:
@@ -25,12 +28,30 @@ def at_base(base: str, path: Path) -> str | None:
     return done.stdout if done.returncode == 0 else None
 
 
-def accuracy_chart(now: dict[str, float | None], before: dict[str, float | None]) -> list[str]:
-    """Execution accuracy of every arm in percent: bars for the branch, a line for the base."""
+def by_test_set(summary: dict[str, Any]) -> dict[str, Scores]:
+    """The scores of a summary by test set; the name of an only set is "" and not in the summary."""
+    sets: dict[str, Scores] = {}
+    for arm, scores in summary.items():
+        for name, score in (scores if isinstance(scores, dict) else {"": scores}).items():
+            sets.setdefault(name, {})[arm] = score
+    return sets
+
+
+def accuracy_charts(now: dict[str, Any], before: dict[str, Any]) -> Iterator[list[str]]:
+    """A chart for every test set with scores; the base counts if it has a set of this name."""
+    base = by_test_set(before)
+    for name, scores in by_test_set(now).items():
+        if any(score is not None for score in scores.values()):
+            yield accuracy_chart(name, scores, base.get(name, {}))
+
+
+def accuracy_chart(name: str, now: Scores, before: Scores) -> list[str]:
+    """Execution accuracy of every arm in percent on a test set: bars for the branch, a line for the base."""
     scores = {arm: score for arm, score in now.items() if score is not None}
     base_scores = [score for arm in scores if (score := before.get(arm)) is not None]
+    of_set = f"{name}: execution" if name else "Execution"
     lines = [
-        'title "Execution accuracy in percent: bars this branch, line the base"',
+        f'title "{of_set} accuracy in percent: bars this branch, line the base"',
         f"x-axis [{', '.join(scores)}]",
         "y-axis 0 --> 100",
         f"bar {numbers(list(scores.values()))}",
@@ -83,8 +104,8 @@ def main() -> None:
     base = sys.argv[1]
     before = at_base(base, SUMMARY)
     now = json.loads(SUMMARY.read_text(encoding="utf-8"))
-    print("\n".join(accuracy_chart(now, json.loads(before) if before else {})))
-    for lines in changed_losses(base):
+    charts = accuracy_charts(now, json.loads(before) if before else {})
+    for lines in (*charts, *changed_losses(base)):
         print("\n".join(lines))
 
 

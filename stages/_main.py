@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from text2sql.errors import UserError
+from text2sql.errors import UserError, file_error
 
 
 def stage_main(body: Callable[..., None]) -> Callable[..., None]:
@@ -20,6 +20,6 @@ def stage_main(body: Callable[..., None]) -> Callable[..., None]:
         except UserError as error:
             sys.exit(f"error: {error}")
         except OSError as error:
-            sys.exit(f"error: {error.filename or 'a file'}: {error.strerror}; fix that, then `dvc repro`")
+            sys.exit(f"error: {file_error(error, 'fix that, then `dvc repro`', again='`dvc repro`')}")
 
     return run

@@ -1,9 +1,10 @@
 """Convert the schemas of the test questions to CREATE TABLE text, and check it by executing it in SQLite.
 
-Each distinct schema is converted once (params.yaml, convert_schema.backend): by rules from its prose, from
-the database file, by a language model, or from the recorded answers of one. The text is executed, read back
-and compared with its source, and every gold query is compiled on it. Problems are listed in the row's
-`problems` and counted; no row is dropped.
+Each distinct schema is converted once (params.yaml, convert_schema.backend): by rules from its prose or
+CREATE TABLE text, from the database file, by a language model, or from the recorded answers of one. The last
+two need prose; a schema without it is read from the database, and the row's `backend` says so. The text is
+executed, read back and compared with its source, and every gold query is compiled on it. Problems are listed
+in the row's `problems` and counted; no row is dropped.
 """
 
 from __future__ import annotations
@@ -17,20 +18,24 @@ import click
 
 from stages._main import stage_main
 from stages._params import load_params
+from text2sql.databases import check_databases
 from text2sql.errors import UserError
 from text2sql.files import replacing_folder, write_json, write_jsonl
 from text2sql.records import ConvertedQuestion, TestQuestion, read_records
 from text2sql.schema.check import gold_problem
 from text2sql.schema.convert import (
+    AnySchema,
     Backend,
     Conversion,
     LocalBackend,
     Source,
     SourceError,
+    SqliteBackend,
     convert,
     count_backends,
     local_backend,
 )
+from text2sql.schema.prose import is_prose
 from text2sql.schema.settings import ConvertSchema
 from text2sql.workstore import WorkStore
 
@@ -46,17 +51,20 @@ if TYPE_CHECKING:
 @stage_main
 def main(prepared: Path, databases: Path, output: Path, metrics: Path) -> None:
     params = load_params()
-    backend = make_backend(params.convert_schema, databases, params.prompt.comments)
+    settings, comments = params.convert_schema, params.prompt.comments
+    asked = make_backend(settings, databases, comments)
+    backend = AnySchema(asked, SqliteBackend(databases, settings.values, settings.examples, comments))
     questions = read_records(prepared / "test.jsonl", TestQuestion)
     if not questions:
         raise UserError(f"{prepared}/test.jsonl: has no question; make it again: dvc repro prepare")
+    require_databases(questions, backend)
     conversions = convert_all(prepared / "test.jsonl", questions, backend)
     rows = [converted(question, conversions[backend.key(source_of(question))]) for question in questions]
     with replacing_folder(output) as folder:
         write_jsonl(folder / "test.jsonl", rows)
     figures = counts(conversions.values(), rows)
-    if not isinstance(backend, LocalBackend):
-        figures["spending"] = asdict(backend.spending)
+    if not isinstance(asked, LocalBackend):
+        figures["spending"] = asdict(asked.spending)
     write_json(metrics, figures)
 
 
@@ -73,6 +81,16 @@ def make_backend(settings: ConvertSchema, databases: Path, comments: bool) -> Lo
     return OpenAIBackend(model, settings.values, work)
 
 
+def require_databases(questions: Sequence[TestQuestion], backend: AnySchema) -> None:
+    """Check that every database is there from which a schema must be read.
+
+    Raises:
+        UserError: some are missing; the message names them by test set.
+    """
+    needed = (q for q in questions if isinstance(backend.choice(source_of(q)), SqliteBackend))
+    check_databases(backend.database.databases, ((q.test_set, q.db_id) for q in needed))
+
+
 def convert_all(path: Path, questions: Sequence[TestQuestion], backend: Backend) -> dict[str, Conversion]:
     """Convert the schemas of all questions, which are in the file `path`.
 
@@ -87,12 +105,13 @@ def convert_all(path: Path, questions: Sequence[TestQuestion], backend: Backend)
 
 def source_of(question: TestQuestion) -> Source:
     """The source of a question's schema."""
-    return Source(question.row, question.db_id, question.schema, question.recorded)
+    prose, ddl = (question.schema, "") if is_prose(question.schema) else ("", question.schema)
+    return Source(question.row, question.db_id, prose, question.recorded, ddl)
 
 
 def converted(question: TestQuestion, conversion: Conversion) -> ConvertedQuestion:
     """The question with its converted schema and the problems found in it."""
-    problem = gold_problem(conversion.ddl, question.gold)
+    problem = gold_problem(conversion.ddl, question.gold) if question.gold else ""
     return ConvertedQuestion(
         row=question.row,
         db_id=question.db_id,
@@ -102,6 +121,7 @@ def converted(question: TestQuestion, conversion: Conversion) -> ConvertedQuesti
         slice=question.slice,
         backend=conversion.backend,
         problems=(*conversion.problems, problem) if problem else conversion.problems,
+        test_set=question.test_set,
     )
 
 

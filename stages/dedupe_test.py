@@ -1,7 +1,8 @@
 """Remove training rows that leak test questions, and write the evidence for each.
 
-Reads train.jsonl and test.jsonl (and planted.json, if there is one) below --prepared. Writes
-rows.jsonl (the rows kept), removed.jsonl (the rows removed, each with its evidence), sft.json and
+Reads train.jsonl and test.jsonl (and planted.json, if there is one) below --prepared, and for the rule
+same_result the test databases (ID/ID.sqlite) below --databases. Writes rows.jsonl (the rows kept),
+removed.jsonl (the rows removed, each with its evidence), leaks.md (what was found, for people), sft.json and
 dataset_info.json (LLaMA-Factory's alpaca form, data set "train") below --output.
 """
 
@@ -13,14 +14,19 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import click
 
 from stages._main import stage_main
 from stages._params import load_params
-from text2sql.contamination.labelled import label_report
+from text2sql.contamination.duplicates import Duplicates
+from text2sql.contamination.exposure import Exposure
+from text2sql.contamination.labelled import LabelledSet, label_report, labelled_set
 from text2sql.contamination.leaks import Embed, Evidence, find_leaks
+from text2sql.contamination.lookalikes import lookalike_set, write_databases
+from text2sql.contamination.page import EXAMPLES, Example, leaks_page
 from text2sql.contamination.settings import DedupeTest, Rules
 from text2sql.errors import UserError
 from text2sql.files import read_json, replacing, replacing_folder, write_json
@@ -38,66 +44,97 @@ _EMBEDDED_AT_ONCE = 64  # questions
 class Tally:
     """Counts of kept and removed rows; the numbers of the rows are kept only if leaks were planted."""
 
-    rules: Rules
+    settings: DedupeTest
     planted: list[dict[str, Any]] | None
-    rows: int = 0
-    removed: Counter[str] = field(default_factory=Counter)
+    rows: Counter[str] = field(default_factory=Counter)  # by source, as are the next two
+    removed: Counter[tuple[str, str]] = field(default_factory=Counter)  # and rule
+    repeated: Counter[str] = field(default_factory=Counter)
+    examples: list[Example] = field(default_factory=list)
     present: set[int] = field(default_factory=set)
     found: set[int] = field(default_factory=set)
 
     def note(self, row: TrainingRow, evidence: Evidence | None) -> None:
         """Count one row."""
-        self.rows += 1
+        self.rows[row.source] += 1
         if evidence:
-            self.removed[evidence.rule] += 1
+            self.removed[row.source, evidence.rule] += 1
+            if self.by_rule()[evidence.rule] <= EXAMPLES:
+                self.examples.append((row, evidence))
         if self.planted is not None:
             (self.found if evidence else self.present).add(_row_number(row.id))
 
+    def by_rule(self) -> Counter[str]:
+        """The removed rows by rule."""
+        counts: Counter[str] = Counter()
+        for (_, rule), count in self.removed.items():
+            counts[rule] += count
+        return counts
+
+    def kept(self) -> int:
+        """Rows that are neither leaks nor, if those are removed, repeated."""
+        return self.rows.total() - self.removed.total() - self._removed_duplicates()
+
     def figures(self) -> dict[str, Any]:
         """The figures of metrics/dedupe_test.json, in rows; `planted` only if leaks were planted."""
+        rules, by_rule = self.settings.names(), self.by_rule()
         figures: dict[str, Any] = {
-            "rows": self.rows,
-            "kept": self.rows - self.removed.total(),
+            "rows": self.rows.total(),
+            "kept": self.kept(),
             "removed": self.removed.total(),
-            "removed_by_rule": {rule: self.removed[rule] for rule in self.rules.names()},
+            "removed_by_rule": {rule: by_rule[rule] for rule in rules},
+            "removed_by_source": {source: self._of_source(source, rules) for source in self.rows},
+            "duplicates": {
+                "rows": self.repeated.total(),
+                "removed": self._removed_duplicates(),
+                "by_source": dict(self.repeated),
+            },
         }
         if self.planted is not None:
             figures["planted"] = planted_by_kind(self.present, self.found, self.planted)
         return figures
 
+    def _of_source(self, source: str, rules: Sequence[str]) -> dict[str, int]:
+        counts = {rule: self.removed[source, rule] for rule in rules}
+        return {"rows": self.rows[source], **counts, "removed": sum(counts.values())}
+
+    def _removed_duplicates(self) -> int:
+        return self.repeated.total() if self.settings.duplicates == "remove" else 0
+
 
 @click.command(help=__doc__)
 @click.option("--prepared", type=click.Path(path_type=Path), required=True)
+@click.option("--databases", type=click.Path(path_type=Path), required=True)
 @click.option("--output", type=click.Path(path_type=Path), required=True)
 @click.option("--metrics", type=click.Path(path_type=Path), required=True)
 @stage_main
-def main(prepared: Path, output: Path, metrics: Path) -> None:
+def main(prepared: Path, databases: Path, output: Path, metrics: Path) -> None:
     params = load_params()
+    train, settings = prepared / "train.jsonl", params.dedupe_test
     test = read_records(prepared / "test.jsonl", TestQuestion)
-    tally = Tally(params.dedupe_test, read_planted(prepared / "planted.json"))
-    found = find(prepared / "train.jsonl", test, params.dedupe_test)
+    tally, exposure = Tally(settings, read_planted(prepared / "planted.json")), Exposure(test)
+    found = exposure.watch(find(train, test, settings, databases))
     with replacing_folder(output) as folder:
-        kept = split(with_progress(found, prepared / "train.jsonl"), folder, tally)
+        kept = split(with_progress(found, train), folder, tally)
         write_dataset(turns(kept, params.prompt), folder)
-        if tally.rows == tally.removed.total():
+        if tally.kept() == 0:
             raise UserError(
-                f"{prepared}/train.jsonl: all {tally.rows} rows leak test questions; use other rows, "
-                "then dvc repro"
+                f"{train}: all {tally.rows.total()} rows leak test questions; use other rows, then dvc repro"
             )
-    figures = tally.figures()
-    if params.dedupe_test.labelled:
-        figures["labelled"] = measure(params.dedupe_test)
+        figures = tally.figures() | {"test_sets": exposure.shares()}
+        (folder / "leaks.md").write_text(leaks_page(figures, tally.examples, test), encoding="utf-8")
+    if settings.labelled:
+        figures |= measure(settings)
     write_json(metrics, figures)
 
 
-def find(path: Path, test: Sequence[TestQuestion], settings: DedupeTest) -> Iterator[Found]:
+def find(path: Path, test: Sequence[TestQuestion], settings: DedupeTest, databases: Path) -> Iterator[Found]:
     """Yield the rows of train.jsonl with the evidence against each; the search runs here or on Ray."""
     if settings.executor == "ray":
         from text2sql.contamination.ray_leaks import find_leaks_on_ray
 
-        return find_leaks_on_ray(path, test, settings, load_embed if settings.embedding else None)
+        return find_leaks_on_ray(path, test, settings, load_embed if settings.embedding else None, databases)
     embed = load_embed() if settings.embedding else None
-    return find_leaks(iterate_records(path, TrainingRow), test, settings, embed)
+    return find_leaks(iterate_records(path, TrainingRow), test, settings, embed, databases=databases)
 
 
 def with_progress(found: Iterable[Found], path: Path) -> Iterator[Found]:
@@ -117,15 +154,24 @@ def with_progress(found: Iterable[Found], path: Path) -> Iterator[Found]:
 
 def split(found: Iterable[Found], folder: Path, tally: Tally) -> Iterator[TrainingRow]:
     """Yield the rows to keep; write them to rows.jsonl, the others with the evidence to removed.jsonl."""
+    duplicates = Duplicates()
     with replacing(folder / "rows.jsonl") as rows, replacing(folder / "removed.jsonl") as removed:
         for row, evidence in found:
             tally.note(row, evidence)
-            value = dataclasses.asdict(row)
-            if evidence:
-                value["evidence"] = dataclasses.asdict(evidence)
-            (removed if evidence else rows).write(json.dumps(value, ensure_ascii=False) + "\n")
-            if not evidence:
+            against = dataclasses.asdict(evidence) if evidence else _repeated(row, duplicates, tally)
+            value = dataclasses.asdict(row) | ({"evidence": against} if against else {})
+            (removed if against else rows).write(json.dumps(value, ensure_ascii=False) + "\n")
+            if not against:
                 yield row
+
+
+def _repeated(row: TrainingRow, duplicates: Duplicates, tally: Tally) -> dict[str, str] | None:
+    """Count a row that repeats an earlier one; what to write beside it if such rows are removed, or None."""
+    earlier = duplicates.first(row)
+    if earlier is None:
+        return None
+    tally.repeated[row.source] += 1
+    return {"rule": "duplicate", "of": earlier} if tally.settings.duplicates == "remove" else None
 
 
 def turns(rows: Iterable[TrainingRow], prompt: Prompt) -> Iterator[dict[str, str]]:
@@ -135,13 +181,24 @@ def turns(rows: Iterable[TrainingRow], prompt: Prompt) -> Iterator[dict[str, str
 
 
 def measure(rules: Rules) -> dict[str, Any]:
-    """Precision and recall of the rules on the labelled set."""
+    """Precision and recall of the rules on both labelled sets."""
     embed = load_embed() if rules.embedding else None
 
-    def removed(train: list[TrainingRow], test: list[TestQuestion]) -> dict[str, Evidence]:
-        return {row.id: evidence for row, evidence in find_leaks(train, test, rules, embed) if evidence}
+    def report(labelled: LabelledSet, databases: Path) -> dict[str, Any]:
+        def removed(train: list[TrainingRow], test: list[TestQuestion]) -> dict[str, Evidence]:
+            found = find_leaks(train, test, rules, embed, databases=databases)
+            return {row.id: evidence for row, evidence in found if evidence}
 
-    return label_report(removed)
+        return label_report(removed, labelled)
+
+    with TemporaryDirectory() as name:
+        write_databases(Path(name))
+        # the first set has no databases with rows
+        first = [dataclasses.replace(question, db_id="") for question in labelled_set()[0]]
+        return {
+            "labelled": report((first, labelled_set()[1]), Path(name)),
+            "lookalikes": report(lookalike_set(), Path(name)),
+        }
 
 
 def load_embed() -> Embed:

@@ -11,12 +11,12 @@ import click
 
 from stages._main import stage_main
 from stages._params import load_params
-from text2sql.databases import database_path
+from text2sql.databases import check_databases
 from text2sql.errors import UserError
 from text2sql.evaluation.judge import describe, judge
-from text2sql.evaluation.scores import Scores
+from text2sql.evaluation.scores_by_set import ScoresBySet
 from text2sql.evaluation.settings import JudgeSettings
-from text2sql.evaluation.verdicts import Case, Verdict, as_row
+from text2sql.evaluation.verdicts import Case, Verdict, without_gold
 from text2sql.files import write_json, write_jsonl
 from text2sql.progress import Progress
 from text2sql.records import ConvertedQuestion, Prediction, read_records
@@ -38,12 +38,20 @@ def main(
     settings = JudgeSettings(plug_values=True, match=True, **load_params().evaluate.model_dump())
     asked = read_questions(questions)
     predicted = read_predictions(predictions, asked, arm)
-    check_databases(databases, asked)
-    cases = [Case(q.row, q.db_id, q.gold, predicted[q.row], q.slice) for q in asked]
-    judged = judge(cases, databases, settings, gold_cache=gold_cache())
-    scores = Scores()
-    write_jsonl(verdicts, watched(judged, scores, len(cases), arm, questions))
-    write_json(metrics, {**scores.table(), "evaluator": describe(settings)})
+    scored = [q for q in asked if has_gold(q)]
+    check_databases(databases, ((q.test_set, q.db_id) for q in scored))
+    cases = [Case(q.row, q.db_id, q.gold, predicted[q.row], q.slice) for q in scored]
+    judged = judge(cases, databases, settings, gold_cache=gold_cache()) if cases else ()
+    scores = ScoresBySet(q.test_set for q in asked)
+    write_jsonl(verdicts, watched(asked, judged, scores, arm, questions))
+    write_json(metrics, scores.metrics(describe(settings)))
+    for warning in scores.warnings():
+        print(f"warning: {questions}: {warning}", file=sys.stderr)
+
+
+def has_gold(question: ConvertedQuestion) -> bool:
+    """Whether the question has a gold query; a blank one counts as none."""
+    return bool(question.gold.strip())
 
 
 def gold_cache() -> Path:
@@ -52,24 +60,43 @@ def gold_cache() -> Path:
 
 
 def watched(
-    verdicts: Iterable[Verdict], scores: Scores, total: int, arm: str, questions: Path
+    asked: Sequence[ConvertedQuestion],
+    judged: Iterable[Verdict],
+    scores: ScoresBySet,
+    arm: str,
+    questions: Path,
 ) -> Iterator[dict[str, object]]:
-    """Count each verdict and yield its row; report failing gold queries on stderr."""
-    progress = Progress(total, "questions", f"evaluate {arm}")
-    for verdict in verdicts:
-        scores.add(verdict)
+    """Count the verdict of each question and yield its row; report failing gold queries on stderr."""
+    progress = Progress(len(asked), "questions", f"evaluate {arm}")
+    for question, verdict in with_verdicts(asked, judged):
+        row = scores.add(question.test_set, verdict)
         progress.advance()
         if verdict.gold_failed:
             what = f"{questions}, row {verdict.row} (database {verdict.db_id})"
             print(f"warning: {what}: left out, {verdict.error}: {verdict.message}", file=sys.stderr)
-        yield as_row(verdict)
+        yield row
+
+
+def with_verdicts(
+    asked: Iterable[ConvertedQuestion], judged: Iterable[Verdict]
+) -> Iterator[tuple[ConvertedQuestion, Verdict]]:
+    """Pair each question with its verdict; `judged` has those of the questions with gold, in their order."""
+    remaining = iter(asked)
+    for verdict in judged:
+        for question in remaining:
+            if has_gold(question):
+                yield question, verdict
+                break
+            yield question, _without_gold(question)
+    for question in remaining:
+        yield question, _without_gold(question)
 
 
 def read_questions(path: Path) -> list[ConvertedQuestion]:
     """Read the test questions.
 
     Raises:
-        UserError: there are none, or a row number is repeated.
+        UserError: there are none, a row number is repeated, or only some name their test set.
     """
     questions = read_records(path, ConvertedQuestion)
     fix = "run `dvc repro convert_schema` to write the file again"
@@ -78,6 +105,9 @@ def read_questions(path: Path) -> list[ConvertedQuestion]:
     repeated = _repeated(question.row for question in questions)
     if repeated:
         raise UserError(f"{path}: {_rows(repeated)} more than once; {fix}")
+    unnamed = [question.row for question in questions if not question.test_set]
+    if 0 < len(unnamed) < len(questions):
+        raise UserError(f"{path}: {_rows(unnamed)} without a test set, which the others name; {fix}")
     return questions
 
 
@@ -103,20 +133,8 @@ def read_predictions(path: Path, questions: Sequence[ConvertedQuestion], arm: st
     return {prediction.row: prediction.sql for prediction in predictions}
 
 
-def check_databases(databases: Path, questions: Iterable[ConvertedQuestion]) -> None:
-    """Check that every database exists before a query runs.
-
-    Raises:
-        UserError: databases are missing; the message names all of them.
-    """
-    needed = sorted({question.db_id for question in questions})
-    missing = [db_id for db_id in needed if not database_path(databases, db_id).is_file()]
-    if missing:
-        first = database_path(databases, missing[0])
-        raise UserError(
-            f"{first}: no such file; {len(missing)} of {len(needed)} databases are missing: "
-            f"{', '.join(missing)}; run `dvc repro fetch_data`"
-        )
+def _without_gold(question: ConvertedQuestion) -> Verdict:
+    return without_gold(question.row, question.db_id, question.slice)
 
 
 def _repeated(rows: Iterable[int]) -> list[int]:

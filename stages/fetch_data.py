@@ -1,18 +1,19 @@
-"""Bring the raw rows and test files to data/raw/, from the built-in generator, a folder or the hub.
+"""Bring the raw rows and test sets to data/raw/, from the built-in generator, a folder or the hub.
 
-Writes train/NAME.jsonl (rows of question or prompt, context, answer), test.json (DB-GPT-Hub's form,
-with `table_creating` where schemas are recorded) and databases/ID/ID.sqlite; the built-in source also
-writes planted.json, which lists the training rows that were planted as leaks.
+Writes train/NAME with the training rows as the source has them, train_schemas/NAME.json ({database id:
+CREATE TABLE text}) for sources with databases, test/NAME.jsonl for each test set in the one form of
+text2sql/preparation/raw_test.py, test_sets.json with their names, and databases/ID/ID.sqlite for those that
+questions name. The built-in source also writes planted.json, the list of the training rows that were planted
+as leaks.
 """
 
 from __future__ import annotations
 
-import json
+import filecmp
+import shutil
 import sys
-from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
 
 import click
 
@@ -20,12 +21,16 @@ from stages._main import stage_main
 from stages._params import load_params
 from text2sql.databases import database_path
 from text2sql.errors import UserError
-from text2sql.files import copy_file, read_json, replacing_folder, write_jsonl
-from text2sql.preparation.outside_data import NEXT, OutsideFolder, data_folder
-from text2sql.preparation.settings import FetchData
-from text2sql.schema.ddl import write_ddl
+from text2sql.files import copy_file, replacing_folder, write_json, write_jsonl
+from text2sql.preparation.outside_data import OutsideFolder, OutsideSchemas, data_folder
+from text2sql.preparation.raw_test import write_test_sets
+from text2sql.preparation.settings import FetchData, QuestionFile, TrainingFile
+from text2sql.preparation.test_sets import QuestionReader, add_recorded
+from text2sql.preparation.text_files import compression
 from text2sql.schema.recorded import read_recorded
-from text2sql.schema.sqlite import read_sqlite
+
+_NO_DATABASES = "databases/none"
+"""An empty file, so that a stage that reads the folder finds it where no database is there."""
 
 
 @click.command(help=__doc__)
@@ -34,64 +39,53 @@ from text2sql.schema.sqlite import read_sqlite
 def main(output: Path) -> None:
     config = load_params().fetch_data
     with replacing_folder(output) as folder:
+        if config.outside_train() or config.outside_test():
+            fetch_outside(folder, config)
         if config.source == "builtin":
             fetch_builtin(folder, config)
-        else:
-            fetch_outside(folder, config)
+        elif config.source == "hub":
+            fetch_hub(folder, config)
 
 
 def fetch_builtin(folder: Path, config: FetchData) -> None:
-    """Make the built-in benchmark."""
+    """Make the built-in benchmark; with test sets of the user only its training rows are kept."""
     from text2sql.builtin import build_benchmark
 
-    build_benchmark(folder, config.seed, config.train_rows, config.test_rows)
+    if config.test is None:
+        build_benchmark(folder, config.seed, config.train_rows, config.test_rows)
+        return
+    build_benchmark(folder / "made", config.seed, config.train_rows, config.test_rows)
+    (folder / "made" / "train").rename(folder / "train")
+    shutil.rmtree(folder / "made")
 
 
 def fetch_outside(folder: Path, config: FetchData) -> None:
-    """Bring test files and training rows; local files are checked before a long download.
+    """Bring test sets and training rows; local files are checked before anything long.
 
     Raises:
         UserError: a file is missing or broken, or has another checksum.
     """
     outside = OutsideFolder(data_folder(), config.sha256)
-    fetch_test(outside, folder, config.recorded_schemas)
-    if config.source == "folder" and config.train_files:
-        fetch_files(outside, folder, config.train_files)
-    elif config.source == "folder":
-        fetch_spider(outside, folder)
+    fetch_test(outside, folder, config)
+    fetch_train(outside, folder, config.outside_train())
     outside.refuse_unread()
-    if config.source == "hub":
-        fetch_hub(folder, config)
 
 
-def fetch_spider(outside: OutsideFolder, folder: Path) -> None:
-    """Training rows of Spider (schemas read from its databases) and of sql-create-context."""
-    databases = dict(outside.databases("spider/train_database"))
-    questions = _spider_questions(outside.file("spider/train_spider.json"))
-    rows = [row for row in questions if row["db_id"] in databases]
-    _say_skipped(row["db_id"] for row in questions if row["db_id"] not in databases)
-    contexts = {db_id: write_ddl(read_sqlite(databases[db_id])) for db_id in {row["db_id"] for row in rows}}
-    write_jsonl(
-        folder / "train" / "spider.jsonl",
-        (_raw_row(row["question"], contexts[row["db_id"]], row["query"]) for row in rows),
-    )
-    context_rows = outside.file("sql_create_context/train.jsonl")
-    copy_file(context_rows, folder / "train" / "sql_create_context.jsonl")
-
-
-def fetch_files(outside: OutsideFolder, folder: Path, names: Sequence[str]) -> None:
-    """Copy the training rows from the user's own files.
+def fetch_train(outside: OutsideFolder, folder: Path, files: Mapping[str, TrainingFile]) -> None:
+    """Copy the training files, and write the schemas of their databases.
 
     Raises:
-        UserError: a file is missing, or two have the same name.
+        UserError: a file is missing or cannot be read, or a folder has no databases.
     """
-    for name in names:
-        target = folder / "train" / Path(name).name
-        if target.exists():
-            raise UserError(
-                f"params.yaml, fetch_data.train_files: two files are called {target.name}; rename one"
-            )
-        copy_file(outside.file(name), target)
+    for name, source in files.items():
+        path = outside.file(source.file)
+        copy_file(path, folder / "train" / f"{name}{_suffixes(path)}")
+        if source.databases is not None:
+            outside.require_databases(source.databases)
+        if source.databases is not None or source.tables is not None:
+            schemas = OutsideSchemas(outside, source)
+            texts = {db_id: schemas.ddl(db_id) for db_id in schemas.known}
+            write_json(folder / "train_schemas" / f"{name}.json", texts)
 
 
 def fetch_hub(folder: Path, config: FetchData) -> None:
@@ -125,58 +119,83 @@ def fetch_hub(folder: Path, config: FetchData) -> None:
         raise UserError(f"{config.hub_dataset} at revision {config.hub_revision} has no row")
 
 
-def fetch_test(outside: OutsideFolder, folder: Path, recorded: str | None) -> None:
-    """Copy the test questions, with recorded schemas if `recorded` names their file, and the databases."""
-    questions = outside.file("spider/dev_sql.json")
-    if recorded:
-        rows = with_schemas(questions, outside.file(recorded))
-        (folder / "test.json").write_text(json.dumps(rows, indent=2), encoding="utf-8")
-    else:
-        copy_file(questions, folder / "test.json")
-    for db_id, path in outside.databases("spider/database"):
-        copy_file(path, database_path(folder / "databases", db_id))
-
-
-def with_schemas(questions: Path, recorded: Path) -> list[dict[str, Any]]:
-    """The test questions, each with the schema recorded for its prose under `table_creating`.
+def fetch_test(outside: OutsideFolder, folder: Path, config: FetchData) -> None:
+    """Write the test sets in one form, and copy the databases that their questions name.
 
     Raises:
-        UserError: one of the files is broken, or a question has no recorded schema.
+        UserError: a file is missing or broken, or two sets have different databases of one id.
     """
-    answers, rows = read_recorded(recorded), read_json(questions)
-    if not isinstance(rows, list):
-        raise UserError(f"{questions}: expected a JSON list of questions; {NEXT}")
-    for number, row in enumerate(rows):
-        if not isinstance(row, dict) or str(row.get("instruction")).strip() not in answers:
+    sets = config.outside_test()
+    if config.test is None:  # a user's own set may come without, the known one never does
+        for known in sets.values():
+            outside.require_databases(known.databases or "")
+    lines, copied = {}, dict[str, tuple[str, Path]]()
+    for name, source in sets.items():
+        schemas = OutsideSchemas(outside, source)
+        lines[name] = questions(outside, name, source, schemas, config.recorded_schemas)
+        found = copy_databases(name, schemas, {line["db_id"] for line in lines[name]}, folder, copied)
+        _say_what_is_missing(name, lines[name], found)
+    write_test_sets(folder, lines)
+    if not copied:
+        (folder / _NO_DATABASES).parent.mkdir()
+        (folder / _NO_DATABASES).touch()
+
+
+def questions(
+    outside: OutsideFolder, name: str, source: QuestionFile, schemas: OutsideSchemas, recorded: str | None
+) -> list[dict[str, str]]:
+    """The questions of a set in one form; `recorded` names a file of schemas that a language model wrote."""
+    path = outside.file(source.file)
+    lines = list(QuestionReader(name, path, source, schemas).lines())
+    if not recorded:
+        return lines
+    answers = outside.file(recorded)
+    return add_recorded(lines, read_recorded(answers), path, str(answers))
+
+
+def copy_databases(
+    name: str,
+    schemas: OutsideSchemas,
+    db_ids: Iterable[str],
+    folder: Path,
+    copied: dict[str, tuple[str, Path]],
+) -> set[str]:
+    """Copy the databases of a set that are there; returns their ids.
+
+    `copied` has, for each database that is in `folder`, its set and file; new ones are added.
+
+    Raises:
+        UserError: another set has a database of the same id and other bytes.
+    """
+    files = {db_id: file for db_id in sorted(db_ids) if (file := schemas.database(db_id))}
+    for db_id, file in files.items():
+        other, before = copied.setdefault(db_id, (name, file))
+        if not filecmp.cmp(before, file, shallow=False):
             raise UserError(
-                f"{questions}, row {number}: {recorded} has no schema for its prose; use a "
-                "file that has one, or set fetch_data.recorded_schemas in params.yaml to null"
+                f"test sets {other} and {name} have different databases {db_id}: {before} and {file}; rename "
+                "one, or give both sets one file (fetch_data.test in params.yaml), then: dvc repro"
             )
-    return [{**row, "table_creating": answers[row["instruction"].strip()]} for row in rows]
+        target = database_path(folder / "databases", db_id)
+        if not target.exists():
+            copy_file(file, target)
+    return set(files)
 
 
-def _spider_questions(path: Path) -> list[dict[str, Any]]:
-    rows = read_json(path)
-    if not isinstance(rows, list):
-        raise UserError(f"{path}: expected a JSON list of rows, found {type(rows).__name__}; {NEXT}")
-    for number, row in enumerate(rows):
-        if not isinstance(row, dict) or not {"question", "query", "db_id"} <= set(row):
-            raise UserError(f"{path}, row {number}: expected question, query and db_id; {NEXT}")
-    return rows
-
-
-def _raw_row(question: str, context: str, answer: str) -> dict[str, str]:
-    return {"question": question, "context": context, "answer": answer}
-
-
-def _say_skipped(db_ids: Iterator[str]) -> None:
-    missing = Counter(db_ids)
+def _say_what_is_missing(name: str, lines: list[dict[str, str]], found: set[str]) -> None:
+    """Say on stderr that questions have no database, or that none has gold; later stages need them."""
+    named = {line["db_id"] for line in lines if line["db_id"]}
+    missing = sorted(named - found)
     if missing:
-        named = ", ".join(f"{db_id} ({rows} rows)" for db_id, rows in sorted(missing.items()))
-        print(
-            f"fetch_data: {missing.total()} rows of Spider train skipped, whose database is missing: {named}",
-            file=sys.stderr,
-        )
+        shown = ", ".join(missing[:3]) + (", ..." if len(missing) > 3 else "")
+        sentence = f"lacks {len(missing)} of its {len(named)} databases ({shown})"
+        print(f"fetch_data: test set {name} {sentence}", file=sys.stderr)
+    if not any("gold" in line for line in lines):
+        print(f"fetch_data: test set {name} has no gold query, so none is scored", file=sys.stderr)
+
+
+def _suffixes(path: Path) -> str:
+    """The last suffix, and before that of a compression also the one before."""
+    return "".join(path.suffixes[-2:] if compression(path) else path.suffixes[-1:])
 
 
 if __name__ == "__main__":

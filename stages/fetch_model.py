@@ -16,7 +16,7 @@ from text2sql.base_models.hub import fetch_hub_model
 from text2sql.base_models.packaged import convert_packaged_model
 from text2sql.base_models.tiny import build_base_model
 from text2sql.builtin.benchmark import base_rows
-from text2sql.files import read_json
+from text2sql.preparation.raw_test import read_lines
 
 
 @click.command(help=__doc__)
@@ -31,7 +31,7 @@ def main(raw: Path, output: Path) -> None:
 def _builtin(params: Params, raw: Path, output: Path) -> None:
     """Train the tiny model on simple questions that are not in the test."""
     tiny = params.fetch_model.tiny
-    test_questions = [row["input"] for row in read_json(raw / "test.json")]
+    test_questions = [line["question"] for _, _, line in read_lines(raw)]
     rows = base_rows(tiny.seed, tiny.rows, test_questions)
     build_base_model(rows, tiny, params.training, params.prompt.schema_types, output)
 

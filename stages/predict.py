@@ -18,7 +18,7 @@ from text2sql.evaluation.judge import describe
 from text2sql.files import write_jsonl
 from text2sql.inference.engine import Engine
 from text2sql.inference.questions import Chat, read_chats
-from text2sql.inference.rounds import Execution, database_hashes, predict_all
+from text2sql.inference.rounds import Execution, database_hashes, executable_chats, predict_all
 from text2sql.inference.voting import as_written
 from text2sql.inference.weights import resolve_weights
 from text2sql.records import Prediction
@@ -54,13 +54,18 @@ def _key(engine: Engine, chats: Sequence[Chat], execution: Execution, params: Pa
     key: dict[str, object] = {
         "version": CODE_VERSION,
         "predict": params.predict.model_dump(exclude={"endpoint"}),
-        "chats": hashlib.sha256(json.dumps([asdict(chat) for chat in chats]).encode()).hexdigest(),
+        "chats": hashlib.sha256(json.dumps(list(map(_asked, chats))).encode()).hexdigest(),
         "engine": dict(engine.identity),
     }
     if params.predict.executes:
         key["execution"] = describe(as_written(execution.limits))
-        key["databases"] = database_hashes(chats, execution.databases)
+        key["databases"] = database_hashes(executable_chats(chats, execution.databases), execution.databases)
     return key
+
+
+def _asked(chat: Chat) -> dict[str, object]:
+    """The parts of a chat that its answer depends on, besides the databases."""
+    return {"row": chat.row, "db_id": chat.db_id, "messages": chat.messages}
 
 
 def _engine(arm: str, weights: Path, params: Params) -> Engine:

@@ -1,15 +1,19 @@
 """Bring training rows and test questions into one canonical form; reject rows that cannot be used.
 
-Reads train/NAME (.jsonl, .json, .csv or .parquet), test.json, databases/ and, where there is one,
-planted.json below --raw. Writes train.jsonl (TrainingRow), test.jsonl (TestQuestion) and rejected.jsonl
-(source, row, reason, detail, text) below --output. Rows are numbered from 0 in their file. A broken training
-row is rejected and counted; a file that cannot be read, or a broken test question, is an error.
+Reads train/NAME (.jsonl, .json, .csv, .parquet ...), train_schemas/NAME.json, test_sets.json, test/NAME.jsonl
+and, where there is one, planted.json below --raw. Writes train.jsonl (TrainingRow), test.jsonl (TestQuestion)
+and rejected.jsonl (source, row, reason, detail, text) below --output. Training rows are numbered from 0 in
+their file, test questions over all sets; a limit of test questions applies to each set. A broken training row
+is rejected and counted; a file that cannot be read, a source of which too much is rejected, or a broken test
+question is an error.
 """
 
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import asdict
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -17,14 +21,15 @@ import click
 
 from stages._main import stage_main
 from stages._params import load_params
-from text2sql.databases import database_path
 from text2sql.errors import UserError
-from text2sql.files import copy_file, read_json, replacing_folder, write_json, write_jsonl
+from text2sql.files import copy_file, replacing_folder, write_json, write_jsonl
 from text2sql.preparation.checks import is_unfit
-from text2sql.preparation.training import Counts, evenly_spaced, prepare_training
+from text2sql.preparation.raw_test import read_lines, set_path
+from text2sql.preparation.training import Counts, SourceCounts, evenly_spaced, prepare_training
 from text2sql.records import TestQuestion
-from text2sql.schema.prose import read_prose
+from text2sql.schema.prose import is_prose, read_prose
 
+_LINE = ("db_id", "question", "gold", "schema", "slice", "recorded")
 _REMEDY = "fix it, or fetch the data again: dvc repro fetch_data"
 
 
@@ -37,70 +42,85 @@ def main(raw: Path, output: Path, metrics: Path) -> None:
     params = load_params()
     settings = params.prepare
     questions = read_test(raw)
-    test = list(evenly_spaced(questions, len(questions), settings.test_limit))
+    test = limited(questions, settings.test_limit)
     with replacing_folder(output) as folder:
-        train = prepare_training(raw / "train", folder, settings, params.prompt.comments)
+        train = prepare_training(raw, folder, settings, params.prompt.comments)
         write_jsonl(folder / "test.jsonl", map(_fields, test))
         if (raw / "planted.json").is_file():
             copy_file(raw / "planted.json", folder / "planted.json")
-    write_json(metrics, counts(train, len(questions), len(test)))
+    write_json(metrics, counts(train, questions, test))
 
 
 def read_test(raw: Path) -> list[TestQuestion]:
-    """All test questions, with rows numbered from 0.
+    """The questions of all test sets, with rows numbered from 0 over all of them.
 
     Raises:
-        UserError: one is broken or has no database.
+        UserError: a file is missing, or a question is broken.
     """
-    path = raw / "test.json"
-    rows = read_json(path)
-    if not isinstance(rows, list) or not rows:
-        raise UserError(f"{path}: expected a JSON list of questions; {_REMEDY}")
-    questions = [_test_question(path, number, row) for number, row in enumerate(rows)]
-    for db_id, row in {question.db_id: question.row for question in reversed(questions)}.items():
-        database = database_path(raw / "databases", db_id)
-        if not database.is_file():
-            raise UserError(f"{path}, row {row}: its database {database} is missing; {_REMEDY}")
-    return questions
+    return [
+        _test_question(f"{set_path(raw, name)}, row {number}", row, name, line)
+        for row, (name, number, line) in enumerate(read_lines(raw))
+    ]
 
 
-def counts(train: Counts, questions: int, test: int) -> dict[str, Any]:
-    """The figures of metrics/prepare.json, in rows."""
-    usable, kept = train.usable_by_source.total(), train.kept_by_source.total()
-    rejected = train.rejected_by_source.total()
+def limited(questions: Sequence[TestQuestion], limit: int | None) -> list[TestQuestion]:
+    """At most `limit` questions of each test set, evenly spaced; None keeps all."""
+    sets = [list(own) for _, own in groupby(questions, lambda question: question.test_set)]
+    return [question for own in sets for question in evenly_spaced(own, len(own), limit)]
+
+
+def test_counts(questions: Sequence[TestQuestion], test: Sequence[TestQuestion]) -> dict[str, Any]:
+    """For each test set the numbers of its questions; `without_gold` are among those kept."""
+    read, kept = (Counter(question.test_set for question in rows) for rows in (questions, test))
+    bare = Counter(question.test_set for question in test if not question.gold)
     return {
-        "train": {
-            "read": usable + rejected,
-            "rejected": rejected,
-            "beyond_limit": usable - kept,
-            "kept": kept,
-        },
-        "kept_by_source": _sorted(train.kept_by_source),
-        "rejected_by_source": _sorted(train.rejected_by_source),
-        "rejected_by_reason": _sorted(train.rejected_by_reason),
-        "test": {"read": questions, "beyond_limit": questions - test, "kept": test},
+        name: {
+            "read": read[name],
+            "beyond_limit": read[name] - kept[name],
+            "kept": kept[name],
+            "without_gold": bare[name],
+        }
+        for name in read
     }
 
 
-def _sorted(counter: Counter[str]) -> dict[str, int]:
-    return {name: rows for name, rows in sorted(counter.items()) if rows}
+def counts(train: Counts, questions: Sequence[TestQuestion], test: Sequence[TestQuestion]) -> dict[str, Any]:
+    """The figures of metrics/prepare.json, in rows: of all training sources, of each, of each test set."""
+    sources = {name: source_counts(own) for name, own in sorted(train.items())}
+    totals = ("read", "rejected", "beyond_limit", "kept")
+    return {
+        "train": {key: sum(source[key] for source in sources.values()) for key in totals},
+        "sources": sources,
+        "test": test_counts(questions, test),
+    }
 
 
-def _test_question(path: Path, number: int, row: object) -> TestQuestion:
-    if not isinstance(row, dict):
-        raise UserError(f"{path}, row {number}: expected a JSON object; {_REMEDY}")
-    prose, question, gold = (_text(row.get(key)) for key in ("instruction", "input", "output"))
-    recorded = _text(row.get("table_creating"))
-    for key, text in (("instruction", prose), ("input", question), ("output", gold)):
-        if not text or is_unfit(text):
-            raise UserError(f"{path}, row {number}: {key!r} is missing or not valid text; {_REMEDY}")
-    if is_unfit(recorded):
-        raise UserError(f"{path}, row {number}: 'table_creating' is not valid text; {_REMEDY}")
-    try:
-        db_id, _ = read_prose(prose)
-    except UserError as error:
-        raise UserError(f"{path}, row {number}: {error}; {_REMEDY}") from error
-    return TestQuestion(number, db_id, question, gold, prose, _text(row.get("slice")) or "all", recorded)
+def source_counts(own: SourceCounts) -> dict[str, Any]:
+    """The figures of one training source; `changed` counts usable rows that are not as they were."""
+    rejected = own.rejected.total()
+    figures: dict[str, Any] = {
+        "read": own.usable + rejected,
+        "rejected": rejected,
+        "beyond_limit": own.usable - own.kept,
+        "kept": own.kept,
+    }
+    for key, counter in (("rejected_by_reason", own.rejected), ("changed", own.notes)):
+        if counter:
+            figures[key] = dict(sorted(counter.items()))
+    return figures
+
+
+def _test_question(place: str, row: int, name: str, line: dict[str, Any]) -> TestQuestion:
+    texts = {field: _text(place, field, line.get(field)) for field in _LINE}
+    if not texts["question"]:
+        raise UserError(f"{place}: 'question' is missing; {_REMEDY}")
+    if is_prose(texts["schema"]):
+        try:
+            read_prose(texts["schema"])
+        except UserError as error:
+            raise UserError(f"{place}: {error}; {_REMEDY}") from error
+    texts["slice"] = texts["slice"] or "all"
+    return TestQuestion(row, test_set=name, **texts)
 
 
 def _fields(question: TestQuestion) -> dict[str, Any]:
@@ -109,8 +129,11 @@ def _fields(question: TestQuestion) -> dict[str, Any]:
     return fields if question.recorded else {k: v for k, v in fields.items() if k != "recorded"}
 
 
-def _text(value: object) -> str:
-    return value.strip() if isinstance(value, str) else ""
+def _text(place: str, field: str, value: object) -> str:
+    """The stripped text of a field, "" if it is missing."""
+    if not isinstance(value, str | None) or is_unfit(value or ""):
+        raise UserError(f"{place}: {field!r} is not valid text; {_REMEDY}")
+    return (value or "").strip()
 
 
 if __name__ == "__main__":

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from pathlib import Path
 
 import click
@@ -10,7 +9,9 @@ import click
 from stages._main import stage_main
 from stages._params import load_params
 from text2sql.files import replacing, write_json
-from text2sql.report import table
+from text2sql.report import sets
+from text2sql.report.scores import read_sets
+from text2sql.report.table import read_losses
 
 FOLDER = click.Path(path_type=Path)
 
@@ -31,11 +32,11 @@ def main(
 ) -> None:
     """Write the summary, the table, the plot data and the pairs; `make reproduce` prints the table."""
     arms = list(load_params().arms)
-    scores = table.read_scores(arms, metrics, verdicts)
-    page = table.page(scores, table.read_losses(arms, loss))
-    write_json(summary, table.summary(scores))
-    table.write_accuracy_by_hardness(plots, scores)
-    write_json(pairs, [asdict(pair) for pair in table.pairs(scores)])
+    scored = read_sets(arms, metrics, verdicts)
+    page = sets.page(scored, read_losses(arms, loss))
+    write_json(summary, sets.summary(scored))
+    sets.write_accuracy_by_hardness(plots, scored)
+    write_json(pairs, sets.pairs(scored))
     with replacing(table_path) as file:
         file.write(page)
 

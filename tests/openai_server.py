@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -21,17 +21,23 @@ LONG_S = 60.0  # longer than any test waits
 class Reply:
     """A reply: `text` in a chat completion, or `body`, or a fault.
 
+    `content` stands in place of `text` where it has parts; `message` and `choice` are further fields of
+    the message and of the choice; `usage` is tokens read and written, or the object itself.
+
     `hang` and `drip` never end, `cut` closes the connection in the middle of the body, `truncated` ends the
     JSON early. The reply is sent when `after` is set.
     """
 
     text: str | None = ""
+    content: Sequence[Any] | None = None
+    message: Mapping[str, Any] = field(default_factory=dict)
+    choice: Mapping[str, Any] = field(default_factory=dict)
     status: int = 200
     headers: Mapping[str, str] = field(default_factory=dict)
     body: str | None = None
     fault: Literal["hang", "drip", "cut", "truncated"] | None = None
     finish: str = "stop"
-    usage: tuple[int, int] | None = (100, 10)
+    usage: tuple[int, int] | Mapping[str, Any] | None = (100, 10)
     logprobs: tuple[float, ...] = ()
     after: threading.Event | None = None
 
@@ -67,6 +73,14 @@ def refusal(status: int, message: str, code: str | None = None, **headers: str) 
     return Reply(status=status, headers=named, body=json.dumps({"error": {"message": message, "code": code}}))
 
 
+FILTERS = {
+    "OpenAI, Azure": refusal(400, "The prompt triggered our policy", "content_filter"),
+    "OpenAI, policy": refusal(400, "The prompt triggered our policy", "content_policy_violation"),
+    "Alibaba": refusal(400, "The prompt triggered our policy", "data_inspection_failed"),
+    "xAI": Reply(status=403, body='{"code": "denied", "error": "Content violates usage guidelines: policy"}'),
+    "status 200": Reply(body='{"error": {"message": "against our policy", "code": "content_filter"}}'),
+}
+
 FAULTS = {
     "too many requests": refusal(429, "slow down", Retry_After="0.05"),
     "too many requests, by date": refusal(429, "slow down", Retry_After="Wed, 21 Oct 2015 07:28:00 GMT"),
@@ -82,9 +96,71 @@ FAULTS = {
     "empty body": Reply(body=""),
     "a page in place of JSON": Reply(body="<html>Sign in</html>"),
     "an error with status 200": Reply(body='{"error": {"message": "overloaded"}}'),
+    "an error of its own status": Reply(body='{"error": {"message": "overloaded", "code": 503}}'),
+    "an error in one word": Reply(body='{"error": "overloaded"}'),
     "no choices": Reply(body='{"choices": []}'),
     "half a character": Reply(body='{"choices": [{"message": {"content": "\\ud800"}}]}'),
     "another type": Reply(body='{"choices": [{"message": {"content": 7}}]}'),
+}
+
+
+_PARTS = ({"type": "text", "text": "SELECT"}, {"type": "text", "text": " 1"})
+_THOUGHT = {"type": "thinking", "thinking": [{"type": "text", "text": "SELECT 2?"}]}
+
+# Answers with the text "SELECT 1" as servers really send them: those that OpenAI's own types describe ...
+TYPICAL = {
+    "one text": Reply("SELECT 1"),
+    "cut off": Reply("SELECT 1", finish="length"),
+    "log-probabilities": Reply("SELECT 1", logprobs=(-0.5, -1.5)),
+    "another form of log-probabilities": Reply("SELECT 1", choice={"logprobs": {"tokens": ["x"]}}),
+    "thinking beside it": Reply("SELECT 1", message={"reasoning_content": "SELECT 2?"}),
+    "no tools": Reply("SELECT 1", message={"tool_calls": [], "function_call": None, "audio": None}),
+    "no usage": Reply("SELECT 1", usage=None),
+    "details of usage": Reply(
+        "SELECT 1",
+        usage={
+            "prompt_tokens": 100,
+            "completion_tokens": 10,
+            "total_tokens": 110,
+            "completion_tokens_details": {"reasoning_tokens": 4},
+        },
+    ),
+    "whole floats": Reply(
+        "SELECT 1", usage={"prompt_tokens": 100.0, "completion_tokens": 10.0, "total_tokens": 110.0}
+    ),
+}
+# ... and those that OpenAI's client lets through as they are
+LENIENT = {
+    "parts": Reply(content=_PARTS),
+    "one part": Reply(content=[{"type": "text", "text": "SELECT 1"}]),
+    "parts of text alone": Reply(content=["SELECT", " 1"]),
+    "thinking among the parts": Reply(content=[_THOUGHT, *_PARTS]),
+    "text with notes": Reply(content=[{"type": "text", "text": {"value": "SELECT 1", "annotations": []}}]),
+    "nulls in usage": Reply("SELECT 1", usage={"prompt_tokens": None, "completion_tokens": None}),
+    "half a token": Reply("SELECT 1", usage={"prompt_tokens": 99.5, "completion_tokens": 9.5}),
+    "negative usage": Reply("SELECT 1", usage={"prompt_tokens": -1, "completion_tokens": -1}),
+    "empty usage": Reply("SELECT 1", usage={}),
+    "another end": Reply("SELECT 1", finish="eos"),
+    "log-probabilities of another type": Reply("SELECT 1", choice={"logprobs": [-0.5]}),
+}
+# Answers, paid like others, in which there is no text, and the words that say why
+SORRY = "I cannot help with that."
+DECLINED = {
+    "refusal": (Reply(None, message={"refusal": SORRY}), SORRY),
+    "refusal among the parts": (Reply(content=[{"type": "refusal", "refusal": SORRY}]), SORRY),
+    "filter": (Reply(None, finish="content_filter"), "finish_reason content_filter"),
+    "filter, Azure": (
+        Reply(
+            None,
+            finish="content_filter",
+            choice={"content_filter_results": {"hate": {"filtered": True}, "violence": {"filtered": False}}},
+        ),
+        "finish_reason content_filter, hate",
+    ),
+    "filter, no message": (
+        Reply(finish="content_filter: SAFETY", choice={"message": None}),
+        "finish_reason content_filter: SAFETY",
+    ),
 }
 
 
@@ -155,7 +231,7 @@ class Server:
             handler.close_connection = True
             self._closing.wait(LONG_S)
             return False
-        content = (reply.body if reply.body is not None else _completion(reply)).encode()
+        content = (reply.body if reply.body is not None else json.dumps(completion(reply))).encode()
         whole = content[: len(content) // 2] if reply.fault == "truncated" else content
         handler.send_response(reply.status)
         for name, value in reply.headers.items():
@@ -200,15 +276,32 @@ class _Handler(BaseHTTPRequestHandler):
         """Log nothing: tests check `Server.requests`."""
 
 
-def _completion(reply: Reply) -> str:
-    message = {"role": "assistant", "content": reply.text}
-    choice: dict[str, Any] = {"index": 0, "message": message, "finish_reason": reply.finish}
-    if reply.logprobs:
-        choice["logprobs"] = {"content": [{"token": "x", "logprob": value} for value in reply.logprobs]}
-    value: dict[str, Any] = {"object": "chat.completion", "id": "x", "model": "fake", "choices": [choice]}
-    if reply.usage:
-        value["usage"] = {"prompt_tokens": reply.usage[0], "completion_tokens": reply.usage[1]}
-    return json.dumps(value)
+def completion(reply: Reply) -> dict[str, Any]:
+    """The chat completion, with every field that OpenAI's reference requires, unless the reply changes it."""
+    content = reply.text if reply.content is None else list(reply.content)
+    message = {"role": "assistant", "content": content, "refusal": None, **reply.message}
+    choice: dict[str, Any] = {
+        "index": 0,
+        "message": message,
+        "finish_reason": reply.finish,
+        "logprobs": _logprobs(reply.logprobs) if reply.logprobs else None,
+        **reply.choice,
+    }
+    value = {"object": "chat.completion", "id": "x", "created": 1, "model": "fake", "choices": [choice]}
+    return value if reply.usage is None else {**value, "usage": _usage(reply.usage)}
+
+
+def _logprobs(values: Sequence[float]) -> dict[str, Any]:
+    fixed: dict[str, Any] = {"token": "x", "bytes": None, "top_logprobs": []}
+    tokens = [{**fixed, "logprob": value} for value in values]
+    return {"content": tokens, "refusal": None}
+
+
+def _usage(counted: tuple[int, int] | Mapping[str, Any]) -> Mapping[str, Any]:
+    if isinstance(counted, Mapping):
+        return counted
+    read, written = counted
+    return {"prompt_tokens": read, "completion_tokens": written, "total_tokens": read + written}
 
 
 Serve = Callable[[Callable[[Request], Reply]], Server]  # the fixture `serve`

@@ -51,14 +51,34 @@ ROWS = [
 ]
 
 
-def write_raw(folder: Path, rows: Iterable[Any] = ROWS, questions: object = QUESTIONS) -> Path:
-    """Write train/made.jsonl, test.json and databases/shop/shop.sqlite; returns `folder`."""
+# The keys of DB-GPT's rows, and what they are called in the form that fetch_data writes
+_FIELDS = {"instruction": "schema", "input": "question", "output": "gold", "table_creating": "recorded"}
+
+
+def write_raw(
+    folder: Path, rows: Iterable[Any] = ROWS, questions: Iterable[Mapping[str, str]] = QUESTIONS
+) -> Path:
+    """Write train/made.jsonl, the test set `shop` and databases/shop/shop.sqlite; returns `folder`."""
     (folder / "train").mkdir(parents=True)
     lines = (json.dumps(row) + "\n" for row in rows)
     (folder / "train" / "made.jsonl").write_text("".join(lines), encoding="utf-8")
-    (folder / "test.json").write_text(json.dumps(questions), encoding="utf-8")
+    write_test(folder, shop=map(question_line, questions))
     write_database(folder / "databases" / "shop" / "shop.sqlite")
     return folder
+
+
+def question_line(row: Mapping[str, str]) -> dict[str, str]:
+    """A row of DB-GPT as a line of a test set below data/raw."""
+    return {"db_id": row["instruction"].split()[0]} | {_FIELDS.get(key, key): row[key] for key in row}
+
+
+def write_test(folder: Path, **sets: Iterable[Any]) -> None:
+    """Write test_sets.json and test/NAME.jsonl for each set."""
+    (folder / "test").mkdir(parents=True, exist_ok=True)
+    (folder / "test_sets.json").write_text(json.dumps(list(sets)), encoding="utf-8")
+    for name, lines in sets.items():
+        text = "".join(json.dumps(line) + "\n" for line in lines)
+        (folder / "test" / f"{name}.jsonl").write_text(text, encoding="utf-8")
 
 
 def write_database(path: Path, ddl: str = DDL) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 from dataclasses import replace
@@ -9,11 +10,35 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from openai import (
+    APIStatusError,
+    AuthenticationError,
+    BadRequestError,
+    OpenAI,
+    PermissionDeniedError,
+    RateLimitError,
+)
+from openai.types.chat import ChatCompletion
 from pydantic import ValidationError
 
-from tests.openai_server import FAULTS, LONG_S, Reply, Request, Serve, Server, refusal, timeout_for
+from tests.openai_server import (
+    DECLINED,
+    FAULTS,
+    FILTERS,
+    LENIENT,
+    LONG_S,
+    TYPICAL,
+    Reply,
+    Request,
+    Serve,
+    Server,
+    completion,
+    refusal,
+    timeout_for,
+)
 from text2sql import endpoint as endpoint_module
-from text2sql.endpoint import Client, Refused, run_all
+from text2sql.completions import Completion, Usage
+from text2sql.endpoint import Client, Filtered, Refused, run_all
 from text2sql.endpoint_settings import Endpoint, EndpointSettings
 from text2sql.errors import UserError
 from text2sql.settings import checked
@@ -108,7 +133,8 @@ def test_a_wait_of_hours_ends_the_run(serve: Serve) -> None:
     ("reply", "said"),
     [
         (refusal(401, f"Incorrect API key provided: {KEY}"), r"refuses the key .*`export OPENAI_API_KEY="),
-        (refusal(403, "not in your country"), r"refuses the key .*not in your country"),
+        (refusal(403, "not in your country"), r"denies access .*not in your country.*use a key .* 'writer'"),
+        (Reply(body='{"error": {"message": "flagged", "code": 403}}'), r"denies access .*error 403: flagged"),
         (refusal(402, "pay first"), "no credit left"),
         (refusal(429, "You exceeded your quota", "insufficient_quota"), "no credit left"),
         (refusal(404, "The model `writer` does not exist"), r"fix the model \('writer'\) or base_url"),
@@ -130,6 +156,140 @@ def test_a_refused_request_is_distinguished_from_an_endpoint_that_fails(serve: S
     server = serve(lambda request: refusal(status, "too long"))
     with pytest.raises(Refused, match=f"^HTTP {status}: too long$"):
         ask(of(server), 1)
+
+
+@pytest.mark.parametrize("reply", FILTERS.values(), ids=FILTERS.keys())
+def test_a_content_filter_is_named_with_the_servers_words_and_not_asked_again(
+    serve: Serve, reply: Reply
+) -> None:
+    server = serve(lambda request: reply)
+    with pytest.raises(Filtered, match=r"^a content filter stopped the request \(HTTP .*: .*policy\)$"):
+        ask(of(server), 1)
+    assert len(server.requests) == 1
+
+
+# -- answers in the forms that servers send --
+
+
+def completion_of(server: Server) -> Completion:
+    client = Client(of(server))
+    request = client.complete({"model": "writer", "messages": [{"role": "user", "content": "0"}]})
+    return next(iter(list(run_all(client, [request]))))
+
+
+@pytest.mark.parametrize("reply", {**TYPICAL, **LENIENT}.values(), ids={**TYPICAL, **LENIENT}.keys())
+def test_an_answer_is_accepted_in_every_form(serve: Serve, reply: Reply) -> None:
+    server = serve(lambda request: reply)
+    (choice,) = completion_of(server).choices
+    assert (choice.message.content, choice.declined) == ("SELECT 1", "")
+    assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize(
+    ("usage", "expected"),
+    [
+        ((100, 10), (100, 10)),
+        ({"prompt_tokens": 12.0, "completion_tokens": 0.0}, (12, 0)),
+        ({"prompt_tokens": 12.5, "completion_tokens": "7"}, (13, 7)),
+        ({"prompt_tokens": None, "completion_tokens": 7}, (None, 7)),
+        ({"prompt_tokens": -1, "completion_tokens": True}, (None, None)),
+        ({"prompt_tokens": float("nan"), "completion_tokens": "many"}, (None, None)),
+        ({"prompt_tokens": {}, "completion_tokens": float("inf")}, (None, None)),
+        ({}, (None, None)),
+        (None, (None, None)),
+    ],
+)
+def test_tokens_are_whole_numbers_or_unknown(
+    serve: Serve, usage: Any, expected: tuple[int | None, int | None]
+) -> None:
+    found = completion_of(serve(lambda request: Reply("x", usage=usage))).usage
+    assert (found.prompt_tokens, found.completion_tokens) == expected
+
+
+@pytest.mark.parametrize("usage", ["null", "[]", "7", '"none"'])
+def test_usage_of_another_type_is_unknown(serve: Serve, usage: str) -> None:
+    body = json.dumps(completion(Reply("x", usage=None)))[:-1] + f', "usage": {usage}}}'
+    found = completion_of(serve(lambda request: Reply(body=body)))
+    assert (found.choices[0].message.content, found.usage) == ("x", Usage())
+
+
+def test_of_several_choices_only_the_first_is_read(serve: Serve) -> None:
+    body = completion(Reply("x"))
+    body["choices"].append({"message": None})
+    found = completion_of(serve(lambda request: Reply(body=json.dumps(body))))
+    assert [choice.message.content for choice in found.choices] == ["x"]
+
+
+@pytest.mark.parametrize(("reply", "said"), DECLINED.values(), ids=DECLINED.keys())
+def test_a_refusal_and_a_content_filter_are_named_with_the_servers_words(
+    serve: Serve, reply: Reply, said: str
+) -> None:
+    (choice,) = completion_of(serve(lambda request: reply)).choices
+    assert choice.message.content == "" and said in choice.declined
+    assert choice.declined.startswith(("the model refuses: ", "a content filter stopped the answer ("))
+
+
+# -- the stand-in and OpenAI's own client --
+
+
+@pytest.mark.parametrize("reply", TYPICAL.values(), ids=TYPICAL.keys())
+def test_typical_answers_of_the_stand_in_have_openais_types(reply: Reply) -> None:
+    parsed = ChatCompletion.model_validate(completion(reply))
+    assert parsed.choices[0].message.content == "SELECT 1"
+
+
+@pytest.mark.parametrize("reply", LENIENT.values(), ids=LENIENT.keys())
+def test_lenient_answers_of_the_stand_in_have_other_types_than_openais(reply: Reply) -> None:
+    with pytest.raises(ValidationError):
+        ChatCompletion.model_validate(completion(reply))
+
+
+@pytest.mark.parametrize("reply", {**TYPICAL, **LENIENT}.values(), ids={**TYPICAL, **LENIENT}.keys())
+def test_openais_client_lets_every_answer_of_the_stand_in_through(serve: Serve, reply: Reply) -> None:
+    server = serve(lambda request: reply)
+    with OpenAI(base_url=server.base_url, api_key="none", max_retries=0) as client:
+        found = client.chat.completions.create(model="m", messages=[{"role": "user", "content": "0"}])
+    sent = completion(reply)
+    assert found.choices[0].message.content == sent["choices"][0]["message"]["content"]
+    assert found.choices[0].finish_reason == reply.finish
+    counted = found.usage.completion_tokens if found.usage else None
+    assert counted == sent.get("usage", {}).get("completion_tokens")
+
+
+@pytest.mark.parametrize(("reply", "said"), DECLINED.values(), ids=DECLINED.keys())
+def test_openais_client_lets_refusals_and_filters_of_the_stand_in_through(
+    serve: Serve, reply: Reply, said: str
+) -> None:
+    server = serve(lambda request: reply)
+    with OpenAI(base_url=server.base_url, api_key="none", max_retries=0) as client:
+        found = client.chat.completions.create(model="m", messages=[{"role": "user", "content": "0"}])
+    assert json.loads(found.to_json(warnings=False))["choices"] == completion(reply)["choices"]
+
+
+@pytest.mark.parametrize(
+    ("reply", "kind", "code"),
+    [
+        (FILTERS["OpenAI, Azure"], BadRequestError, "content_filter"),
+        (FILTERS["xAI"], PermissionDeniedError, None),
+        (
+            refusal(401, "Incorrect API key provided", "invalid_api_key"),
+            AuthenticationError,
+            "invalid_api_key",
+        ),
+        (refusal(403, "not in your country"), PermissionDeniedError, None),
+        (refusal(429, "slow down", "insufficient_quota"), RateLimitError, "insufficient_quota"),
+    ],
+)
+def test_openais_client_reads_the_errors_of_the_stand_in(
+    serve: Serve, reply: Reply, kind: type[APIStatusError], code: str | None
+) -> None:
+    server = serve(lambda request: reply)
+    with (
+        OpenAI(base_url=server.base_url, api_key="none", max_retries=0) as client,
+        pytest.raises(kind) as error,
+    ):
+        client.chat.completions.create(model="m", messages=[{"role": "user", "content": "0"}])
+    assert error.value.code == code
 
 
 # -- pace --

@@ -94,3 +94,21 @@ def test_the_speed_of_every_trained_stage_is_plotted_and_ignored_by_git(place: P
 def test_a_diff_with_a_commit_plots_the_speed_of_this_workspace(place: Path) -> None:
     _train(place)
     assert {f"metrics/throughput/{name}" for name in SPEED} < set(_plots(place, "diff", "HEAD"))
+
+
+def test_the_bars_of_several_test_sets_are_plotted(place: Path) -> None:
+    bars = [("spider", "full", "all"), ("spider", "lora", "all"), ("geo", "full", "all")]
+    lines = [f'{name},{arm},{level},50.0,"{name}, {arm}: {level}"' for name, arm, level in bars]
+    text = "\n".join(["test_set,arm,hardness,ex,bar", *lines])
+    (place / "metrics/accuracy_by_hardness.csv").write_text(f"{text}\n")
+    drawn = json.dumps(_plots(place, "show")["accuracy_by_hardness"])
+    assert all(f"{name}, {arm}: {level}" in drawn for name, arm, level in bars)
+
+
+def test_without_any_score_the_other_plots_are_shown(place: Path) -> None:
+    (place / "metrics/accuracy_by_hardness.csv").write_text("arm,hardness,ex,bar\n")
+    done = _run(place, "dvc", "plots", "show", "--json")
+    assert "failed to load" not in done.stderr
+    drawn = json.loads(done.stdout)
+    assert "errors" not in drawn
+    assert drawn["data"]["loss"] and not drawn["data"]["accuracy_by_hardness"]

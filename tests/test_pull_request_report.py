@@ -57,6 +57,34 @@ def test_with_an_arm_that_the_base_does_not_have_there_is_no_line(place: Path) -
     assert "line [" not in _charts(place)
 
 
+def _write_sets(place: Path, **scores: dict[str, float | None]) -> None:
+    (place / "metrics" / "summary.json").write_text(json.dumps(scores))
+
+
+def test_every_test_set_has_a_chart(place: Path) -> None:
+    _write_sets(place, baseline={"spider": 20.0, "geo": 5.0}, full={"spider": 60.0, "geo": 7.0})
+    _git(place, "commit", "-qam", "two sets")
+    _write_sets(place, baseline={"spider": 20.0, "geo": 5.0}, full={"spider": 70.0, "geo": 8.0})
+    charts = _charts(place)
+    assert charts.count("x-axis [baseline, full]\n") == 2
+    assert 'title "spider: execution accuracy in percent' in charts
+    assert "bar [20, 70]\n  line [20, 60]\n" in charts
+    assert 'title "geo: execution accuracy in percent' in charts
+    assert "bar [5, 8]\n  line [5, 7]\n" in charts
+
+
+def test_a_base_with_an_unnamed_test_set_gives_no_line(place: Path) -> None:
+    _write_sets(place, baseline={"spider": 20.0, "geo": 5.0}, full={"spider": 60.0, "geo": 7.0})
+    assert "line [" not in _charts(place)
+
+
+def test_a_test_set_without_scores_has_no_chart(place: Path) -> None:
+    _write_sets(place, baseline={"spider": 20.0, "own": None}, full={"spider": 60.0, "own": None})
+    assert "own" not in _charts(place)
+    (place / "metrics" / "summary.json").write_text('{"baseline": null, "full": null}')
+    assert "Execution accuracy" not in _charts(place)
+
+
 def test_a_long_history_is_thinned_and_keeps_its_last_value(place: Path) -> None:
     _write(place, 60.0, [float(step) for step in range(1, 1001)])
     drawn = next(line for line in _charts(place).splitlines() if line.strip().startswith("line [25"))

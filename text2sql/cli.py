@@ -10,7 +10,7 @@ from text2sql.commands.convert_schema import convert_schema
 from text2sql.commands.dedupe import dedupe
 from text2sql.commands.evaluate import evaluate
 from text2sql.commands.merge import merge
-from text2sql.errors import UserError
+from text2sql.errors import DISK_FULL, RERUN, UserError, file_error
 
 
 class _Commands(click.Group):
@@ -22,9 +22,10 @@ class _Commands(click.Group):
         except UserError as error:
             message = str(error)
         except OSError as error:
-            if error.filename is None:  # not about a file of the user
+            if error.filename is None and error.errno not in DISK_FULL:  # not about a file of the user
                 raise
-            message = f"{error.filename}: {error.strerror}; fix that or give another file"
+            error.filename = error.filename or "the standard output"
+            message = file_error(error, "fix that or give another file", again=RERUN)
         click.echo(f"error: {message}", err=True)
         context.exit(1)
 

@@ -8,35 +8,48 @@ and is in no file or message.
 from __future__ import annotations
 
 import asyncio
+import json
 import math
 import os
 import random
+import re
 import sys
 import time
 from collections.abc import Coroutine, Iterable, Iterator, Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any, TypeVar
 
 import openai
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import ValidationError
 
+from text2sql.completions import Completion
 from text2sql.endpoint_settings import KEY_VARIABLE, Endpoint
-from text2sql.errors import UserError
+from text2sql.errors import RERUN, UserError
 
 _NO_KEY = "none"  # the package needs a key, a server of your own often does not
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.5, 30.0  # the back-off doubles from the first to the longest
 _LONGEST_HOLD_S = 300.0  # a longer Retry-After ends the run
 _SECRET = 16  # least length of a secret; a shorter key may be a word that is also in the SQL
 _SHOWN = 300  # characters of a server's message that are shown
-RERUN = "run the same command again"
+# The codes of OpenAI, Azure and Alibaba, and the words of xAI and DeepSeek, for content that is not allowed
+_FILTER = re.compile(
+    r"content[ _]?filter|content[ _]?(management )?policy|ResponsibleAI|data_?inspection_?failed"
+    r"|content (violates|exists risk)",
+    re.IGNORECASE,
+)
 
 Result = TypeVar("Result")
 
 
 class Refused(Exception):
     """The endpoint rejects this request (because it is too long, for instance); others may succeed."""
+
+
+class Filtered(Refused):
+    """A content filter of the server rejects this request because of what it says."""
 
 
 class Stopped(Exception):
@@ -51,34 +64,15 @@ class _Fault(Exception):
         self.hold = hold
 
 
-class _Message(BaseModel):
-    content: str | None = None
+@dataclass(frozen=True, slots=True)
+class _Failure:
+    """What a server says instead of an answer; `form` names where it said so."""
 
-
-class _Token(BaseModel):
-    logprob: float  # natural logarithm
-
-
-class _Logprobs(BaseModel):
-    content: list[_Token] | None = None
-
-
-class _Choice(BaseModel):
-    message: _Message
-    finish_reason: str | None = None
-    logprobs: _Logprobs | None = None
-
-
-class _Usage(BaseModel):
-    prompt_tokens: int = Field(ge=0)
-    completion_tokens: int = Field(ge=0)
-
-
-class Completion(BaseModel):
-    """A chat completion; `usage` is None if the server does not count tokens."""
-
-    choices: list[_Choice] = Field(min_length=1)
-    usage: _Usage | None = None
+    form: str
+    status: int
+    code: str
+    message: str
+    headers: Mapping[str, str]
 
 
 class Client:
@@ -136,37 +130,49 @@ class Client:
         except openai.APIConnectionError as error:
             raise _Fault(self._clean(f"{error} {error.__cause__ or ''}")) from error
         except openai.APIStatusError as error:
-            raise self._meaning(error) from error
+            raise self._meaning(_failure(error)) from error
         return self._read(raw.content)
 
-    def _meaning(self, error: openai.APIStatusError) -> Exception:
-        """The exception for an answer with a status of 300 or more."""
-        status, place = error.status_code, self._endpoint.base_url
-        said = self._clean(f"HTTP {status}: {_server_message(error)}")
-        if status == 402 or error.code == "insufficient_quota":
+    def _meaning(self, failure: _Failure) -> Exception:
+        """The exception for an answer that is an error."""
+        status, place = failure.status, self._endpoint.base_url
+        said = self._clean(f"{failure.form}: {failure.message}")
+        if status in (400, 403, 422) and _FILTER.search(f"{failure.code} {failure.message}"):
+            return Filtered(f"a content filter stopped the request ({said})")
+        if status == 402 or failure.code == "insufficient_quota":
             return UserError(f"{place}: no credit left ({said}); {self._kept()}; add credit and {RERUN}")
         if status in (408, 409, 425, 429) or status >= 500:
-            hold = _retry_after(error.response.headers)
+            hold = _retry_after(failure.headers)
             if hold is None or hold <= _LONGEST_HOLD_S:
                 return _Fault(said, hold)
             return UserError(f"{place}: asks to wait {hold:.0f} s ({said}); {self._kept()}; {RERUN} then")
         if status in (400, 413, 422):
             return Refused(said)
-        if status in (401, 403):
-            return UserError(f"{place}: refuses the key ({said}); `export {KEY_VARIABLE}=...` and {RERUN}")
-        remedy = f"fix the model ({self._endpoint.model!r}) or base_url, which often ends in /v1"
-        return UserError(f"{place}: {said}; {remedy}, and {RERUN}")
+        return UserError(f"{place}: {self._fix(status, said)}, and {RERUN}")
+
+    def _fix(self, status: int, said: str) -> str:
+        """What is wrong for all requests, and how to change that."""
+        model = self._endpoint.model
+        if status == 401:
+            return f"refuses the key ({said}); `export {KEY_VARIABLE}=...`"
+        if status == 403:
+            return f"denies access ({said}); use a key that may use the model {model!r}, or another server"
+        return f"{said}; fix the model ({model!r}) or base_url, which often ends in /v1"
 
     def _read(self, body: bytes) -> Completion:
         try:
             completion = Completion.model_validate_json(body)
         except ValidationError as error:
+            failure = _failure_in(body)
+            if failure:
+                raise self._meaning(failure) from error
             fault = error.errors()[0]
             said = f"no chat completion (base_url often ends in /v1): {'.'.join(map(str, fault['loc']))}"
             raise _Fault(self._clean(f"{said} {fault['msg']}")) from error
-        message = completion.choices[0].message
-        if message.content and len(self._key) >= _SECRET:
+        if len(self._key) >= _SECRET:
+            message = completion.choices[0].message
             message.content = self._without_key(message.content)
+            message.refusal = self._without_key(message.refusal)
         return completion
 
     # -- waiting --
@@ -280,9 +286,32 @@ def _read_key() -> str:
     return key
 
 
-def _server_message(error: openai.APIStatusError) -> str:
-    said = error.body.get("message") if isinstance(error.body, dict) else None
-    return str(said) if said else error.response.text
+def _failure(error: openai.APIStatusError) -> _Failure:
+    """The failure in an answer with a status of 300 or more."""
+    said = error.body.get("message") if isinstance(error.body, dict) else error.body
+    message = said if isinstance(said, str) and said else error.response.text
+    form = f"HTTP {error.status_code}"
+    return _Failure(form, error.status_code, str(error.code or ""), message, error.response.headers)
+
+
+def _failure_in(body: bytes) -> _Failure | None:
+    """The failure in an answer with status 200, as some gateways send it; None if there is none.
+
+    Its code is a status where it is a number; otherwise the request is sent again.
+    """
+    try:
+        value = json.loads(body)
+    except (ValueError, RecursionError):
+        return None
+    error = value.get("error") if isinstance(value, dict) else None
+    fields = error if isinstance(error, dict) else {"message": error}
+    code, message = fields.get("code"), fields.get("message")
+    if not isinstance(message, str) or not message:
+        return None
+    if isinstance(code, int) and 400 <= code < 600:
+        return _Failure(f"HTTP 200 with error {code}", code, "", message, {})
+    status = 400 if _FILTER.search(str(code)) else 500
+    return _Failure("HTTP 200 with an error", status, str(code or ""), message, {})
 
 
 def _retry_after(headers: Mapping[str, str]) -> float | None:

@@ -1,45 +1,51 @@
 """Files and folders that are complete or absent, and reading and writing JSON.
 
-A file is written under a temporary name and renamed, so that a reader never sees a part of it.
-Not covered: a power cut, after which the file system decides what is on disk.
+A file or folder is made in a scratch folder beside its place (`.NAME.XXXXXXXX.partial`) and renamed, so that
+a reader never sees a part of it. The scratch folder of a killed process is removed when the same output is
+written again: its lock is then free, while that of a running process is not, in whatever container it runs.
+Not covered: a power cut, after which the file system decides what is on disk; file systems without locks,
+where scratch folders stay, and those whose locks do not reach other machines that write the same output.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import fcntl
+import io
 import json
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from multiprocessing.util import register_after_fork
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
-from text2sql.errors import UserError
+from text2sql.errors import DISK_FULL, UserError
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
+
+_PARTIAL = ".partial"
+_NEW, _OLD, _LOCK = "new", "old", "lock"  # in a scratch folder
 
 
 @contextmanager
 def replacing(path: str | os.PathLike[str]) -> Iterator[IO[str]]:
-    """Open a temporary UTF-8 file that replaces `path` if the block ends without error."""
+    """Open a temporary UTF-8 file that replaces `path` if the block ends without error.
+
+    Raises:
+        OSError: the file cannot be written; its `filename` is `path`, also for a full disk.
+    """
     target = Path(path)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    handle = tempfile.NamedTemporaryFile(  # noqa: SIM115 - closed below, before the rename
-        "w",
-        encoding="utf-8",
-        newline="\n",
-        dir=target.parent,
-        prefix=f".{target.name}.",
-        delete=False,
-    )
-    try:
-        with handle:
-            yield handle
-        os.chmod(handle.name, 0o644)
-        os.replace(handle.name, target)
-    except BaseException:
-        Path(handle.name).unlink(missing_ok=True)
-        raise
+    with _scratch(target) as scratch:
+        raw = _NamedFile(scratch / _NEW, target)
+        with io.TextIOWrapper(io.BufferedWriter(raw), encoding="utf-8", newline="\n") as file:
+            yield file
+        os.chmod(scratch / _NEW, 0o644)
+        os.replace(scratch / _NEW, target)
 
 
 def write_json(path: str | os.PathLike[str], value: object) -> None:
@@ -92,17 +98,17 @@ def read_jsonl(path: str | os.PathLike[str]) -> Iterator[dict[str, Any]]:
 def replacing_folder(output: Path) -> Iterator[Path]:
     """Yield an empty folder beside `output` that replaces it if the block ends without error.
 
-    Not covered: a kill between the last two renames, after which `output` is missing and the old folder is
-    beside it under a name that begins with a dot; the next `dvc repro` makes the output again.
+    If the process is killed between the last two renames, the next run for `output` puts the old folder back.
+
+    Raises:
+        OSError: the disk is full; its `filename` is the file of `output` that was being written, or `output`.
     """
-    output.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{output.name}.", dir=output.parent) as scratch:
-        new, old = Path(scratch) / "new", Path(scratch) / "old"
-        new.mkdir()
-        yield new
+    with _scratch(output) as scratch, _naming(scratch / _NEW, output):
+        (scratch / _NEW).mkdir()
+        yield scratch / _NEW
         if output.exists():
-            os.rename(output, old)
-        os.rename(new, output)
+            os.rename(output, scratch / _OLD)
+        os.rename(scratch / _NEW, output)
 
 
 def copy_file(source: Path, target: Path) -> None:
@@ -111,15 +117,163 @@ def copy_file(source: Path, target: Path) -> None:
     shutil.copyfile(source, target)
 
 
+def copy_folder(source: Path, target: Path) -> None:
+    """Copy a folder, with the files that its links refer to; unlike copytree it stops at the first error."""
+    for folder, _, names in os.walk(source, onerror=_fail, followlinks=True):
+        inner = target / Path(folder).relative_to(source)
+        inner.mkdir(parents=True, exist_ok=True)
+        for name in names:
+            shutil.copy2(Path(folder) / name, inner / name)
+
+
 def publish(source: Path, output: Path) -> None:
     """Copy the finished folder or file `source` to `output`, replacing it; `output` is never incomplete."""
     if source.is_dir():
         with replacing_folder(output) as folder:
-            shutil.copytree(source, folder, dirs_exist_ok=True)
+            copy_folder(source, folder)
         return
+    with _scratch(output) as scratch, _naming(scratch / _NEW, output):
+        os.replace(shutil.copy2(source, scratch / _NEW), output)
+
+
+def _fail(error: OSError) -> None:
+    raise error
+
+
+# -- the scratch folder --
+
+
+@contextmanager
+def _scratch(output: Path) -> Iterator[Path]:
+    """A new folder beside `output`, removed at the end; those of killed processes are removed first.
+
+    Raises:
+        UserError: `output` is a device or a pipe, which a rename would replace.
+    """
+    if output.exists() and not (output.is_file() or output.is_dir()):
+        raise UserError(f"{output}: is neither a file nor a folder; name a file")
     output.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{output.name}.", dir=output.parent) as scratch:
-        os.replace(shutil.copy2(source, scratch), output)
+    _tidy(output)
+    scratch, lock = _new_scratch(output)
+    with lock:
+        try:
+            yield scratch
+        finally:
+            _dissolve(scratch, output)
+
+
+def _new_scratch(output: Path) -> tuple[Path, io.FileIO]:
+    """A scratch folder with its locked file; another process may remove it before it is locked."""
+    while True:
+        try:
+            scratch = Path(tempfile.mkdtemp(_PARTIAL, f".{output.name}.", output.parent))
+            lock = _locked(scratch / _LOCK, "x")
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, str(output)) from error
+        if lock:
+            return scratch, lock
+
+
+def _tidy(output: Path) -> None:
+    """Remove the scratch folders for `output` whose process has ended."""
+    mark = re.compile(rf"\.{re.escape(output.name)}\.[a-z0-9_]{{8}}{re.escape(_PARTIAL)}")
+    for path in list(output.parent.iterdir()):
+        if not mark.fullmatch(path.name):
+            continue
+        with suppress(OSError):  # what cannot be removed is in nothing's way
+            if lock := _locked(path / _LOCK, "r+"):
+                with lock:
+                    _dissolve(path, output)
+            elif not (path / _LOCK).exists():
+                path.rmdir()  # empty: its process ended before it could lock it
+
+
+def _locked(path: Path, mode: str) -> io.FileIO | None:
+    """The open file, locked; None if another process has it locked, or has removed it."""
+    try:
+        file = io.FileIO(path, mode)
+    except FileNotFoundError:
+        return None
+    register_after_fork(file, io.FileIO.close)  # worker processes may outlive a killed parent by a moment
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if os.path.samestat(os.fstat(file.fileno()), path.stat()):
+            return file
+    except (BlockingIOError, FileNotFoundError):
+        pass
+    except OSError:  # a file system without locks: a new folder can be used all the same
+        if mode == "x":
+            return file
+    file.close()
+    return None
+
+
+def _dissolve(scratch: Path, output: Path) -> None:
+    """Remove a scratch folder, its lock last; an old output that was not replaced yet is put back."""
+    if os.path.lexists(scratch / _OLD) and not os.path.lexists(output):
+        os.rename(scratch / _OLD, output)
+    for path in (scratch / _NEW, scratch / _OLD):
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
+    (scratch / _LOCK).unlink(missing_ok=True)
+    with suppress(FileNotFoundError):  # another process may have tidied the empty folder
+        scratch.rmdir()
+
+
+# -- a full disk --
+
+
+class _NamedFile(io.FileIO):
+    """A new file whose errors have the name of its target: those of `write` and `close` have none."""
+
+    def __init__(self, path: Path, target: Path) -> None:
+        super().__init__(path, "w")
+        self._target = target
+
+    def write(self, data: Buffer, /) -> int:
+        """Write bytes; returns their number."""
+        try:
+            return super().write(data)
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, str(self._target)) from error
+
+    def close(self) -> None:
+        """Close the file."""
+        try:
+            super().close()
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, str(self._target)) from error
+
+
+@contextmanager
+def _naming(new: Path, output: Path) -> Iterator[None]:
+    """Give the error of a full disk the name that the file has in `output`, which is made in `new`."""
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:
+        full = next((code for code in DISK_FULL if _tells(error, code)), None)
+        if full is None:
+            raise
+        raise OSError(full, os.strerror(full), str(_final(error, new, output))) from error
+
+
+def _tells(error: Exception, code: int) -> bool:
+    """Whether this is the error of the system with that number, or a library's own error that quotes it."""
+    return error.errno == code if isinstance(error, OSError) else os.strerror(code) in str(error)
+
+
+def _final(error: Exception, new: Path, output: Path) -> Path:
+    """The file that the error names, as it will be called; `output` if it names none."""
+    named = (error.filename2 or error.filename) if isinstance(error, OSError) else None  # copying names two
+    path = Path(named or new)
+    return output / path.relative_to(new) if path.is_relative_to(new) else path
+
+
+# -- reading --
 
 
 def _object(path: str | os.PathLike[str], number: int, line: bytes) -> dict[str, Any]:

@@ -39,6 +39,12 @@ def user_text(ddl: str, question: str, examples: Sequence[Example] = ()) -> str:
     return "".join(solved) + _task(ddl, question)
 
 
+def with_evidence(question: str, evidence: str) -> str:
+    """The question's text, and the evidence, unless it is blank, on a line of its own, as for BIRD."""
+    evidence = evidence.strip()
+    return f"{question.strip()}\nEvidence: {evidence}" if evidence else question.strip()
+
+
 def messages(ddl: str, question: str, examples: Sequence[Example] = ()) -> list[dict[str, str]]:
     """The chat of one question, ready for a tokenizer's chat template."""
     return [

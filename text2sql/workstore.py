@@ -20,6 +20,7 @@ from multiprocessing.util import register_after_fork
 from pathlib import Path
 
 from text2sql.errors import UserError
+from text2sql.files import replacing
 
 DEFAULT_ROOT = ".work"
 _BLOCK = 1 << 20
@@ -45,7 +46,8 @@ class WorkStore:
         text = json.dumps(key_parts, sort_keys=True, ensure_ascii=False, indent=1)
         folder = self.root / stage / hashlib.sha256(text.encode()).hexdigest()[:16]
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / "key.json").write_text(text, encoding="utf-8")
+        with replacing(folder / "key.json") as file:
+            file.write(text)
         return folder
 
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 from pathlib import Path
 
 import huggingface_hub
 import huggingface_hub.constants
 import pytest
+from huggingface_hub.errors import LocalEntryNotFoundError
 
 from text2sql.base_models.hub import fetch_hub_model, missing_files
 from text2sql.errors import UserError
@@ -104,3 +107,17 @@ def test_a_model_without_safetensors_is_refused(
 def test_a_name_that_the_hub_cannot_have_is_refused(cache: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"fetch_model\.hub_model"):
         fetch_hub_model("a/b/c", COMMIT, tmp_path / "base")
+
+
+def test_a_full_disk_is_named_by_the_cache(
+    cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, local_files_only: bool = False, **__: object) -> None:
+        if local_files_only:
+            raise LocalEntryNotFoundError("not here")
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", full)
+    with pytest.raises(OSError, match="No space left on device") as error:
+        fetch_hub_model(REPO, COMMIT, tmp_path / "base")
+    assert error.value.filename == str(cache)

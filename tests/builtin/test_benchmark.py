@@ -44,7 +44,7 @@ def train(folder: Path) -> list[dict[str, Any]]:
 
 @pytest.fixture(scope="module")
 def test(folder: Path) -> list[dict[str, Any]]:
-    return read_json(folder / "test.json")
+    return list(read_jsonl(folder / "test" / "embedded.jsonl"))
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +58,7 @@ def _path(folder: Path, db_id: str) -> Path:
 
 def _solutions(test: list[dict[str, Any]]) -> set[tuple[str, str]]:
     ddl = {domain.id: write_ddl(domain.schema()) for domain in DATABASES}
-    return {(ddl[read_prose(row["instruction"])[0]], row["output"]) for row in test}
+    return {(ddl[row["db_id"]], row["gold"]) for row in test}
 
 
 def test_the_same_seed_writes_the_same_bytes(folder: Path, tmp_path: Path) -> None:
@@ -68,7 +68,7 @@ def test_the_same_seed_writes_the_same_bytes(folder: Path, tmp_path: Path) -> No
 
 def test_another_seed_writes_other_rows_and_other_databases(folder: Path, tmp_path: Path) -> None:
     build_benchmark(tmp_path, SEED + 1, TRAIN_ROWS, TEST_ROWS)
-    names = ("train/embedded.jsonl", "test.json", "databases/clinic/clinic.sqlite")
+    names = ("train/embedded.jsonl", "test/embedded.jsonl", "databases/clinic/clinic.sqlite")
     assert all(hash_path(tmp_path / name) != hash_path(folder / name) for name in names)
 
 
@@ -86,7 +86,13 @@ def test_the_order_of_sets_does_not_matter(hash_seed: str, folder: Path, tmp_pat
 def test_only_the_named_files_are_written(folder: Path) -> None:
     found = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
     databases = {f"databases/{domain.id}/{domain.id}.sqlite" for domain in DATABASES}
-    assert found == {"train/embedded.jsonl", "test.json", "planted.json", *databases}
+    assert found == {
+        "train/embedded.jsonl",
+        "test/embedded.jsonl",
+        "test_sets.json",
+        "planted.json",
+        *databases,
+    }
 
 
 def test_there_are_as_many_rows_as_asked_for(train: list[dict[str, Any]], test: list[dict[str, Any]]) -> None:
@@ -95,16 +101,16 @@ def test_there_are_as_many_rows_as_asked_for(train: list[dict[str, Any]], test: 
 
 def test_rows_have_the_shapes_of_their_hubs(train: list[dict[str, Any]], test: list[dict[str, Any]]) -> None:
     assert {tuple(row) for row in train} == {("prompt", "context", "answer")}
-    assert {tuple(row) for row in test} == {("instruction", "input", "output", "slice")}
+    assert {tuple(row) for row in test} == {("db_id", "question", "gold", "schema", "slice")}
 
 
 def test_every_gold_query_returns_rows_on_the_written_database(
     folder: Path, test: list[dict[str, Any]]
 ) -> None:
     for row in test:
-        db_id, _ = read_prose(row["instruction"])
+        db_id, _ = read_prose(row["schema"])
         with closing(sqlite3.connect(_path(folder, db_id))) as connection:
-            assert connection.execute(row["output"]).fetchall(), row["output"]
+            assert connection.execute(row["gold"]).fetchall(), row["gold"]
 
 
 def test_every_training_query_fits_its_schema(train: list[dict[str, Any]]) -> None:
@@ -116,30 +122,31 @@ def test_every_training_query_fits_its_schema(train: list[dict[str, Any]]) -> No
 
 def test_the_prose_tells_the_schema_of_the_written_database(folder: Path, test: list[dict[str, Any]]) -> None:
     for row in test:
-        db_id, schema = read_prose(row["instruction"])
+        db_id, schema = read_prose(row["schema"])
+        assert db_id == row["db_id"]
         found = read_sqlite(_path(folder, db_id))
         assert write_ddl(schema, types=False) == write_ddl(found, types=False)
 
 
 def test_test_questions_and_their_queries_are_distinct(test: list[dict[str, Any]]) -> None:
-    assert len({fold_question(row["input"]) for row in test}) == TEST_ROWS
+    assert len({fold_question(row["question"]) for row in test}) == TEST_ROWS
     assert len(_solutions(test)) == TEST_ROWS
 
 
 def test_half_of_the_test_is_unseen_and_the_slice_says_so(test: list[dict[str, Any]]) -> None:
     unseen = {domain.id for domain in UNSEEN}
     slices = [row["slice"] for row in test]
-    assert slices == ["unseen" if read_prose(row["instruction"])[0] in unseen else "seen" for row in test]
+    assert slices == ["unseen" if read_prose(row["schema"])[0] in unseen else "seen" for row in test]
     assert Counter(slices) == {"seen": TEST_ROWS // 2, "unseen": TEST_ROWS // 2}
 
 
 def test_every_database_is_tested(test: list[dict[str, Any]]) -> None:
-    tested = {read_prose(row["instruction"])[0] for row in test}
+    tested = {read_prose(row["schema"])[0] for row in test}
     assert tested == {domain.id for domain in DATABASES}
 
 
 def test_the_hardness_classes_have_their_shares(test: list[dict[str, Any]]) -> None:
-    found = Counter(hardness(row["output"]) for row in test)
+    found = Counter(hardness(row["gold"]) for row in test)
     assert found == {level: TEST_ROWS * share // 100 for level, share in TEST_MIX.items()}
 
 
@@ -152,24 +159,24 @@ def test_a_fifth_of_the_test_does_not_name_some_column_word_for_word(
 
 def _names_every_column(row: dict[str, Any]) -> bool:
     """Whether the question has the words of every column of the query except keys."""
-    _, schema = read_prose(row["instruction"])
+    _, schema = read_prose(row["schema"])
     columns = {column.name for table in schema.tables for column in table.columns}
-    sql = re.sub(r"'[^']*'", "", row["output"])
+    sql = re.sub(r"'[^']*'", "", row["gold"])
     used = {word for word in re.findall(r"\w+", sql) if word in columns and not word.endswith("id")}
-    asked = f" {' '.join(re.findall(r'[a-z]+', row['input'].lower()))} "
+    asked = f" {' '.join(re.findall(r'[a-z]+', row['question'].lower()))} "
     return all(f" {name.replace('_', ' ')} " in asked for name in used)
 
 
 def test_questions_are_6_to_25_words_long(train: list[dict[str, Any]], test: list[dict[str, Any]]) -> None:
-    lengths = [len(row["input"].split()) for row in test]
+    lengths = [len(row["question"].split()) for row in test]
     lengths += [len(row["prompt"].split()) for row in train]
     assert min(lengths) >= 6 and max(lengths) <= 25
 
 
 def test_values_are_the_same_in_the_question_and_in_the_query(test: list[dict[str, Any]]) -> None:
     for row in test:
-        for value in re.findall(r"= ('[^']*')", row["output"]):
-            assert value in row["input"]
+        for value in re.findall(r"= ('[^']*')", row["gold"]):
+            assert value in row["question"]
 
 
 def test_a_third_of_the_training_is_on_the_seen_databases(train: list[dict[str, Any]]) -> None:
@@ -209,21 +216,21 @@ def test_planted_rows_have_the_test_query_on_its_schema(
     for leak in planted:
         row, question = train[leak["train_row"]], test[leak["test_row"]]
         assert (row["context"], row["answer"]) in _solutions([question])
-        assert (row["prompt"] == question["input"]) == (leak["kind"] == "verbatim")
+        assert (row["prompt"] == question["question"]) == (leak["kind"] == "verbatim")
 
 
 def test_half_of_the_reworded_leaks_differ_in_signs_only(
     train: list[dict[str, Any]], test: list[dict[str, Any]], planted: list[dict[str, Any]]
 ) -> None:
     reworded = [leak for leak in planted if leak["kind"] == "reworded"]
-    pairs = [(train[leak["train_row"]]["prompt"], test[leak["test_row"]]["input"]) for leak in reworded]
+    pairs = [(train[leak["train_row"]]["prompt"], test[leak["test_row"]]["question"]) for leak in reworded]
     assert sum(fold_question(a) == fold_question(b) for a, b in pairs) == len(reworded) // 2
 
 
 def test_no_other_training_row_leaks_a_test_question(
     train: list[dict[str, Any]], test: list[dict[str, Any]], planted: list[dict[str, Any]]
 ) -> None:
-    asked, solved = {fold_question(row["input"]) for row in test}, _solutions(test)
+    asked, solved = {fold_question(row["question"]) for row in test}, _solutions(test)
     leaking = {
         number
         for number, row in enumerate(train)
@@ -241,7 +248,7 @@ def test_a_small_benchmark_plants_fewer_leaks(tmp_path: Path) -> None:
 def test_the_smallest_benchmark_has_one_row_of_each(tmp_path: Path) -> None:
     build_benchmark(tmp_path, seed=3, train_rows=1, test_rows=1)
     assert len(list(read_jsonl(tmp_path / "train" / "embedded.jsonl"))) == 1
-    assert len(read_json(tmp_path / "test.json")) == 1
+    assert len(list(read_jsonl(tmp_path / "test" / "embedded.jsonl"))) == 1
     assert json.loads((tmp_path / "planted.json").read_text()) == []
 
 

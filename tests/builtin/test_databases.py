@@ -180,3 +180,11 @@ def test_plurals_are_english(noun: str, expected: str) -> None:
 
 def test_two_word_tables_are_spoken_of_with_a_blank() -> None:
     assert Entity("summer_party", ()).plural == "summer parties"
+
+
+def test_a_full_disk_is_named(small_disk: Path) -> None:
+    (small_disk / "fill").write_bytes(bytes(248 << 10))
+    path = small_disk / "shop.sqlite"
+    with pytest.raises(OSError, match="No space") as error:
+        write_sqlite(path, _world(SEEN[0]))
+    assert error.value.filename == str(path)

@@ -15,6 +15,7 @@ from click.testing import CliRunner, Result
 from tests.conftest import ROOT
 from tests.openai_server import Reply, Server
 from text2sql.cli import main
+from text2sql.errors import RERUN
 
 PROSE = (
     "shop contains tables such as item. Table item has columns such as id, name. "
@@ -139,6 +140,32 @@ def test_recorded_schemas_are_taken_from_the_rows() -> None:
     assert row["problems"][0] == "CREATE TABLE text does not execute in SQLite: incomplete input"
 
 
+SPIDER = {"db_id": "shop", "question": "How many?", "query": "SELECT count(*) FROM item"}
+BIRD = {"db_id": "shop", "question": "How heavy?", "evidence": "", "SQL": "SELECT weight FROM item"}
+
+
+@pytest.mark.parametrize("backend", ["sqlite", "rules", "recorded"])
+@pytest.mark.parametrize("place", ["db/shop/shop.sqlite", "db/shop.sqlite", "db/shop.db"])
+def test_rows_of_spider_and_bird_are_read_from_their_databases(place: str, backend: str) -> None:
+    Path("db/shop/shop.sqlite").rename(place)
+    Path("rows.json").write_text(json.dumps([SPIDER, BIRD]))
+    rows = results("--database-dir", "db", backend=backend)
+    assert {row["backend"] for row in rows} == {"sqlite"}
+    assert [row["ddl"] for row in rows] == ["CREATE TABLE Item (ID INTEGER PRIMARY KEY, Name TEXT);"] * 2
+    assert [row["problems"] for row in rows] == [[], ["gold does not compile: no such column: weight"]]
+
+
+def test_rows_with_and_without_prose_are_converted_together() -> None:
+    Path("rows.json").write_text(json.dumps([ROWS[0], SPIDER]))
+    assert [row["backend"] for row in results("--database-dir", "db")] == ["rules", "sqlite"]
+
+
+def test_without_a_folder_of_databases_a_row_needs_prose() -> None:
+    Path("rows.json").write_text(json.dumps([SPIDER]))
+    said = error_of(convert())
+    assert "rows.json, row 0: no text under `instruction`" in said and "--database-dir" in said
+
+
 # -- the language model --
 
 
@@ -182,6 +209,24 @@ def test_after_faulty_answers_the_rules_convert_the_schema_and_the_rows_say_so(
 )
 def test_an_option_that_is_missing_is_named(backend: str, options: list[str], said: str) -> None:
     assert said in error_of(convert(*options, backend=backend))
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--output", "./rows.json"], "rows.json: --input and --output are the same"),
+        (["--output", "out/../rows.json"], "rows.json: --input and --output are the same"),
+        (["--output", "db", "--database-dir", "db"], "db: --database-dir and --output are the same"),
+        (["--output", "x", "--work", "x"], "x: --output would replace --work, which is in it"),
+        (["--output", "x/answers.jsonl", "--work", "x"], "x/answers.jsonl: --output and --work are the same"),
+    ],
+)
+def test_an_output_that_would_replace_another_file_is_refused(options: list[str], said: str) -> None:
+    before = Path("rows.json").read_bytes()
+    model = ["--base-url", "http://127.0.0.1:9/v1", "--model", "m"] if "--work" in options else []
+    result = convert(*options, *model, backend="openai" if model else "rules")
+    assert said in error_of(result)
+    assert Path("rows.json").read_bytes() == before and Path("db/shop/shop.sqlite").exists()
 
 
 @pytest.mark.parametrize(
@@ -229,6 +274,14 @@ def test_a_line_that_is_no_json_is_named() -> None:
 
 def test_a_missing_file_is_named() -> None:
     assert "none.json: no such file; fix --input" in error_of(convert(rows="none.json"))
+
+
+def test_a_full_disk_is_one_line_with_the_file(small_disk: Path) -> None:
+    rows = [{**ROWS[0], "instruction": PROSE.replace("shop", f"shop{n}")} for n in range(3000)]
+    Path("rows.json").write_text(json.dumps(rows))
+    output = small_disk / "ddl.jsonl"
+    said = error_of(convert("--output", str(output)))
+    assert said == f"error: {output}: No space left on device; free some space on that disk, then {RERUN}\n"
 
 
 def test_a_gold_query_may_have_a_megabyte() -> None:

@@ -31,7 +31,7 @@ OTHER = {
     "answer": "SELECT a FROM boat",
 }
 SAME = {"prompt": "how many SINGERS are there", "context": "CREATE TABLE x (y)", "answer": "SELECT y FROM x"}
-NEAR = {"question": "How many singer are there?", "query": "SELECT y FROM x", "db_id": "x"}
+NEAR = {"question": "How many singer are there?", "query": "SELECT count(id) FROM singer", "db_id": "x"}
 MASKED = {
     "instruction": PROSE,
     "input": "Name those above 41.",
@@ -116,12 +116,13 @@ def test_if_all_rows_go_the_output_is_empty_and_still_valid(output: str, text: s
 
 def test_the_counts_by_rule_are_printed() -> None:
     words = [line.split() for line in dedupe().stdout.splitlines()]
-    assert words[:6] == [
+    assert words[:7] == [
         ["rows", "4"],
         ["kept", "1"],
         ["question", "1"],
         ["same_sql", "0"],
         ["masked_sql", "1"],
+        ["contains", "0"],
         ["near_question", "1"],
     ]
 
@@ -166,7 +167,7 @@ def test_a_value_out_of_range_is_refused(options: list[str]) -> None:
 # -- bad input --
 
 
-@pytest.mark.parametrize("context", ["CREATE TABLE singer (", "", None, "CREATE TABLE singer (a)\0", 7])
+@pytest.mark.parametrize("context", ["CREATE TABLE singer (", "CREATE TABLE singer (a)\0"])
 def test_a_row_whose_schema_cannot_be_read_is_kept_and_reported(context: object) -> None:
     row = {"question": "Who?", "context": context, "answer": MASKED["output"]}
     write_lines("train.jsonl", [OTHER, row, row])
@@ -208,9 +209,13 @@ def test_kept_and_removed_rows_go_to_different_files() -> None:
     )
 
 
-def test_the_training_file_itself_may_be_replaced() -> None:
-    assert dedupe(output="train.jsonl").exit_code == 0
-    assert [json.loads(line) for line in Path("train.jsonl").read_text().splitlines()] == [OTHER]
+@pytest.mark.parametrize("name", ["train.jsonl", "./train.jsonl", "test.json", "link.jsonl"])
+@pytest.mark.parametrize("option", ["--output", "--removed"])
+def test_a_file_that_is_read_is_not_written(option: str, name: str) -> None:
+    Path("link.jsonl").symlink_to("train.jsonl")
+    before = Path("train.jsonl").read_text()
+    assert f"{option} is a file that is read" in error_of(dedupe(option, name))
+    assert Path("train.jsonl").read_text() == before
 
 
 @pytest.mark.parametrize("text", ["[]", "{}", ""])

@@ -14,6 +14,7 @@ from click.testing import CliRunner, Result
 
 from text2sql.cli import main
 from text2sql.commands.evaluate import as_official, read_cases
+from text2sql.errors import RERUN
 from text2sql.evaluation.settings import JudgeSettings
 from text2sql.evaluation.verdicts import Case, Verdict
 
@@ -358,3 +359,36 @@ def test_a_gold_without_hardness_counts_under_all_only(folder: Path) -> None:
     result = evaluate()
     assert "only in class all, because the gold query has no hardness: rows 0" in result.stdout
     assert result.stdout.splitlines()[5].split()[:2] == ["all", "2"]
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--out", "gold.txt"], "gold.txt: --gold and --out are the same; change --out"),
+        (["--json", "./pred.sql"], "pred.sql: --pred and --json are the same; change --json"),
+        (["--json", "link.json"], "link.json: --pred and --json are the same; change --json"),
+        (["--out", "x", "--json", "x"], "x: --out and --json are the same; change --json"),
+        (["--out", "db"], "db: --db and --out are the same; change --out"),
+        (["--out", "tables.json"], "tables.json: --table and --out are the same; change --out"),
+        (["--out", "t.json", "--table", "t.json"], "t.json: --table and --out are the same; change --out"),
+    ],
+)
+def test_an_output_that_would_replace_another_file_is_refused(
+    folder: Path, options: list[str], said: str
+) -> None:
+    (folder / "tables.json").write_text("[]")
+    (folder / "link.json").symlink_to("pred.sql")
+    result = evaluate(*options)
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert result.stderr == f"error: {said}\n"
+    assert Path("gold.txt").read_text() == GOLD and Path("pred.sql").read_text() == RIGHT
+
+
+@pytest.mark.parametrize("option", ["--out", "--json"])
+def test_a_full_disk_is_one_line_with_the_file(folder: Path, small_disk: Path, option: str) -> None:
+    output = small_disk / "output"
+    (small_disk / "fill").write_bytes(bytes(256 << 10))
+    result = evaluate(option, str(output))
+    assert result.exit_code == 1
+    error = result.stderr[result.stderr.index("error: ") :]
+    assert error == f"error: {output}: No space left on device; free some space on that disk, then {RERUN}\n"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, Literal
 
 import click
@@ -9,7 +10,8 @@ import pytest
 from click.testing import CliRunner
 from pydantic import Field
 
-from text2sql.commands.options import setting
+from text2sql.commands.options import check_outputs, setting
+from text2sql.errors import UserError
 from text2sql.settings import Positive, PositiveFloat, Settings, Similarity, checked
 
 
@@ -112,3 +114,50 @@ def test_a_field_that_another_option_may_make_needless_is_none_without_its_optio
 
     assert CliRunner().invoke(few, []).output == "{'rows': None}\n"
     assert CliRunner().invoke(few, ["--rows", "0"]).exit_code == 2
+
+
+# -- outputs --
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The current folder, with a file `data/in`, links of both kinds to it, and a link to `data`."""
+    monkeypatch.chdir(tmp_path)
+    Path("data").mkdir()
+    Path("data/in").touch()
+    Path("link").symlink_to("data/in")
+    Path("hard").hardlink_to("data/in")
+    Path("folder").symlink_to("data")
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    "output", ["data/in", "./data/in", "data/../data/in", "link", "hard", "folder/in", "{}/data/in"]
+)
+def test_an_output_that_is_an_input_is_refused(folder: Path, output: str) -> None:
+    path = Path(output.format(folder))
+    with pytest.raises(UserError, match=r": --input and --output are the same; change --output$"):
+        check_outputs({"--input": Path("data/in")}, {"--output": path})
+
+
+@pytest.mark.parametrize("output", ["new", "./new", "folder/../new", "data/../new", "{}/new"])
+def test_two_outputs_in_one_place_are_refused(folder: Path, output: str) -> None:
+    path = Path(output.format(folder))
+    with pytest.raises(UserError, match="--out and --json are the same; change --json"):
+        check_outputs({}, {"--out": Path("new"), "--json": path})
+
+
+@pytest.mark.parametrize("output", ["data", ".", "folder", ".."])
+def test_an_output_that_contains_an_input_or_another_output_is_refused(folder: Path, output: str) -> None:
+    with pytest.raises(UserError, match="--output would replace --input, which is in it; change --output"):
+        check_outputs({"--input": Path("data/in")}, {"--output": Path(output)})
+    outputs = {"--output": Path(output), "--json": Path("data/new")}
+    for given in (outputs, dict(reversed(outputs.items()))):
+        with pytest.raises(UserError, match="--output would replace --json, which is in it"):
+            check_outputs({}, given)
+
+
+def test_other_outputs_are_allowed(folder: Path) -> None:
+    same = Path("data/in")
+    inputs = {"--gold": same, "--pred": same, "--db": Path("data"), "--table": None}
+    check_outputs(inputs, {"--out": Path("data/out"), "--json": Path("in"), "--more": None})

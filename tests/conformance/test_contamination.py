@@ -18,8 +18,8 @@ from text2sql.schema.sqlite import read_sqlite
 
 pytestmark = pytest.mark.slow
 
-EXACT = Rules(near_question=None, same_sql="exact")
-QUESTION = Rules(near_question=None, same_sql=None)
+EXACT = Rules(contains=False, near_question=None, same_sql="exact")
+QUESTION = Rules(contains=False, near_question=None, same_sql=None)
 
 
 def test_all_47_rows_that_ask_a_dev_question_word_for_word_are_found(real_data: Path) -> None:

@@ -24,7 +24,7 @@ from text2sql.contamination.evidence import Evidence
 from text2sql.contamination.folding import fold_question, schema_signature
 from text2sql.contamination.labelled import CLEAN, LEAKS, Labelled, label_report, labelled_set
 from text2sql.contamination.leaks import find_leaks
-from text2sql.contamination.settings import Rules
+from text2sql.contamination.settings import RECOMMENDED, Rules
 from text2sql.records import TestQuestion, TrainingRow
 from text2sql.schema.ddl import write_ddl
 from text2sql.schema.model import Table
@@ -319,16 +319,18 @@ def test_a_finder_that_names_an_unknown_row_is_an_error() -> None:
 # -- docs/contamination.md --
 
 PAGE = (ROOT / "docs/contamination.md").read_text(encoding="utf-8")
-OFF: dict[str, Any] = {"question": False, "near_question": None, "same_sql": None}
+OFF: dict[str, Any] = {"question": False, "contains": False, "near_question": None, "same_sql": None}
 # Columns of the table; that of `embedding` hangs on a model's last digits.
 COLUMNS = {
     "question": Rules(**OFF | {"question": True}),
     "same_sql: exact": Rules(**OFF | {"same_sql": "exact"}),
     "same_sql: masked": Rules(**OFF | {"same_sql": "masked"}),
+    "same_sql: specific": Rules(**OFF | {"same_sql": "specific"}),
+    "contains": Rules(**OFF | {"contains": True}),
     "near_question: 0.8": Rules(**OFF | {"near_question": 0.8}),
     "near_question: 0.6": Rules(**OFF | {"near_question": 0.6}),
     "same_database": Rules(**OFF | {"same_database": True}),
-    "recommended": Rules(question=True, same_sql="masked", near_question=0.8),
+    "default": Rules(),
 }
 
 
@@ -357,9 +359,13 @@ def test_the_page_names_every_kind_and_whether_it_leaks() -> None:
     assert told == {kind: kind in LEAKS for kind in KINDS}
 
 
-def test_the_rules_that_the_page_recommends_are_those_of_the_profile_for_real_data() -> None:
-    profile = yaml.safe_load(composed("spider-cpu"))["dedupe_test"]
-    assert Rules(**{name: profile[name] for name in Rules.model_fields}) == COLUMNS["recommended"]
+@pytest.mark.parametrize("profile", ["qwen3-1.7b", "qwen3-1.7b-reference"])
+def test_the_rules_that_the_page_recommends_are_those_of_the_profiles_for_real_data(profile: str) -> None:
+    given = yaml.safe_load(composed(profile))["dedupe_test"]
+    rules = Rules(**{name: given[name] for name in Rules.model_fields if name in given})
+    assert rules == Rules(recommended=True, same_result=True)
+    told = re.findall(r"^- `(\w+): ([\w.]+)`", PAGE.partition("**Recommended**")[2], re.MULTILINE)
+    assert {name: str(value).lower() for name, value in RECOMMENDED.items()} == dict(told)
 
 
 def test_the_command_of_the_page_works_as_it_is_written(
@@ -374,4 +380,4 @@ def test_the_command_of_the_page_works_as_it_is_written(
     result = CliRunner().invoke(cli.main, command.split())
     assert result.exit_code == 0, result.output
     removed = (tmp_path / "removed.jsonl").read_text().splitlines()
-    assert len(removed) == reported(COLUMNS["recommended"])["removed"]
+    assert len(removed) == reported(COLUMNS["default"])["removed"]

@@ -22,8 +22,8 @@ CLEAN = TrainingRow("a:0", "a", "Names?", DDL, "SELECT name FROM t")
 
 
 EVERY = Rules(near_question=0.9, same_sql="masked", same_database=True, embedding=0.9)
-EXACT = Rules(near_question=None, same_sql="exact")
-NONE = Rules(question=False, near_question=None, same_sql=None)
+EXACT = Rules(contains=False, near_question=None, same_sql="exact")
+NONE = Rules(question=False, contains=False, near_question=None, same_sql=None)
 
 
 def embed(texts: Sequence[str]) -> np.ndarray:
@@ -59,9 +59,9 @@ def test_the_first_rule_that_fits_is_named() -> None:
 
 def test_a_rule_that_is_off_finds_nothing() -> None:
     row = dataclasses.replace(CLEAN, question="Who is 3?", sql=TEST[1].gold)
-    assert evidence(row, Rules(question=False, near_question=None, same_sql="exact")) == Evidence(
-        "same_sql", 9, 1.0
-    )
+    assert evidence(
+        row, Rules(question=False, contains=False, near_question=None, same_sql="exact")
+    ) == Evidence("same_sql", 9, 1.0)
     assert evidence(row, NONE) is None
 
 
@@ -99,7 +99,9 @@ def test_rows_are_read_no_further_than_a_block(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_a_reworded_question_leaks_on_any_schema_if_it_is_near_enough() -> None:
-    row = dataclasses.replace(CLEAN, question="How many is there?", ddl="CREATE TABLE x (y)")
+    row = dataclasses.replace(
+        CLEAN, question="How many is there?", ddl="CREATE TABLE x (y)", sql="SELECT count(id) FROM t"
+    )
     near = Rules(question=False, near_question=0.6, same_sql="exact")
     assert evidence(row, near) == Evidence("near_question", 4, 13 / 21)
     assert evidence(row, Rules(**{**dict(near), "near_question": 0.8})) is None
@@ -122,7 +124,9 @@ def test_the_same_database_leaks_whatever_is_asked() -> None:
 
 def test_a_question_that_means_the_same_leaks_on_such_a_schema_only() -> None:
     rules = Rules(near_question=None, same_sql="exact", embedding=0.9)
-    row = dataclasses.replace(CLEAN, question="Which one is number three?")
+    row = dataclasses.replace(
+        CLEAN, question="Which one is number three?", sql="SELECT t.name FROM t WHERE 3 = id"
+    )
     assert evidence(row, rules) == Evidence("embedding", 9, 1.0)
     assert evidence(dataclasses.replace(row, ddl="CREATE TABLE x (y)"), rules) is None
     assert evidence(dataclasses.replace(row, question="Anyone?"), rules) is None
@@ -142,7 +146,7 @@ def test_only_questions_on_a_schema_of_the_test_are_embedded() -> None:
 
 
 def test_rules_tell_the_names_that_their_evidence_may_have() -> None:
-    assert EVERY.names() == list(RULES)
+    assert EVERY.replace(same_result=True).names() == list(RULES)
     assert NONE.names() == []
     assert EXACT.names() == ["question", "same_sql"]
 

@@ -6,9 +6,10 @@ import dataclasses
 
 import pytest
 
+from text2sql.contamination.databases import contained
 from text2sql.contamination.evidence import Evidence
 from text2sql.contamination.folding import schema_signature
-from text2sql.contamination.queries import SameQueries, contained
+from text2sql.contamination.queries import SameQueries
 from text2sql.records import TestQuestion, TrainingRow
 
 DDL = "CREATE TABLE t (id, name, age); CREATE TABLE u (id, t_id)"

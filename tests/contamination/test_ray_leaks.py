@@ -22,6 +22,7 @@ pytestmark = pytest.mark.slow
 DDL = "CREATE TABLE t (id INTEGER, name TEXT);"
 TEST = [TestQuestion(4, "d", "How many are there?", "SELECT count(*) FROM t", DDL, "all")]
 CLEAN = TrainingRow("a:0", "a", "Names?", DDL, "SELECT name FROM t")
+COUNT = "SELECT count(id) FROM t"
 RULES = Rules(near_question=0.6, same_sql="masked")
 
 
@@ -43,7 +44,11 @@ def cluster() -> Iterator[None]:
 def rows_of_several_blocks() -> list[TrainingRow]:
     questions = ["How many are there?", "How many is there?", "Boats?"]
     count = 2 * BLOCK + 5
-    return [dataclasses.replace(CLEAN, id=f"a:{n}", question=questions[n % 3]) for n in range(count)]
+    sql = [COUNT, COUNT, CLEAN.sql]
+    return [
+        dataclasses.replace(CLEAN, id=f"a:{n}", question=questions[n % 3], sql=sql[n % 3])
+        for n in range(count)
+    ]
 
 
 def test_leaks_found_on_ray_are_the_same_in_the_same_order(tmp_path: Path) -> None:

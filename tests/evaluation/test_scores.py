@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from text2sql.evaluation.scores import Scores, mcnemar, paired_bootstrap, wilson_interval
-from text2sql.evaluation.verdicts import PartCount, Verdict
+from text2sql.evaluation.verdicts import PartCount, Verdict, without_gold
 
 
 def verdict(
@@ -192,6 +192,30 @@ def test_a_failing_gold_is_listed_and_in_no_other_number() -> None:
     assert (table["n"]["all"], table["ex"]["all"], table["errors"]) == (1, 100.0, {})
     assert table["em"]["all"] == 0.0
     assert "slices" not in table
+
+
+def test_a_question_without_gold_is_counted_and_in_no_other_number() -> None:
+    table = score_table([verdict(0, True, em=False), without_gold(7, "concert", "unseen")])
+    assert table["without_gold"] == 1
+    assert (table["n"]["all"], table["ex"]["all"], table["errors"]) == (1, 100.0, {})
+    assert table["gold_failures"] == []
+    assert "slices" not in table and "no_hardness" not in table
+
+
+def test_with_gold_for_every_question_the_table_has_no_such_number() -> None:
+    assert "without_gold" not in score_table([verdict(0, True), verdict(1, error="gold: syntax")])
+
+
+def test_without_any_gold_the_table_has_no_scores() -> None:
+    assert score_table([without_gold(row, "concert") for row in range(3)]) == {"without_gold": 3}
+
+
+def test_the_commonest_message_of_failing_golds_comes_first() -> None:
+    messages = ["no such function: now", "no such table: pet", "no such table: pet"]
+    failed = [verdict(row, error="gold: other", message=text) for row, text in enumerate(messages)]
+    scores = added_up([*failed, verdict(3, True), without_gold(4, "concert")])
+    assert scores.gold_messages() == [("no such table: pet", 2), ("no such function: now", 1)]
+    assert (scores.with_gold, scores.without_gold) == (4, 1)
 
 
 def test_a_row_without_hardness_counts_under_all_only_and_is_named() -> None:

@@ -11,7 +11,18 @@ from typing import Any
 
 import pytest
 
-from tests.openai_server import Reply, Request, Serve, Server, refusal
+from tests.openai_server import (
+    DECLINED,
+    FILTERS,
+    LENIENT,
+    SORRY,
+    TYPICAL,
+    Reply,
+    Request,
+    Serve,
+    Server,
+    refusal,
+)
 from text2sql import endpoint as endpoint_module
 from text2sql.endpoint import Client
 from text2sql.endpoint_settings import Endpoint
@@ -203,9 +214,41 @@ def test_a_prompt_too_long_for_the_server_gets_an_empty_answer_and_is_listed(
     assert "maximum context length is 100 tokens" in said
 
 
+@pytest.mark.parametrize("reply", FILTERS.values(), ids=FILTERS.keys())
+def test_a_question_that_a_content_filter_stops_gets_an_empty_answer_and_is_listed(
+    serve: Serve, journal: Path, capsys: pytest.CaptureFixture[str], reply: Reply
+) -> None:
+    server = serve(except_for(2, reply))
+    assert answers(engine(server), journal) == [*EXPECTED[:2], Answer(""), *EXPECTED[3:]]
+    said = capsys.readouterr().err
+    assert "stopped by a content filter, so its prediction is empty: Q2" in said and "policy" in said
+    assert len(server.requests) == len(REQUESTS)
+
+
+@pytest.mark.parametrize(("reply", "words"), DECLINED.values(), ids=DECLINED.keys())
+def test_a_refusal_is_an_answer_and_is_listed(
+    serve: Serve, journal: Path, capsys: pytest.CaptureFixture[str], reply: Reply, words: str
+) -> None:
+    server = serve(except_for(2, reply))
+    found = answers(engine(server), journal)
+    assert found == [*EXPECTED[:2], Answer(words if words == SORRY else ""), *EXPECTED[3:]]
+    said = capsys.readouterr().err
+    assert "not answered, or not to the end: Q2" in said and words in said
+    assert len(server.requests) == len(REQUESTS)
+
+
+@pytest.mark.parametrize("reply", {**TYPICAL, **LENIENT}.values(), ids={**TYPICAL, **LENIENT}.keys())
+def test_an_answer_is_accepted_in_every_form(serve: Serve, journal: Path, reply: Reply) -> None:
+    decoding = Decoding(max_new_tokens=60, temperature=0.7, likelihood=True)
+    server = serve(lambda _: reply)
+    found = answers(engine(server, decoding), journal)
+    assert found == [Answer("SELECT 1", -1.0 if reply.logprobs else None)] * len(REQUESTS)
+
+
 @pytest.mark.parametrize(
     ("reply", "message"),
     [
+        (refusal(403, f"not for {KEY}"), r"denies access .*not for \(OPENAI_API_KEY\).*use a key"),
         (refusal(400, f"unknown field logprobs {KEY}"), "unknown field logprobs.*fix predict.endpoint"),
         (
             refusal(404, f"no model qwen3 for {KEY}"),

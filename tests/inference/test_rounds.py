@@ -13,7 +13,7 @@ from text2sql.errors import UserError
 from text2sql.evaluation.settings import EvaluationSettings
 from text2sql.inference.engine import Answer, Request
 from text2sql.inference.questions import Chat
-from text2sql.inference.rounds import Execution, database_hashes, predict_all
+from text2sql.inference.rounds import Execution, database_hashes, executable_chats, predict_all
 from text2sql.inference.settings import SamplingPlan
 from text2sql.prompts import messages
 from text2sql.records import Prediction
@@ -57,10 +57,16 @@ def place(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def predict(engine: Scripted, place: Path, samples: int = 1, max_repairs: int = 0) -> list[Prediction]:
+def predict(
+    engine: Scripted, place: Path, samples: int = 1, max_repairs: int = 0, chats: Sequence[Chat] = CHATS
+) -> list[Prediction]:
     plan = SamplingPlan(samples=samples, max_repairs=max_repairs, seed=42)
     execution = Execution(place / "databases", EvaluationSettings(timeout_s=1.0, max_rows=100))
-    return predict_all(engine, CHATS, plan, execution, place / "work", "test")
+    return predict_all(engine, chats, plan, execution, place / "work", "test")
+
+
+def chat(row: int, db_id: str, test_set: str, scored: bool) -> Chat:
+    return Chat(row, db_id, messages("CREATE TABLE t (a);", f"Q{row}"), test_set, scored)
 
 
 def test_one_greedy_answer_needs_no_database(place: Path) -> None:
@@ -131,3 +137,59 @@ def test_a_finished_vote_is_not_repeated(place: Path, monkeypatch: pytest.Monkey
 def test_a_missing_database_is_named(place: Path) -> None:
     with pytest.raises(UserError, match=r"none\.sqlite: no such file"):
         database_hashes([Chat(1, "none", [])], place / "databases")
+
+
+def test_a_set_without_gold_and_databases_is_asked_once_and_keeps_its_place(
+    place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    chats = [chat(1, "none", "own", scored=False), *CHATS, chat(9, "other", "own", scored=False)]
+    engine = Scripted(lambda _: BAD)
+    found = predict(engine, place, samples=2, max_repairs=1, chats=chats)
+    assert [(p.row, p.agreement, p.tries) for p in found] == [
+        (1, None, None),
+        (3, 0.0, 2),
+        (7, 0.0, 2),
+        (9, None, None),
+    ]
+    assert sorted(row(request) for request in engine.asked) == [1, 3, 3, 3, 3, 7, 7, 7, 7, 9]
+    said = "test: 2 questions of test set own have neither gold SQL nor databases; each is asked once"
+    assert said in capsys.readouterr().err
+
+
+def test_a_run_without_any_database_and_gold_asks_every_question_once(place: Path) -> None:
+    chats = [chat(1, "none", "", scored=False), chat(2, "none", "", scored=False)]
+    engine = Scripted(lambda _: GOOD)
+    assert predict(engine, place, samples=2, chats=chats) == [Prediction(n, GOOD, GOOD) for n in (1, 2)]
+    assert len(engine.asked) == 2
+
+
+def test_a_finished_run_of_questions_asked_once_is_not_repeated(place: Path) -> None:
+    chats = [*CHATS, chat(9, "none", "own", scored=False)]
+    first = predict(Scripted(lambda _: GOOD), place, samples=2, chats=chats)
+    again = Scripted(lambda _: BAD)
+    assert predict(again, place, samples=2, chats=chats) == first
+    assert again.asked == []
+
+
+def test_a_set_without_gold_that_has_its_databases_is_voted_on(place: Path) -> None:
+    chats = [chat(1, "concert", "own", scored=False)]
+    assert predict(Scripted(lambda _: GOOD), place, samples=2, chats=chats)[0].agreement == 1.0
+
+
+@pytest.mark.parametrize(
+    ("missing", "what"),
+    [
+        (chat(9, "none", "bird", scored=True), "1 of 1 databases of test set bird are missing: none"),
+        (chat(9, "none", "spider", scored=False), "1 of 2 databases of test set spider are missing: none"),
+    ],
+)
+def test_a_set_with_gold_or_with_some_databases_needs_all_of_them_before_anything_is_asked(
+    place: Path, missing: Chat, what: str
+) -> None:
+    chats = [chat(1, "concert", "spider", scored=False), missing]
+    engine = Scripted(lambda _: GOOD)
+    with pytest.raises(UserError, match=what):
+        predict(engine, place, samples=2, chats=chats)
+    with pytest.raises(UserError, match=what):
+        executable_chats(chats, place / "databases")
+    assert engine.asked == []

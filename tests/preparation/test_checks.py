@@ -9,8 +9,10 @@ from typing import Any, get_args
 
 import pytest
 
+from text2sql.errors import UserError
 from text2sql.preparation import checks
-from text2sql.preparation.checks import Checker, Unusable
+from text2sql.preparation.checks import Checker
+from text2sql.preparation.rejects import Unusable
 from text2sql.preparation.settings import Prepare, SqlCheck
 from text2sql.preparation.sources import Chunk, read_chunks
 from text2sql.prompts import schema_text
@@ -218,9 +220,118 @@ def test_rows_and_comments_of_a_schema_are_kept_by_choice() -> None:
 
 def test_the_columns_setting_names_the_columns() -> None:
     value = {"nl": " q ", "tables": DDL, "query": "SELECT 1;", "question": "other"}
-    settings = Prepare(columns={"question": "nl", "schema": "tables", "sql": "query"})
+    columns = {"question": "nl", "schema": "tables", "sql": "query"}
+    settings = Prepare.model_validate({"sources": {"made": {"columns": columns}}})
     with Checker(settings) as checker:
         assert checker.training_row("made", 7, value) == TrainingRow("made:7", "made", "q", DDL, "SELECT 1")
+
+
+SMALL = [
+    ("CREATE TABLE a (tournament VARCHAR)", "SELECT 2004 FROM a WHERE 1998 = \"2r\" AND tournament = 'o'"),
+    (DDL, 'SELECT "nmae" FROM item ORDER BY "nmae"'),
+    (DDL, 'SELECT count("nmae") FROM item'),
+    (DDL, "SELECT value FROM json_each('[1]')"),
+    ("CREATE TABLE t (a INT, b INT AS (a*2))", "SELECT b FROM t"),
+    ("CREATE TABLE t (id INT PRIMARY KEY, n TEXT); INSERT INTO t VALUES (1, NOW());", "SELECT n FROM t"),
+    ("CREATE TABLE t (id INT PRIMARY KEY); INSERT INTO t VALUES (1),(1);", "SELECT id FROM t"),
+    ("CREATE TABLE t (id INT)\n\nCREATE TABLE u (id INTEGER)", "SELECT u.id FROM t JOIN u"),
+    ("PRAGMA foreign_keys = ON;\nCREATE TABLE t (id INT);", "SELECT id FROM t"),
+    ("CREATE SCHEMA s; CREATE TABLE s.t (id int, name text);", "SELECT name FROM s.t"),
+    ("CREATE TABLE t (id INT);\nCREATE TABLE sqlite_sequence(name,seq);", "SELECT id FROM t"),
+    ("CREATE TABLE t (id INTEGER[], s STRUCT(a INT, b VARCHAR))", "SELECT a FROM t"),
+    ("CREATE TABLE t (id INTEGER[], s STRUCT(a INT, b VARCHAR))", "SELECT s FROM t"),
+]
+OF_SMALL = [
+    *("SQL compares a constant with a constant", "SQL selects a name in double quotes that is no column"),
+    *("SQL selects a name in double quotes that is no column", "", "", "", "", "", "", "", ""),
+    *("SQL names an unknown column", ""),
+]
+
+
+def test_schemas_and_queries_as_people_write_them_are_kept_or_rejected_as_common_sense_asks() -> None:
+    found = [checked(sql, "compile", schema)[0] for schema, sql in SMALL]
+    assert found == OF_SMALL
+
+
+DIALECTS = [
+    ("SELECT TOP 3 name FROM item", "SELECT name FROM item LIMIT 3", "tsql"),
+    ("SELECT name FROM item WHERE name ILIKE 'a%'", None, "postgres"),
+    ("SELECT id::text FROM item", "SELECT CAST(id AS TEXT) FROM item", "postgres"),
+    ("SELECT GROUP_CONCAT(name SEPARATOR '|') FROM item", None, "mysql"),
+    ("SELECT name FROM item FETCH FIRST 3 ROWS ONLY", "SELECT name FROM item LIMIT 3", "postgres"),
+]
+
+
+def of_dialect(sql: str, **settings: Any) -> tuple[str, str, list[str]]:
+    """The SQL kept, the reason of the reject, and what was noted."""
+    with Checker(Prepare.model_validate(settings)) as checker:
+        row = {"question": "q", "context": DDL, "answer": sql}
+        result = checker.check_chunk(Chunk("made", 0, [("", row)], 1))
+    kept = json.loads(result.kept[0])["sql"] if result.kept else ""
+    return kept, next(iter(result.reasons), ""), sorted(result.notes)
+
+
+@pytest.mark.parametrize(("sql", "expected", "dialect"), DIALECTS)
+def test_sql_of_another_dialect_is_translated_kept_or_rejected_by_choice(
+    sql: str, expected: str | None, dialect: str
+) -> None:
+    kept, reason, notes = of_dialect(sql)
+    assert kept == expected if expected else kept not in ("", sql)
+    assert (reason, notes) == ("", [f"SQL translated from {dialect}"])
+    assert of_dialect(sql, on_dialect="keep") == (sql, "", [f"SQL kept in {dialect}"])
+    assert of_dialect(sql, on_dialect="reject") == ("", "SQL is of another dialect", [])
+
+
+def test_a_source_in_a_dialect_is_read_in_it_and_not_guessed() -> None:
+    mysql = {"sources": {"made": {"dialect": "mysql"}}}
+    assert (
+        of_dialect('SELECT id FROM item WHERE name = "x"', **mysql)[0]
+        == "SELECT id FROM item WHERE name = 'x'"
+    )
+    assert of_dialect("SELECT TOP 3 name FROM item", **mysql)[1].startswith("SQL is not mysql")
+    assert of_dialect("SELECT naem FROM item", **mysql)[1] == "SQL names an unknown column"
+    sqlite = {"sources": {"made": {"dialect": "sqlite"}}}
+    assert of_dialect("SELECT TOP 3 name FROM item", **sqlite)[1] == "SQL does not parse as one query"
+
+
+@pytest.mark.parametrize(
+    "sql", ["SELECT name FROM item WHERE id > 43 OFFSET 211", "SELECT naem::text FROM item"]
+)
+def test_what_no_dialect_explains_is_not_translated(sql: str) -> None:
+    assert of_dialect(sql)[0] == ""
+
+
+def test_a_row_that_names_a_database_gets_its_schema_and_keeps_the_name(tmp_path: Path) -> None:
+    (tmp_path / "made.json").write_text(json.dumps({"shop": DDL}))
+    row = {"question": "q", "query": "SELECT id FROM item", "db_id": "shop"}
+    with Checker(Prepare(), tmp_path) as checker:
+        found = checker.training_row("made", 0, row)
+        assert (found.ddl, found.db_id) == (DDL, "shop")
+        for source, db_id, known in (
+            ("made", "shep", "1 databases are known"),
+            ("other", "shop", "no database"),
+        ):
+            with pytest.raises(Unusable) as caught:
+                checker.training_row(source, 0, {**row, "db_id": db_id})
+            assert caught.value.reason == "schema of its database is not known"
+            assert db_id in caught.value.detail and known in caught.value.detail
+
+
+def test_a_damaged_file_of_schemas_is_an_error_that_names_it(tmp_path: Path) -> None:
+    (tmp_path / "made.json").write_text("[]")
+    with Checker(Prepare(), tmp_path) as checker, pytest.raises(UserError, match=r"made\.json: expected"):
+        checker.training_row("made", 0, {"question": "q", "query": "SELECT 1", "db_id": "shop"})
+
+
+def test_evidence_is_part_of_the_question() -> None:
+    row = {
+        "question": "Dear ones?",
+        "SQL": "SELECT id FROM item",
+        "schema": DDL,
+        "evidence": "dear: price > 9",
+    }
+    with Checker(Prepare()) as checker:
+        assert checker.training_row("made", 0, row).question == "Dear ones?\nEvidence: dear: price > 9"
 
 
 def test_a_checked_chunk_has_json_lines_and_counts_by_reason() -> None:
@@ -245,12 +356,13 @@ def outside(real_data: Path) -> Iterator[dict[str, int]]:
     yield {**reasons, "kept": sum(len(result.kept) for result in results)}
 
 
-def test_of_sql_create_context_two_rows_in_a_hundred_are_unusable(outside: dict[str, int]) -> None:
+def test_of_sql_create_context_three_rows_in_a_hundred_are_unusable(outside: dict[str, int]) -> None:
     assert outside == {
-        "kept": 7819,
+        "kept": 7731,
         "DDL does not execute": 17,
         "SQL calls an unknown function": 9,
-        "SQL does not compile": 112,
+        "SQL compares a constant with a constant": 90,
+        "SQL does not compile": 110,
         "SQL does not parse as one query": 30,
         "SQL names an unknown column": 13,
     }

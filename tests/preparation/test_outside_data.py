@@ -52,12 +52,25 @@ def test_a_checksum_that_guards_nothing_is_refused(tmp_path: Path) -> None:
     outside.refuse_unread()
 
 
-def test_databases_are_those_whose_folder_has_their_name(tmp_path: Path) -> None:
-    for name in ("b/b.sqlite", "a/a.sqlite", "a/other.sqlite", "c/c.db"):
-        path = tmp_path / "dbs" / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text("")
-    found = list(OutsideFolder(tmp_path, {}).databases("dbs"))
-    assert found == [(name, tmp_path / "dbs" / name / f"{name}.sqlite") for name in "ab"]
-    with pytest.raises(UserError, match=r"dbs/c: has no database ID/ID\.sqlite; set TEXT2SQL_DATA"):
-        list(OutsideFolder(tmp_path, {}).databases("dbs/c"))
+def test_a_folder_without_databases_is_named(tmp_path: Path) -> None:
+    for name in ("dbs/a/a.sqlite", "dbs/c/other.db", "dbs/c/notes.txt"):
+        write(tmp_path / name, "")
+    OutsideFolder(tmp_path, {}).require_databases("dbs")
+    for below in ("dbs/c/c", "none"):
+        with pytest.raises(UserError, match=rf"{below}: has no database ID/ID\.sqlite; set TEXT2SQL_DATA"):
+            OutsideFolder(tmp_path, {}).require_databases(below)
+
+
+def test_the_checksum_of_a_database_is_checked_wherever_it_is_in_the_folder(tmp_path: Path) -> None:
+    write(tmp_path / "dbs/a.db", "tea")
+    outside = OutsideFolder(tmp_path, {"dbs/a.db": "0" * 64})
+    with pytest.raises(UserError, match=r"dbs/a\.db: its SHA-256"):
+        outside.database("dbs", "a")
+    with pytest.raises(UserError, match=r"dbs/b/b\.sqlite: no such file"):
+        outside.database("dbs", "b")
+
+
+def write(path: Path, text: str) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+    return path

@@ -28,7 +28,7 @@ def cluster() -> Iterator[None]:
 @pytest.fixture
 def raw(tmp_path: Path) -> Path:
     """Two files of several chunks, every seventh row of which is rejected."""
-    (tmp_path / "raw").mkdir()
+    (tmp_path / "raw" / "train").mkdir(parents=True)
     for name in ("b.jsonl", "a.json"):
         rows = [
             {
@@ -39,7 +39,7 @@ def raw(tmp_path: Path) -> Path:
             for number in range(2500)
         ]
         text = json.dumps(rows) if name == "a.json" else "".join(json.dumps(row) + "\n" for row in rows)
-        (tmp_path / "raw" / name).write_text(text)
+        (tmp_path / "raw" / "train" / name).write_text(text)
     return tmp_path / "raw"
 
 
@@ -59,9 +59,8 @@ def test_ray_writes_the_same_bytes_as_one_process(raw: Path) -> None:
 
 @pytest.mark.usefixtures("cluster")
 def test_a_damaged_file_is_named_as_it_is_without_ray(raw: Path) -> None:
-    with open(raw / "b.jsonl", "a") as file:
-        file.write("{\n")
-    with pytest.raises(UserError, match=r"b\.jsonl, line 2501: not JSON"):
+    (raw / "train" / "c.json").write_text("[\n{")
+    with pytest.raises(UserError, match=r"c\.json: not a whole JSON list \(line 2: "):
         prepared(raw, "ray")
 
 

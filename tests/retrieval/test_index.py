@@ -96,3 +96,11 @@ def test_no_ids_or_repeated_ids_are_refused(tmp_path: Path, ids: list[str]) -> N
 def test_a_missing_index_is_named_with_the_command_that_creates_it(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"a\.db: no such index.*dvc repro index_examples"):
         search_index(tmp_path / "a.db", unit_rows(1), 1)
+
+
+def test_a_full_disk_is_named(small_disk: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    ids = [str(number) for number in range(2000)]
+    with pytest.raises(OSError, match="No space") as error:
+        build_index(small_disk / "examples.db", ids, np.ones((2000, 64), dtype=np.float32))
+    assert error.value.filename == str(small_disk / "examples.db")
+    assert capfd.readouterr().err == ""

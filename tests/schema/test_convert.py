@@ -6,11 +6,13 @@ import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from text2sql.errors import UserError
 from text2sql.schema.convert import (
+    AnySchema,
     Backend,
     Conversion,
     RecordedBackend,
@@ -27,6 +29,7 @@ from text2sql.schema.convert import (
 from text2sql.schema.ddl import Values
 from text2sql.schema.model import Column, Schema, Table
 from text2sql.schema.settings import ConvertSchema
+from text2sql.settings import checked
 
 PROSE = (
     "shop contains tables such as item. Table item has columns such as id, name. "
@@ -197,3 +200,95 @@ def test_comments_of_a_database_are_in_its_schema_on_request(tmp_path: Path) -> 
     assert made.ddl == ("CREATE TABLE item (\n  id INTEGER, -- number; e.g. 1\n  name TEXT -- e.g. 'Tea'\n);")
     assert made.problems == ()
     assert "number" not in convert(SOURCES, local_backend(settings, tmp_path))["shop"].ddl
+
+
+# -- schemas without prose --
+
+TEXT = 'create table "item" (id integer primary key,\n  name TEXT)'
+CANONICAL = "CREATE TABLE item (id INTEGER PRIMARY KEY, name TEXT);"
+IN_DATABASE = "CREATE TABLE Item (ID INTEGER PRIMARY KEY, Name TEXT);"
+
+
+def backend_of(name: str, databases: Path, **changes: Any) -> AnySchema:
+    """The back end as the stage makes it; for openai one that needs no server."""
+    settings = checked(ConvertSchema, {"backend": "rules" if name == "openai" else name, **changes}, "test")
+    asked = Backwards() if name == "openai" else local_backend(settings, databases)
+    return AnySchema(asked, SqliteBackend(databases, settings.values, settings.examples))
+
+
+@pytest.mark.parametrize(
+    ("name", "ddl", "there", "expected"),
+    [
+        ("rules", TEXT, True, ("rules", CANONICAL)),
+        ("rules", TEXT, False, ("rules", CANONICAL)),
+        ("rules", "", True, ("sqlite", IN_DATABASE)),
+        ("sqlite", TEXT, True, ("sqlite", IN_DATABASE)),
+        ("sqlite", TEXT, False, ("rules", CANONICAL)),
+        ("sqlite", "", True, ("sqlite", IN_DATABASE)),
+        ("recorded", TEXT, True, ("sqlite", IN_DATABASE)),
+        ("recorded", TEXT, False, ("rules", CANONICAL)),
+        ("recorded", "", True, ("sqlite", IN_DATABASE)),
+        ("openai", TEXT, True, ("sqlite", IN_DATABASE)),
+        ("openai", TEXT, False, ("rules", CANONICAL)),
+        ("openai", "", True, ("sqlite", IN_DATABASE)),
+    ],
+)
+def test_a_schema_without_prose_comes_from_its_text_or_its_database(
+    name: str, ddl: str, there: bool, expected: tuple[str, str], databases: Path
+) -> None:
+    backend = backend_of(name, databases)
+    (done,) = convert([Source(0, "shop" if there else "gone", "", ddl=ddl)], backend).values()
+    assert (done.backend, done.ddl) == expected
+    assert done.problems == ()
+
+
+@pytest.mark.parametrize("name", ["rules", "sqlite", "recorded", "openai"])
+def test_without_prose_text_and_database_the_database_is_named(name: str, databases: Path) -> None:
+    with pytest.raises(UserError, match=r"gone\.sqlite: no such database file"):
+        convert([Source(0, "gone", "")], backend_of(name, databases))
+
+
+def test_prose_goes_to_the_back_end_that_was_asked_and_only_prose(databases: Path) -> None:
+    backend = backend_of("openai", databases)
+    sources = [
+        *SOURCES,
+        Source(3, "shop", ""),
+        Source(4, "shop", "", ddl=TEXT),
+        Source(5, "gone", "", ddl=TEXT),
+    ]
+    made = convert(sources, backend)
+    assert [made[backend.key(source)].backend for source in sources] == [
+        *["backwards"] * 3,
+        *["sqlite"] * 2,
+        "rules",
+    ]
+    assert isinstance(backend.asked, Backwards)
+    assert [source.row for source in backend.asked.given] == [0, 1]
+    assert len(made) == 4
+
+
+def test_nothing_is_asked_for_before_the_other_schemas_are_converted(databases: Path) -> None:
+    backend = backend_of("openai", databases)
+    with pytest.raises(UserError, match=r"gone\.sqlite"):
+        convert([SOURCES[0], Source(3, "gone", "")], backend)
+    assert isinstance(backend.asked, Backwards) and backend.asked.given == []
+
+
+def test_a_database_brings_values_without_any_prose(databases: Path) -> None:
+    backend = backend_of("sqlite", databases, values="comment", examples=1)
+    (done,) = convert([Source(0, "shop", "")], backend).values()
+    assert "Name TEXT -- e.g. 'Tea'" in done.ddl
+
+
+def test_text_of_another_database_system_is_rewritten_and_what_cannot_be_read_is_a_problem(
+    databases: Path,
+) -> None:
+    text = "CREATE TABLE `a` (`id` int AUTO_INCREMENT, PRIMARY KEY (`id`)) ENGINE=InnoDB; CREATE TABLE b ("
+    (done,) = convert([Source(4, "gone", "", ddl=text)], backend_of("rules", databases)).values()
+    assert done.ddl == "CREATE TABLE a (id INTEGER PRIMARY KEY);"
+    assert len(done.problems) == 1 and done.problems[0].startswith("table b is left out: ")
+
+
+def test_text_without_any_table_is_named_by_its_row(databases: Path) -> None:
+    with pytest.raises(SourceError, match=r"^row 4 \(database gone\): no table can be read"):
+        convert([Source(4, "gone", "", ddl="CREATE TABLE item (")], backend_of("rules", databases))

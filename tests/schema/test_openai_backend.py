@@ -7,6 +7,7 @@ import json
 import logging
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -19,7 +20,18 @@ from typing import Any
 import pytest
 
 from tests.conftest import ROOT
-from tests.openai_server import FAULTS, LONG_S, Reply, Request, Serve, Server, refusal, timeout_for
+from tests.openai_server import (
+    DECLINED,
+    FAULTS,
+    FILTERS,
+    LONG_S,
+    Reply,
+    Request,
+    Serve,
+    Server,
+    refusal,
+    timeout_for,
+)
 from text2sql import endpoint as endpoint_module
 from text2sql.endpoint import run_all
 from text2sql.errors import UserError
@@ -176,6 +188,59 @@ def test_prose_that_does_not_fit_is_named_before_anything_is_paid(serve: Serve, 
     assert server.requests == []
 
 
+# -- answers that are accepted, refusals and content filters --
+
+
+@pytest.mark.parametrize("parts", [["{}"], [{"type": "text", "text": "{}"}], [{"type": "thinking"}, "{}"]])
+def test_an_answer_in_parts_is_paid_once(serve: Serve, work: Path, parts: list[Any]) -> None:
+    def script(request: Request) -> Reply:
+        return Reply(content=json.loads(json.dumps(parts).replace("{}", json.dumps(request.right)[1:-1])))
+
+    server = serve(script)
+    assert convert(backend(server, work), 1) == {1: Conversion(ddl(1), "openai", 1, ())}
+    assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize(("reply", "said"), DECLINED.values(), ids=DECLINED.keys())
+def test_a_refusal_is_paid_once_and_leaves_its_schema_to_the_rules(
+    serve: Serve, work: Path, reply: Reply, said: str
+) -> None:
+    server = serve(lambda request: reply if "shop1 " in request.prose else right(request))
+    made = convert(backend(server, work), 0, 1, 2)
+    assert [one.backend for one in made.values()] == ["openai", "rules", "openai"]
+    assert (made[1].ddl, made[1].attempts) == (ddl(1), 2)
+    (problem,) = made[1].problems
+    assert problem.startswith("converted by rules, not by writer: ") and said in problem
+    again = backend(server, work)
+    assert convert(again, 0, 1, 2) == made
+    assert len(server.requests) == again.spending.answers == 3
+
+
+def test_an_answer_that_a_filter_cut_off_is_taken_if_it_is_right(serve: Serve, work: Path) -> None:
+    server = serve(lambda request: replace(right(request), finish="content_filter"))
+    assert convert(backend(server, work), 1) == {1: Conversion(ddl(1), "openai", 1, ())}
+
+
+@pytest.mark.parametrize("reply", FILTERS.values(), ids=FILTERS.keys())
+@pytest.mark.parametrize("numbers", [(1,), (0, 1)])
+def test_a_filtered_request_leaves_its_schema_to_the_rules(
+    serve: Serve, work: Path, reply: Reply, numbers: tuple[int, ...]
+) -> None:
+    server = serve(lambda request: reply if "shop1 " in request.prose else right(request))
+    made = convert(backend(server, work), *numbers)
+    assert (made[1].ddl, made[1].backend, made[1].attempts) == (ddl(1), "rules", 1)
+    assert re.search(r"rules, not by writer: a content filter .*policy", made[1].problems[0])
+    assert made.get(0, Conversion("", "openai", 1, ())).backend == "openai"
+    assert len(server.requests) == len(numbers)
+
+
+def test_a_server_that_denies_access_ends_the_run_at_once(serve: Serve, work: Path) -> None:
+    server = serve(lambda request: refusal(403, "not in your country"))
+    with pytest.raises(UserError, match=r"denies access \(HTTP 403: not in your country\)"):
+        convert(backend(server, work, concurrency=1), 0, 1, 2)
+    assert len(server.requests) == 1
+
+
 # -- a server that misbehaves --
 
 
@@ -252,6 +317,43 @@ def test_an_answer_without_a_count_is_charged_as_the_longest(serve: Serve, work:
     assert made.spending.tokens_in >= len(text.encode())
 
 
+@pytest.mark.parametrize(
+    ("usage", "read", "wrote"),
+    [
+        ({}, None, 1000),
+        ({"prompt_tokens": None, "completion_tokens": None, "total_tokens": 12.0}, None, 1000),
+        ({"prompt_tokens": 0, "completion_tokens": 0}, None, 1000),
+        ({"prompt_tokens": 12.0, "completion_tokens": None}, 12, 1000),
+        ({"prompt_tokens": None, "completion_tokens": 7.0}, None, 7),
+        ({"prompt_tokens": "many", "completion_tokens": -7}, None, 1000),
+    ],
+)
+def test_a_count_that_is_unknown_is_charged_at_the_most(
+    serve: Serve, work: Path, usage: dict[str, Any], read: int | None, wrote: int
+) -> None:
+    server = serve(lambda request: replace(right(request), usage=usage))
+    made = backend(server, work)
+    assert convert(made, 0)[0].backend == "openai"
+    text = "".join(message["content"] for message in server.requests[0].messages)
+    assert made.spending.tokens_out == wrote
+    assert made.spending.tokens_in == read if read else made.spending.tokens_in >= len(text.encode())
+    assert len(server.requests) == 1
+
+
+def test_answers_without_a_count_stay_below_the_cap(serve: Serve, work: Path) -> None:
+    server = serve(lambda request: replace(right(request), usage={"prompt_tokens": None}))
+    capped = backend(server, work, cap_usd=0.04)  # an answer costs 0.01 dollars at the most, and its prompt
+    with pytest.raises(UserError, match="cap"):
+        convert(capped, *range(9))
+    assert len(server.requests) == 3 and 0.03 < capped.spending.usd <= 0.04
+
+
+def test_no_tokens_are_charged_for_an_empty_answer_of_no_tokens(serve: Serve, work: Path) -> None:
+    made = backend(serve(lambda request: replace(DECLINED["refusal"][0], usage=(90, 0))), work)
+    convert(made, 0)
+    assert (made.spending.tokens_in, made.spending.tokens_out) == (90, 0)
+
+
 @pytest.mark.parametrize("concurrency", [1, 8])
 def test_the_cap_is_never_passed_and_a_higher_one_goes_on(serve: Serve, work: Path, concurrency: int) -> None:
     server = serve(lambda request: replace(right(request), usage=(1000, 1000)))  # 0.011 dollars
@@ -317,6 +419,20 @@ def test_answers_of_earlier_versions_are_found(work: Path, changes: dict[str, An
     client = PaidClient(changed(**changes), AnswerJournal(work / JOURNAL))
     messages = [{"role": "system", "content": "Be short."}, {"role": "user", "content": "Wie heißt das?"}]
     assert list(run_all(client, [client.ask(messages)])) == [answer]  # nothing listens at the address
+
+
+def test_a_refusal_is_kept_with_its_words_and_other_answers_as_before(work: Path) -> None:
+    work.mkdir()
+    journal = AnswerJournal(work / JOURNAL)
+    plain = PaidAnswer(text="paid", finish=None, tokens_in=1, tokens_out=1)
+    declined = PaidAnswer(
+        text="", finish="stop", tokens_in=1, tokens_out=1, declined="the model refuses: No."
+    )
+    journal.append("a", plain)
+    journal.append("b", declined)
+    first = (work / JOURNAL).read_text().splitlines()[0]
+    assert json.loads(first)["answer"] == {"text": "paid", "finish": None, "tokens_in": 1, "tokens_out": 1}
+    assert AnswerJournal(work / JOURNAL).answers == {"a": plain, "b": declined}
 
 
 def test_what_was_answered_is_never_asked_again(serve: Serve, work: Path) -> None:

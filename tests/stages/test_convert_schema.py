@@ -18,10 +18,12 @@ from tests.small_raw import (
     QUESTIONS,
     ROOT,
     failure,
+    question_line,
     run_stage,
     write_database,
     write_params,
     write_raw,
+    write_test,
 )
 from text2sql.inference.questions import read_chats
 from text2sql.records import ConvertedQuestion, read_records
@@ -61,7 +63,7 @@ def figures() -> dict[str, Any]:
 def test_each_backend_writes_the_schema_it_reads(backend: str, ddl: str) -> None:
     first = convert(backend=backend)[0]
     assert first == ConvertedQuestion(
-        0, "shop", QUESTIONS[0]["input"], QUESTIONS[0]["output"], ddl, "all", backend, ()
+        0, "shop", QUESTIONS[0]["input"], QUESTIONS[0]["output"], ddl, "all", backend, (), "shop"
     )
 
 
@@ -146,7 +148,7 @@ def record(answers: list[str]) -> None:
     """Prepare the questions anew, each with its answer under `table_creating`."""
     rows = [*QUESTIONS, BROKEN_GOLD]
     told = [{**row, "table_creating": answer} for row, answer in zip(rows, answers, strict=True)]
-    Path("data/raw/test.json").write_text(json.dumps(told))
+    write_test(Path("data/raw"), shop=map(question_line, told))
     run_stage(prepare.main, raw="data/raw", output="data/prepared", metrics="metrics/prepare.json")
 
 
@@ -180,3 +182,53 @@ def test_missing_and_empty_questions_are_named() -> None:
     assert "has no question" in failure(main, **PATHS)
     Path("data/prepared/test.jsonl").unlink()
     assert "test.jsonl: no such file" in failure(main, **PATHS)
+
+
+# -- test sets without prose --
+
+BARE = {"question": "How many items?", "gold": "SELECT count(*) FROM item"}
+TEXT = "CREATE TABLE item (id INTEGER)"
+
+
+def prepare_sets(**sets: list[dict[str, str]]) -> None:
+    """Prepare these sets anew."""
+    write_test(Path("data/raw"), **sets)
+    run_stage(prepare.main, raw="data/raw", output="data/prepared", metrics="metrics/prepare.json")
+    write_params(Path(), convert_schema={"backend": "sqlite"})
+
+
+@pytest.mark.parametrize("backend", ["rules", "sqlite"])
+def test_questions_with_a_database_only_are_converted_beside_others(backend: str) -> None:
+    prepare_sets(first=[question_line(QUESTIONS[0])], bare=[{**BARE, "db_id": "shop"}])
+    first, second = convert(backend=backend)
+    assert (first.test_set, first.backend) == ("first", backend)
+    assert (second.test_set, second.backend, second.ddl) == ("bare", "sqlite", DDL)
+
+
+def test_a_question_without_gold_has_no_gold_problem() -> None:
+    prepare_sets(bare=[{"db_id": "shop", "question": "How many items?"}])
+    (row,) = convert(backend="sqlite")
+    assert (row.gold, row.problems) == ("", ())
+
+
+def test_a_known_schema_needs_no_database() -> None:
+    prepare_sets(bare=[{**BARE, "db_id": "gone", "schema": TEXT}, {**BARE, "db_id": "", "schema": TEXT}])
+    rows = convert(backend="sqlite")
+    assert [(row.backend, row.ddl) for row in rows] == [("rules", "CREATE TABLE item (id INTEGER);")] * 2
+
+
+def test_missing_databases_are_one_sentence_with_the_set_their_number_and_the_remedy() -> None:
+    missing = [{**BARE, "db_id": f"base{number}"} for number in (3, 1, 0, 2, 0)]
+    known = {**BARE, "db_id": "known", "schema": TEXT}
+    prepare_sets(bare=[*missing, known, {**BARE, "db_id": "shop"}])
+    said = failure(main, **PATHS)
+    assert "error: data/raw/databases/base0/base0.sqlite: no such file; " in said
+    assert "4 of 5 databases of test set bare are missing: base0, base1, base2, base3; put each as" in said
+    assert "`dvc repro fetch_data`" in said and len(said.strip().splitlines()) == 1
+    assert not Path("data/test").exists()
+
+
+def test_a_schema_that_does_not_execute_is_named_by_its_row() -> None:
+    prepare_sets(bare=[{**BARE, "db_id": "gone", "schema": "CREATE TABLE item ("}])
+    said = failure(main, **PATHS)
+    assert "test.jsonl, row 0 (database gone): no table can be read from its CREATE TABLE text: " in said

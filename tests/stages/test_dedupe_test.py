@@ -26,6 +26,7 @@ from text2sql.records import TestQuestion, TrainingRow, read_records
 
 PATHS = {
     "prepared": "data/prepared",
+    "databases": "data/raw/databases",
     "output": "data/train",
     "metrics": "metrics/dedupe_test.json",
 }
@@ -76,6 +77,9 @@ def test_the_figures_add_up() -> None:
         "kept": 2,
         "removed": 2,
         "removed_by_rule": {"question": 1, "same_sql": 1},
+        "removed_by_source": {"made": {"rows": 4, "question": 1, "same_sql": 1, "removed": 2}},
+        "duplicates": {"rows": 0, "removed": 0, "by_source": {}},
+        "test_sets": {"test": {"questions": 3, "before": 66.67, "after": 0.0}},
         "planted": {
             "reworded": {"found": 0, "missed": 1, "absent": 1},
             "verbatim": {"found": 1, "missed": 0, "absent": 0},
@@ -119,15 +123,17 @@ def test_meaning_is_compared_by_the_packaged_model() -> None:
 def test_rows_are_found_on_ray_if_asked(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[object] = []
 
-    def on_ray(path: Path, test: list[TestQuestion], rules: Rules, load_embed: object) -> list[Found]:
-        asked.extend([path.name, rules, load_embed])
+    def on_ray(
+        path: Path, test: list[TestQuestion], rules: Rules, load_embed: object, databases: Path
+    ) -> list[Found]:
+        asked.extend([path.name, rules, load_embed, databases])
         return [(row, None) for row in read_records(path, TrainingRow)]
 
     monkeypatch.setattr(ray_leaks, "find_leaks_on_ray", on_ray)
     write_params(Path(), dedupe_test={"executor": "ray", "labelled": False})
     run_stage(main, **PATHS)
-    exact = DedupeTest(near_question=None, same_sql="exact", labelled=False, executor="ray")
-    assert asked == ["train.jsonl", exact, None]
+    exact = DedupeTest(contains=False, near_question=None, same_sql="exact", labelled=False, executor="ray")
+    assert asked == ["train.jsonl", exact, None, Path("data/raw/databases")]
     assert metrics()["kept"] == 4
 
 

@@ -5,14 +5,17 @@ from __future__ import annotations
 import json
 import shutil
 import sqlite3
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 from click.testing import CliRunner, Result
 
 from stages import evaluate
-from text2sql.evaluation.judge import EVALUATOR_VERSION
+from text2sql.evaluation.judge import EVALUATOR_VERSION, judge
+from text2sql.evaluation.verdicts import Case, Verdict
 
 ROOT = Path(__file__).resolve().parents[2]
 OPTIONS = {
@@ -87,7 +90,7 @@ def run() -> Result:
     return CliRunner().invoke(evaluate.main, arguments)
 
 
-def metrics(root: Path) -> dict[str, dict[str, object]]:
+def metrics(root: Path) -> dict[str, Any]:
     return json.loads((root / OPTIONS["metrics"]).read_text())
 
 
@@ -235,3 +238,115 @@ def test_a_broken_database_is_named_and_its_rows_are_not_counted(pipeline: Path)
     assert result.exit_code == 0
     assert "row 2 (database pets): left out, gold: database: data/raw/databases/pets" in result.stderr
     assert metrics(pipeline)["gold_failures"] == [2]
+
+
+def write_two_sets(root: Path, **changes: object) -> None:
+    """Rows 0 and 1 are of the set spider, row 2 is of the set own."""
+    sets = ["spider", "spider", "own"]
+    rows = [question(row, test_set=sets[row]) for row in range(3)]
+    write_questions(root, [*rows[:2], rows[2] | changes])
+
+
+def verdict_rows(root: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (root / OPTIONS["verdicts"]).read_text().splitlines()]
+
+
+def test_several_test_sets_are_scored_one_by_one(pipeline: Path) -> None:
+    write_two_sets(pipeline)
+    assert run().exit_code == 0
+    found = metrics(pipeline)
+    assert (found["test_set"], found["ex"]["all"], found["n"]["all"]) == ("spider", 50.0, 2)
+    own = found["other_sets"]["own"]
+    assert list(found["other_sets"]) == ["own"]
+    assert (own["ex"]["all"], own["n"]["all"]) == (100.0, 1)
+    assert [row["test_set"] for row in verdict_rows(pipeline)] == ["spider", "spider", "own"]
+    assert [row["row"] for row in verdict_rows(pipeline)] == [0, 1, 2]
+
+
+def test_the_first_of_several_sets_has_the_scores_that_it_has_alone(pipeline: Path) -> None:
+    write_two_sets(pipeline)
+    run()
+    several = metrics(pipeline)
+    write_questions(pipeline, [question(0), question(1)])
+    write_predictions(pipeline, [prediction(0), prediction(1)])
+    run()
+    assert metrics(pipeline) == {k: v for k, v in several.items() if k not in ("test_set", "other_sets")}
+
+
+def test_with_one_named_set_the_files_are_those_of_an_unnamed_one(pipeline: Path) -> None:
+    written = []
+    for name in ("", "spider"):
+        write_questions(pipeline, [question(row, test_set=name) for row in range(3)])
+        run()
+        written.append([(pipeline / OPTIONS[name]).read_bytes() for name in ("verdicts", "metrics")])
+    assert written[0] == written[1]
+
+
+@pytest.mark.parametrize("gold", ["", " \n"])
+def test_a_question_without_gold_is_not_run_and_says_so(
+    pipeline: Path, monkeypatch: pytest.MonkeyPatch, gold: str
+) -> None:
+    write_questions(pipeline, [question(0), question(1, gold=gold), question(2)])
+    judged: list[int] = []
+
+    def watched(cases: list[Case], *arguments: Any, **options: Any) -> Iterator[Verdict]:
+        judged.extend(case.row for case in cases)
+        return judge(cases, *arguments, **options)
+
+    monkeypatch.setattr(evaluate, "judge", watched)
+    result = run()
+    assert result.exit_code == 0, result.output
+    assert "warning" not in result.stderr
+    assert judged == [0, 2]
+    assert [row["error"] for row in verdict_rows(pipeline)] == [None, "no_gold", None]
+    assert [row["ex"] for row in verdict_rows(pipeline)] == [True, None, True]
+    assert (metrics(pipeline)["n"]["all"], metrics(pipeline)["without_gold"]) == (2, 1)
+
+
+@pytest.mark.parametrize("without", [[0], [0, 1], [2], [0, 2], [1, 2]])
+def test_verdicts_stay_with_their_questions_wherever_gold_is_missing(
+    pipeline: Path, without: list[int]
+) -> None:
+    write_questions(pipeline, [question(row, gold="" if row in without else GOLDS[row]) for row in range(3)])
+    run()
+    expected = [None if row in without else ex for row, ex in enumerate([True, False, True])]
+    assert [row["ex"] for row in verdict_rows(pipeline)] == expected
+    assert [row["row"] for row in verdict_rows(pipeline)] == [0, 1, 2]
+
+
+def test_without_any_gold_the_stage_succeeds_and_says_that_nothing_is_scored(pipeline: Path) -> None:
+    write_questions(pipeline, [question(row, gold="") for row in range(3)])
+    result = run()
+    assert result.exit_code == 0, result.output
+    said = "data/test/test.jsonl: no question has gold SQL; 3 questions are predicted and not scored"
+    assert said in result.stderr
+    assert list(metrics(pipeline)) == ["without_gold", "evaluator"]
+
+
+def test_questions_without_gold_need_no_database(pipeline: Path) -> None:
+    shutil.rmtree(pipeline / "data/raw/databases/pets")
+    write_two_sets(pipeline, gold="")
+    result = run()
+    assert result.exit_code == 0, result.output
+    assert "test set own: no question has gold SQL; 1 questions" in result.stderr
+    assert metrics(pipeline)["other_sets"] == {"own": {"without_gold": 1}}
+
+
+def test_the_set_of_a_missing_database_is_named(pipeline: Path) -> None:
+    shutil.rmtree(pipeline / "data/raw/databases/pets")
+    write_two_sets(pipeline)
+    words = ("data/raw/databases/pets/pets.sqlite: no such file", "1 of 1 databases of test set own")
+    assert_refused(pipeline, *words, "ID/ID.sqlite", "dvc repro fetch_data")
+
+
+def test_a_set_of_which_many_golds_fail_is_named_with_the_messages(pipeline: Path) -> None:
+    write_two_sets(pipeline, gold="SELECT group_concat(name SEPARATOR ',') FROM pet")
+    result = run()
+    assert result.exit_code == 0, result.output
+    assert "test set own: the gold SQL of 1 of 1 questions fails" in result.stderr
+    assert 'near "SEPARATOR": syntax error (1 times)' in result.stderr
+
+
+def test_questions_of_which_only_some_name_their_set_are_refused(pipeline: Path) -> None:
+    write_questions(pipeline, [question(0, test_set="spider"), question(1), question(2, test_set="own")])
+    assert_refused(pipeline, "data/test/test.jsonl: row 1 without a test set", "dvc repro convert_schema")

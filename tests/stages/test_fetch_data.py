@@ -12,16 +12,19 @@ import pytest
 
 from stages.fetch_data import main
 from tests.small_raw import (
+    DDL,
     PROSE,
     QUESTIONS,
     ROWS,
     failure,
+    question_line,
     read_lines,
     run_stage,
     write_database,
     write_params,
 )
 
+ROWS_FILE = "sql_create_context/train.jsonl"
 REVISION = "0123456789abcdef0123456789abcdef01234567"
 SPIDER = [
     {"question": "Names?", "query": "SELECT Name FROM Item", "db_id": "shop_2", "query_toks": []},
@@ -54,28 +57,23 @@ def sha256(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def test_a_folder_gives_training_rows_with_the_schema_of_their_database(outside: Path) -> None:
+def test_a_folder_gives_training_rows_and_the_schemas_of_their_databases(outside: Path) -> None:
     run_stage(main, output="data/raw")
-    assert read_lines("data/raw/train/spider.jsonl") == [
-        {
-            "question": "Names?",
-            "context": "CREATE TABLE Item (Id INTEGER PRIMARY KEY, Name TEXT);",
-            "answer": "SELECT Name FROM Item",
-        }
-    ]
+    copy, schemas = Path("data/raw/train/spider.json"), Path("data/raw/train_schemas/spider.json")
+    assert copy.read_bytes() == (outside / "spider/train_spider.json").read_bytes()
+    assert json.loads(schemas.read_text()) == {
+        "shop_2": "CREATE TABLE Item (Id INTEGER PRIMARY KEY, Name TEXT);"
+    }
+    assert [path.name for path in schemas.parent.iterdir()] == ["spider.json"]
     assert read_lines("data/raw/train/sql_create_context.jsonl") == [ROWS[0]]
 
 
 def test_a_folder_gives_the_test_questions_and_their_databases(outside: Path) -> None:
     run_stage(main, output="data/raw")
-    assert json.loads(Path("data/raw/test.json").read_text()) == QUESTIONS
+    assert json.loads(Path("data/raw/test_sets.json").read_text()) == ["spider_dev"]
+    assert read_lines("data/raw/test/spider_dev.jsonl") == [question_line(row) for row in QUESTIONS]
     copy = Path("data/raw/databases/shop/shop.sqlite")
     assert copy.read_bytes() == (outside / "spider/database/shop/shop.sqlite").read_bytes()
-
-
-def test_rows_without_their_database_are_counted_and_named(outside: Path) -> None:
-    assert "2 rows of Spider train skipped" in (said := run_stage(main, output="data/raw"))
-    assert "gone (2 rows)" in said
 
 
 def test_a_second_run_replaces_the_output_of_the_first(outside: Path) -> None:
@@ -89,21 +87,68 @@ def test_a_second_run_replaces_the_output_of_the_first(outside: Path) -> None:
 def test_the_users_own_files_replace_spider_train(outside: Path) -> None:
     (outside / "mine").mkdir()
     (outside / "mine/rows.csv").write_text("question,context,answer\nHow many?,CREATE TABLE t (a),SELECT 1\n")
-    write_params(Path(), fetch_data={"source": "folder", "train_files": ["mine/rows.csv"]})
+    train(mine={"file": "mine/rows.csv"})
     run_stage(main, output="data/raw")
-    assert sorted(path.name for path in Path("data/raw/train").iterdir()) == ["rows.csv"]
-    assert Path("data/raw/train/rows.csv").read_bytes() == (outside / "mine/rows.csv").read_bytes()
+    assert sorted(path.name for path in Path("data/raw/train").iterdir()) == ["mine.csv"]
+    assert Path("data/raw/train/mine.csv").read_bytes() == (outside / "mine/rows.csv").read_bytes()
+    assert not Path("data/raw/train_schemas").exists()
+
+
+def test_files_of_one_name_are_told_apart_by_the_names_of_their_sources(outside: Path) -> None:
+    for folder, suffix in (("a", ".v2.jsonl.gz"), ("b", ".v2.jsonl")):
+        (outside / folder).mkdir()
+        (outside / folder / f"rows{suffix}").write_text(folder)
+    train(a={"file": "a/rows.v2.jsonl.gz"}, b={"file": "b/rows.v2.jsonl"})
+    run_stage(main, output="data/raw")
+    assert sorted(path.name for path in Path("data/raw/train").iterdir()) == ["a.jsonl.gz", "b.jsonl"]
 
 
 @pytest.mark.parametrize(
-    ("names", "word"), [(["mine/absent.csv"], "absent.csv"), (["a/rows.csv", "b/rows.csv"], "rename one")]
+    ("source", "said"),
+    [
+        ({"file": "mine/absent.csv"}, "mine/absent.csv: no such file"),
+        ({"file": ROWS_FILE, "tables": "absent.json"}, "absent.json: no such file"),
+        ({"file": ROWS_FILE, "tables": ROWS_FILE}, "train.jsonl: expected a list of schemas"),
+        ({"file": ROWS_FILE, "databases": "absent"}, "absent: has no database ID/ID.sqlite"),
+    ],
 )
-def test_files_that_are_missing_or_share_a_name_are_named(outside: Path, names: list[str], word: str) -> None:
-    for folder in ("a", "b"):
-        (outside / folder).mkdir()
-        (outside / folder / "rows.csv").write_text("question,context,answer\n")
-    write_params(Path(), fetch_data={"source": "folder", "train_files": names})
-    assert word in failure(main, output="data/raw")
+def test_what_a_training_source_lacks_is_named(outside: Path, source: dict[str, str], said: str) -> None:
+    train(mine=source)
+    assert said in failure(main, output="data/raw")
+    assert not list(Path("data").iterdir())
+
+
+def test_the_schema_of_a_database_wins_over_its_entry_in_tables_json(outside: Path) -> None:
+    names = ["shop", "mall"]
+    (outside / "tables.json").write_text(json.dumps([tables_entry(name) for name in names]))
+    train(mine={"file": ROWS_FILE, "databases": "spider/database", "tables": "tables.json"})
+    run_stage(main, output="data/raw")
+    assert json.loads(Path("data/raw/train_schemas/mine.json").read_text()) == {
+        "mall": "CREATE TABLE item (id NUMERIC PRIMARY KEY);",
+        "shop": DDL,
+    }
+
+
+def test_training_files_need_the_source_folder(outside: Path) -> None:
+    write_params(Path(), fetch_data={"source": "builtin", "train": {"mine": {"file": ROWS_FILE}}})
+    said = failure(main, output="data/raw")
+    assert "fetch_data: train must be null with source: builtin" in said
+
+
+def train(**sources: Mapping[str, str]) -> None:
+    write_params(Path(), fetch_data={"source": "folder", "train": sources})
+
+
+def tables_entry(db_id: str) -> dict[str, object]:
+    """An entry of a tables.json: a table `item` with the key `id`."""
+    return {
+        "db_id": db_id,
+        "table_names_original": ["item"],
+        "column_names_original": [[-1, "*"], [0, "id"]],
+        "column_types": ["text", "number"],
+        "primary_keys": [1],
+        "foreign_keys": [],
+    }
 
 
 def record(outside: Path, *answers: Mapping[str, object]) -> None:
@@ -118,8 +163,8 @@ ANSWER = {"instruction": PROSE, "table_creating": "<sql>CREATE TABLE item (</sql
 def test_every_question_gets_the_schema_recorded_for_its_prose(outside: Path) -> None:
     record(outside, {"instruction": "Another.", "table_creating": "CREATE TABLE a (b);"}, ANSWER)
     run_stage(main, output="data/raw")
-    rows = json.loads(Path("data/raw/test.json").read_text())
-    assert rows == [{**question, "table_creating": ANSWER["table_creating"]} for question in QUESTIONS]
+    lines = read_lines("data/raw/test/spider_dev.jsonl")
+    assert lines == [{**question_line(row), "recorded": ANSWER["table_creating"]} for row in QUESTIONS]
 
 
 def test_a_question_without_a_recorded_schema_is_named(outside: Path) -> None:
@@ -170,7 +215,7 @@ def test_matching_checksums_let_the_files_in(outside: Path) -> None:
     sums = {name: sha256(outside / name) for name in names}
     write_params(Path(), fetch_data={"source": "folder", "sha256": sums})
     run_stage(main, output="data/raw")
-    assert Path("data/raw/test.json").read_bytes() == (outside / names[0]).read_bytes()
+    assert len(read_lines("data/raw/test/spider_dev.jsonl")) == len(QUESTIONS)
 
 
 @pytest.mark.parametrize(
@@ -238,12 +283,6 @@ def test_the_variable_is_found_under_its_older_name_too(
     run_stage(main, output="data/raw")
     monkeypatch.delenv("TEXT2SQL_REAL_DATA")
     assert "error: TEXT2SQL_DATA is not set" in failure(main, output="data/raw")
-
-
-@pytest.mark.parametrize("text", ["", "{", "{}", "[1]", '[{"question": "a"}]', '["\\ud800"]'])
-def test_a_broken_list_of_spider_rows_is_named(outside: Path, text: str) -> None:
-    (outside / "spider" / "train_spider.json").write_text(text)
-    assert "train_spider.json" in failure(main, output="data/raw")
 
 
 def test_a_training_database_that_does_not_open_is_named(outside: Path) -> None:
@@ -324,7 +363,7 @@ def test_the_builtin_source_makes_a_benchmark_of_the_asked_size(outside: Path) -
     write_params(Path(), fetch_data={"source": "builtin", **size})
     run_stage(main, output="data/raw")
     assert sum(len(read_lines(path)) for path in Path("data/raw/train").iterdir()) == 60
-    assert len(json.loads(Path("data/raw/test.json").read_text())) == 24
+    assert len(read_lines("data/raw/test/embedded.jsonl")) == 24
     assert Path("data/raw/planted.json").is_file()
 
 
@@ -337,3 +376,91 @@ def test_recorded_schemas_with_the_builtin_source_are_refused(outside: Path) -> 
     write_params(Path(), fetch_data={"source": "builtin", "recorded_schemas": "answers.jsonl"})
     said = failure(main, output="data/raw")
     assert "fetch_data: recorded_schemas must be null with source: builtin" in said
+
+
+# -- test sets of the user --
+
+
+def use(**sets: Mapping[str, object]) -> None:
+    """Have these test sets fetched, and one training file."""
+    one = {"rows": {"file": ROWS_FILE}}
+    write_params(Path(), fetch_data={"source": "folder", "train": one, "test": sets})
+
+
+def question(db_id: str, **more: str) -> dict[str, str]:
+    return {"db_id": db_id, "question": "How many?", "query": "SELECT 1", **more}
+
+
+def test_every_set_gets_its_file_and_only_databases_that_questions_name(outside: Path) -> None:
+    for name in ("mall.db", "unused.sqlite", "park/park.sqlite"):
+        write_database(outside / "mine" / name)
+    (outside / "mine/a.json").write_text(json.dumps([question("mall"), question("park")]))
+    use(a={"file": "mine/a.json", "databases": "mine"}, b={"file": "spider/dev_sql.json"})
+    run_stage(main, output="data/raw")
+    assert json.loads(Path("data/raw/test_sets.json").read_text()) == ["a", "b"]
+    lines = read_lines("data/raw/test/a.jsonl")
+    assert [(line["db_id"], line["schema"], line["gold"]) for line in lines] == [
+        ("mall", DDL, "SELECT 1"),
+        ("park", DDL, "SELECT 1"),
+    ]
+    assert len(read_lines("data/raw/test/b.jsonl")) == len(QUESTIONS)
+    assert files_of("data/raw/databases") == ["mall/mall.sqlite", "park/park.sqlite"]
+
+
+def files_of(folder: str) -> list[str]:
+    return sorted(str(path.relative_to(folder)) for path in Path(folder).rglob("*") if path.is_file())
+
+
+def test_two_sets_share_a_database_with_the_same_bytes(outside: Path) -> None:
+    (outside / "copy").mkdir()
+    shutil.copy(outside / "spider/database/shop/shop.sqlite", outside / "copy/shop.db")
+    (outside / "a.json").write_text(json.dumps([question("shop")]))
+    both = {"a": {"file": "a.json", "databases": "copy"}}
+    use(**both, b={"file": "a.json", "databases": "spider/database"})
+    run_stage(main, output="data/raw")
+    assert files_of("data/raw/databases") == ["shop/shop.sqlite"]
+    write_database(outside / "copy/shop.db", "CREATE TABLE other (a);")
+    said = failure(main, output="data/raw")
+    assert "test sets a and b have different databases shop: " in said
+    assert str(outside / "copy/shop.db") in said and "spider/database/shop/shop.sqlite" in said
+
+
+@pytest.mark.parametrize("databases", [{}, {"databases": "nowhere"}])
+def test_missing_databases_are_said_and_no_error(outside: Path, databases: dict[str, str]) -> None:
+    (outside / "a.json").write_text(json.dumps([question(f"base{n}") for n in range(5)]))
+    use(a={"file": "a.json", **databases})
+    said = run_stage(main, output="data/raw")
+    assert "fetch_data: test set a lacks 5 of its 5 databases (base0, base1, base2, ...)" in said
+    assert "schema" not in read_lines("data/raw/test/a.jsonl")[0]
+    assert Path("data/raw/databases").is_dir(), "later stages depend on it"
+
+
+def test_a_set_without_any_gold_query_is_said(outside: Path) -> None:
+    (outside / "a.json").write_text(json.dumps([question("shop", query="")]))
+    use(a={"file": "a.json", "databases": "spider/database"})
+    assert "fetch_data: test set a has no gold query, so none is scored" in run_stage(main, output="data/raw")
+
+
+def test_a_broken_question_is_named_by_its_file_and_row(outside: Path) -> None:
+    (outside / "a.json").write_text(json.dumps([question("shop"), question("shop", question="")]))
+    use(a={"file": "a.json", "databases": "spider/database"})
+    assert f"error: {outside}/a.json, row 1: has no question" in failure(main, output="data/raw")
+    assert not list(Path("data").iterdir())
+
+
+def test_the_builtin_source_gives_training_rows_beside_a_users_test_set(outside: Path) -> None:
+    (outside / "a.json").write_text(json.dumps([question("shop")]))
+    sets = {"mine": {"file": "a.json", "databases": "spider/database"}}
+    checksum = {"a.json": sha256(outside / "a.json")}
+    size = {"train_rows": 30, "test_rows": 8, "sha256": checksum}
+    write_params(Path(), fetch_data={"source": "builtin", "test": sets, **size})
+    run_stage(main, output="data/raw")
+    assert len(read_lines("data/raw/train/embedded.jsonl")) == 30
+    expected = ["databases/shop/shop.sqlite", "test/mine.jsonl", "test_sets.json", "train/embedded.jsonl"]
+    assert files_of("data/raw") == expected
+
+
+@pytest.mark.parametrize("name", ["a.b", "", "../a", "a b"])
+def test_a_set_cannot_have_a_name_that_is_no_file_name(outside: Path, name: str) -> None:
+    use(**{name: {"file": "a.json"}})
+    assert "params.yaml: fetch_data.test" in failure(main, output="data/raw")

@@ -39,7 +39,13 @@ def test_a_small_rate_is_read_as_a_number_from_the_file_that_dvc_exp_run_writes(
 
 
 BAD_VALUES = [  # key, value, pattern of the message
-    ("prepare.columns", {"question": "nl"}, "prepare.columns: .*at least 3"),
+    ("prepare.sources", {"a": {"columns": {"question": "nl"}}}, "sources.a.columns: needs question and sql"),
+    ("prepare.sources", {"a": {"columns": {"question": "q", "sql": "s"}}}, "needs schema or db_id"),
+    ("prepare.sources", {"a": {"columns": {"question": "", "sql": "s", "schema": "t"}}}, "at least 1"),
+    ("prepare.sources", {"a": {"dialect": "sybase"}}, "sources.a.dialect: .*'mysql'.*'sybase'"),
+    ("prepare.sources", {"a": {"encoding": "utf-9"}}, "sources.a.encoding: unknown encoding"),
+    ("prepare.sources", {"a": {"limit": 0}}, "sources.a.limit: .*greater than 0"),
+    ("prepare.max_rejected", 101.0, "prepare.max_rejected: .*less than or equal to 100"),
     ("prepare.sql_check", "run", "prepare.sql_check: .*'parse', 'compile' or 'execute'"),
     ("predict.threds", 1, "predict.threds: unknown key; allowed beside it: .*engine.*threads"),
     ("lora.rank", "wide", "lora.rank: .*integer.*'wide'"),
@@ -64,7 +70,7 @@ BAD_VALUES = [  # key, value, pattern of the message
     ("training.save_steps", 7, "save_steps must be a multiple of logging_steps"),
     ("dedupe_test.near_question", 80, "dedupe_test.near_question: .*less than or equal to 1"),
     ("dedupe_test.embedding", 0, "dedupe_test.embedding: .*greater than 0"),
-    ("dedupe_test.same_sql", False, "dedupe_test.same_sql: .*'exact' or 'masked'"),
+    ("dedupe_test.same_sql", False, "dedupe_test.same_sql: .*'exact', 'masked' or 'specific'"),
     ("retrieve_examples.candidates", 0, "retrieve_examples.candidates"),
     ("train_full.enabled", False, "arms.full uses models/full"),
     ("convert_schema.values", "rows", "convert_schema.values: .*'none', 'comment' or 'insert'"),
@@ -74,6 +80,39 @@ BAD_VALUES = [  # key, value, pattern of the message
         5.0,
         "convert_schema.openai: cap_usd limits nothing without prices",
     ),
+    (
+        "convert_schema",
+        {
+            "backend": "openai",
+            "openai": {
+                "base_url": "http://localhost:8000/v1",
+                "model": "writer",
+                "usd_per_million_in": 0.0,
+                "usd_per_million_out": 0.0,
+                "cap_usd": 5.0,
+            },
+        },
+        "convert_schema.openai: cap_usd limits nothing without prices",
+    ),
+    ("fetch_data.test", {}, "fetch_data.test: .*at least 1"),
+    ("fetch_data.test", {"a": {}}, "fetch_data.test.a.file: missing"),
+    ("fetch_data.test", {"a": {"file": "/a"}}, "fetch_data.test.a.file: give the path below the folder"),
+    ("fetch_data.test", {"a/b": {"file": "a"}}, "fetch_data.test.*should match pattern"),
+    (
+        "fetch_data.test",
+        {"a": {"file": "a", "db": "b"}},
+        "test.a.db: unknown key; .*: file, databases, tables",
+    ),
+    ("fetch_data.test", {"a": {"file": "a", "format": "wikisql"}}, "test.a.format: .*'bird' or 'rows'"),
+    ("fetch_data.test", {"a": {"file": "a", "columns": {"sql": "q"}}}, "columns has no entry for question"),
+    ("fetch_data.test", {"a": {"file": "a", "columns": {"answer": "q"}}}, "fetch_data.test.a.columns.answer"),
+    (
+        "fetch_data.test",
+        {"a": {"file": "a", "format": "bird", "columns": {"question": "q"}}},
+        "fetch_data.test.a: columns goes with format: rows, not with bird",
+    ),
+    ("fetch_data.train", {"a": {"file": "a"}}, "fetch_data: train must be null with source: builtin"),
+    ("fetch_data.train_files", ["a"], "fetch_data.train_files: unknown key; .*: source, seed"),
     ("fetch_data.sha256", {"a": "0"}, "fetch_data: sha256 must be {} with source: builtin"),
     ("convert_schema", {"backend": "openai"}, "convert_schema: openai is needed with backend: openai"),
     ("convert_schema.openai.cap_usd", 0.0, "convert_schema.openai.cap_usd: .*greater than 0"),
@@ -156,3 +195,13 @@ def test_an_arm_without_a_served_model_is_named(tmp_path: Path) -> None:
 def test_samples_without_a_temperature_are_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="samples above 1 need a temperature above 0"):
         load_params(_write(tmp_path, {"predict.samples": 8}))
+
+
+def test_the_test_sets_of_the_docs_are_valid(tmp_path: Path) -> None:
+    page = (ROOT / "docs" / "test-sets.md").read_text()
+    sets, sources = map(yaml.safe_load, re.findall(r"```yaml\n(.*?)```", page, re.DOTALL))
+    changes = {"fetch_data.test": sets["fetch_data"]["test"]}
+    changes |= {f"fetch_data.{key}": value for key, value in sources["fetch_data"].items()}
+    params = load_params(_write(tmp_path, changes))
+    assert list(params.fetch_data.outside_train()) == ["mine"]
+    assert len(params.fetch_data.outside_test()) == 4

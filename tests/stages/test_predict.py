@@ -53,6 +53,7 @@ SETTINGS = {
     "endpoint": ENDPOINT,
 }
 OUTPUT = Path("data/predictions/baseline.jsonl")
+OWN = {"test_set": "own", "db_id": "mine", "gold": ""}
 
 
 @pytest.fixture(scope="module")
@@ -400,6 +401,47 @@ def test_a_missing_database_is_refused_before_the_model_is_asked(workplace: Path
     assert server.requests == []
 
 
+def test_the_set_of_a_missing_database_is_named_before_the_model_is_asked(
+    workplace: Path, serve: Serve
+) -> None:
+    write_database()
+    rows = questions(3)
+    write_questions(
+        [row | {"test_set": "spider"} for row in rows[:2]] + [rows[2] | OWN | {"gold": "SELECT 1"}]
+    )
+    server = serve(select_age)
+    write_endpoint_params(server, samples=2, temperature=0.7)
+    text = refused(predict())
+    assert "data/raw/databases/mine/mine.sqlite: no such file" in text
+    assert "1 of 1 databases of test set own are missing: mine" in text
+    assert server.requests == []
+
+
+def test_a_set_without_gold_and_databases_is_predicted_beside_one_that_is_voted_on(
+    workplace: Path, serve: Serve
+) -> None:
+    write_database()
+    rows = questions(3)
+    write_questions([row | {"test_set": "spider"} for row in rows[:2]] + [rows[2] | OWN])
+    write_endpoint_params(serve(select_age), samples=2, temperature=0.7)
+    result = predict()
+    assert result.exit_code == 0, result.output
+    assert [p["sql"] for p in predictions()] == ["SELECT 0", "SELECT 1", "SELECT 2"]
+    assert [p.get("agreement") for p in predictions()] == [1.0, 1.0, None]
+    assert "1 questions of test set own have neither gold SQL nor databases" in result.stderr
+
+
+def test_the_name_of_the_set_does_not_change_which_answers_are_reused(workplace: Path, serve: Serve) -> None:
+    server = serve(select_age)
+    write_endpoint_params(server)
+    write_questions(questions(2))
+    assert predict().exit_code == 0
+    asked = len(server.requests)
+    write_questions([row | {"test_set": "spider"} for row in questions(2)])
+    assert predict().exit_code == 0
+    assert len(server.requests) == asked == 2
+
+
 def test_a_run_with_samples_and_repair_ends_with_the_same_bytes_wherever_it_is_killed(
     workplace: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -455,6 +497,8 @@ def test_an_adapter_of_another_base_is_refused(workplace: Path) -> None:
         ('{"row": true, "question": "Who?", "ddl": ""}', "record 2: 'row' is missing or not of"),
         ('{"row": 7, "question": null, "ddl": ""}', "record 2: 'question' is missing or not of"),
         ('{"row": 100, "question": "", "ddl": "", "db_id": ""}', "record 2: row 100 is repeated"),
+        ('{"row": 7, "question": "", "ddl": "", "db_id": "", "test_set": 1}', "record 2: 'test_set' is"),
+        ('{"row": 7, "question": "", "ddl": "", "db_id": "", "gold": null}', "record 2: 'gold' is"),
         ('{"row": 7, "question": "", "ddl": "", "examples": {}}', "record 2: 'examples' is"),
         ('{"row": 7, "question": "", "ddl": "", "examples": [1]}', "record 2, example 1: expected"),
         (

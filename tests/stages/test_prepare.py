@@ -16,10 +16,12 @@ from tests.small_raw import (
     QUESTIONS,
     ROWS,
     failure,
+    question_line,
     read_lines,
     run_stage,
     write_params,
     write_raw,
+    write_test,
 )
 from text2sql.records import TestQuestion, TrainingRow, read_records
 
@@ -61,8 +63,8 @@ BROKEN = [
     ([1], "not an object"),
     ("text", "not an object"),
     (None, "not an object"),
-    ({}, "missing question or schema"),
-    ({"question": "a", "answer": "b"}, "missing question or schema"),
+    ({}, "unknown form of row"),
+    ({"question": "a", "answer": "b"}, "missing schema"),
     ({**GOOD, "question": " \n"}, "missing question"),
     ({**GOOD, "question": None}, "missing question"),
     ({**GOOD, "context": ""}, "missing schema"),
@@ -86,6 +88,7 @@ BROKEN = [
 
 
 def test_a_broken_row_is_rejected_with_its_reason() -> None:
+    write_params(Path(), prepare={"max_rejected": 100.0})
     kept, rejected = prepare(GOOD, *(row for row, _ in BROKEN))
     assert [row.id for row in kept] == ["made:0"]
     assert all(left_out.pop("detail") is not None for left_out in rejected)
@@ -95,8 +98,7 @@ def test_a_broken_row_is_rejected_with_its_reason() -> None:
     ]
     assert rejected == expected
     metrics = json.loads(Path("metrics/prepare.json").read_text())
-    assert metrics["rejected_by_source"] == {"made": 24}
-    assert metrics["rejected_by_reason"] == Counter(reason for _, reason in BROKEN)
+    assert metrics["sources"]["made"]["rejected_by_reason"] == Counter(reason for _, reason in BROKEN)
     assert metrics["train"] == {"read": 25, "rejected": 24, "beyond_limit": 0, "kept": 1}
 
 
@@ -111,11 +113,21 @@ def test_emoji_carriage_returns_and_a_byte_order_mark_are_no_fault() -> None:
 
 
 @pytest.mark.parametrize("line", [b'{"question": "a', b"\xff\xfe", b"\0", b"{} {}"])
-def test_a_line_that_is_not_json_is_named(line: bytes) -> None:
+def test_a_line_that_is_not_json_costs_one_row(line: bytes) -> None:
     write_raw(Path("data/raw"))
     with open("data/raw/train/made.jsonl", "ab") as file:
         file.write(line + b"\n")
-    assert "made.jsonl, line 5: not" in failure(main, **PATHS)
+    run_stage(main, **PATHS)
+    (rejected,) = read_lines("data/prepared/rejected.jsonl")
+    assert rejected["row"] == 4 and rejected["reason"] in ("not JSON", "not UTF-8")
+
+
+def test_a_source_that_is_read_in_a_wrong_way_stops_the_stage_and_leaves_nothing() -> None:
+    write_raw(Path("data/raw"), [{"nl": "a", "ddl": DDL, "query": "SELECT 1"}] * 9)
+    said = failure(main, **PATHS)
+    assert "made.jsonl: 9 of 9 rows cannot be used" in said
+    assert "unknown form of row; for example row 0 (its keys are nl, ddl, query)" in said
+    assert "prepare.sources.made: columns" in said
     assert not Path("data/prepared").exists() and not Path("metrics").exists()
 
 
@@ -125,9 +137,9 @@ def test_missing_training_files_are_named() -> None:
     assert "has no training file" in failure(main, **PATHS)
 
 
-def test_an_empty_training_file_gives_no_row() -> None:
-    kept, rejected = prepare()
-    assert (kept, rejected) == ([], [])
+def test_an_empty_training_file_is_an_error() -> None:
+    write_raw(Path("data/raw"), [])
+    assert "made.jsonl: is empty" in failure(main, **PATHS)
 
 
 def test_a_limit_keeps_rows_of_every_source_in_proportion() -> None:
@@ -137,8 +149,8 @@ def test_a_limit_keeps_rows_of_every_source_in_proportion() -> None:
     write_params(Path(), prepare={"train_limit": 8, "test_limit": 2})
     run_stage(main, **PATHS)
     metrics = json.loads(Path("metrics/prepare.json").read_text())
-    assert metrics["kept_by_source"] == {"made": 6, "other": 2}
-    assert metrics["test"] == {"read": 3, "beyond_limit": 1, "kept": 2}
+    assert {name: own["kept"] for name, own in metrics["sources"].items()} == {"made": 6, "other": 2}
+    assert metrics["test"] == {"shop": {"read": 3, "beyond_limit": 1, "kept": 2, "without_gold": 0}}
     rows = read_records("data/prepared/test.jsonl", TestQuestion)
     assert [row.row for row in rows] == [0, 1]
 
@@ -148,7 +160,7 @@ def test_rows_of_a_table_are_read_by_the_columns_in_the_parameters() -> None:
     Path("data/raw/train/made.jsonl").unlink()
     Path("data/raw/train/sheet.csv").write_text(f'nl,ddl,query\nWhat?,"{DDL}",SELECT id FROM item;\n')
     columns = {"question": "nl", "schema": "ddl", "sql": "query"}
-    write_params(Path(), prepare={"columns": columns})
+    write_params(Path(), prepare={"sources": {"sheet": {"columns": columns}}})
     run_stage(main, **PATHS)
     rows = read_records("data/prepared/train.jsonl", TrainingRow)
     assert rows == [TrainingRow("sheet:0", "sheet", "What?", DDL, "SELECT id FROM item")]
@@ -169,7 +181,7 @@ def test_test_questions_keep_their_row_database_and_slice() -> None:
     prepare(*ROWS)
     rows = read_records("data/prepared/test.jsonl", TestQuestion)
     assert rows[0] == TestQuestion(
-        0, "shop", "How many items are there?", "SELECT count(*) FROM item", PROSE, "all"
+        0, "shop", "How many items are there?", "SELECT count(*) FROM item", PROSE, "all", test_set="shop"
     )
     assert [row.slice for row in rows] == ["all", "all", "seen"]
 
@@ -185,27 +197,76 @@ def test_recorded_schemas_go_with_their_questions_and_leave_no_trace_where_there
 @pytest.mark.parametrize(
     ("key", "value", "named"),
     [
-        ("table_creating", "CREATE \ud800", "'table_creating' is not valid"),
-        ("input", "", "'input' is missing"),
-        ("input", None, "'input' is missing"),
-        ("output", "  ", "'output' is missing"),
-        ("output", "SELECT \0", "'output' is missing or not valid"),
-        ("instruction", 3, "'instruction' is missing"),
-        ("instruction", "shop has tables.", "schema prose does not fit"),
-        ("instruction", PROSE.replace("shop", "mall"), "mall.sqlite is missing"),
+        ("recorded", "CREATE \ud800", "'recorded' is not valid"),
+        ("question", "", "'question' is missing"),
+        ("question", None, "'question' is missing"),
+        ("gold", "SELECT \0", "'gold' is not valid"),
+        ("gold", 1, "'gold' is not valid"),
+        ("schema", 3, "'schema' is not valid"),
+        ("schema", "shop has tables.", "schema prose does not fit"),
+        ("db_id", ["shop"], "'db_id' is not valid"),
     ],
 )
 def test_a_broken_test_question_is_an_error_that_names_its_row(key: str, value: object, named: str) -> None:
-    write_raw(Path("data/raw"), questions=[*QUESTIONS, {**QUESTIONS[0], key: value}])
+    write_raw(Path("data/raw"))
+    lines = [*map(question_line, QUESTIONS), {**question_line(QUESTIONS[0]), key: value}]
+    write_test(Path("data/raw"), first=[QUESTION], shop=lines)
     said = failure(main, **PATHS)
-    assert "test.json, row 3: " in said and named in said
+    assert "test/shop.jsonl, row 3: " in said and named in said and "dvc repro fetch_data" in said
     assert not Path("data/prepared").exists()
 
 
-@pytest.mark.parametrize("questions", [[], {}, [1], None])
-def test_a_test_file_of_another_shape_is_refused(questions: object) -> None:
-    write_raw(Path("data/raw"), questions=questions)
-    assert "test.json" in failure(main, **PATHS)
+@pytest.mark.parametrize("lines", [[], [1], ["x"]])
+def test_a_test_file_of_another_shape_is_refused(lines: list[object]) -> None:
+    write_raw(Path("data/raw"))
+    write_test(Path("data/raw"), shop=lines)
+    assert "test/shop.jsonl" in failure(main, **PATHS)
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", "[1]", '"shop"'])
+def test_a_broken_list_of_test_sets_is_refused(text: str) -> None:
+    write_raw(Path("data/raw"))
+    Path("data/raw/test_sets.json").write_text(text)
+    assert "test_sets.json" in failure(main, **PATHS)
+
+
+def test_a_listed_test_set_that_is_missing_is_named() -> None:
+    write_raw(Path("data/raw"))
+    Path("data/raw/test/shop.jsonl").unlink()
+    assert "test/shop.jsonl: no such file" in failure(main, **PATHS)
+
+
+QUESTION = {"db_id": "mall", "question": "How many shops?", "schema": "CREATE TABLE shop (id);"}
+
+
+def test_rows_are_numbered_over_all_sets_and_a_limit_applies_to_each() -> None:
+    write_raw(Path("data/raw"))
+    mall = [{**QUESTION, "gold": "SELECT 1"}, QUESTION, {**QUESTION, "gold": " "}, QUESTION]
+    write_test(Path("data/raw"), mall=mall, shop=map(question_line, QUESTIONS), one=[QUESTION])
+    write_params(Path(), prepare={"test_limit": 2})
+    run_stage(main, **PATHS)
+    rows = read_records("data/prepared/test.jsonl", TestQuestion)
+    assert [(row.row, row.test_set) for row in rows] == [
+        (0, "mall"),
+        (2, "mall"),
+        (4, "shop"),
+        (5, "shop"),
+        (7, "one"),
+    ]
+    assert [row.gold for row in rows[:2]] == ["SELECT 1", ""]
+    assert json.loads(Path("metrics/prepare.json").read_text())["test"] == {
+        "mall": {"read": 4, "beyond_limit": 2, "kept": 2, "without_gold": 1},
+        "shop": {"read": 3, "beyond_limit": 1, "kept": 2, "without_gold": 0},
+        "one": {"read": 1, "beyond_limit": 0, "kept": 1, "without_gold": 1},
+    }
+
+
+def test_a_question_needs_neither_a_database_file_nor_a_schema() -> None:
+    write_raw(Path("data/raw"))
+    write_test(Path("data/raw"), mall=[QUESTION, {"db_id": "gone", "question": "How many?"}])
+    run_stage(main, **PATHS)
+    rows = read_records("data/prepared/test.jsonl", TestQuestion)
+    assert [(row.db_id, row.schema) for row in rows] == [("mall", "CREATE TABLE shop (id);"), ("gone", "")]
 
 
 def test_the_list_of_planted_leaks_is_carried_on() -> None:

@@ -11,7 +11,9 @@ import yaml
 from click.testing import CliRunner, Result
 
 from stages import report
-from text2sql.evaluation.verdicts import Verdict
+from text2sql.evaluation.scores_by_set import ScoresBySet
+from text2sql.evaluation.verdicts import Verdict, without_gold
+from text2sql.files import write_json, write_jsonl
 
 ROOT = Path(__file__).resolve().parents[2]
 OPTIONS = {
@@ -93,6 +95,41 @@ def test_after_an_error_the_old_outputs_are_unchanged(pipeline: Path) -> None:
     assert run().exit_code == 1
     assert (pipeline / "metrics/table.md").read_text() == "old"
     assert not (pipeline / "metrics/pairs.json").exists()
+
+
+def write_sets(root: Path, arm: str, by_set: dict[str, list[Verdict]]) -> None:
+    """Scores and verdicts as the stage evaluate writes them."""
+    scores = ScoresBySet(by_set)
+    rows = [scores.add(name, verdict) for name, verdicts in by_set.items() for verdict in verdicts]
+    write_jsonl(root / "data/verdicts" / f"{arm}.jsonl", rows)
+    write_json(root / "metrics" / f"{arm}.json", scores.metrics({}))
+
+
+def test_several_test_sets_are_in_every_file(pipeline: Path) -> None:
+    spider = [Verdict(row, "clinic", "", "easy", ex) for row, ex in enumerate([True, False])]
+    for arm in ("lora32", "baseline"):
+        write_sets(pipeline, arm, {"spider": spider, "own": [without_gold(2, "mine")]})
+    result = run()
+    assert result.exit_code == 0, result.output
+    page = (pipeline / "metrics/table.md").read_text()
+    assert "## spider" in page and "## own" in page
+    summary = json.loads((pipeline / "metrics/summary.json").read_text())
+    assert summary == {key: {"spider": 50.0, "own": None} for key in ("lora32", "baseline")}
+    (pair,) = json.loads((pipeline / "metrics/pairs.json").read_text())
+    assert (pair["test_set"], pair["a"], pair["b"]) == ("spider", "lora32", "baseline")
+    bars = (pipeline / "metrics/accuracy_by_hardness.csv").read_text()
+    assert bars.startswith("test_set,arm,hardness,ex,bar\nspider,lora32,easy,50.0,")
+
+
+def test_without_any_gold_the_report_succeeds_with_a_sentence(pipeline: Path) -> None:
+    for arm in ("lora32", "baseline"):
+        write_sets(pipeline, arm, {"own": [without_gold(0, "mine")]})
+    result = run()
+    assert result.exit_code == 0, result.output
+    assert "No question has gold SQL: 1 questions" in (pipeline / "metrics/table.md").read_text()
+    assert json.loads((pipeline / "metrics/summary.json").read_text()) == {"lora32": None, "baseline": None}
+    assert (pipeline / "metrics/accuracy_by_hardness.csv").read_text() == "arm,hardness,ex,bar\n"
+    assert json.loads((pipeline / "metrics/pairs.json").read_text()) == []
 
 
 def test_the_options_are_those_of_dvc_yaml() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +65,12 @@ def run(output: str = "data/examples") -> Result:
 def rows(arm: str) -> list[dict[str, Any]]:
     assert run().exit_code == 0
     return list(read_jsonl(f"data/examples/{arm}/test.jsonl"))
+
+
+def test_the_test_set_and_missing_gold_are_kept(pipeline: Path) -> None:
+    sets = [replace(TEST[0], test_set="spider"), replace(TEST[1], test_set="own", gold="")]
+    write_jsonl("data/test/test.jsonl", sets)
+    assert [(row["test_set"], row["gold"]) for row in rows("rerank")] == [("spider", "g"), ("own", "")]
 
 
 def ids(row: dict[str, Any]) -> list[str]:

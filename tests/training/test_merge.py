@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -84,5 +85,17 @@ def test_the_command_merges_and_prints_the_difference(adapter: Path, tmp_path: P
     words = [word for name, path in options.items() for word in (f"--{name}", str(path))]
     result = CliRunner().invoke(main, ["merge", *words])
     assert result.exit_code == 0, result.output
-    assert "logits on 1 prompts differ by" in result.output
+    merged = tmp_path / "merged"
+    assert re.fullmatch(rf"{merged}: logits on 1 prompts differ by .* of the largest\n", result.stdout)
+    assert result.stderr == ""
     assert (tmp_path / "merged" / "model.safetensors").is_file()
+
+
+@pytest.mark.parametrize("output", ["adapter", "base", "test.jsonl", "."])
+def test_an_output_that_would_replace_an_input_is_refused(adapter: Path, tmp_path: Path, output: str) -> None:
+    (tmp_path / "test.jsonl").touch()
+    words = ["--adapter", str(adapter), "--questions", str(tmp_path / "test.jsonl")]
+    result = CliRunner().invoke(main, ["merge", *words, "--output", str(tmp_path / output)])
+    assert result.exit_code == 1
+    assert re.search("--output (are the same|would replace)", result.stderr)
+    assert (adapter / "adapter_config.json").is_file() and (tmp_path / "base" / "config.json").is_file()

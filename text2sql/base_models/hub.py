@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
-from text2sql.errors import UserError
+from text2sql.errors import DISK_FULL, UserError
 from text2sql.files import publish, read_json
 
 # Weights, configuration, tokenizer and licence, without copies of the weights in other formats.
@@ -59,10 +59,13 @@ def _cached(repo: str, revision: str) -> Path | None:
 def _downloaded(repo: str, revision: str) -> Path:
     import httpx
     from huggingface_hub import snapshot_download
+    from huggingface_hub.constants import HF_HUB_CACHE
 
     try:
         return Path(snapshot_download(repo, revision=revision, allow_patterns=PATTERNS))
     except (OSError, httpx.HTTPError) as error:
+        if isinstance(error, OSError) and error.errno in DISK_FULL:
+            raise OSError(error.errno, error.strerror, error.filename or HF_HUB_CACHE) from error
         raise UserError(
             f"fetch_model.hub_model: {repo} at {revision} is not in the local cache and not available "
             f"from the hub ({type(error).__name__}: {str(error).splitlines()[0]}); fix fetch_model in "

@@ -12,6 +12,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from text2sql.devices import quiet_transformers
 from text2sql.errors import UserError
 from text2sql.files import publish
 
@@ -28,6 +29,7 @@ def convert_packaged_model(package: str, output: Path, dtype: str = "float32") -
         UserError: the package is not installed, has no or several GGUF files, or a model of another kind.
     """
     gguf = find_gguf(package)
+    quiet_transformers()
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch) / "model"
         tokenizer = load_tokenizer(gguf)

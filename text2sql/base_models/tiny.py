@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from text2sql.base_models.settings import TinyModel
+from text2sql.devices import quiet_transformers
 from text2sql.prompts import SYSTEM, schema_text
 from text2sql.training.dataset import turn, write_dataset
 from text2sql.training.run import train
@@ -105,6 +106,7 @@ def initialise(shape: TinyModel, folder: Path) -> None:
     import torch
     from transformers import AutoTokenizer, Qwen3Config, Qwen3ForCausalLM
 
+    quiet_transformers()
     tokenizer = AutoTokenizer.from_pretrained(folder)
     config = Qwen3Config(
         vocab_size=-(-len(tokenizer) // 64) * 64,

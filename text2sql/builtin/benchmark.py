@@ -65,9 +65,10 @@ class Item:
     def test_row(self) -> Row:
         domain = self.world.domain
         return {
-            "instruction": write_prose(domain.id, domain.schema()),
-            "input": self.question,
-            "output": self.draft.sql,
+            "db_id": domain.id,
+            "question": self.question,
+            "gold": self.draft.sql,
+            "schema": write_prose(domain.id, domain.schema()),
             "slice": "unseen" if domain.unseen else "seen",
         }
 
@@ -82,8 +83,9 @@ class Leak:
 
 
 def build_benchmark(folder: Path, seed: int, train_rows: int, test_rows: int) -> None:
-    """Write train/embedded.jsonl, test.json, databases/ID/ID.sqlite and planted.json to `folder`.
+    """Write train/embedded.jsonl, a test set, databases/ID/ID.sqlite and planted.json to `folder`.
 
+    The test set is test/embedded.jsonl, named in test_sets.json (see text2sql/preparation/raw_test.py).
     A third of the `train_rows` are on the hand-designed databases that are not marked unseen, the others on
     random schemas. planted.json lists the test questions that were put into the training rows (on seen
     databases, rows numbered from 0): verbatim or reworded; of the reworded ones, half differ only in case and
@@ -104,7 +106,8 @@ def build_benchmark(folder: Path, seed: int, train_rows: int, test_rows: int) ->
         for world in worlds:
             write_sqlite(database_path(folder / "databases", world.domain.id), world)
     write_jsonl(folder / "train" / "embedded.jsonl", rows)
-    write_json(folder / "test.json", [item.test_row() for item in test])
+    write_jsonl(folder / "test" / "embedded.jsonl", [item.test_row() for item in test])
+    write_json(folder / "test_sets.json", ["embedded"])
     write_json(folder / "planted.json", planted)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import random
 import sqlite3
@@ -146,13 +147,22 @@ def fill(connection: sqlite3.Connection, world: World) -> None:
 
 
 def write_sqlite(path: Path, world: World) -> None:
-    """Write the world as a SQLite file; equal rows and SQLite versions give equal bytes."""
+    """Write the world as a SQLite file; equal rows and SQLite versions give equal bytes.
+
+    Raises:
+        OSError: the disk is full.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(path.name + ".part")
     temporary.unlink(missing_ok=True)
-    with closing(sqlite3.connect(temporary)) as connection:
-        connection.execute(f"PRAGMA page_size = {PAGE_SIZE}")
-        connection.execute("PRAGMA journal_mode = OFF")
-        fill(connection, world)
-        connection.execute("VACUUM")
+    try:
+        with closing(sqlite3.connect(temporary)) as connection:
+            connection.execute(f"PRAGMA page_size = {PAGE_SIZE}")
+            connection.execute("PRAGMA journal_mode = OFF")
+            fill(connection, world)
+            connection.execute("VACUUM")
+    except sqlite3.OperationalError as error:
+        if error.sqlite_errorcode == sqlite3.SQLITE_FULL:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path)) from error
+        raise
     os.replace(temporary, path)

@@ -1,4 +1,4 @@
-"""`text2sql convert-schema`: writes CREATE TABLE text for the schemas of DB-GPT's rows."""
+"""`text2sql convert-schema`: writes CREATE TABLE text for the schemas of rows of DB-GPT, Spider or BIRD."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from text2sql.commands.options import setting
+from text2sql.commands.options import check_outputs, setting
 from text2sql.errors import UserError
 from text2sql.files import read_json, read_jsonl, write_jsonl
 from text2sql.schema.settings import ConvertSchema, OpenAI
@@ -19,7 +19,11 @@ if TYPE_CHECKING:
     from text2sql.schema.convert import Conversion, LocalBackend, Source
     from text2sql.schema.openai_backend import OpenAIBackend
 
-_FORM = 'write rows like {"instruction": the schema in prose, "output": the gold SQL}'
+_FORM = (
+    'write rows like {"instruction": the schema in prose, "output": the gold SQL}, or, with --database-dir, '
+    'like {"db_id": the database, "query": the gold SQL}'
+)
+_GOLD = ("output", "query", "SQL", "sql")  # of DB-GPT, Spider, BIRD and others
 _FILE = click.Path(path_type=Path)
 
 
@@ -33,11 +37,19 @@ class Row:
 
 @click.command("convert-schema")
 @click.option(
-    "--input", "questions", required=True, type=_FILE, help="DB-GPT's rows: a JSON list, or .jsonl."
+    "--input",
+    "questions",
+    required=True,
+    type=_FILE,
+    help="Rows of DB-GPT, Spider or BIRD: a JSON list, or .jsonl.",
 )
 @click.option("--output", required=True, type=_FILE, help="JSON lines, one for each row, in input order.")
 @setting(ConvertSchema, "backend")
-@click.option("--database-dir", type=_FILE, help="sqlite: folder of ID/ID.sqlite.")
+@click.option(
+    "--database-dir",
+    type=_FILE,
+    help="Folder of ID/ID.sqlite or ID.sqlite, or of .db: for sqlite, and for rows without prose.",
+)
 @setting(ConvertSchema, "values")
 @setting(ConvertSchema, "examples")
 @click.option("--work", type=_FILE, help="openai: folder of the answers; default: OUTPUT.answers.")
@@ -57,13 +69,20 @@ class Row:
 def convert_schema(questions: Path, output: Path, **options: Any) -> None:
     """Convert schemas described in prose to CREATE TABLE text, and check it by executing it in SQLite.
 
-    The options from --work on are for --backend openai.
+    Rows that have a db_id and no prose are read from their databases. The options from --work on are for
+    --backend openai.
     """
     from text2sql.schema.check import gold_problem
-    from text2sql.schema.convert import LocalBackend, SourceError, convert
+    from text2sql.schema.convert import AnySchema, LocalBackend, SourceError, SqliteBackend, convert
 
-    backend = make_backend(output, options)
-    rows = read_rows(questions)
+    check_outputs(
+        {"--input": questions, "--database-dir": options["database_dir"]},
+        {"--output": output, "--work": _journal(output, options)},
+    )
+    asked = make_backend(output, options)
+    databases = options["database_dir"]
+    backend = AnySchema(asked, SqliteBackend(databases or Path(), options["values"], options["examples"]))
+    rows = read_rows(questions, databases is not None)
     if not rows:
         raise UserError(f"{questions}: has no rows; {_FORM}")
     try:
@@ -75,8 +94,8 @@ def convert_schema(questions: Path, output: Path, **options: Any) -> None:
     results = [result(*parts) for parts in zip(rows, made, golds, strict=True)]
     write_jsonl(output, results)
     click.echo("\n".join(report(conversions.values(), rows, results, golds)))
-    if not isinstance(backend, LocalBackend):
-        click.echo(spending(backend))
+    if not isinstance(asked, LocalBackend):
+        click.echo(spending(asked))
 
 
 # -- the options --
@@ -98,12 +117,25 @@ def make_backend(output: Path, options: dict[str, Any]) -> LocalBackend | OpenAI
     return local_backend(settings, options["database_dir"] or Path())
 
 
+def _journal(output: Path, options: dict[str, Any]) -> Path | None:
+    """The file of the model's answers, if one is asked."""
+    if options["backend"] != "openai":
+        return None
+    from text2sql.schema.openai_backend import JOURNAL
+
+    return _work(output, options) / JOURNAL
+
+
+def _work(output: Path, options: dict[str, Any]) -> Path:
+    return options["work"] or output.with_name(f"{output.name}.answers")
+
+
 def _openai_backend(output: Path, options: dict[str, Any]) -> OpenAIBackend:
     from text2sql.schema.openai_backend import OpenAIBackend
 
     _require(options, "base_url", "model")
     settings = checked(OpenAI, _values(OpenAI, options), "--backend openai")
-    work = options["work"] or output.with_name(f"{output.name}.answers")
+    work = _work(output, options)
     work.mkdir(parents=True, exist_ok=True)
     return OpenAIBackend(settings, options["values"], work)
 
@@ -123,15 +155,15 @@ def _require(options: dict[str, Any], *names: str) -> None:
 # -- the input --
 
 
-def read_rows(path: Path) -> list[Row]:
-    """Read DB-GPT's rows, counted from 0: `instruction` is the prose, `output` the gold query.
+def read_rows(path: Path, databases: bool) -> list[Row]:
+    """Rows, counted from 0: `instruction` is the prose; `output`, `query`, `SQL` or `sql` the gold query.
 
-    `output` may be missing; then no query is compiled on the row's schema. `db_id` names the database;
-    without it the first word of the prose does. `table_creating` is a language model's answer to the prose,
-    for the back end `recorded`.
+    The gold query may be missing; then none is compiled on the row's schema. `db_id` names the database;
+    without it the first word of the prose does. A row with a `db_id` needs no prose if there are `databases`.
+    `table_creating` is a language model's answer to the prose, for the back end `recorded`.
 
     Raises:
-        UserError: the file is missing or not JSON, or a row has no prose; the message names the row.
+        UserError: the file is missing or not JSON, or a row has no schema; the message names the row.
     """
     if not path.is_file():
         raise UserError(f"{path}: no such file; fix --input")
@@ -141,16 +173,17 @@ def read_rows(path: Path) -> list[Row]:
         raise UserError(f"{path}: lists or objects are nested too deeply; {_FORM}") from error
     if not isinstance(rows, list):
         raise UserError(f"{path}: expected a JSON list; {_FORM}")
-    return [_row(f"{path}, row {number}", number, row) for number, row in enumerate(rows)]
+    return [_row(f"{path}, row {number}", number, row, databases) for number, row in enumerate(rows)]
 
 
-def _row(place: str, number: int, row: object) -> Row:
+def _row(place: str, number: int, row: object, databases: bool) -> Row:
     from text2sql.schema.convert import Source
 
     if not isinstance(row, dict):
         raise UserError(f"{place}: expected an object; {_FORM}")
-    prose = _text(place, row, "instruction")
-    gold = _text(place, row, "output") if "output" in row else None
+    bare = databases and "db_id" in row and "instruction" not in row
+    prose = "" if bare else _text(place, row, "instruction")
+    gold = next((_text(place, row, key) for key in _GOLD if key in row), None)
     db_id = _text(place, row, "db_id") if "db_id" in row else _prose_database(place, prose)
     recorded = _text(place, row, "table_creating") if row.get("table_creating") else ""
     return Row(Source(number, db_id, prose, recorded), gold)

@@ -6,6 +6,7 @@ import functools
 import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
@@ -28,8 +29,9 @@ if TYPE_CHECKING:
 
 # The keys of a row's question, SQL and schema: the first of these that the row has.
 _QUESTION = ("question", "prompt", "input")
-_SQL = ("answer", "query", "output", "sql", "gold")
+_SQL = ("answer", "query", "output", "sql", "SQL", "gold")
 _SCHEMA = ("context", "schema", "ddl", "prose", "instruction")
+_DATABASE = ("db_id",)
 _KINDS = (".json", ".jsonl")
 _EMBEDDED_AT_ONCE = 64  # questions
 
@@ -64,28 +66,34 @@ class _Unreadable:
 @click.option("--test", required=True, type=_path(), help="Test rows, in the same forms.")
 @click.option("--output", required=True, type=_path(), help="The training rows that are kept, unchanged.")
 @click.option("--removed", required=True, type=_path(), help="The removed rows, JSON lines with evidence.")
+@click.option("--databases", type=_path(), help="Folder of the test databases, ID/ID.sqlite.")
+@setting(Rules, "recommended")
 @setting(Rules, "question")
+@setting(Rules, "contains")
 @setting(Rules, "near_question", off=0)
 @setting(Rules, "same_sql", off="off")
+@setting(Rules, "same_result")
 @setting(Rules, "same_database")
 @setting(Rules, "embedding", off=0)
-def dedupe(train: Path, test: Path, output: Path, removed: Path, **options: Any) -> None:
+def dedupe(
+    train: Path, test: Path, output: Path, removed: Path, databases: Path | None, **options: Any
+) -> None:
     """Remove training rows that leak test questions, and write the evidence for each.
 
-    A row has its question under question, prompt or input; its SQL under answer, query, output, sql
-    or gold; its schema (CREATE TABLE, or DB-GPT's prose) under context, schema, ddl, prose or
-    instruction.
+    A row has its question under question, prompt or input; its SQL under answer, query, output, sql,
+    SQL or gold; its schema (CREATE TABLE, or DB-GPT's prose) under context, schema, ddl, prose or
+    instruction; the name of its database under db_id. A test row may lack the SQL, and any row the
+    schema.
     """
     for path in (train, test):
         _check_kind(path)
-    if output.absolute() == removed.absolute():
-        raise UserError(f"{output}: --output and --removed are the same file; change one of them")
+    _check_outputs(output, removed, (train, test))
     rules = checked(Rules, options, "command line")
-    unreadable = _Unreadable()
-    questions = read_test(test)
-    finder = _finder(test, questions, rules, unreadable)
+    _check_databases(databases, rules)
+    unreadable, questions = _Unreadable(), read_test(test)
     counts: Counter[str] = Counter()
-    with replacing(output) as kept, replacing(removed) as gone:
+    finder = _finder(test, questions, rules, unreadable, databases)
+    with closing(finder), replacing(output) as kept, replacing(removed) as gone:
         judged = _judged(train, finder, counts)
         _write(kept, _kept(judged, gone, questions), as_list=output.suffix == ".json")
     click.echo("\n".join(_report(rules, counts, unreadable)))
@@ -101,18 +109,39 @@ def _check_kind(path: Path) -> None:
         raise UserError(f"{path}: unknown kind of file; use a JSON list (.json) or JSON lines (.jsonl)")
 
 
+def _check_outputs(output: Path, removed: Path, inputs: Sequence[Path]) -> None:
+    if output.resolve() == removed.resolve():
+        raise UserError(f"{output}: --output and --removed are the same file; change one of them")
+    for option, path in (("--output", output), ("--removed", removed)):
+        if any(path.resolve() == other.resolve() for other in inputs):
+            raise UserError(f"{path}: {option} is a file that is read; name another file")
+
+
+def _check_databases(databases: Path | None, rules: Rules) -> None:
+    if rules.same_result and databases is None:
+        raise UserError("--same-result needs the test databases; add --databases with their folder")
+    if rules.same_result and databases and not databases.is_dir():
+        raise UserError(f"{databases}: no such folder; name the folder of the test databases (ID/ID.sqlite)")
+
+
 def _embed() -> Embed:
     from text2sql.retrieval.embed import PACKAGED_MODEL, load_embedder
 
     return load_embedder(PACKAGED_MODEL, _EMBEDDED_AT_ONCE).embed
 
 
-def _finder(path: Path, test: Sequence[TestQuestion], rules: Rules, unreadable: _Unreadable) -> LeakFinder:
-    from text2sql.contamination.leaks import LeakFinder
+def _finder(
+    path: Path,
+    test: Sequence[TestQuestion],
+    rules: Rules,
+    unreadable: _Unreadable,
+    databases: Path | None,
+) -> LeakFinder:
+    from text2sql.contamination.leaks import LeakFinder, TestSchemaError
 
     try:
-        return LeakFinder(test, rules, _embed() if rules.embedding else None, unreadable.note)
-    except UserError as error:
+        return LeakFinder(test, rules, _embed() if rules.embedding else None, unreadable.note, databases)
+    except TestSchemaError as error:
         remedy = f"fix its schema (under {', '.join(_SCHEMA)}), or compare no schemas: --same-sql off"
         raise UserError(f"{path}: {error}; {remedy}") from error
 
@@ -124,13 +153,14 @@ def read_test(path: Path) -> list[TestQuestion]:
     """Read the test questions, numbered from 0.
 
     Raises:
-        UserError: there is none, or one has no question or no SQL.
+        UserError: there is none, or one has no question.
     """
     questions = []
-    for chunk in read_chunks(path):
+    for chunk in read_chunks(path, strict=True):
         for row, (_, value) in enumerate(chunk.rows, chunk.first):
-            question, sql, schema = _fields(path, row, value)
-            questions.append(TestQuestion(row, "", question, sql, schema, "all"))
+            question, sql, schema, db_id = _fields(path, row, value)
+            db_id = db_id or _name_in_prose(schema)
+            questions.append(TestQuestion(row, db_id, question, sql, schema, "all"))
     if not questions:
         raise UserError(f"{path}: has no test rows; name another file")
     return questions
@@ -139,7 +169,7 @@ def read_test(path: Path) -> list[TestQuestion]:
 def _judged(path: Path, finder: LeakFinder, counts: Counter[str]) -> Iterator[_Judged]:
     """Count and yield every training row with the evidence against it; show the progress on stderr."""
     progress = Progress(path.stat().st_size >> 10, "KiB", "dedupe")
-    for chunk in read_chunks(path):
+    for chunk in read_chunks(path, strict=True):
         block = [_training_row(path, row, value) for row, (_, value) in enumerate(chunk.rows, chunk.first)]
         for at, evidence in enumerate(finder.evidence(block)):
             counts[evidence.rule if evidence else "kept"] += 1
@@ -148,28 +178,41 @@ def _judged(path: Path, finder: LeakFinder, counts: Counter[str]) -> Iterator[_J
 
 
 def _training_row(path: Path, row: int, value: object) -> TrainingRow:
-    question, sql, schema = _fields(path, row, value)
-    return TrainingRow(str(row), path.stem, question, _as_ddl(schema), sql)
+    question, sql, schema, db_id = _fields(path, row, value)
+    _check_text(path, row, sql, _SQL)
+    return TrainingRow(str(row), path.stem, question, _as_ddl(schema), sql, db_id)
 
 
-def _fields(path: Path, row: int, value: object) -> tuple[str, str, str]:
-    """Question, SQL and schema of a row; a missing schema is "".
+def _fields(path: Path, row: int, value: object) -> tuple[str, str, str, str]:
+    """Question, SQL, schema and database of a row; what is missing is "".
 
     Raises:
-        UserError: the row is not an object, or has no question or no SQL.
+        UserError: the row is not an object, or has no question.
     """
     if not isinstance(value, dict):
         raise UserError(f"{path}, row {row}: not a JSON object; fix it or take it out")
-    question, sql, schema = (_text(value, keys) for keys in (_QUESTION, _SQL, _SCHEMA))
-    for text, keys in ((question, _QUESTION), (sql, _SQL)):
-        if not text:
-            raise UserError(f"{path}, row {row}: no text under {', '.join(keys)}; fix it or take it out")
-    return question, sql, schema
+    question, sql, schema, db_id = (_text(value, keys) for keys in (_QUESTION, _SQL, _SCHEMA, _DATABASE))
+    _check_text(path, row, question, _QUESTION)
+    return question, sql, schema, db_id
+
+
+def _check_text(path: Path, row: int, text: str, keys: Sequence[str]) -> None:
+    if not text:
+        raise UserError(f"{path}, row {row}: no text under {', '.join(keys)}; fix it or take it out")
 
 
 def _text(value: Mapping[str, Any], keys: Sequence[str]) -> str:
     found = next((value[key] for key in keys if key in value), "")
     return found.strip() if isinstance(found, str) else ""
+
+
+@functools.lru_cache(maxsize=1024)
+def _name_in_prose(schema: str) -> str:
+    """The name of the database with which DB-GPT's prose begins; "" for another text."""
+    try:
+        return read_prose(schema)[0]
+    except UserError:
+        return ""
 
 
 @functools.lru_cache(maxsize=65_536)

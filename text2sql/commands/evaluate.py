@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from text2sql.commands.options import setting
+from text2sql.commands.options import check_outputs, setting
 from text2sql.databases import database_path
 from text2sql.errors import UserError
 from text2sql.evaluation.settings import JudgeSettings
@@ -63,12 +63,17 @@ def evaluate(gold: Path, pred: Path, db: Path, out: Path | None, **options: Any)
     from text2sql.evaluation.scores import Scores
 
     settings = _settings(options)
+    tables = _tables(options["table"], db)
+    check_outputs(
+        {"--gold": gold, "--pred": pred, "--db": db, "--table": tables},
+        {"--out": out, "--json": options["summary"]},
+    )
     total = _check(gold, pred, db)
     judged = judge(
         read_cases(gold, pred),
         db,
         settings,
-        tables=_tables(options["table"], db) if settings.match else None,
+        tables=tables if settings.match else None,
         workers=options["workers"],
     )
     scores = Scores()

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from text2sql.commands.options import check_outputs
+from text2sql.files import read_json
 from text2sql.inference.questions import read_chats
 
 _PROMPTS = 20
@@ -26,8 +28,20 @@ def merge(adapter: Path, output: Path, questions: Path) -> None:
     Compares the logits for 20 prompts before and after merging, and writes nothing if they differ by more
     than rounding.
     """
+    check_outputs(
+        {"--adapter": adapter, "the base model of --adapter": _base(adapter), "--questions": questions},
+        {"--output": output},
+    )
     from text2sql.training.merge import merge_adapter  # loads torch
 
     chats = [chat.messages for chat in read_chats(questions, schema_types=True)[:_PROMPTS]]
     difference = merge_adapter(adapter, output, chats)
     click.echo(f"{output}: logits on {len(chats)} prompts differ by {difference:.1e} of the largest")
+
+
+def _base(adapter: Path) -> Path | None:
+    """The folder of the adapter's base model; None if it has none, which merging reports."""
+    file = adapter / "adapter_config.json"
+    config = read_json(file) if file.is_file() else None
+    base = config.get("base_model_name_or_path") if isinstance(config, dict) else None
+    return Path(base) if isinstance(base, str) else None

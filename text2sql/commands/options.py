@@ -1,8 +1,15 @@
-"""Command-line options made from the fields of settings, which declare default, help and bounds once."""
+"""Command-line options made from the fields of settings, which declare default, help and bounds once.
+
+And the check of the options that name files.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from itertools import combinations, permutations
+from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin
 
@@ -10,6 +17,7 @@ import click
 from annotated_types import Ge, Gt, Le, Lt
 from pydantic.fields import FieldInfo
 
+from text2sql.errors import UserError
 from text2sql.settings import Settings
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -38,6 +46,35 @@ def setting(
         flag = f"{spellings[0]}/--no-{spellings[0][2:]}" if info.default is True else spellings[0]
         return click.option(flag, *spellings[1:], field, is_flag=True, **shown)
     return click.option(*spellings, field, type=_click_type(inner, off), **shown)
+
+
+def check_outputs(inputs: Mapping[str, Path | None], outputs: Mapping[str, Path | None]) -> None:
+    """Check that no output replaces an input or another output.
+
+    Keys are the names of the options; the value of one that is not given is None. Paths are compared by what
+    they lead to: through `..`, symbolic links and hard links. A folder is replaced with all that it contains.
+
+    Raises:
+        UserError: an output is the file or folder of another option, or contains it.
+    """
+    given = {name: path for name, path in {**inputs, **outputs}.items() if path is not None}
+    for (name, path), (other, output) in combinations(given.items(), 2):
+        if other in outputs and _is_same(path, output):
+            raise UserError(f"{output}: {name} and {other} are the same; change {other}")
+    for (name, path), (other, output) in permutations(given.items(), 2):
+        if other in outputs and _contains(output, path):
+            raise UserError(f"{output}: {other} would replace {name}, which is in it; change {other}")
+
+
+def _is_same(one: Path, other: Path) -> bool:
+    with suppress(OSError):  # one of them does not exist
+        if one.samefile(other):
+            return True
+    return os.path.realpath(one) == os.path.realpath(other)
+
+
+def _contains(folder: Path, path: Path) -> bool:
+    return Path(os.path.realpath(folder)) in Path(os.path.realpath(path)).parents
 
 
 def _without_none(info: FieldInfo) -> FieldInfo:

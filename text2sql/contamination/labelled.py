@@ -52,6 +52,9 @@ class Labelled:
     leaks: int | None
 
 
+LabelledSet = tuple[list[TestQuestion], list[Labelled]]
+
+
 @dataclass(frozen=True, slots=True)
 class _Draft:
     """A training row before it has a number; `test_row` is the question that it was written for."""
@@ -75,8 +78,8 @@ def labelled_set() -> tuple[list[TestQuestion], list[Labelled]]:
     return questions, items
 
 
-def label_report(find: Find) -> dict[str, Any]:
-    """Precision and recall of `find` on the labelled set.
+def label_report(find: Find, labelled: LabelledSet | None = None) -> dict[str, Any]:
+    """Precision and recall of `find` on a labelled set (None: that of this module).
 
     `find` takes the training rows and the test questions and returns the evidence by the id of each row that
     it would remove. In the result, `precision` and `recall` are in percent (precision None: no row was
@@ -87,7 +90,7 @@ def label_report(find: Find) -> dict[str, Any]:
     Raises:
         KeyError: `find` names a row that it was not given.
     """
-    test, items = labelled_set()
+    test, items = labelled or labelled_set()
     label = {item.row.id: item for item in items}
     evidence_of = find([item.row for item in items], test)
     found = [(label[row_id], evidence) for row_id, evidence in evidence_of.items()]
@@ -97,13 +100,19 @@ def label_report(find: Find) -> dict[str, Any]:
         "rows": len(items),
         "leaks": leaks,
         **_scores([item for item, _ in found], leaks),
-        "by_kind": {kind: _kind(kind, items, removed) for kind in LEAKS + CLEAN},
+        "by_kind": {kind: _kind(kind, items, removed) for kind in _kinds(items)},
         "by_rule": {
             rule: _scores([item for item, evidence in found if evidence.rule == rule], leaks)
             for rule in sorted({evidence.rule for _, evidence in found})
         },
         "other_test_row": sum(item.leaks not in (None, evidence.test_row) for item, evidence in found),
     }
+
+
+def _kinds(items: Sequence[Labelled]) -> list[str]:
+    """The kinds in the order of LEAKS and CLEAN, then as they appear."""
+    order = {kind: at for at, kind in enumerate(LEAKS + CLEAN)}
+    return sorted(dict.fromkeys(item.kind for item in items), key=lambda kind: order.get(kind, len(order)))
 
 
 def _scores(removed: Sequence[Labelled], leaks: int) -> dict[str, float | None]:
@@ -118,7 +127,7 @@ def _scores(removed: Sequence[Labelled], leaks: int) -> dict[str, float | None]:
 
 def _kind(kind: str, items: Sequence[Labelled], removed: Mapping[str, int]) -> dict[str, Any]:
     return {
-        "leak": kind in LEAKS,
+        "leak": any(item.kind == kind and item.leaks is not None for item in items),
         "rows": sum(item.kind == kind for item in items),
         "removed": removed[kind],
     }
@@ -164,7 +173,7 @@ def _respelled(question: str, row: int) -> str:
 
 def _item(number: int, draft: _Draft) -> Labelled:
     shown = "whole" if draft.kind == "namesake" else SHOWN[number % len(SHOWN)]
-    ddl = write_ddl(_shown(_schema(draft.database["tables"]), draft.sql, shown))
+    ddl = write_ddl(shown_part(_schema(draft.database["tables"]), draft.sql, shown))
     row = TrainingRow(f"labelled:{number}", "labelled", draft.question, ddl, draft.sql)
     return Labelled(row, draft.kind, draft.test_row if draft.kind in LEAKS else None)
 
@@ -183,7 +192,8 @@ def _table(name: str, columns: Sequence[str], tables: Mapping[str, str]) -> Tabl
     return Table(name, tuple(map(Column, columns)), (columns[0],), links)
 
 
-def _shown(schema: Schema, sql: str, shown: str) -> Schema:
+def shown_part(schema: Schema, sql: str, shown: str) -> Schema:
+    """What a training row shows of its database; `shown` is one of SHOWN."""
     if shown == "whole":
         return schema
     names = _names(sql)

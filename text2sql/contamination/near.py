@@ -63,13 +63,17 @@ class NearQuestions:
 
         Of equally similar questions the first is taken.
         """
-        found: list[tuple[int, float] | None] = [None] * len(folded)
+        return [next(iter(near), None) for near in self.ranked(folded)]
+
+    def ranked(self, folded: Sequence[str]) -> list[list[tuple[int, float]]]:
+        """For each text its near questions, as (number, similarity), the most similar ones first."""
+        found: list[list[tuple[int, float]]] = [[] for _ in folded]
         if not self._sets:
             return found
         step = max(1, _CELLS // len(self._sets))
         for start in range(0, len(folded), step):
             for row, places in self._candidates(folded[start : start + step]):
-                found[start + row] = self._best(shingles(folded[start + row]), places)
+                found[start + row] = self._near(shingles(folded[start + row]), places)
         return found
 
     def _prefixes(self) -> list[tuple[np.ndarray, int]]:
@@ -105,9 +109,9 @@ class NearQuestions:
         cells = np.repeat(rows, sizes) * len(self._sets) + places
         return np.bincount(cells, minlength=texts * len(self._sets)).reshape(texts, -1)
 
-    def _best(self, wanted: frozenset[str], places: list[int]) -> tuple[int, float] | None:
-        distance, place = min((-jaccard(wanted, self._sets[place]), place) for place in places)
-        return (place, -distance) if -distance >= self._threshold else None
+    def _near(self, wanted: frozenset[str], places: list[int]) -> list[tuple[int, float]]:
+        pairs = sorted((-jaccard(wanted, self._sets[place]), place) for place in places)
+        return [(place, -distance) for distance, place in pairs if -distance >= self._threshold]
 
 
 def _hashes(texts: Sequence[str], pad: str) -> tuple[np.ndarray, np.ndarray]:

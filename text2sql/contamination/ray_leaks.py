@@ -18,16 +18,23 @@ _Found = list[tuple[TrainingRow, Evidence | None]]
 
 
 def find_leaks_on_ray(
-    path: Path, test: Sequence[TestQuestion], rules: Rules, load_embed: Callable[[], Embed] | None = None
+    path: Path,
+    test: Sequence[TestQuestion],
+    rules: Rules,
+    load_embed: Callable[[], Embed] | None = None,
+    databases: Path | None = None,
 ) -> Iterator[tuple[TrainingRow, Evidence | None]]:
     """Yield what `find_leaks` yields for the rows of a JSON-lines file.
 
-    `load_embed` is called in each actor, for the rule "embedding".
+    `load_embed` is called in each actor, for the rule "embedding". All nodes must find `databases`, for the
+    rule "same_result", under this path too.
 
     Raises:
         UserError: Ray is not installed, or as `find_leaks` raises it.
     """
-    for found in map_in_order([str(path.absolute())], _blocks, partial(_finder, test, rules, load_embed)):
+    folder = databases.absolute() if databases else None
+    make = partial(_finder, test, rules, load_embed, folder)
+    for found in map_in_order([str(path.absolute())], _blocks, make):
         yield from found
 
 
@@ -38,7 +45,10 @@ def _blocks(name: str) -> Iterator[_Block]:
 
 
 def _finder(
-    test: Sequence[TestQuestion], rules: Rules, load_embed: Callable[[], Embed] | None
+    test: Sequence[TestQuestion],
+    rules: Rules,
+    load_embed: Callable[[], Embed] | None,
+    databases: Path | None,
 ) -> Callable[[_Block], _Found]:
-    finder = LeakFinder(test, rules, load_embed() if load_embed else None)
+    finder = LeakFinder(test, rules, load_embed() if load_embed else None, databases=databases)
     return lambda block: list(zip(block, finder.evidence(block), strict=True))

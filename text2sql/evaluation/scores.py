@@ -22,8 +22,8 @@ _Z95 = 1.959963984540054  # 97.5 % point of the normal distribution
 class Scores:
     """Adds up the verdicts of one arm, one at a time.
 
-    Memory does not grow with their number, except for the row numbers that a table lists: rows whose
-    gold query fails, and rows without a hardness.
+    Memory does not grow with their number, except for rows whose gold query fails (row number and message)
+    and rows without a hardness (row number).
     """
 
     def __init__(self) -> None:
@@ -32,13 +32,19 @@ class Scores:
         self._slices: defaultdict[str, defaultdict[str, _Tally]] = defaultdict(lambda: defaultdict(_Tally))
         self._parts: defaultdict[tuple[str, str], _Part] = defaultdict(_Part)
         self._errors: Counter[str] = Counter()
+        self._without_gold = 0
         self._gold_failures: list[int] = []
+        self._gold_messages: Counter[str] = Counter()
         self._no_hardness: list[int] = []
 
     def add(self, verdict: Verdict) -> None:
-        """Count one verdict; if its gold query failed, only its row is listed."""
+        """Count one verdict; of one without gold only the number, if its gold query failed only its row."""
+        if verdict.without_gold:
+            self._without_gold += 1
+            return
         if verdict.gold_failed:
             self._gold_failures.append(verdict.row)
+            self._gold_messages[str(verdict.message or verdict.error)] += 1
             return
         self._add_to_class("all", verdict)
         if verdict.hardness is None:
@@ -51,6 +57,20 @@ class Scores:
             right = getattr(verdict, metric)
             if right is not None:
                 self._slices[metric][verdict.slice].count(right)
+
+    @property
+    def without_gold(self) -> int:
+        """The number of questions without a gold query."""
+        return self._without_gold
+
+    @property
+    def with_gold(self) -> int:
+        """The number of questions with a gold query, including those whose gold query fails."""
+        return self._rows["all"] + len(self._gold_failures)
+
+    def gold_messages(self) -> list[tuple[str, int]]:
+        """Return the messages of failing gold queries with their numbers, the commonest first."""
+        return self._gold_messages.most_common()
 
     def table(self) -> dict[str, Any]:
         """Return the scores of the arm, in percent to one decimal.
@@ -66,8 +86,12 @@ class Scores:
         - `errors` of predictions by kind;
         - if there are several slices, `slices`, ex by slice, and `ex_plug_slices`, ... of the others;
         - `gold_failures`, the rows whose gold query fails, which are in no other number;
-        - `no_hardness`, if there are any, the rows that are only in the class all.
+        - `no_hardness`, if there are any, the rows that are only in the class all;
+        - `without_gold`, if there are any, the number of questions without gold, which are in no other
+          number; without other questions the table has only this.
         """
+        if self._without_gold and not self.with_gold:
+            return {"without_gold": self._without_gold}
         metrics = [metric for metric in METRICS if self._metrics[metric, "all"].n] or ["ex"]
         table: dict[str, Any] = {metric: self._percent(metric) for metric in metrics}
         table["n"] = {name: self._rows[name] for name in CLASSES}
@@ -85,6 +109,8 @@ class Scores:
         table["gold_failures"] = list(self._gold_failures)
         if self._no_hardness:
             table["no_hardness"] = list(self._no_hardness)
+        if self._without_gold:
+            table["without_gold"] = self._without_gold
         return table
 
     def partial(self) -> dict[str, dict[str, dict[str, float | None]]]:

@@ -6,6 +6,9 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+NO_GOLD = "no_gold"
+"""The `error` of a question without a gold query."""
+
 
 @dataclass(frozen=True, slots=True)
 class Case:
@@ -36,7 +39,8 @@ class Verdict:
     in. `em`: exact set match, `parts` its components by their official names. `hardness` is null
     if the gold cannot be parsed. `error` is the class of the prediction's failure (see
     `sandbox.ErrorKind`) and `message` is SQLite's message; an `error` that starts with "gold: " means
-    that the gold query itself failed: the case is then in no score. `seconds`: time for the prediction.
+    that the gold query itself failed: the case is then in no score. `no_gold` means that the question has no
+    gold query, so that nothing was run. `seconds`: time for the prediction.
     """
 
     row: int
@@ -57,6 +61,16 @@ class Verdict:
     def gold_failed(self) -> bool:
         """Whether the gold query failed, so that the prediction cannot be judged."""
         return self.error is not None and self.error.startswith("gold: ")
+
+    @property
+    def without_gold(self) -> bool:
+        """Whether there is no gold query, so that the prediction was not run."""
+        return self.error == NO_GOLD
+
+
+def without_gold(row: int, db_id: str, slice: str = "") -> Verdict:
+    """Return the verdict on a question that has no gold query."""
+    return Verdict(row, db_id, slice, None, error=NO_GOLD)
 
 
 def as_row(verdict: Verdict) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from typing import Any
 from safetensors import SafetensorError
 from transformers import AutoConfig, AutoTokenizer, GenerationConfig
 
+from text2sql.devices import quiet_transformers
 from text2sql.errors import UserError
 from text2sql.inference.engine import Messages, Request
 from text2sql.inference.weights import Weights
@@ -75,6 +76,7 @@ def load(kind: Any, weights: Weights, **options: Any) -> Any:
     Raises:
         UserError: the folder cannot be loaded.
     """
+    quiet_transformers()
     try:
         return kind.from_pretrained(str(weights.model), local_files_only=True, **options)
     except LOAD_ERRORS as error:

@@ -7,7 +7,8 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from text2sql.endpoint import Client, Completion, Refused, run_all
+from text2sql.completions import Choice
+from text2sql.endpoint import Client, Filtered, Refused, run_all
 from text2sql.endpoint_settings import Endpoint
 from text2sql.errors import UserError
 from text2sql.inference.engine import Answer, Request
@@ -23,6 +24,7 @@ class OpenAIEngine:
     and log-probabilities are requested only if the decoding needs them.
     Not covered: a server that serves another model under the same name, that gives other answers for the
     same seed, or whose model spends all tokens on thinking (see `extra_body`).
+    A question that a content filter stops has an empty prediction, and the other questions are still asked.
     """
 
     def __init__(self, endpoint: Endpoint, decoding: Decoding, extra_body: Mapping[str, Any]) -> None:
@@ -64,15 +66,19 @@ class OpenAIEngine:
 
     async def _ask(self, client: Client, request: Request) -> Answer:
         try:
-            return _read(await client.complete(self._body(request)))
+            choice = (await client.complete(self._body(request))).choices[0]
+        except Filtered as stopped:
+            _note(request, "stopped by a content filter, so its prediction is empty", str(stopped))
+            return Answer("")
         except Refused as refusal:
             if not _TOO_LONG.search(str(refusal)):
                 remedy = "fix predict.endpoint in params.yaml"
                 raise UserError(f"{self._endpoint.base_url}: {refusal}; {remedy}") from refusal
-            question = request.messages[-1]["content"].rpartition("\n")[2]
-            note = f"too long for the server, so its prediction is empty: {question} ({refusal})"
-            print(note, file=sys.stderr)
+            _note(request, "too long for the server, so its prediction is empty", str(refusal))
             return Answer("")
+        if choice.declined:
+            _note(request, "not answered, or not to the end", choice.declined)
+        return _read(choice)
 
     def _body(self, request: Request) -> dict[str, Any]:
         decoding, extra = self._decoding, dict(self._extra_body)
@@ -93,8 +99,13 @@ class OpenAIEngine:
         return body
 
 
-def _read(completion: Completion) -> Answer:
-    choice = completion.choices[0]
+def _note(request: Request, what: str, said: str) -> None:
+    question = request.messages[-1]["content"].rpartition("\n")[2]
+    print(f"{what}: {question} ({said})", file=sys.stderr)
+
+
+def _read(choice: Choice) -> Answer:
+    """The answer; a refusal is kept like the text that it is."""
     tokens = choice.logprobs.content if choice.logprobs else None
     logprob = sum(token.logprob for token in tokens) / len(tokens) if tokens else None
-    return Answer(choice.message.content or "", logprob)
+    return Answer(choice.message.content or choice.message.refusal, logprob)

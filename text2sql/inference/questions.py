@@ -14,11 +14,16 @@ from text2sql.prompts import Example, messages, schema_text
 
 @dataclass(frozen=True)
 class Chat:
-    """The prompt for test question number `row`."""
+    """The prompt for test question number `row`.
+
+    `test_set` is the name of its set, "" in files of one set; `scored`: whether it has a gold query.
+    """
 
     row: int
     db_id: str
     messages: list[dict[str, str]]
+    test_set: str = ""
+    scored: bool = True
 
 
 def read_chats(path: Path, schema_types: bool, comments: bool = False) -> list[Chat]:
@@ -52,7 +57,9 @@ def _chat(where: str, question: dict[str, Any], schema_types: bool, comments: bo
     found = _field(where, question, "examples", list) if "examples" in question else []
     examples = [_example(f"{where}, example {n}", e, schema_types, comments) for n, e in enumerate(found, 1)]
     prompt = messages(ddl, _field(where, question, "question", str), examples)
-    return Chat(row, _field(where, question, "db_id", str), prompt)
+    test_set = _field(where, question, "test_set", str) if "test_set" in question else ""
+    scored = bool(_field(where, question, "gold", str).strip()) if "gold" in question else True
+    return Chat(row, _field(where, question, "db_id", str), prompt, test_set, scored)
 
 
 def _example(where: str, example: Any, schema_types: bool, comments: bool) -> Example:

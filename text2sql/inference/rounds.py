@@ -14,6 +14,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from text2sql.databases import check_databases, database_path
 from text2sql.evaluation.execution.databases import database_files
 from text2sql.evaluation.settings import EvaluationSettings
 from text2sql.files import read_jsonl, write_jsonl
@@ -46,14 +47,53 @@ def database_hashes(chats: Iterable[Chat], databases: Path) -> dict[str, list[st
     return {db_id: [hash_path(file) for file in database_files(databases, db_id)] for db_id in db_ids}
 
 
+def executable_chats(chats: Sequence[Chat], databases: Path) -> list[Chat]:
+    """The chats whose queries can be run: all except those of test sets without gold and without databases.
+
+    Raises:
+        UserError: databases of the other sets are missing; the message names them.
+    """
+    needing = {c.test_set for c in chats if c.scored or database_path(databases, c.db_id).is_file()}
+    found = [chat for chat in chats if chat.test_set in needing]
+    check_databases(databases, ((chat.test_set, chat.db_id) for chat in found))
+    return found
+
+
 def predict_all(
     engine: Engine, chats: Sequence[Chat], plan: SamplingPlan, execution: Execution, work: Path, label: str
 ) -> list[Prediction]:
     """A prediction for each chat, in order; empty if the prompt is too long (listed on stderr).
 
+    If the plan runs queries, a chat whose queries cannot be run is asked once (see `executable_chats`).
+
     Raises:
-        UserError: the disk is full, or the engine fails.
+        UserError: the disk is full, the engine fails, or databases are missing.
     """
+    runnable = executable_chats(chats, execution.databases) if plan.executes else chats
+    found = _rounds(engine, runnable, plan, execution, work, label) if runnable else {}
+    rows = {chat.row for chat in runnable}
+    others = [chat for chat in chats if chat.row not in rows]
+    if others:
+        _list_asked_once(others, label)
+        (work / "once").mkdir(exist_ok=True)
+        found |= _rounds(engine, others, SamplingPlan(seed=plan.seed), execution, work / "once", label)
+    return [found.get(chat.row, Prediction(chat.row, "", "")) for chat in chats]
+
+
+def _list_asked_once(chats: Sequence[Chat], label: str) -> None:
+    names = ", ".join(dict.fromkeys(chat.test_set for chat in chats if chat.test_set))
+    of_sets = f" of test set {names}" if names else ""
+    print(
+        f"{label}: {len(chats)} questions{of_sets} have neither gold SQL nor databases; each is asked once, "
+        "without a vote or a repair",
+        file=sys.stderr,
+    )
+
+
+def _rounds(
+    engine: Engine, chats: Sequence[Chat], plan: SamplingPlan, execution: Execution, work: Path, label: str
+) -> dict[int, Prediction]:
+    """The predictions by row, without those of chats that are too long."""
     found: dict[int, Prediction] = {}
     waiting = list(chats)
     for number in range(1 + plan.max_repairs):
@@ -64,7 +104,7 @@ def predict_all(
         waiting = [_repair_chat(a, choice) for a, choice in pairs if choice.failure]
         if not waiting:
             break
-    return [found.get(chat.row, Prediction(chat.row, "", "")) for chat in chats]
+    return found
 
 
 @dataclass(frozen=True, slots=True)

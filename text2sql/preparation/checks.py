@@ -1,9 +1,8 @@
 """Whether a training row can be used, and if not, why.
 
 SQLite decides whether the SQL is a query and whether its tables and columns exist: it compiles the query on
-the row's schema. Only queries that it refuses are also parsed, which takes five times as long.
-Not covered: SQLite reads "x" in double quotes as a string if no column has that name, so a misspelled name in
-double quotes is not noticed.
+the row's schema. Only queries that it refuses are also parsed, which takes five times as long, and tried as
+queries of other dialects. text2sql/preparation/meaning.py finds what SQLite compiles and has no sense.
 """
 
 from __future__ import annotations
@@ -14,7 +13,6 @@ import sqlite3
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -22,10 +20,16 @@ from typing import Any
 
 from text2sql.contamination.folding import parse_query
 from text2sql.evaluation.execution.sandbox import SQL_LENGTH, QueryError, Sandbox
+from text2sql.preparation import meaning
+from text2sql.preparation.named_schemas import NamedSchemas
 from text2sql.preparation.plain import PlainCheck
+from text2sql.preparation.rejects import Unusable
 from text2sql.preparation.schemas import Connection, Database, SchemaError, Schemas
 from text2sql.preparation.settings import Prepare
-from text2sql.preparation.sources import SHAPES, Chunk
+from text2sql.preparation.shapes import Fields, fields_of
+from text2sql.preparation.sources import BadLine, Chunk
+from text2sql.preparation.transpile import candidates
+from text2sql.prompts import with_evidence
 from text2sql.records import TrainingRow
 
 QUESTION_LENGTH = 20_000
@@ -34,7 +38,6 @@ QUESTION_LENGTH = 20_000
 RUN_SECONDS, RUN_ROWS = 2.0, 100_000
 """Limits of time and of rows for an answer that is run."""
 
-_NAMES = ("question", "schema", "SQL")
 _QUERY = re.compile(r"(select|with)\b", re.IGNORECASE)
 # SQLite has one error code for all of these; only its messages differ.
 _NAME_ERRORS = (
@@ -43,44 +46,43 @@ _NAME_ERRORS = (
     ("no such function", "SQL calls an unknown function"),
     ("ambiguous column name", "SQL names an ambiguous column"),
 )
+# Reasons after which SQL is tried as another dialect; with an unknown table or column that would not help.
+_OF_DIALECT = ("SQL does not compile", "SQL does not parse as one query", "SQL calls an unknown function")
 _encode = json.JSONEncoder(ensure_ascii=False).encode
-
-
-class Unusable(Exception):
-    """A row that is left out: `reason` is one of a few classes, `detail` is SQLite's message, if any."""
-
-    def __init__(self, reason: str, detail: str = "") -> None:
-        super().__init__(reason, detail)
-        self.reason = reason
-        self.detail = detail
 
 
 @dataclass(slots=True)
 class Checked:
-    """The rows of a chunk after the check, as JSON lines, and the number of rejects for each reason."""
+    """The rows of a chunk after the check, as JSON lines, and the number of rejects for each reason.
+
+    `notes` counts kept rows of which something was changed or skipped, by what it was. `columns`: those of
+    the source's `columns` that a row has.
+    """
 
     source: str
     position: int
     kept: list[str] = field(default_factory=list)
     rejected: list[str] = field(default_factory=list)
     reasons: Counter[str] = field(default_factory=Counter)
+    notes: Counter[str] = field(default_factory=Counter)
+    columns: set[str] = field(default_factory=set)
 
 
 class Checker:
     """Brings rows into the canonical form or rejects them; use it in a `with` statement.
 
+    `schemas` is the folder with SOURCE.json, the schemas of databases by id, for rows that only name one.
     `comments`: whether schemas keep the comments of columns.
     """
 
-    def __init__(self, settings: Prepare, comments: bool = False) -> None:
-        self._names_exist = settings.sql_check != "parse"
-        columns = settings.columns
-        named = (columns["question"], columns["schema"], columns["sql"]) if columns else None
-        self._shapes = (named,) if named else SHAPES
-        self._plain = PlainCheck()
+    def __init__(self, settings: Prepare, schemas: Path | None = None, comments: bool = False) -> None:
         runs = settings.sql_check == "execute"
+        self._settings = settings
+        self._plain = PlainCheck()
         self._schemas = Schemas(settings.insert_rows, comments, runs)
+        self._named = NamedSchemas(schemas)
         self._runner = _Runner() if runs else None
+        self._notes: Counter[str] = Counter()  # of the row that is checked
 
     def __enter__(self) -> Checker:
         return self
@@ -96,10 +98,14 @@ class Checker:
     def check_chunk(self, chunk: Chunk) -> Checked:
         """Check all rows of a chunk; the id of a row is SOURCE:NUMBER."""
         checked = Checked(chunk.source, chunk.position)
+        columns = set((self._settings.source(chunk.source).columns or {}).values())
         for number, (text, value) in enumerate(chunk.rows, chunk.first):
+            if columns and isinstance(value, dict):
+                checked.columns |= columns & value.keys()
             try:
                 row = self.training_row(chunk.source, number, value)
                 checked.kept.append(_encode(_fields(row)))
+                checked.notes += self._notes
             except Unusable as fault:
                 checked.reasons[fault.reason] += 1
                 checked.rejected.append(_rejected(chunk.source, number, fault, text))
@@ -109,56 +115,116 @@ class Checker:
         """The canonical row.
 
         The schema becomes CREATE TABLE text in the same form as the test schemas (NOT NULL and the like are
-        left out, and INSERTs unless `insert_rows` wants them); the SQL stays as it is, without a final
+        left out, and INSERTs unless `insert_rows` wants them); SQLite's SQL stays as it is, without a final
         semicolon and without the names of schemas, which SQLite does not have.
 
         Raises:
             Unusable: `value` is not a usable row.
         """
-        question, schema, sql = self._texts(value)
-        sql = sql.rstrip("; \t\r\n")
+        self._notes = Counter()
+        found = self._found(source, value)
+        db_id = _optional(found.db_id, "db_id")
+        schema = _optional(found.schema, "schema") or self._named.schema(source, db_id)
+        sql = _text(found.sql, "SQL").rstrip("; \t\r\n")
+        question = with_evidence(_text(found.question, "question"), _optional(found.evidence, "evidence"))
         _require_size(question, sql)
-        ddl = None if self._runner else self._plain.ddl(schema, sql)
-        if ddl is None:
-            ddl, sql = self._check(schema, sql)
-        return TrainingRow(f"{source}:{number}", source, question, ddl, sql)
+        ddl, sql = self._on_schema(source, schema, sql)
+        fault = meaning.fault(sql, ddl) if self._names_exist else None
+        if fault:
+            raise Unusable(*fault)
+        return TrainingRow(f"{source}:{number}", source, question, ddl, sql, db_id)
 
-    def _check(self, schema: str, sql: str) -> tuple[str, str]:
+    @property
+    def _names_exist(self) -> bool:
+        return self._settings.sql_check != "parse"
+
+    def _found(self, source: str, value: object) -> Fields:
+        """The fields of a row.
+
+        Raises:
+            Unusable: the row is damaged or of an unknown form.
+        """
+        if isinstance(value, BadLine):
+            raise Unusable(value.reason, value.detail)
+        if not isinstance(value, dict):
+            raise Unusable("not an object")
+        if None in value:  # the key under which csv.DictReader puts cells beyond the header
+            raise Unusable("more cells than columns")
+        found = fields_of(value, self._settings.source(source).columns)
+        if found is None:
+            raise Unusable("unknown form of row", f"its keys are {', '.join(map(str, value)) or 'none'}")
+        return found
+
+    def _on_schema(self, source: str, schema: str, sql: str) -> tuple[str, str]:
         """The schema as canonical CREATE TABLE text, and the SQL as a query on it.
 
         Raises:
             Unusable: the schema cannot be read, or `sql` does not pass the check.
         """
+        dialect = self._settings.source(source).dialect
+        usual = self._runner is None and dialect in (None, "sqlite")
+        ddl = self._plain.ddl(schema, sql) if usual else None
+        return (ddl, sql) if ddl is not None else self._check(schema, sql, dialect)
+
+    def _check(self, schema: str, sql: str, dialect: str | None) -> tuple[str, str]:
         try:
-            database = self._schemas.load(schema)
+            database = self._schemas.load(schema, dialect)
         except SchemaError as error:
             raise Unusable(error.reason, error.detail) from error
-        sql = database.answer(sql)
         try:
-            _compile(database.connection, sql, self._names_exist)
+            sql = self._answer(database, database.answer(sql), dialect)
         except Unusable as fault:
             if database.unreadable and fault.reason == "SQL names an unknown table":
                 unread = "; ".join(f"{name}: {why}" for name, why in database.unreadable.items())
                 raise Unusable("DDL does not execute", unread) from fault
             raise
-        if self._runner:
-            self._runner.run(database, sql)
+        self._notes.update(f"schema without its {kind}" for kind in database.skipped)
+        self._notes.update("schema without a table that cannot be read" for _ in database.unreadable)
         return database.ddl, sql
 
-    def _texts(self, value: object) -> Iterator[str]:
-        """Question, schema and SQL of a row, without surrounding white space.
+    def _answer(self, database: Database, sql: str, dialect: str | None) -> str:
+        """The SQL as SQLite's, or as it is where that is asked for.
 
         Raises:
-            Unusable: the row has another form, or a text is missing or empty.
+            Unusable: it is not a query that passes the check, in SQLite's dialect or in another.
         """
-        if not isinstance(value, dict):
-            raise Unusable("not an object")
-        if None in value:  # the key under which csv.DictReader puts cells beyond the header
-            raise Unusable("more cells than columns")
-        shape = next((shape for shape in self._shapes if all(key in value for key in shape[:2])), None)
-        if shape is None:
-            raise Unusable("missing question or schema")
-        return (_text(value.get(key), name) for key, name in zip(shape, _NAMES, strict=True))
+        on_dialect = self._settings.on_dialect
+        if dialect in (None, "sqlite") or on_dialect == "reject":
+            try:
+                return self._pass(database, sql)
+            except Unusable as fault:
+                if dialect == "sqlite" or fault.reason not in _OF_DIALECT:
+                    raise
+                refusal = fault
+        else:
+            refusal = Unusable(f"SQL is not {dialect}, or SQLite has nothing like it")
+        for name, translated in candidates(sql, dialect):
+            try:
+                passed = self._pass(database, translated)
+            except Unusable as fault:
+                refusal = fault if dialect else refusal
+                continue
+            if on_dialect == "reject":
+                raise Unusable("SQL is of another dialect", name) from refusal
+            self._notes[f"SQL {'translated from' if on_dialect == 'transpile' else 'kept in'} {name}"] += 1
+            return passed if on_dialect == "transpile" else sql
+        raise refusal
+
+    def _pass(self, database: Database, sql: str) -> str:
+        """`sql`, which passes the check.
+
+        Raises:
+            Unusable: it does not.
+        """
+        _compile(database.connection, sql, self._names_exist)
+        if self._runner:
+            self._runner.run(database, sql)
+        return sql
+
+
+def _optional(value: Any, name: str) -> str:
+    """The text of a field that may be missing, then ""."""
+    return "" if value is None or (isinstance(value, str) and not value.strip()) else _text(value, name)
 
 
 def _text(value: Any, name: str) -> str:
@@ -253,7 +319,8 @@ class _Runner:
 
 def _fields(row: TrainingRow) -> dict[str, str]:
     # dataclasses.asdict makes deep copies, which takes longer than the rest of writing a row
-    return {"id": row.id, "source": row.source, "question": row.question, "ddl": row.ddl, "sql": row.sql}
+    fields = {"id": row.id, "source": row.source, "question": row.question, "ddl": row.ddl, "sql": row.sql}
+    return {**fields, "db_id": row.db_id} if row.db_id else fields
 
 
 def _rejected(source: str, number: int, fault: Unusable, text: str) -> str:

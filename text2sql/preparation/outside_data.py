@@ -1,18 +1,30 @@
-"""The folder of outside data, which the variable TEXT2SQL_DATA names, and the checksums of its files."""
+"""The folder of outside data, which the variable TEXT2SQL_DATA names: its files, checksums and schemas."""
 
 from __future__ import annotations
 
+import json
 import os
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
-from text2sql.databases import database_path
 from text2sql.errors import UserError
+from text2sql.files import write_json
+from text2sql.preparation.settings import FetchData, TrainingFile
+from text2sql.schema.database_files import database_ids, find_database
+from text2sql.schema.ddl import write_ddl
+from text2sql.schema.model import Schema
+from text2sql.schema.spider_tables import read_spider_tables
+from text2sql.schema.sqlite import read_sqlite
 from text2sql.workstore import hash_path
 
 VARIABLE, OLDER_VARIABLE = "TEXT2SQL_DATA", "TEXT2SQL_REAL_DATA"
 NEXT = f"set {VARIABLE} to the folder that holds it, or `make use PROFILE=embedded`"
 """How a message about a missing file ends."""
+
+_SETTLED = 2_000_000_000  # nanoseconds after which a changed file surely has another time of change
 
 
 def data_folder() -> Path:
@@ -58,18 +70,22 @@ class OutsideFolder:
         self._unread.discard(name)
         return path
 
-    def databases(self, below: str) -> Iterator[tuple[str, Path]]:
-        """Every ID with BELOW/ID/ID.sqlite and its path, sorted by ID.
+    def database(self, below: str, db_id: str) -> Path:
+        """The file of a database in the folder `below`.
 
         Raises:
-            UserError: there is none, or one has another checksum.
+            UserError: it is missing, or its checksum is another one.
         """
-        files = (self.root / below).glob("*/*.sqlite")
-        names = sorted(path.stem for path in files if path.stem == path.parent.name)
-        if not names:
+        return self.file(find_database(self.root / below, db_id).relative_to(self.root).as_posix())
+
+    def require_databases(self, below: str) -> None:
+        """Check that a folder has databases.
+
+        Raises:
+            UserError: it has none, or there is no such folder.
+        """
+        if not database_ids(self.root / below):
             raise UserError(f"{self.root / below}: has no database ID/ID.sqlite; {NEXT}")
-        for name in names:
-            yield name, self.file(database_path(Path(below), name).as_posix())
 
     def refuse_unread(self) -> None:
         """Check that every checksum was used: one for a file that is not read guards nothing.
@@ -83,3 +99,108 @@ class OutsideFolder:
                 f"params.yaml, fetch_data.sha256: nothing reads {names} in {self.root}; "
                 "take the entry out or fix its name"
             )
+
+
+@dataclass(frozen=True)
+class OutsideSchemas:
+    """The schemas of the databases of a source: from its database files, else from its tables.json."""
+
+    folder: OutsideFolder
+    source: TrainingFile
+
+    @cached_property
+    def databases(self) -> list[str]:
+        """The ids of the databases whose file is there."""
+        below = self.source.databases
+        return [] if below is None else database_ids(self.folder.root / below)
+
+    @cached_property
+    def known(self) -> list[str]:
+        """The ids of all databases with a file or an entry in the tables.json, sorted."""
+        return sorted({*self.databases, *self._tables})
+
+    def database(self, db_id: str) -> Path | None:
+        """The file of a database, None if it is not there.
+
+        Raises:
+            UserError: its checksum is another one.
+        """
+        below = self.source.databases
+        return self.folder.database(below, db_id) if below is not None and db_id in self.databases else None
+
+    def ddl(self, db_id: str) -> str:
+        """The CREATE TABLE text of a database, "" if its schema is not known.
+
+        Raises:
+            UserError: the database or the tables.json cannot be read.
+        """
+        if db_id not in self._written:
+            file = self.database(db_id)
+            schema = read_sqlite(file) if file else self._tables.get(db_id)
+            self._written[db_id] = write_ddl(schema) if schema else ""
+        return self._written[db_id]
+
+    @cached_property
+    def _tables(self) -> dict[str, Schema]:
+        tables = self.source.tables
+        return {} if tables is None else read_spider_tables(self.folder.file(tables))
+
+    @cached_property
+    def _written(self) -> dict[str, str]:
+        return {}
+
+
+# -- whether outside files have changed --
+
+
+def outside_files(root: Path, config: FetchData) -> list[str]:
+    """The files below `root` that fetch_data may read with these settings, missing ones included.
+
+    They are in the order of the settings, so that the order of the test sets is part of what is hashed.
+    """
+    named = [config.recorded_schemas]
+    for source in (*config.outside_test().values(), *config.outside_train().values()):
+        named += [source.file, source.tables]
+        if source.databases is not None:
+            below, ids = root / source.databases, database_ids(root / source.databases)
+            named += [find_database(below, db_id).relative_to(root).as_posix() for db_id in ids]
+    return list(dict.fromkeys(name for name in named if name))
+
+
+def content_hashes(root: Path, names: Iterable[str], cache: Path) -> dict[str, str | None]:
+    """The SHA-256 (hex) of each file by its name below `root`, None if it is missing.
+
+    `cache` is a file that keeps the hashes between runs: a file is read again only if its size, inode or time
+    of change is another one.
+    Not covered: a change that keeps all three.
+    """
+    before = _cached(cache)
+    kept: dict[str, list[int | str]] = {}
+    found: dict[str, str | None] = {}
+    for name, path in ((name, root / name) for name in names):
+        key, state = str(path.absolute()), _state(path)
+        if state is not None and before.get(key, [])[:-1] == state:
+            found[name] = str(before[key][-1])
+        else:
+            found[name] = hash_path(path) if state is not None else None
+        if state is not None and time.time_ns() - state[-1] > _SETTLED:
+            kept[key] = [*state, str(found[name])]
+    write_json(cache, kept)
+    return found
+
+
+def _state(path: Path) -> list[int] | None:
+    """Size, inode and times of change (ns) of a file, None if there is no such file."""
+    if not path.is_file():
+        return None
+    stat = path.stat()
+    return [stat.st_size, stat.st_ino, stat.st_mtime_ns, stat.st_ctime_ns]
+
+
+def _cached(cache: Path) -> dict[str, list[int | str]]:
+    """The entries of a cache; none if it is missing or damaged, as it only saves time."""
+    try:
+        entries = json.loads(cache.read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):
+        return {}
+    return entries if isinstance(entries, dict) else {}

@@ -2,63 +2,89 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+import json
+from collections import Counter, deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import chain, repeat
+from itertools import islice
 from pathlib import Path
+from textwrap import shorten
 from typing import TypeVar
 
+from text2sql.errors import UserError
 from text2sql.preparation.checks import Checked, Checker
 from text2sql.preparation.settings import Prepare
-from text2sql.preparation.sources import find_files, read_chunks
+from text2sql.preparation.sources import find_files, read_source, source_name
 from text2sql.progress import Progress
 
 Item = TypeVar("Item")
 
 _KIB = 1024
+_EXTRACT = 120  # characters of a rejected row in a message
 
 
 @dataclass(slots=True)
-class Counts:
-    """Numbers of usable, kept and rejected rows; usable rows beyond the limit are not kept."""
+class SourceCounts:
+    """Numbers of rows of one source; usable rows beyond a limit are not kept.
 
-    usable_by_source: Counter[str] = field(default_factory=Counter)
-    kept_by_source: Counter[str] = field(default_factory=Counter)
-    rejected_by_source: Counter[str] = field(default_factory=Counter)
-    rejected_by_reason: Counter[str] = field(default_factory=Counter)
+    `notes` counts usable rows of which something was changed or skipped. `examples` has, by reason, the first
+    rejected row: a JSON line of rejected.jsonl. `columns`: those of the source's columns that a row had.
+    """
+
+    usable: int = 0
+    kept: int = 0
+    rejected: Counter[str] = field(default_factory=Counter)
+    notes: Counter[str] = field(default_factory=Counter)
+    examples: dict[str, str] = field(default_factory=dict)
+    columns: set[str] = field(default_factory=set)
+
+    def add(self, checked: Checked) -> None:
+        """Count a chunk."""
+        self.usable += len(checked.kept)
+        self.rejected += checked.reasons
+        self.notes += checked.notes
+        self.columns |= checked.columns
+        if checked.reasons.keys() - self.examples.keys():
+            for line in checked.rejected:
+                self.examples.setdefault(json.loads(line)["reason"], line)
+
+
+Counts = dict[str, SourceCounts]
+"""The numbers of rows by source, in the order of the files."""
 
 
 def prepare_training(raw: Path, output: Path, settings: Prepare, comments: bool = False) -> Counts:
-    """Write train.jsonl (TrainingRow) and rejected.jsonl into the folder `output`, in the order of `raw`.
+    """Write train.jsonl (TrainingRow) and rejected.jsonl into the folder `output`, in the order of raw/train.
 
-    `comments`: whether schemas keep the comments of columns. At most `train_limit` usable rows are kept,
-    evenly spaced. Memory does not grow with the number of rows;
-    for a while the usable rows are on disk twice. A run that was killed starts from the beginning: two
-    million rows take a minute or two.
+    Rows that only name a database get their schema from raw/train_schemas/SOURCE.json. `comments`: whether
+    schemas keep the comments of columns. The limits of the settings keep usable rows evenly spaced. Memory
+    does not grow with the number of rows; for a while the usable rows are on disk twice. A run that was
+    killed starts from the beginning: two million rows take a minute or two.
 
     Raises:
-        UserError: a file of `raw` cannot be read.
+        UserError: a file cannot be read, settings name a source or a column that does not exist, or of a
+            source no row or too few rows are usable.
     """
-    files = find_files(raw)
-    counts, usable = Counts(), output / "usable.jsonl"
+    files = find_files(raw / "train")
+    _require_known(settings, files)
+    counts: Counts = {source_name(path): SourceCounts() for path in files}
+    usable = output / "usable.jsonl"
     with (
         open(usable, "w", encoding="utf-8", newline="\n") as good,
         open(output / "rejected.jsonl", "w", encoding="utf-8", newline="\n") as bad,
     ):
-        for checked in _with_progress(_check(files, settings, comments), files):
+        for checked in _with_progress(_check(files, settings, raw / "train_schemas", comments), files):
             good.writelines(f"{line}\n" for line in checked.kept)
             bad.writelines(f"{line}\n" for line in checked.rejected)
-            _count(counts, checked)
-    _thin(usable, output / "train.jsonl", settings.train_limit, counts)
+            counts[checked.source].add(checked)
+    for path, source in zip(files, counts, strict=True):
+        _require_usable(path, counts[source], settings)
+    _thin(usable, output / "train.jsonl", quotas(counts, settings), counts)
     return counts
 
 
 def evenly_spaced(items: Iterable[Item], count: int, limit: int | None) -> Iterator[Item]:
-    """At most `limit` of `count` items, evenly spaced, in order; None keeps all.
-
-    Each source keeps its share; one with fewer than count / limit rows may lose all.
-    """
+    """At most `limit` of `count` items, evenly spaced, in order; None keeps all."""
     if limit is None or limit >= count:
         yield from items
         return
@@ -72,20 +98,99 @@ def evenly_spaced(items: Iterable[Item], count: int, limit: int | None) -> Itera
                 return
 
 
-def _check(files: Sequence[Path], settings: Prepare, comments: bool) -> Iterator[Checked]:
+def quotas(counts: Counts, settings: Prepare) -> dict[str, int]:
+    """How many rows of each source are kept.
+
+    Without prepare.train_limit all up to the source's own limit. With it, the sources share the limit in
+    proportion to weight times number of rows; what a source cannot fill goes to the others.
+    """
+    most = {name: min(own.usable, settings.source(name).limit or own.usable) for name, own in counts.items()}
+    left = settings.train_limit
+    if left is None or left >= sum(most.values()):
+        return most
+    given: dict[str, int] = {}
+    # full sources first: in this order a later share is never below the one that is left over
+    for name in sorted(most, key=lambda name: (-settings.source(name).weight, name)):
+        rest = [other for other in most if other not in given]
+        total = sum(settings.source(other).weight * most[other] for other in rest)
+        share = left * settings.source(name).weight * most[name] / total if total else 0
+        given[name] = min(most[name], round(share), left)
+        left -= given[name]
+    return {name: given[name] for name in most}
+
+
+def _require_known(settings: Prepare, files: Sequence[Path]) -> None:
+    names = [source_name(path) for path in files]
+    unknown = sorted(set(settings.sources) - set(names))
+    if unknown:
+        raise UserError(
+            f"params.yaml, prepare.sources: there is no source {', '.join(unknown)}; {files[0].parent} has "
+            f"{', '.join(names)}; fix the name, or take it out"
+        )
+
+
+def _require_usable(path: Path, counts: SourceCounts, settings: Prepare) -> None:
+    """Check that the source was read in the right way.
+
+    Raises:
+        UserError: no row has one of its columns, none is usable, or more are rejected than
+            `max_rejected` allows; the message has the commonest reasons with an example each.
+    """
+    name = source_name(path)
+    absent = sorted(set((settings.source(name).columns or {}).values()) - counts.columns)
+    rejected, read = counts.rejected.total(), counts.rejected.total() + counts.usable
+    if absent and read:
+        raise UserError(
+            f"{path}: no row has {', '.join(absent)}, which params.yaml names in "
+            f"prepare.sources.{name}.columns; fix the names{_first_keys(counts)}"
+        )
+    if read and (not counts.usable or 100 * rejected > settings.max_rejected * read):
+        allowed = (
+            f"and prepare.max_rejected allows {settings.max_rejected:g} %" if counts.usable else "so none is"
+        )
+        reasons = "".join(f"\n  {_with_example(counts, *one)}" for one in counts.rejected.most_common(3))
+        raise UserError(
+            f"{path}: {rejected} of {read} rows cannot be used, {allowed}:{reasons}\n"
+            f"say in params.yaml how to read it (prepare.sources.{name}: columns, dialect; "
+            f"fetch_data.train.{name}: databases, tables), or set prepare.max_rejected, then: dvc repro"
+        )
+    if not read:
+        raise UserError(f"{path}: has no row; take it out, or bring the whole file, then: dvc repro")
+
+
+def _with_example(counts: SourceCounts, reason: str, rows: int) -> str:
+    example = json.loads(counts.examples[reason])
+    detail = f" ({shorten(example['detail'], 160, placeholder=' ...')})" if example["detail"] else ""
+    text = shorten(example["text"], _EXTRACT, placeholder=" ...") or example["text"][:_EXTRACT]
+    return f"{rows} rows: {reason}; for example row {example['row']}{detail}: {text}"
+
+
+def _first_keys(counts: SourceCounts) -> str:
+    """What a rejected row's keys are, for a message."""
+    for line in counts.examples.values():
+        try:
+            row = json.loads(json.loads(line)["text"])
+        except json.JSONDecodeError:
+            continue
+        if isinstance(row, dict):
+            return f" (row {json.loads(line)['row']} has {', '.join(row)})"
+    return ""
+
+
+def _check(files: Sequence[Path], settings: Prepare, schemas: Path, comments: bool) -> Iterator[Checked]:
     if settings.executor == "ray":
         from text2sql.preparation.ray_checks import check_on_ray
 
-        yield from check_on_ray(files, settings, comments)
+        yield from check_on_ray(files, settings, schemas, comments)
         return
-    with Checker(settings, comments) as checker:
+    with Checker(settings, schemas, comments) as checker:
         for path in files:
-            yield from map(checker.check_chunk, read_chunks(path, settings.columns))
+            yield from map(checker.check_chunk, read_source(path, settings))
 
 
 def _with_progress(chunks: Iterable[Checked], files: Sequence[Path]) -> Iterator[Checked]:
     """Pass the chunks on, and show on stderr how much of the files is done."""
-    sizes = {path.stem: path.stat().st_size for path in files}
+    sizes = {source_name(path): path.stat().st_size for path in files}
     before = dict(zip(sizes, _sums_before(sizes.values()), strict=True))
     progress = Progress(sum(sizes.values()) // _KIB, "KiB", "prepare")
     for checked in chunks:
@@ -100,22 +205,18 @@ def _sums_before(sizes: Iterable[int]) -> Iterator[int]:
         total += size
 
 
-def _count(counts: Counts, checked: Checked) -> None:
-    counts.usable_by_source[checked.source] += len(checked.kept)
-    counts.rejected_by_source[checked.source] += len(checked.rejected)
-    counts.rejected_by_reason += checked.reasons
+def _thin(usable: Path, train: Path, kept: Mapping[str, int], counts: Counts) -> None:
+    """Write the rows to keep from the file `usable` to the file `train`, and delete `usable`.
 
-
-def _thin(usable: Path, train: Path, limit: int | None, counts: Counts) -> None:
-    """Write the rows to keep from the file `usable` to the file `train`, and delete `usable`."""
-    by_source = counts.usable_by_source
-    sources = chain.from_iterable(repeat(source, rows) for source, rows in by_source.items())
+    Of each source as many as `kept` says, evenly spaced.
+    """
     with (
         open(usable, encoding="utf-8", newline="\n") as good,
-        open(train, "w", encoding="utf-8", newline="\n") as kept,
+        open(train, "w", encoding="utf-8", newline="\n") as file,
     ):
-        lines = zip(good, sources, strict=True)
-        for line, source in evenly_spaced(lines, by_source.total(), limit):
-            kept.write(line)
-            counts.kept_by_source[source] += 1
+        for source, own in counts.items():
+            lines = islice(good, own.usable)
+            file.writelines(evenly_spaced(lines, own.usable, kept[source]))
+            deque(lines, maxlen=0)  # what is after the last row to keep
+            own.kept = kept[source]
     usable.unlink()

@@ -20,7 +20,7 @@ from transformers import AutoModel, AutoTokenizer
 from transformers.utils import cached_file
 
 from text2sql.cpu import use_fixed_products
-from text2sql.devices import torch_device
+from text2sql.devices import quiet_transformers, torch_device
 from text2sql.errors import UserError
 from text2sql.files import read_json
 from text2sql.processes import spread
@@ -131,6 +131,7 @@ def load_embedder(name: str, batch_size: int, processes: int = 1) -> Embedder:
     Raises:
         UserError: the package or model is not available, or its pooling is not supported.
     """
+    quiet_transformers()
     source = packaged_folder() if name == PACKAGED_MODEL else name
     local = Path(source).is_dir()
     try:

@@ -6,6 +6,9 @@ few-shot arms. The inner product of vectors of length one is their cosine.
 
 from __future__ import annotations
 
+import errno
+import logging
+import os
 import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -16,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from text2sql.errors import UserError
+from text2sql.files import copy_folder
 
 if TYPE_CHECKING:
     from pymilvus import MilvusClient
@@ -37,6 +41,7 @@ def build_index(path: Path, ids: Sequence[str], vectors: np.ndarray) -> None:
 
     Raises:
         UserError: there are no ids, or an id is repeated.
+        OSError: the disk is full.
     """
     if not ids or len(set(ids)) != len(ids):
         raise UserError(
@@ -60,12 +65,14 @@ def search_index(path: Path, queries: np.ndarray, limit: int) -> list[list[Hit]]
 
     Raises:
         UserError: there is no index at `path`.
+        OSError: the disk of temporary files is full.
     """
     if not path.is_dir():
         raise UserError(f"{path}: no such index; `dvc repro index_examples` creates it")
     # Milvus Lite writes into the folder that it opens, and this one is an output of DVC.
     with tempfile.TemporaryDirectory() as scratch:
-        copy = Path(shutil.copytree(path, Path(scratch) / "copy.db"))
+        copy = Path(scratch) / "copy.db"
+        copy_folder(path, copy)
         with _client(copy) as client:
             client.load_collection(_COLLECTION)
             parts = [queries[i : i + _BATCH] for i in range(0, len(queries), _BATCH)]
@@ -74,16 +81,30 @@ def search_index(path: Path, queries: np.ndarray, limit: int) -> list[list[Hit]]
 
 @contextmanager
 def _client(path: Path) -> Iterator[MilvusClient]:
-    from milvus_lite.server_manager import server_manager_instance
-    from pymilvus import MilvusClient
+    """A client of the index at `path`.
 
-    client = MilvusClient(str(path))
+    Raises:
+        OSError: the disk is full.
+    """
+    from milvus_lite.server_manager import server_manager_instance
+    from pymilvus import MilvusClient, MilvusException
+
+    for name in ("pymilvus", "milvus_lite"):  # they print what they raise
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     try:
-        yield client
-    finally:
-        client.close()
-        # After closing the client the in-process server would keep the folder open until the program ends.
-        server_manager_instance.release_server(str(path))
+        client = MilvusClient(str(path))
+        try:
+            yield client
+        finally:
+            client.close()
+            # After closing the client the in-process server would keep the folder open until the program
+            # ends.
+            server_manager_instance.release_server(str(path))
+    except MilvusException as error:
+        full = os.strerror(errno.ENOSPC)
+        if full in str(error):
+            raise OSError(errno.ENOSPC, full, str(path)) from error
+        raise
 
 
 def _create_collection(client: MilvusClient, id_length: int, dimension: int) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from text2sql.devices import torch_device
+from text2sql.devices import quiet_transformers, torch_device
 from text2sql.errors import UserError
 from text2sql.records import ConvertedQuestion, TrainingRow
 from text2sql.retrieval.embed import Embedder, last_token
@@ -85,6 +85,7 @@ class YesNo:
         Raises:
             UserError: the model is not available, or "yes" or "no" is not one token.
         """
+        quiet_transformers()
         local = Path(name).is_dir()
         try:
             self._tokenizer = AutoTokenizer.from_pretrained(

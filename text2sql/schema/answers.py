@@ -19,12 +19,16 @@ class _Strict(BaseModel):
 
 
 class PaidAnswer(_Strict):
-    """A model's text, why it ended ("stop", "length"; None if unknown), and the tokens read and written."""
+    """A model's text, why it ended ("stop", "length"; None if unknown), and the tokens read and written.
+
+    `declined` is why the text is missing or incomplete: the model refuses, or a content filter stopped it.
+    """
 
     text: str
     finish: str | None
     tokens_in: int
     tokens_out: int
+    declined: str = ""
 
 
 class _Entry(_Strict):
@@ -59,7 +63,9 @@ class AnswerJournal:
             UserError: the disk does not take it. The file ends as it did before.
         """
         entry = _Entry(request=request, answer=answer)
-        self._journal.append(entry.model_dump(), kept=f"answers kept: {len(self.answers)}")
+        self._journal.append(
+            entry.model_dump(exclude_defaults=True), kept=f"answers kept: {len(self.answers)}"
+        )
         self._keep(entry)
 
     def _replay(self, value: Any) -> str:

@@ -7,7 +7,6 @@ defaults, checks, indexes, engines, partitions. The text is not executed.
 from __future__ import annotations
 
 import functools
-import logging
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -25,8 +24,6 @@ _TOKEN = re.compile(
       | (?P<sign> \S )""",
     re.DOTALL | re.VERBOSE | re.MULTILINE,
 )
-# sqlglot warns of everything that it does not know, and a data set may have that many thousands of times.
-logging.getLogger("sqlglot").setLevel(logging.ERROR)
 _SIMPLE_TYPE = re.compile(r"\w+( \w+)*( ?\([0-9]+(, ?[0-9]+)?\))?\Z")
 _TYPE_CHARACTERS = 200  # a longer type, such as an ENUM, is not parsed
 # Words that may follow the first word of a type

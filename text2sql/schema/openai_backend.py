@@ -2,6 +2,7 @@
 
 Each answer is executed and compared with the prose. If it differs, it goes back to the model with the list
 of differences, at most `max_repairs` times; then the rules convert the schema, and the conversion says so.
+So they do at once where the model refuses or a content filter stops the request or the answer.
 Faults of the endpoint never lead to the rules: they end the run, and the next run continues from there.
 """
 
@@ -11,7 +12,7 @@ from collections.abc import Generator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from text2sql.endpoint import Refused, run_all
+from text2sql.endpoint import Filtered, Refused, run_all
 from text2sql.schema.answers import AnswerJournal, PaidAnswer
 from text2sql.schema.check import complaints
 from text2sql.schema.convert import Conversion, Source, prose_schema, written
@@ -86,12 +87,16 @@ class OpenAIBackend:
         for attempt in range(1, self._settings.max_repairs + 2):
             try:
                 answer = await client.ask(messages)
+            except Filtered as stopped:
+                return source, self._by_rules(schema, attempt, str(stopped))
             except Refused as refusal:
                 return source, self._by_rules(schema, attempt, f"the endpoint refuses: {refusal}")
             ddl = extract_ddl(answer.text)
             found = complaints(ddl, schema, self._values != "none")
             if not found:
                 return source, Conversion(ddl, "openai", attempt, ())
+            if answer.declined:  # it would be declined again
+                return source, self._by_rules(schema, attempt + 1, answer.declined)
             messages = [*messages, *_repair_messages(answer, found)]
             why = _summary(answer, found)
         return source, self._by_rules(schema, attempt + 1, f"answer {attempt} falls short: {why}")

@@ -10,8 +10,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from text2sql.endpoint import RERUN, Client, Refused
-from text2sql.errors import UserError
+from text2sql.endpoint import Client, Filtered, Refused
+from text2sql.errors import RERUN, UserError
 from text2sql.schema.answers import AnswerJournal, PaidAnswer
 from text2sql.schema.settings import OpenAI
 
@@ -57,6 +57,8 @@ class PaidClient(Client):
         async with self._reservation(name, tokens_in):
             try:
                 answer = await self._paid(request, tokens_in)
+            except Filtered:  # because of the content, so that it says nothing of the other requests
+                raise
             except Refused as refusal:
                 self._refusal = self._refusal or str(refusal)
                 raise
@@ -85,14 +87,18 @@ class PaidClient(Client):
         return request if asked.temperature is None else {**request, "temperature": asked.temperature}
 
     async def _paid(self, request: Mapping[str, Any], tokens_in: int) -> PaidAnswer:
+        """The answer; where the server does not say its tokens, they are charged at the most they can be."""
         completion = await self.complete(request)
         choice, usage = completion.choices[0], completion.usage
-        # without a count, the answer is charged at the maximum length
+        text = choice.message.content
+        # servers that do not count may send 0: impossible for a prompt, and for a text
+        written = usage.completion_tokens if usage.completion_tokens or not text else None
         return PaidAnswer(
-            text=choice.message.content or "",
+            text=text,
             finish=choice.finish_reason,
-            tokens_in=usage.prompt_tokens if usage else tokens_in,
-            tokens_out=usage.completion_tokens if usage else self._endpoint.max_tokens,
+            tokens_in=usage.prompt_tokens or tokens_in,
+            tokens_out=self._endpoint.max_tokens if written is None else written,
+            declined=choice.declined,
         )
 
     @asynccontextmanager

@@ -26,6 +26,7 @@ _PRIMARY = " is the primary key"
 _VALUES = " contains values such as "
 _FOREIGN = " is the foreign key of "
 _BEGINNING = "it should read 'ID contains tables such as A, B. Table A has ...'"
+_CREATE_TABLE = re.compile(r"\bcreate\s+(?:\w+\s+)?table\b", re.IGNORECASE)
 _PHRASES = (_TABLES, _COLUMNS, _PRIMARY, _VALUES, _FOREIGN)
 
 
@@ -48,6 +49,11 @@ def read_prose(text: str) -> tuple[str, Schema]:
             keys = (*tables[child].foreign_keys, key)
             tables[child] = replace(tables[child], foreign_keys=keys)
     return db_id, Schema(tuple(t for t in tables.values() if not _is_internal(t.name)))
+
+
+def is_prose(text: str) -> bool:
+    """Whether a schema is to be read as prose: it is not blank, and has no CREATE TABLE."""
+    return bool(text.strip()) and not _CREATE_TABLE.search(text)
 
 
 def prose_database(text: str) -> str:

@@ -19,7 +19,7 @@ class OpenAI(Endpoint):
     `temperature` None leaves it to the server. `max_tokens` limits one answer and is sent under the name
     `max_tokens_name` (OpenAI's reasoning models want max_completion_tokens). Without `cap_usd`, what all
     answers of a work folder may cost together, there is no limit.
-    Not covered: what a provider charges for answers that never arrived whole.
+    Not covered: what a provider charges for answers that never arrived whole, or that have no message.
     """
 
     temperature: NotNegative | None = Field(None, description="Default: the server's own.")

@@ -10,6 +10,7 @@ import torch
 from peft import PeftModel
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
+from text2sql.devices import quiet_transformers
 from text2sql.errors import UserError
 from text2sql.files import replacing_folder
 from text2sql.inference.weights import resolve_weights
@@ -29,6 +30,7 @@ def merge_adapter(adapter: Path, output: Path, chats: Sequence[Sequence[Mapping[
         UserError: `adapter` is not an adapter or belongs to another base, or the difference is larger than
             rounding. Nothing is written then.
     """
+    quiet_transformers()
     weights = resolve_weights(adapter)
     if weights.base is None:
         raise UserError(f"{adapter}: is a complete model, not an adapter; give the folder of a LoRA arm")

@@ -54,3 +54,19 @@ def test_a_damaged_file_is_named_with_what_to_do(tmp_path: Path) -> None:
     path.write_bytes(b"SQLite format 3\0" + b"x" * 5000)
     with pytest.raises(UserError, match=r"gold\.sqlite.*delete the file"):
         GoldCache(path, 10)
+
+
+def test_a_full_disk_is_named_with_what_to_do(small_disk: Path, database: Path) -> None:
+    cache = GoldCache(small_disk / "gold.sqlite", 10)
+    with pytest.raises(
+        UserError, match=r"gold\.sqlite: database or disk is full; free some space .* run the"
+    ):
+        cache.put(database, "SELECT 1", [(f"{n}" * 400,) for n in range(1000)])
+    cache.put(database, "SELECT 2", ROWS)
+    assert cache.get(database, "SELECT 1") is None and cache.get(database, "SELECT 2") == ROWS
+
+
+def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError, match=r"file/gold\.sqlite: .*; fix that, then run the same command"):
+        GoldCache(tmp_path / "file" / "gold.sqlite", 10)

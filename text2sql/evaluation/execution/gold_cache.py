@@ -14,7 +14,7 @@ import sqlite3
 from functools import lru_cache
 from pathlib import Path
 
-from text2sql.errors import UserError
+from text2sql.errors import RERUN, UserError
 from text2sql.evaluation.execution.sandbox import Row
 from text2sql.workstore import hash_path
 
@@ -31,8 +31,11 @@ class GoldCache:
 
     def __init__(self, path: Path, max_rows: int) -> None:
         self._path, self._max_rows = path, max_rows
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self._connection = sqlite3.connect(path, timeout=_WAIT_S, isolation_level=None)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._connection = sqlite3.connect(path, timeout=_WAIT_S, isolation_level=None)
+        except (OSError, sqlite3.Error) as error:
+            raise UserError(f"{path}: {error}; fix that, then {RERUN}") from error
         self._execute("PRAGMA synchronous = OFF")
         self._execute("CREATE TABLE IF NOT EXISTS gold (key BLOB PRIMARY KEY, rows BLOB) WITHOUT ROWID")
 
@@ -63,7 +66,10 @@ class GoldCache:
         try:
             return self._connection.execute(sql, values).fetchall()
         except sqlite3.Error as error:
-            raise UserError(f"{self._path}: {error}; delete the file, it is only a cache") from error
+            remedy = "delete the file, it is only a cache"
+            if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL:
+                remedy = f"free some space on that disk, then {RERUN}"
+            raise UserError(f"{self._path}: {error}; {remedy}") from error
 
 
 @lru_cache(maxsize=4096)

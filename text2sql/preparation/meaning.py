@@ -1,0 +1,83 @@
+"""SQL that SQLite compiles although it cannot mean what was asked.
+
+SQLite reads "x" in double quotes as a string where no column has that name. So a misspelled column in double
+quotes compiles as a constant: selected, every row has it; compared with another constant, every row or none
+fits. Comparing a column with "x" is usual in public data sets and is no fault.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterator
+
+import sqlglot
+from sqlglot import exp
+from sqlglot.errors import SqlglotError
+
+from text2sql.contamination.folding import schema_signature
+
+CONSTANTS = "SQL compares a constant with a constant"
+INVENTED = "SQL selects a name in double quotes that is no column"
+
+_VALUE = r"""(?:'(?:[^']|'')*'|"[^"]*"|-?\b\d+(?:\.\d+)?\b)"""
+_COMPARED = r"(?:=|<|>|!=|\b(?:NOT\s+)?(?:LIKE|GLOB|IN)\b)"
+# A constant on the left of a comparison; and "x" where it is not the right side of one. Most SQL has neither,
+# and only SQL that has one is parsed.
+_CONSTANT_LEFT = re.compile(rf"{_VALUE}\s*{_COMPARED}", re.IGNORECASE)
+_RIGHT = re.compile(
+    rf"""(?:{_COMPARED}|\bAND\b|\bBETWEEN\b)\s*\(?\s*("[^"]*"(?:\s*,\s*"[^"]*")*)""", re.IGNORECASE
+)
+_COMPARISONS = (exp.EQ, exp.NEQ, exp.GT, exp.GTE, exp.LT, exp.LTE, exp.Like, exp.Glob)
+_SELECTING = (exp.Select, exp.Ordered, exp.Group, exp.AggFunc, exp.Distinct)
+
+
+def fault(sql: str, ddl: str) -> tuple[str, str] | None:
+    """The reason and the place of the first fault of a query on the schema `ddl`; None if it has none."""
+    if not _CONSTANT_LEFT.search(sql) and '"' not in _RIGHT.sub("", sql):
+        return None
+    try:
+        tree = sqlglot.parse_one(sql, read="sqlite")
+    except (SqlglotError, RecursionError):
+        return None  # SQLite has compiled it
+    known = {*(column for _, column in schema_signature(ddl)), *_aliases(tree)}
+    for node in _comparisons(tree):
+        constant = _is_constant(node.this, known) and _is_constant(node.expression, known)
+        if constant and node.this != node.expression:  # 1 = 1 is a usual way to begin a list of conditions
+            return CONSTANTS, node.sql("sqlite")
+    for column in tree.find_all(exp.Column):
+        if _is_text(column, known) and _is_selected(column):
+            return INVENTED, column.sql("sqlite")
+    return None
+
+
+def _comparisons(tree: exp.Expr) -> Iterator[exp.Binary]:
+    return tree.find_all(*_COMPARISONS)
+
+
+def _aliases(tree: exp.Expr) -> Iterator[str]:
+    for alias in tree.find_all(exp.Alias, exp.TableAlias):
+        yield alias.alias.casefold()
+        yield from (column.name.casefold() for column in alias.args.get("columns") or ())
+
+
+def _is_constant(node: exp.Expr, known: Collection[str]) -> bool:
+    if isinstance(node, exp.Neg | exp.Paren):
+        return _is_constant(node.this, known)
+    return isinstance(node, exp.Literal) or _is_text(node, known)
+
+
+def _is_text(node: exp.Expr, known: Collection[str]) -> bool:
+    """Whether SQLite reads this as a string although it is in double quotes."""
+    return (
+        isinstance(node, exp.Column)
+        and not node.table
+        and isinstance(node.this, exp.Identifier)
+        and bool(node.this.quoted)
+        and node.name.casefold() not in known
+    )
+
+
+def _is_selected(node: exp.Expression) -> bool:
+    """Whether a query selects this, sorts or groups by it, or aggregates it."""
+    parent = node.parent.parent if isinstance(node.parent, exp.Alias) else node.parent
+    return isinstance(parent, _SELECTING)
