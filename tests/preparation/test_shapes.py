@@ -83,6 +83,48 @@ ROWS: list[tuple[dict[str, Any], Fields]] = [
     ),
 ]
 
+BELOW = "Below is an instruction that describes a task, paired with an input.\n\n"
+ROWS += [
+    ({"instruction": ASK, "input": DDL, "response": SQL, "text": "x"}, Fields(ASK, DDL, SQL)),
+    (
+        {
+            "input": f"{BELOW}### Instruction:\n{ASK}\n\n### Input:\n{DDL}\n\n### Response:",
+            "output": SQL,
+        },
+        Fields(ASK, DDL, SQL),
+    ),
+    ({"question": ASK, "schema": DDL, "chosen": SQL, "rejected": "x"}, Fields(ASK, DDL, SQL)),
+    ({"prompt": ASK, "query": SQL, "setup_sql": DDL}, Fields(ASK, DDL, SQL)),
+    ({"prompt": f"{TWO}\n\nQuestion: {ASK}\n", "completion": f" {SQL}"}, Fields(ASK, TWO, f" {SQL}")),
+    (
+        {
+            "prompt": [{"role": "user", "content": f"{DDL}\n{ASK}"}],
+            "completion": [{"role": "assistant", "content": SQL}],
+        },
+        Fields(ASK, DDL, SQL),
+    ),
+    (
+        {"instruction": ASK, "input": DDL, "output": f"The query:\r\n```sql\r\n{SQL}```"},
+        Fields(ASK, DDL, SQL),
+    ),
+    ({"instruction": ASK, "input": DDL, "output": f"```sql {SQL}```"}, Fields(ASK, DDL, SQL)),
+    ({"instruction": ASK, "input": DDL, "output": f"SQL Query: {SQL}"}, Fields(ASK, DDL, f" {SQL}")),
+    (
+        {"instruction": f"{DDL}\n\nQuestion: {ASK}\nEvidence: e is 1\nSQL:", "output": SQL},
+        Fields(ASK, DDL, SQL, None, "e is 1"),
+    ),
+    (
+        {
+            "messages": [
+                {"role": "system", "content": "You write SQL."},
+                {"role": "user", "content": f"{DDL}\n\nList the names."},
+                {"role": "assistant", "content": SQL},
+            ]
+        },
+        Fields("List the names.", DDL, SQL),
+    ),
+]
+
 
 @pytest.mark.parametrize(("row", "expected"), ROWS)
 def test_every_public_form_is_taken_apart(row: dict[str, Any], expected: Fields) -> None:
@@ -118,12 +160,44 @@ def test_a_damaged_chat_is_unusable_or_without_question(damage: Any) -> None:
 def test_text_in_quotes_and_brackets_does_not_end_a_schema() -> None:
     table = "CREATE TABLE t (a TEXT DEFAULT ')', \"b(\" INT, c CHECK (c IN ('x;', 'y')))"
     rows = "INSERT INTO t VALUES ('; CREATE', 1, 'x;');"
-    assert split_task("", f"{table};\n{rows}\n\n{ASK}") == (ASK, f"{table};\n{rows}")
+    assert split_task("", f"{table};\n{rows}\n\n{ASK}") == (ASK, f"{table};\n{rows}", None)
 
 
 def test_a_question_before_the_schema_is_found() -> None:
-    assert split_task("", f"{ASK}\n\n{TWO}") == (ASK, TWO)
+    assert split_task("", f"{ASK}\n\n{TWO}") == (ASK, TWO, None)
 
 
 def test_a_task_without_schema_has_a_question_only() -> None:
-    assert split_task("Answer in SQL.", ASK) == (ASK, "")
+    assert split_task("Answer in SQL.", ASK) == (ASK, "", None)
+
+
+TASKS = [
+    f"{DDL}\n/*\n3 rows from t:\nid\tname\n1\ta\n*/\n\nQuestion: {ASK}\nSQLQuery:",
+    f"{DDL}\n\n/* {ASK} */",
+    f"### Database Schema\n```sql\n{DDL}\n```\n\n### Question\n{ASK}\n\n### SQL\n",
+    f"Given the <USER_QUERY> and the <SCHEMA>, write SQL.\n<SCHEMA>\n{DDL}\n</SCHEMA>\n<USER_QUERY>\n{ASK}\n"
+    "</USER_QUERY>",
+    f"### Task\nAnswer [QUESTION]{ASK}[/QUESTION]\n\n### Schema\n{DDL}\n\n### Answer\nThe query that answers "
+    f"[QUESTION]{ASK}[/QUESTION] is\n[SQL]\n",
+    f"Question: {ASK}\nTables: {DDL}",
+    f"<s>[INST] {DDL}\n\n{ASK} [/INST]",
+    f"Do not create table statements.\n{DDL}\nQuestion: {ASK}\n\nInstructions:\n- Only SQL.\n",
+    f"CREATE TABLE u (x INT)\nQuestion: No?\nSQL: SELECT x FROM u\n\n{DDL}\nQuestion: {ASK}\nSQL:",
+]
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_question_and_schema_of_usual_prompts_are_found(task: str) -> None:
+    question, schema, _ = split_task("", task)
+    rows = "\n/*\n3 rows from t:\nid\tname\n1\ta\n*/"  # a comment behind a table stays with it
+    assert (question, schema.removesuffix(rows)) == (ASK, DDL)
+
+
+def test_tables_under_headings_are_one_schema() -> None:
+    tables = "Table t:\nCREATE TABLE t (id INT)\n\nTable u:\n-- of two\n-- lines\nCREATE TABLE u (id INT)"
+    schema = "CREATE TABLE t (id INT)\nCREATE TABLE u (id INT)"
+    assert split_task("Write SQL.", f"{tables}\n\n{ASK}") == (ASK, schema, None)
+
+
+def test_a_question_that_begins_like_a_statement_is_no_schema() -> None:
+    assert split_task("Create table report: how many?", DDL) == ("Create table report: how many?", DDL, None)

@@ -123,7 +123,7 @@ class Checker:
         """
         self._notes = Counter()
         found = self._found(source, value)
-        db_id = _optional(found.db_id, "db_id")
+        db_id = _optional(str(found.db_id) if isinstance(found.db_id, int) else found.db_id, "db_id")
         schema = _optional(found.schema, "schema") or self._named.schema(source, db_id)
         sql = _text(found.sql, "SQL").rstrip("; \t\r\n")
         question = with_evidence(_text(found.question, "question"), _optional(found.evidence, "evidence"))
@@ -151,8 +151,10 @@ class Checker:
         if None in value:  # the key under which csv.DictReader puts cells beyond the header
             raise Unusable("more cells than columns")
         found = fields_of(value, self._settings.source(source).columns)
-        if found is None:
-            raise Unusable("unknown form of row", f"its keys are {', '.join(map(str, value)) or 'none'}")
+        if found is None or found.sql is None or found.question is None:
+            lacks = "missing SQL" if found and found.sql is None else "missing question"
+            keys = f"its keys are {', '.join(map(str, value)) or 'none'}"
+            raise Unusable(lacks if found else "unknown form of row", keys)
         return found
 
     def _on_schema(self, source: str, schema: str, sql: str) -> tuple[str, str]:
