@@ -244,3 +244,9 @@ def test_a_damaged_or_unknown_kind_of_file_is_named() -> None:
 def test_a_database_that_cannot_be_read_is_named() -> None:
     Path("dbs/shop/shop.sqlite").write_bytes(b"no database " * 99)
     assert "shop.sqlite: SQLite cannot read it" in error_of(SPIDER)
+
+
+def test_a_row_of_a_table_with_more_cells_than_the_header_is_named() -> None:
+    Path("rows.csv").write_text("db_id,question,sql\nshop,How many?,SELECT 1,2\n", encoding="utf-8")
+    with pytest.raises(UserError, match=r"rows.csv, row 0: has more cells than the header"):
+        lines(file="rows.csv")

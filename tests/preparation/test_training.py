@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
 
 from text2sql.errors import UserError
 from text2sql.preparation import sources
@@ -162,3 +163,9 @@ def _peak_kib(folder: Path) -> int:
     )
     done = subprocess.run([sys.executable, "-c", code, folder], capture_output=True, text=True, check=True)
     return int(done.stdout)
+
+
+@pytest.mark.parametrize("weight", [0, -1, 1e308, float("inf"), float("nan")])
+def test_a_weight_that_no_share_can_be_computed_from_is_refused(weight: float) -> None:
+    with pytest.raises(ValidationError):
+        TrainingSource(weight=weight)

@@ -159,14 +159,14 @@ class TrainingSource(Settings):
     `columns` has its names for question, sql, and schema or db_id, and evidence if it has any; None: a known
     shape (text2sql/preparation/shapes.py). `dialect` is sqlglot's name of the SQL's dialect; None: SQLite,
     and SQL that SQLite does not compile is tried as the common others. `limit` is the number of usable rows
-    kept at most; `weight` is relative to the other sources' (1): the share of its rows that
-    prepare.train_limit keeps. `encoding` is Python's name of it; None: UTF-8, or UTF-16 with a mark.
+    kept at most; `weight` is relative to the other sources' (1) and a million at most: the share of its
+    rows that prepare.train_limit keeps. `encoding` is Python's name of it; None: UTF-8, or UTF-16 with a mark.
     """
 
     columns: Columns | None = None
     dialect: Dialect | None = None
     limit: Positive | None = None
-    weight: PositiveFloat = 1.0
+    weight: Annotated[PositiveFloat, Field(le=1e6)] = 1.0
     encoding: str | None = None
 
     @field_validator("columns")

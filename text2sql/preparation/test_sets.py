@@ -83,6 +83,8 @@ class QuestionReader:
             raise UserError(
                 f"{self.path}, row {number}: expected an object, found {type(row).__name__}; {_NEXT}"
             )
+        if None in row:  # the key under which csv.DictReader puts cells beyond the header
+            raise UserError(f"{self.path}, row {number}: has more cells than the header; {_NEXT}")
         return row
 
     def _keys(self, rows: list[dict[str, Any]]) -> Mapping[str, str]:
