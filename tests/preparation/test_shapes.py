@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from text2sql.preparation.rejects import Unusable
-from text2sql.preparation.shapes import Fields, fields_of, split_task
+from text2sql.preparation.shapes import Fields, fields_of, split_task, sql_of
 
 DDL = "CREATE TABLE t (id INTEGER PRIMARY KEY, name TEXT);"
 TWO = "CREATE TABLE t (id INT, n DECIMAL(10, 2))\n\nCREATE TABLE u (t_id INT, x TEXT)"
@@ -127,3 +127,74 @@ def test_a_question_before_the_schema_is_found() -> None:
 
 def test_a_task_without_schema_has_a_question_only() -> None:
     assert split_task("Answer in SQL.", ASK) == (ASK, "")
+
+
+SCHEMA_FIRST = (
+    f"Database Schema:\n{TWO}\nThis schema describes the tables.\n\nQuestion:\n{ASK}\n\nInstructions:\n- x"
+)
+
+
+@pytest.mark.parametrize(
+    ("instruction", "text"),
+    [
+        ("You are an SQL expert.", f"{ASK}\n\n{TWO}"),
+        ("You are an SQL expert.", f"{TWO}\n\n{ASK}"),
+        (
+            "You are an SQL expert.",
+            f"### Task\nWrite SQL for the following question: {ASK}\n\n### Tables\n{TWO}",
+        ),
+        (f"Answer [QUESTION]{ASK}[/QUESTION]\n\n### Schema\n{TWO}\n\n### Answer\n[SQL]", ""),
+        ("", SCHEMA_FIRST),
+        (ASK, f"These are the tables:\n{TWO}"),
+        (f"You write SQL on\n{TWO}", ASK),
+        ("", f"{TWO}\n\n-- Using valid SQLite, answer these.\n\n-- How\n-- many?\n\nSELECT"),
+        ("", f"{TWO}\n\n-- Using valid SQLite, answer these.\n\n-- How many?\n\n"),
+    ],
+)
+def test_the_question_is_found_beside_other_text(instruction: str, text: str) -> None:
+    assert split_task(instruction, text) == (ASK, TWO)
+
+
+def test_prose_ends_with_its_paragraph() -> None:
+    assert split_task("", f"{PROSE}\n\n{ASK}") == (ASK, PROSE)
+
+
+@pytest.mark.parametrize("key", ["schema", "context"])
+@pytest.mark.parametrize("sql", ["sql", "SQL", "query", "answer"])
+@pytest.mark.parametrize("evidence", ["evidence", "external_knowledge"])
+def test_schema_and_evidence_are_found_beside_every_pair_of_question_and_sql(
+    key: str, sql: str, evidence: str
+) -> None:
+    row = {"question": ASK, sql: SQL, key: DDL, evidence: "e", "db_id": "a"}
+    assert fields_of(row) == Fields(ASK, DDL, SQL, "a", "e")
+
+
+def test_other_names_of_the_parts_of_a_task_are_known() -> None:
+    assert fields_of({"instruction": ASK, "input": DDL, "response": SQL}) == Fields(ASK, DDL, SQL)
+    assert fields_of({"prompt": f"{DDL}\n\n{ASK}", "completion": SQL}) == Fields(ASK, DDL, SQL)
+
+
+def test_an_answer_goes_on_where_its_instruction_ends() -> None:
+    row = {"instruction": f"{TWO}\n\n-- {ASK}\nSELECT", "output": " count(*) FROM t"}
+    assert fields_of(row) == Fields(ASK, TWO, SQL)
+    assert fields_of({**row, "output": SQL}) == Fields(ASK, TWO, SQL)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        SQL,
+        f"```sql\n{SQL}```",
+        f"```{SQL}```",
+        f"So:\n```sql\n{SQL}```\nIt gives\n```\n3\n```",
+        f"The query is:\n{SQL};\nIt counts.",
+        f"SQL: {SQL}",
+        f"<think>```sql\nSELECT 1\n```</think>{SQL}",
+    ],
+)
+def test_the_query_in_an_answer_is_found(answer: str) -> None:
+    assert sql_of(answer) == SQL
+
+
+def test_an_answer_without_a_query_is_left_as_it_is() -> None:
+    assert sql_of("DROP TABLE t") == "DROP TABLE t"

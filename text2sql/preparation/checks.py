@@ -25,7 +25,7 @@ from text2sql.preparation.named_schemas import NamedSchemas
 from text2sql.preparation.plain import PlainCheck
 from text2sql.preparation.rejects import Unusable
 from text2sql.preparation.schemas import Connection, Database, SchemaError, Schemas
-from text2sql.preparation.settings import Prepare
+from text2sql.preparation.settings import Prepare, TrainingSource
 from text2sql.preparation.shapes import Fields, fields_of
 from text2sql.preparation.sources import BadLine, Chunk
 from text2sql.preparation.transpile import candidates
@@ -161,18 +161,18 @@ class Checker:
         Raises:
             Unusable: the schema cannot be read, or `sql` does not pass the check.
         """
-        dialect = self._settings.source(source).dialect
-        usual = self._runner is None and dialect in (None, "sqlite")
+        own = self._settings.source(source)
+        usual = self._runner is None and own.dialect in (None, "sqlite")
         ddl = self._plain.ddl(schema, sql) if usual else None
-        return (ddl, sql) if ddl is not None else self._check(schema, sql, dialect)
+        return (ddl, sql) if ddl is not None else self._check(schema, sql, own)
 
-    def _check(self, schema: str, sql: str, dialect: str | None) -> tuple[str, str]:
+    def _check(self, schema: str, sql: str, own: TrainingSource) -> tuple[str, str]:
         try:
-            database = self._schemas.load(schema, dialect)
+            database = self._schemas.load(schema, own.dialect)
         except SchemaError as error:
             raise Unusable(error.reason, error.detail) from error
         try:
-            sql = self._answer(database, database.answer(sql), dialect)
+            sql = self._answer(database, database.answer(sql), own)
         except Unusable as fault:
             if database.unreadable and fault.reason == "SQL names an unknown table":
                 unread = "; ".join(f"{name}: {why}" for name, why in database.unreadable.items())
@@ -182,13 +182,13 @@ class Checker:
         self._notes.update("schema without a table that cannot be read" for _ in database.unreadable)
         return database.ddl, sql
 
-    def _answer(self, database: Database, sql: str, dialect: str | None) -> str:
+    def _answer(self, database: Database, sql: str, own: TrainingSource) -> str:
         """The SQL as SQLite's, or as it is where that is asked for.
 
         Raises:
             Unusable: it is not a query that passes the check, in SQLite's dialect or in another.
         """
-        on_dialect = self._settings.on_dialect
+        dialect, on_dialect = own.dialect, own.on_dialect or self._settings.on_dialect
         if dialect in (None, "sqlite") or on_dialect == "reject":
             try:
                 return self._pass(database, sql)

@@ -42,7 +42,8 @@ def fault(sql: str, ddl: str) -> tuple[str, str] | None:
     known = {*(column for _, column in schema_signature(ddl)), *_aliases(tree)}
     for node in _comparisons(tree):
         constant = _is_constant(node.this, known) and _is_constant(node.expression, known)
-        if constant and node.this != node.expression:  # 1 = 1 is a usual way to begin a list of conditions
+        # 1 = 1 is a usual way to begin a list of conditions; "club" = "club" is a value taken for the column
+        if constant and (node.this != node.expression or not isinstance(node.this, exp.Literal)):
             return CONSTANTS, node.sql("sqlite")
     for column in tree.find_all(exp.Column):
         if _is_text(column, known) and _is_selected(column):

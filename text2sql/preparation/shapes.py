@@ -1,15 +1,16 @@
 """The shapes of training rows, by the names of their keys, and where each has question, schema and SQL.
 
 Rows with a field for each text are known by the names of public data sets (KEYED). Rows that hold schema and
-question in one text (an instruction, or a chat) are taken apart: the schema is DB-GPT's prose or the CREATE
-TABLE statements, the question is what a label such as "Question:" names, or else what is left.
+question in one text (an instruction, a prompt or a chat) are taken apart: the schema is DB-GPT's prose or the
+CREATE TABLE statements, the question is what a label such as "Question:" names, or else what is left of the
+last text, or else of the one before it.
 Not covered: a chat with several answers, of which none is taken.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,56 +29,63 @@ class Fields:
     evidence: Any = None
 
 
-@dataclass(frozen=True, slots=True)
-class Keys:
-    """The keys of a row with a field for each text; schema, db_id and evidence may be missing."""
-
-    question: str
-    sql: str
-    schema: str = "schema"
-    db_id: str = "db_id"
-    evidence: str = "evidence"
-
-    def fields(self, row: Mapping[Any, Any]) -> Fields:
-        """The fields of a row."""
-        return Fields(*map(row.get, (self.question, self.schema, self.sql, self.db_id, self.evidence)))
-
-
 KEYED = (
-    Keys("question", "answer", "context"),  # sql-create-context
-    Keys("prompt", "answer", "context"),  # fahmiaziz/text2sql-dataset
-    Keys("sql_prompt", "sql", "sql_context"),  # gretelai/synthetic_text_to_sql
-    Keys("SpiderSynQuestion", "query"),  # Spider-Syn
-    Keys("question", "query"),  # Spider and its other variants
-    Keys("question", "SQL"),  # BIRD
-    Keys("question", "sql", evidence="external_knowledge"),  # SynSQL-2.5M
+    ("question", "answer"),  # sql-create-context
+    ("sql_prompt", "sql"),  # gretelai/synthetic_text_to_sql
+    ("SpiderSynQuestion", "query"),  # Spider-Syn
+    ("question", "query"),  # Spider and its other variants
+    ("question", "SQL"),  # BIRD
+    ("question", "sql"),  # SynSQL-2.5M
+    ("prompt", "answer"),  # fahmiaziz/text2sql-dataset
 )
-# Alpaca, and in its form DB-GPT-Hub (prose in the instruction) and NSText2SQL (all in the instruction)
-_INSTRUCTION, _INPUT, _OUTPUT = "instruction", "input", "output"
-# (key of the turns, of who speaks, of the text): OpenAI's messages and ShareGPT
-_CHATS = (("messages", "role", "content"), ("conversations", "from", "value"))
+"""Keys of question and SQL of rows with a field for each text."""
+_SCHEMA = ("context", "sql_context", "schema")
+_EVIDENCE = ("evidence", "external_knowledge")
+_DB_ID = "db_id"
+# Keys of an instruction, of its input and of the answer: Alpaca, and in its form DB-GPT-Hub (prose in the
+# instruction) and NSText2SQL (all in the instruction); Clinton/Text-to-sql-v1; OpenAI's older form
+_TASKS = (
+    ("instruction", "input", "output"),
+    ("instruction", "input", "response"),
+    ("", "prompt", "completion"),
+)
+_CHATS = ("messages", "conversations")  # OpenAI and ShareGPT
+_SPEAKER, _SAID = ("role", "from"), ("content", "value")
 _ANSWERS = ("assistant", "gpt", "model", "bot")
 NAMES = frozenset(
-    [name for keys in KEYED for name in (keys.question, keys.sql, keys.schema, keys.db_id, keys.evidence)]
-    + [_INSTRUCTION, _INPUT, _OUTPUT]
-    + [chat[0] for chat in _CHATS]
+    [*(name for keys in KEYED for name in keys), *_SCHEMA, *_EVIDENCE, _DB_ID, *_CHATS, "system"]
+    + [name for keys in _TASKS for name in keys if name]
 )
 """Every key that a known shape reads."""
 
 _PROSE = re.compile(r"[^\n]* contains tables such as .*", re.DOTALL)
+_PARAGRAPH = re.compile(r"\n[ \t]*\n")
+_OF_PROSE = re.compile(r" has columns such as | is the (?:primary|foreign) key")
 _CREATE = re.compile(r"\bCREATE\s+(?:TEMP(?:ORARY)?\s+)?TABLE\b", re.IGNORECASE)
-# A label at the start of a line: "### Question:", "[QUESTION]", "**Input**:"
+# A label at the start of a line: "### Question:", "[QUESTION]", "**Input**:"; or a line that is a heading
 _LABEL = re.compile(
     r"^[ \t#*\[</-]*(?P<name>(?:user |the )?question|input|query|response|answer|sql(?: query)?|output|"
     r"(?:database )?schema|context|instruction|evidence|hint|external knowledge)"
     r"[ \t*\]>]*(?::|\]|>)[*]*[ \t]*",
     re.IGNORECASE | re.MULTILINE,
 )
+_HEADING = re.compile(r"^[ \t]*(?:#+[ \t].*|[A-Z][\w ]{0,40}:[ \t]*)$", re.MULTILINE)
 _ASKS = ("question", "user question", "the question", "input")
-_FENCE = re.compile(r"```[ \t]*\w*\n(.*?)```", re.DOTALL)
-_COMMENT = re.compile(r"^--[ \t]*(.*)", re.MULTILINE)
+# A question that is named inside a line
+_NAMED = re.compile(
+    r"\[QUESTION\](?P<tagged>.+?)\[/QUESTION\]|\b(?:following|this|user's) question:[ \t]*(?P<rest>\S[^\n]*)",
+    re.IGNORECASE | re.DOTALL,
+)
+_FENCE = re.compile(r"```(?:sql\w*\b|\w*(?=[ \t]*\n))?\s*(.*?)```", re.DOTALL | re.IGNORECASE)
+_QUERY = re.compile(r"\s*(?:SELECT|WITH)\b", re.IGNORECASE)
+_LATER_QUERY = re.compile(  # after prose: at the start of a line, or after a colon
+    r"(?:^|:)[ \t]*((?:SELECT|WITH)\b(?:'(?:[^']|'')*'|\"[^\"]*\"|[^;'\"])*)", re.IGNORECASE | re.MULTILINE
+)
+_CUT_SELECT = re.compile(r"\nSELECT\s*\Z", re.IGNORECASE)
+_COMMENT = re.compile(r"^--[ \t]*(.*)")
+_USING = re.compile(r"using valid \w+", re.IGNORECASE)
 _TOKEN = re.compile(r"'(?:[^']|'')*'|\"[^\"]*\"|`[^`]*`|--[^\n]*|/\*.*?\*/|[()]", re.DOTALL)
-_AFTER_TABLE = re.compile(r"[^;\n]*;|[^\n;(]*(?=\n|\Z)")
+_AFTER_TABLE = re.compile(r"[^;\n]*;|[^;\n(]*(?=\n|\Z)")
 _FOLLOWS = re.compile(
     r"\s*(?:(?:CREATE|INSERT|ALTER|DROP)\b|/\*|--[^\n]*(?=\s*(?:CREATE|INSERT)\b))", re.IGNORECASE
 )
@@ -94,38 +102,54 @@ def fields_of(row: Mapping[Any, Any], columns: Columns | None = None) -> Fields 
         found = {field: row[name] for field, name in columns.items() if name in row}
         known = "question" in found or "sql" in found
         return Fields(**{"question": None, "schema": None, "sql": None, **found}) if known else None
-    keyed = next((k for k in KEYED if k.question in row and k.sql in row), None)
-    keyed = keyed or next((k for k in KEYED if k.question in row and k.schema in row), None)
+    has_schema = any(name in row for name in _SCHEMA)
+    keyed = next((keys for keys in KEYED if keys[0] in row and keys[1] in row), None)
+    keyed = keyed or next((keys for keys in KEYED if keys[0] in row and has_schema), None)
     if keyed:
-        return keyed.fields(row)
-    if _INSTRUCTION in row or (_INPUT in row and _OUTPUT in row):
-        return _of_instruction(row)
-    chat = next((chat for chat in _CHATS if isinstance(row.get(chat[0]), list)), None)
-    return _of_chat(row, *chat) if chat else None
+        return Fields(row.get(keyed[0]), _first(row, _SCHEMA), row.get(keyed[1]), *_about(row))
+    task = next((task for task in _TASKS if task[2] in row and (task[0] in row or task[1] in row)), None)
+    if task or _TASKS[0][0] in row:
+        return _of_task(row, *(task or _TASKS[0]))
+    chat = next((row[name] for name in _CHATS if isinstance(row.get(name), list)), None)
+    return None if chat is None else _of_chat(row, chat)
 
 
-def _of_instruction(row: Mapping[Any, Any]) -> Fields:
-    instruction, text = row.get(_INSTRUCTION), row.get(_INPUT)
-    if not isinstance(instruction or "", str) or not isinstance(text or "", str):
-        return Fields(text, instruction, row.get(_OUTPUT), row.get("db_id"))
-    question, schema = split_task(instruction or "", text or "")
-    return Fields(question, schema, row.get(_OUTPUT), row.get("db_id"))
+def _about(row: Mapping[Any, Any]) -> tuple[Any, Any]:
+    return row.get(_DB_ID), _first(row, _EVIDENCE)
 
 
-def _of_chat(row: Mapping[Any, Any], turns: str, speaker: str, content: str) -> Fields:
+def _first(row: Mapping[Any, Any], names: Sequence[str]) -> Any:
+    """The first of the keys' values that is not empty."""
+    return next((row[name] for name in names if row.get(name)), None)
+
+
+def _of_task(row: Mapping[Any, Any], instruction: str, text: str, output: str) -> Fields:
+    parts, answer = [row.get(instruction) or "", row.get(text) or ""], row.get(output)
+    if not all(isinstance(part, str) for part in parts):
+        return Fields(row.get(text), row.get(instruction), answer, *_about(row))
+    question, schema = split_task(*parts)
+    if isinstance(answer, str):
+        cut = _CUT_SELECT.search("\n".join(part for part in parts if part)) and not _QUERY.match(answer)
+        answer = f"SELECT {answer.lstrip()}" if cut else sql_of(answer)
+    return Fields(question, schema, answer, *_about(row))
+
+
+def _of_chat(row: Mapping[Any, Any], turns: Sequence[Any]) -> Fields:
     """The fields of a chat.
 
     Raises:
         Unusable: it has no answer or several.
     """
-    said = [(turn.get(speaker), _joined(turn.get(content))) for turn in row[turns] if isinstance(turn, dict)]
+    said = [
+        (_first(turn, _SPEAKER), _joined(_first(turn, _SAID))) for turn in turns if isinstance(turn, dict)
+    ]
     asked = [text for who, text in said if who not in _ANSWERS]
     answers = [text for who, text in said if who in _ANSWERS]
     if len(answers) != 1:
         raise Unusable("chat without exactly one answer", f"it has {len(answers)}")
     system = row.get("system") if isinstance(row.get("system"), str) else ""
     question, schema = split_task("\n".join([system or "", *asked[:-1]]), asked[-1] if asked else "")
-    return Fields(question, schema, _sql(answers[0]), row.get("db_id"))
+    return Fields(question, schema, sql_of(answers[0]), *_about(row))
 
 
 def _joined(content: Any) -> str:
@@ -135,21 +159,27 @@ def _joined(content: Any) -> str:
     return content if isinstance(content, str) else ""
 
 
-def _sql(answer: str) -> str:
-    """The SQL of an answer: its last fenced block, or all of it; thoughts are left out."""
+def sql_of(answer: str) -> str:
+    """The SQL of an answer: its last fenced query, or the query after its prose, or all of it.
+
+    Thoughts are left out.
+    """
     text = answer.rpartition("</think>")[2]
+    if _QUERY.match(text):
+        return text
     blocks = _FENCE.findall(text)
-    return blocks[-1] if blocks else text
+    if blocks:
+        return str(next((block for block in reversed(blocks) if _QUERY.match(block)), blocks[-1]))
+    later = _LATER_QUERY.search(text)
+    return later[1] if later else text
 
 
 def split_task(instruction: str, text: str) -> tuple[str, str]:
     """Question and schema of a task whose parts are in an instruction and a text, in either or in both."""
-    parts = [_Part(piece) for piece in (instruction, text) if piece.strip()]
-    schema = next((part.schema for part in parts if part.schema), "")
-    labelled = next((part.labelled for part in reversed(parts) if part.labelled), "")
-    bare = [part.rest for part in reversed(parts) if not part.schema and part.rest]
-    left = [part.rest for part in parts if part.schema and part.rest]
-    return labelled or next(iter([*bare, *left]), ""), schema
+    parts = [_Part(piece) for piece in (text, instruction) if piece.strip()]
+    schema = next((part.schema for part in reversed(parts) if part.schema), "")
+    questions = [*(part.labelled for part in parts), *(part.rest for part in parts)]
+    return next(filter(None, questions), ""), schema
 
 
 class _Part:
@@ -158,9 +188,9 @@ class _Part:
     def __init__(self, text: str) -> None:
         start, end = _schema_span(text)
         self.schema = text[start:end].strip()
-        outside = (text[:start], text[end:])
-        self.labelled = next((found for part in reversed(outside) if (found := _labelled(part))), "")
-        self.rest = _asked(outside[1]) or _asked(outside[0])
+        before, after = text[:start], text[end:]
+        self.labelled = _labelled(after) or _labelled(before)
+        self.rest = _asked(after) or _asked(_without_lead_in(before))
 
 
 def _schema_span(text: str) -> tuple[int, int]:
@@ -169,10 +199,21 @@ def _schema_span(text: str) -> tuple[int, int]:
     if create:
         return create.start(), _end_of_tables(text, create.start())
     prose = _PROSE.search(text)
-    if prose is None:
-        return 0, 0
-    label = _LABEL.search(text, prose.start())
-    return prose.start(), label.start() if label else prose.end()
+    return (prose.start(), _end_of_prose(text, prose.start())) if prose else (0, 0)
+
+
+def _end_of_prose(text: str, at: int) -> int:
+    """Where DB-GPT's prose ends: with its paragraph, or before a label."""
+    label = _LABEL.search(text, at)
+    end = label.start() if label else len(text)
+    breaks = (found.start() for found in _PARAGRAPH.finditer(text, at, end))
+    return next((place for place in breaks if not _OF_PROSE.search(text, place, end)), end)
+
+
+def _without_lead_in(text: str) -> str:
+    """The text before a schema without its last line if that announces the schema, as "The tables are:"."""
+    lines = text.rstrip().splitlines()
+    return "\n".join(lines[:-1]) if lines and lines[-1].endswith(":") else text
 
 
 def _end_of_tables(text: str, at: int) -> int:
@@ -203,18 +244,28 @@ def _end_of_statement(text: str, at: int) -> int:
 
 
 def _labelled(text: str) -> str:
-    """The text under the last label that names a question, up to the next label."""
-    labels = list(_LABEL.finditer(text))
-    for number, label in reversed(list(enumerate(labels))):
+    """The question that is named inside a line, or the text under the last label that names one."""
+    named = _NAMED.search(text)
+    if named:
+        return (named["tagged"] or named["rest"]).strip()
+    for label in reversed(list(_LABEL.finditer(text))):
         if label["name"].lower() in _ASKS:
-            end = labels[number + 1].start() if number + 1 < len(labels) else len(text)
+            ends = (found.search(text, label.end()) for found in (_LABEL, _HEADING))
+            end = min((found.start() for found in ends if found), default=len(text))
             return text[label.end() : end].strip()
     return ""
 
 
 def _asked(text: str) -> str:
-    """What a text asks: the last SQL comment (NSText2SQL), or all of it without empty labels."""
-    comments = [line for line in _COMMENT.findall(text) if line.strip()]
-    if comments:
-        return str(comments[-1]).strip()
-    return _LABEL.sub("", text).strip().strip('"').strip()
+    """What a text asks: its last run of SQL comments (NSText2SQL), or all of it without labels."""
+    runs: list[list[str]] = [[]]
+    for line in text.splitlines():
+        comment = _COMMENT.match(line)
+        if comment and not _USING.match(comment[1]):
+            runs[-1].append(comment[1].strip())
+        elif runs[-1]:
+            runs.append([])
+    asked = [" ".join(filter(None, run)) for run in runs]
+    if any(asked):
+        return next(filter(None, reversed(asked)))
+    return _HEADING.sub("", _LABEL.sub("", text)).strip().strip('"').strip()
