@@ -56,7 +56,7 @@ class Checked:
     """The rows of a chunk after the check, as JSON lines, and the number of rejects for each reason.
 
     `notes` counts kept rows of which something was changed or skipped, by what it was. `columns`: those of
-    the source's `columns` that a row has.
+    the source's `columns` that a row has; `keys`: those of the first row, where there are `columns`.
     """
 
     source: str
@@ -66,6 +66,7 @@ class Checked:
     reasons: Counter[str] = field(default_factory=Counter)
     notes: Counter[str] = field(default_factory=Counter)
     columns: set[str] = field(default_factory=set)
+    keys: tuple[str, ...] = ()
 
 
 class Checker:
@@ -78,6 +79,7 @@ class Checker:
     def __init__(self, settings: Prepare, schemas: Path | None = None, comments: bool = False) -> None:
         runs = settings.sql_check == "execute"
         self._settings = settings
+        self._names_exist = settings.sql_check != "parse"
         self._plain = PlainCheck()
         self._schemas = Schemas(settings.insert_rows, comments, runs)
         self._named = NamedSchemas(schemas)
@@ -102,10 +104,12 @@ class Checker:
         for number, (text, value) in enumerate(chunk.rows, chunk.first):
             if columns and isinstance(value, dict):
                 checked.columns |= columns & value.keys()
+                checked.keys = checked.keys or tuple(map(str, value))
             try:
                 row = self.training_row(chunk.source, number, value)
                 checked.kept.append(_encode(_fields(row)))
-                checked.notes += self._notes
+                if self._notes:
+                    checked.notes.update(self._notes)
             except Unusable as fault:
                 checked.reasons[fault.reason] += 1
                 checked.rejected.append(_rejected(chunk.source, number, fault, text))
@@ -121,7 +125,7 @@ class Checker:
         Raises:
             Unusable: `value` is not a usable row.
         """
-        self._notes = Counter()
+        self._notes.clear()
         found = self._found(source, value)
         db_id = _optional(found.db_id, "db_id")
         schema = _optional(found.schema, "schema") or self._named.schema(source, db_id)
@@ -133,10 +137,6 @@ class Checker:
         if fault:
             raise Unusable(*fault)
         return TrainingRow(f"{source}:{number}", source, question, ddl, sql, db_id)
-
-    @property
-    def _names_exist(self) -> bool:
-        return self._settings.sql_check != "parse"
 
     def _found(self, source: str, value: object) -> Fields:
         """The fields of a row.
@@ -224,7 +224,7 @@ class Checker:
 
 def _optional(value: Any, name: str) -> str:
     """The text of a field that may be missing, then ""."""
-    return "" if value is None or (isinstance(value, str) and not value.strip()) else _text(value, name)
+    return "" if not value or (isinstance(value, str) and not value.strip()) else _text(value, name)
 
 
 def _text(value: Any, name: str) -> str:

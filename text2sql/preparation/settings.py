@@ -194,6 +194,9 @@ class TrainingSource(Settings):
         return encoding
 
 
+_USUAL = TrainingSource()
+
+
 class Prepare(Settings):
     """How much of the raw data is used (None: all of it), and what a training row must pass.
 
@@ -215,6 +218,13 @@ class Prepare(Settings):
     max_rejected: Annotated[float, Field(ge=0, le=100)] = 50.0
     executor: Executor = "local"
 
+    @model_validator(mode="after")
+    def _weights_have_a_limit(self) -> Prepare:
+        weighted = sorted(name for name, own in self.sources.items() if own.weight != 1)
+        if weighted and self.train_limit is None:
+            raise ValueError(f"sources.{weighted[0]}.weight has no effect without train_limit")
+        return self
+
     def source(self, name: str) -> TrainingSource:
         """How the source of this name is read."""
-        return self.sources.get(name) or TrainingSource()
+        return self.sources.get(name, _USUAL)

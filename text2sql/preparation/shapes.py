@@ -102,9 +102,7 @@ def fields_of(row: Mapping[Any, Any], columns: Columns | None = None) -> Fields 
         found = {field: row[name] for field, name in columns.items() if name in row}
         known = "question" in found or "sql" in found
         return Fields(**{"question": None, "schema": None, "sql": None, **found}) if known else None
-    has_schema = any(name in row for name in _SCHEMA)
-    keyed = next((keys for keys in KEYED if keys[0] in row and keys[1] in row), None)
-    keyed = keyed or next((keys for keys in KEYED if keys[0] in row and has_schema), None)
+    keyed = _keyed(row)
     if keyed:
         return Fields(row.get(keyed[0]), _first(row, _SCHEMA), row.get(keyed[1]), *_about(row))
     task = next((task for task in _TASKS if task[2] in row and (task[0] in row or task[1] in row)), None)
@@ -114,13 +112,26 @@ def fields_of(row: Mapping[Any, Any], columns: Columns | None = None) -> Fields 
     return None if chat is None else _of_chat(row, chat)
 
 
+def _keyed(row: Mapping[Any, Any]) -> tuple[str, str] | None:
+    """The keys of question and SQL, or of a question that has a schema but no SQL."""
+    for keys in KEYED:
+        if keys[0] in row and keys[1] in row:
+            return keys
+    has_schema = any(name in row for name in _SCHEMA)
+    return next((keys for keys in KEYED if keys[0] in row and has_schema), None)
+
+
 def _about(row: Mapping[Any, Any]) -> tuple[Any, Any]:
     return row.get(_DB_ID), _first(row, _EVIDENCE)
 
 
 def _first(row: Mapping[Any, Any], names: Sequence[str]) -> Any:
     """The first of the keys' values that is not empty."""
-    return next((row[name] for name in names if row.get(name)), None)
+    for name in names:
+        value = row.get(name)
+        if value:
+            return value
+    return None
 
 
 def _of_task(row: Mapping[Any, Any], instruction: str, text: str, output: str) -> Fields:

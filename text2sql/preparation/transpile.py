@@ -16,7 +16,7 @@ from sqlglot.errors import SqlglotError
 GUESSED = ("postgres", "mysql", "tsql", "oracle", "snowflake", "bigquery")
 """Dialects that are tried, in this order, for SQL that SQLite does not compile."""
 
-_BARE_OFFSET = re.compile(r"\bOFFSET\s+\d+\s*\Z", re.IGNORECASE)
+_BARE_OFFSET = re.compile(r"\bOFFSET\s+\d+(?:\.\d+)?\s*\Z", re.IGNORECASE)
 _PARTS = {
     "YEAR": "%Y",
     "MONTH": "%m",
