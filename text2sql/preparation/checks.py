@@ -105,7 +105,8 @@ class Checker:
             try:
                 row = self.training_row(chunk.source, number, value)
                 checked.kept.append(_encode(_fields(row)))
-                checked.notes += self._notes
+                if self._notes:
+                    checked.notes += self._notes
             except Unusable as fault:
                 checked.reasons[fault.reason] += 1
                 checked.rejected.append(_rejected(chunk.source, number, fault, text))
@@ -121,7 +122,7 @@ class Checker:
         Raises:
             Unusable: `value` is not a usable row.
         """
-        self._notes = Counter()
+        self._notes.clear()
         found = self._found(source, value)
         db_id = _optional(found.db_id, "db_id")
         schema = _optional(found.schema, "schema") or self._named.schema(source, db_id)

@@ -21,11 +21,10 @@ INVENTED = "SQL selects a name in double quotes that is no column"
 
 _VALUE = r"""(?:'(?:[^']|'')*'|"[^"]*"|-?\b\d+(?:\.\d+)?\b)"""
 _COMPARED = r"(?:=|<|>|!=|\b(?:NOT\s+)?(?:LIKE|GLOB|IN)\b)"
-# A constant on the left of a comparison; and "x" where it is not the right side of one. Most SQL has neither,
-# and only SQL that has one is parsed.
-_CONSTANT_LEFT = re.compile(rf"{_VALUE}\s*{_COMPARED}", re.IGNORECASE)
-_RIGHT = re.compile(
-    rf"""(?:{_COMPARED}|\bAND\b|\bBETWEEN\b)\s*\(?\s*("[^"]*"(?:\s*,\s*"[^"]*")*)""", re.IGNORECASE
+# A constant on the left of a comparison, or "x" where something is selected, sorted, grouped or aggregated. Most
+# SQL has neither, and only SQL that may have one is parsed.
+_SUSPECT = re.compile(
+    rf"""{_VALUE}\s*{_COMPARED}|(?:\b(?:SELECT|DISTINCT|ALL|BY)|[,(])\s*\"""", re.IGNORECASE
 )
 _COMPARISONS = (exp.EQ, exp.NEQ, exp.GT, exp.GTE, exp.LT, exp.LTE, exp.Like, exp.Glob)
 _SELECTING = (exp.Select, exp.Ordered, exp.Group, exp.AggFunc, exp.Distinct)
@@ -33,7 +32,7 @@ _SELECTING = (exp.Select, exp.Ordered, exp.Group, exp.AggFunc, exp.Distinct)
 
 def fault(sql: str, ddl: str) -> tuple[str, str] | None:
     """The reason and the place of the first fault of a query on the schema `ddl`; None if it has none."""
-    if not _CONSTANT_LEFT.search(sql) and '"' not in _RIGHT.sub("", sql):
+    if not _SUSPECT.search(sql):
         return None
     try:
         tree = sqlglot.parse_one(sql, read="sqlite")

@@ -188,6 +188,8 @@ class TrainingSource(Settings):
         return encoding
 
 
+_USUAL = TrainingSource()
+
 OnDialect = Literal["transpile", "keep", "reject"]
 """What is done with SQL of another dialect: translated to SQLite and compiled, kept as it is, or rejected."""
 
@@ -214,4 +216,4 @@ class Prepare(Settings):
 
     def source(self, name: str) -> TrainingSource:
         """How the source of this name is read."""
-        return self.sources.get(name) or TrainingSource()
+        return self.sources.get(name, _USUAL)
