@@ -27,6 +27,7 @@ from text2sql.preparation.raw_test import write_test_sets
 from text2sql.preparation.settings import FetchData, QuestionFile, TrainingFile
 from text2sql.preparation.test_sets import QuestionReader, add_recorded
 from text2sql.preparation.text_files import compression
+from text2sql.schema.descriptions import FOLDER, description_files
 from text2sql.schema.recorded import read_recorded
 
 _NO_DATABASES = "databases/none"
@@ -160,7 +161,7 @@ def copy_databases(
     folder: Path,
     copied: dict[str, tuple[str, Path]],
 ) -> set[str]:
-    """Copy the databases of a set that are there; returns their ids.
+    """Copy the databases of a set that are there, with the descriptions of their columns; returns their ids.
 
     `copied` has, for each database that is in `folder`, its set and file; new ones are added.
 
@@ -178,6 +179,8 @@ def copy_databases(
         target = database_path(folder / "databases", db_id)
         if not target.exists():
             copy_file(file, target)
+            for path in description_files(file):
+                copy_file(path, target.parent / FOLDER / path.name)
     return set(files)
 
 

@@ -7,7 +7,12 @@ from collections.abc import Iterator
 
 import pytest
 
-from text2sql.preparation.transpile import candidates, to_sqlite
+from text2sql.preparation.transpile import candidates
+
+
+def to_sqlite(sql: str, dialect: str) -> str | None:
+    """The first translation of a query of a dialect."""
+    return next((text for _, text in candidates(sql, dialect)), None)
 
 
 @pytest.fixture

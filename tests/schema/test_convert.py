@@ -292,3 +292,12 @@ def test_text_of_another_database_system_is_rewritten_and_what_cannot_be_read_is
 def test_text_without_any_table_is_named_by_its_row(databases: Path) -> None:
     with pytest.raises(SourceError, match=r"^row 4 \(database gone\): no table can be read"):
         convert([Source(4, "gone", "", ddl="CREATE TABLE item (")], backend_of("rules", databases))
+
+
+def test_comments_of_create_table_text_are_in_the_schema_on_request(tmp_path: Path) -> None:
+    source = Source(0, "shop", "", ddl="CREATE TABLE item (id INTEGER, -- number\n name TEXT)")
+    settings = ConvertSchema(backend="rules")
+    (made,) = convert([source], local_backend(settings, tmp_path, comments=True)).values()
+    assert made.ddl == "CREATE TABLE item (\n  id INTEGER, -- number\n  name TEXT\n);"
+    (plain,) = convert([source], local_backend(settings, tmp_path)).values()
+    assert plain.ddl == "CREATE TABLE item (id INTEGER, name TEXT);"

@@ -333,6 +333,16 @@ def test_a_table_that_sqlite_cannot_hold_does_not_lose_the_others() -> None:
     assert found.unreadable == {"wide": "too many columns on wide"}
 
 
+def test_partition_columns_of_hive_are_columns() -> None:
+    text = "CREATE EXTERNAL TABLE t (a STRING COMMENT 'x') PARTITIONED BY (day DATE, b INT) STORED AS PARQUET"
+    assert written(text, "hive") == "CREATE TABLE t (a TEXT, day DATE, b INTEGER);"
+    assert written("CREATE TABLE t (a UINT) PARTITIONED BY (a)") == "CREATE TABLE t (a UINT);"
+
+
+def test_marks_of_markdown_around_the_text_are_ignored() -> None:
+    assert written("```sql\nCREATE TABLE t (a INT);\nSET x = 1;\n```") == "CREATE TABLE t (a INT);"
+
+
 def test_the_dialect_may_be_named() -> None:
     assert written("CREATE TABLE t (a NUMBER, b INT64 ARRAY)", "oracle") != written(
         "CREATE TABLE t (a STRING(5) OPTIONS())", "bigquery"

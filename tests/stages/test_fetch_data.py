@@ -118,6 +118,17 @@ def test_what_a_training_source_lacks_is_named(outside: Path, source: dict[str, 
     assert not list(Path("data").iterdir())
 
 
+def test_the_descriptions_of_columns_come_with_their_database(outside: Path) -> None:
+    for folder, name in (("train_database", "shop_2"), ("database", "shop")):
+        described = outside / "spider" / folder / name / "database_description"
+        described.mkdir()
+        (described / "item.csv").write_text("original_column_name,column_description\nName,as sold\n")
+    run_stage(main, output="data/raw")
+    assert Path("data/raw/databases/shop/database_description/item.csv").is_file()
+    schemas = json.loads(Path("data/raw/train_schemas/spider.json").read_text())
+    assert schemas["shop_2"] == ("CREATE TABLE Item (\n  Id INTEGER PRIMARY KEY,\n  Name TEXT -- as sold\n);")
+
+
 def test_the_schema_of_a_database_wins_over_its_entry_in_tables_json(outside: Path) -> None:
     names = ["shop", "mall"]
     (outside / "tables.json").write_text(json.dumps([tables_entry(name) for name in names]))

@@ -15,6 +15,7 @@ from text2sql.files import write_json
 from text2sql.preparation.settings import FetchData, TrainingFile
 from text2sql.schema.database_files import database_ids, find_database
 from text2sql.schema.ddl import write_ddl
+from text2sql.schema.descriptions import description_files
 from text2sql.schema.model import Schema
 from text2sql.schema.spider_tables import read_spider_tables
 from text2sql.schema.sqlite import read_sqlite
@@ -129,15 +130,15 @@ class OutsideSchemas:
         return self.folder.database(below, db_id) if below is not None and db_id in self.databases else None
 
     def ddl(self, db_id: str) -> str:
-        """The CREATE TABLE text of a database, "" if its schema is not known.
+        """The CREATE TABLE text of a database with the comments of columns, "" if its schema is not known.
 
         Raises:
             UserError: the database or the tables.json cannot be read.
         """
         if db_id not in self._written:
             file = self.database(db_id)
-            schema = read_sqlite(file) if file else self._tables.get(db_id)
-            self._written[db_id] = write_ddl(schema) if schema else ""
+            schema = read_sqlite(file, comments=True) if file else self._tables.get(db_id)
+            self._written[db_id] = write_ddl(schema, comments=True) if schema else ""
         return self._written[db_id]
 
     @cached_property
@@ -163,7 +164,9 @@ def outside_files(root: Path, config: FetchData) -> list[str]:
         named += [source.file, source.tables]
         if source.databases is not None:
             below, ids = root / source.databases, database_ids(root / source.databases)
-            named += [find_database(below, db_id).relative_to(root).as_posix() for db_id in ids]
+            files = [find_database(below, db_id) for db_id in ids]
+            files += [path for file in files for path in description_files(file)]
+            named += [path.relative_to(root).as_posix() for path in files]
     return list(dict.fromkeys(name for name in named if name))
 
 

@@ -1,153 +1,61 @@
-"""SQL of another dialect, translated to SQLite's by sqlglot.
-
-sqlglot leaves parts of dates (YEAR, EXTRACT), truncated dates, intervals and a few functions as they are,
-which SQLite does not have; these are written here with SQLite's own functions first.
-"""
+"""SQL of another dialect, translated to SQLite's by sqlglot; its dates by dates.py in this folder."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import sqlglot
 from sqlglot import exp
 from sqlglot.errors import SqlglotError
 
+from text2sql.preparation.dates import write_dates
+
 GUESSED = ("postgres", "mysql", "tsql", "oracle", "snowflake", "bigquery")
 """Dialects that are tried, in this order, for SQL that SQLite does not compile."""
 
+
 _BARE_OFFSET = re.compile(r"\bOFFSET\s+\d+(?:\.\d+)?\s*\Z", re.IGNORECASE)
-_PARTS = {
-    "YEAR": "%Y",
-    "MONTH": "%m",
-    "DAY": "%d",
-    "HOUR": "%H",
-    "MINUTE": "%M",
-    "SECOND": "%S",
-    "DOW": "%w",
-    "DOY": "%j",
-}
-_STARTS = {"YEAR": "start of year", "MONTH": "start of month", "DAY": "start of day"}
-# SQLite's unit for each unit of an interval, and how many of them it is
-_UNITS = {
-    **{name: (name.lower(), 1) for name in ("YEAR", "MONTH", "DAY", "HOUR", "MINUTE", "SECOND")},
-    "WEEK": ("day", 7),
-    "QUARTER": ("month", 3),
-}
-_TIMES = ("hour", "minute", "second")
-_PART_OF: dict[type[exp.Expr], str] = {
-    exp.Year: "YEAR",
-    exp.Month: "MONTH",
-    exp.Day: "DAY",
-    exp.Hour: "HOUR",
-    exp.Minute: "MINUTE",
-}
-_NOW = {"NOW", "GETDATE", "SYSDATE", "GETUTCDATE"}
-_ADDED = (exp.DateAdd, exp.DatetimeAdd, exp.TimestampAdd, exp.TsOrDsAdd, exp.DateSub, exp.DatetimeSub)
-_SUBTRACTED = (exp.Sub, exp.DateSub, exp.DatetimeSub)
-_TODAY = (exp.CurrentDate, exp.CurrentTimestamp)
-_TRUNCATED = (exp.DateTrunc, exp.TimestampTrunc, exp.DatetimeTrunc)
 
 
-def to_sqlite(sql: str, dialect: str) -> str | None:
-    """One query of a dialect as SQLite's SQL; None if it is not one, or SQLite has nothing like it.
-
-    Not covered: sqlglot does not know whether functions that it does not translate exist in SQLite; compile
-    the result.
-    """
-    try:
-        tree = _query(sql, dialect)
-        if tree is None:
-            return None
-        _write_dates(tree)
-        return tree.sql("sqlite", unsupported_level=sqlglot.ErrorLevel.RAISE)
-    except (SqlglotError, RecursionError):
-        return None
+# What sqlglot raises for text that it cannot read or write; the last five are faults of its own on odd text.
+_FAULTS = (SqlglotError, RecursionError, ValueError, TypeError, AttributeError, KeyError, IndexError)
 
 
 def candidates(sql: str, dialect: str | None) -> Iterator[tuple[str, str]]:
     """Yield dialects with what the query is in SQLite's SQL: of the given dialect, or of those guessed.
 
-    No dialect is guessed for OFFSET without LIMIT: in sql-create-context it is what became of a number with a
-    comma ("attendance > 43 OFFSET 211").
+    SQLite has no schemas, so a query that names some (SCHEMA.TABLE) follows without them; for the dialect
+    "sqlite" that is all. No dialect is guessed for OFFSET without LIMIT: in sql-create-context it is what
+    became of a number with a comma ("attendance > 43 OFFSET 211").
+    Not covered: sqlglot does not know whether functions that it does not translate exist in SQLite; compile
+    the result.
     """
-    if dialect is None and _BARE_OFFSET.search(sql) and "limit" not in sql.lower():
+    guess = dialect is None
+    if guess and _BARE_OFFSET.search(sql) and "limit" not in sql.lower():
         return
-    for name in (dialect,) if dialect else GUESSED:
-        translated = to_sqlite(sql, name)
-        if translated is not None:
-            yield name, translated
+    for name in ("sqlite", *GUESSED) if dialect is None else (dialect,):
+        try:
+            yield from [(name, text) for text in _forms(sql, name)]
+        except _FAULTS:
+            continue
 
 
-def _query(sql: str, dialect: str) -> exp.Query | None:
+def _forms(sql: str, dialect: str) -> Iterator[str]:
+    """A query in SQLite's SQL, and without its schemas if it names some; nothing if it is not one query."""
     trees = [tree for tree in sqlglot.parse(sql, read=dialect) if tree is not None]
-    return trees[0] if len(trees) == 1 and isinstance(trees[0], exp.Query) else None
+    if len(trees) != 1 or not isinstance(trees[0], exp.Query):
+        return
+    if dialect != "sqlite":
+        write_dates(trees[0])
+        yield _written(trees[0])
+    qualified = [table for table in trees[0].find_all(exp.Table) if table.db]
+    for table in qualified:
+        table.set("db", None)
+        table.set("catalog", None)
+    if qualified:
+        yield _written(trees[0])
 
 
-def _write_dates(tree: exp.Query) -> None:
-    """Write what sqlglot does not translate with SQLite's own functions; the innermost parts first."""
-    for node in reversed(list(tree.walk())):
-        written = next((made for write in _WRITERS if (made := write(node)) is not None), None)
-        if written is not None:
-            node.replace(written)
-
-
-def _part(node: exp.Expr) -> exp.Expr | None:
-    """EXTRACT(YEAR FROM x), YEAR(x) and the like as a number."""
-    if isinstance(node, exp.Extract):
-        return _number(_PARTS.get(node.name.upper()), node.expression)
-    name = _PART_OF.get(type(node))
-    return _number(_PARTS[name], _undated(node.this)) if name else None
-
-
-def _number(pattern: str | None, value: exp.Expr) -> exp.Expr | None:
-    if pattern is None:
-        return None
-    text = exp.func("STRFTIME", exp.Literal.string(pattern), value)
-    return exp.Cast(this=text, to=exp.DataType.build("INTEGER"))
-
-
-def _undated(node: exp.Expr) -> exp.Expr:
-    """What sqlglot has put a conversion to a date around."""
-    return node.this if isinstance(node, exp.TsOrDsToDate) else node
-
-
-def _now(node: exp.Expr) -> exp.Expr | None:
-    is_now = isinstance(node, exp.Anonymous) and node.name.upper() in _NOW and not node.expressions
-    return exp.CurrentTimestamp() if is_now else None
-
-
-def _truncated(node: exp.Expr) -> exp.Expr | None:
-    """DATE_TRUNC('month', x) as the date on which the month begins."""
-    start = _STARTS.get(node.text("unit").upper()) if isinstance(node, _TRUNCATED) else None
-    return exp.func("DATE", _undated(node.this), exp.Literal.string(start)) if start else None
-
-
-def _shifted(node: exp.Expr) -> exp.Expr | None:
-    """A date plus or minus an interval of a fixed length, or a number of days."""
-    if isinstance(node, exp.Add | exp.Sub):
-        amount, unit = node.expression, "DAY" if isinstance(node.this, _TODAY) else ""
-    elif isinstance(node, _ADDED):
-        amount, unit = node.expression, node.text("unit")
-    else:
-        return None
-    if isinstance(amount, exp.Interval):
-        amount, unit = amount.this, amount.text("unit") or unit
-    return _moved(_undated(node.this), amount, unit, -1 if isinstance(node, _SUBTRACTED) else 1)
-
-
-def _moved(date: exp.Expr, amount: exp.Expr | None, unit: str, sign: int) -> exp.Expr | None:
-    named = _UNITS.get(unit.upper().removesuffix("S"))
-    number = re.fullmatch(r"-?\d+", amount.sql().strip("'()")) if amount is not None else None
-    if named is None or number is None:
-        return None
-    name, length = named
-    modifier = exp.Literal.string(f"{sign * length * int(number[0]):+d} {name}")
-    return exp.func("DATETIME" if name in _TIMES or _is_time(date) else "DATE", date, modifier)
-
-
-def _is_time(date: exp.Expr) -> bool:
-    return isinstance(date, exp.CurrentTimestamp) or date.sql().upper().startswith("DATETIME(")
-
-
-_WRITERS: tuple[Callable[[exp.Expr], exp.Expr | None], ...] = (_part, _now, _truncated, _shifted)
+def _written(tree: exp.Query) -> str:
+    return tree.sql("sqlite", unsupported_level=sqlglot.ErrorLevel.RAISE)

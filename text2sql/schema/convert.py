@@ -81,10 +81,12 @@ class Backend(Protocol):
 class RulesBackend:
     """Reads prose by rules, or CREATE TABLE text of any database system.
 
-    `values` says how the example values in prose are written (see `write_ddl`).
+    `values` says how the example values in prose are written (see `write_ddl`), `comments` whether the
+    comments in CREATE TABLE text are.
     """
 
     values: Values
+    comments: bool = False
 
     def key(self, source: Source) -> str:
         """The schema's text; two databases never have the same prose, as it begins with the database id."""
@@ -96,7 +98,7 @@ class RulesBackend:
             if source.prose:
                 yield source, written(prose_schema(source), "rules", self.values)
             else:
-                yield source, rewritten(source, self.values)
+                yield source, rewritten(source, self.values, self.comments)
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +165,7 @@ class AnySchema:
     @property
     def rules(self) -> RulesBackend:
         """Reads CREATE TABLE text."""
-        return RulesBackend(self.database.values)
+        return RulesBackend(self.database.values, self.database.comments)
 
     def key(self, source: Source) -> str:
         """The back end and its key."""
@@ -186,9 +188,12 @@ class AnySchema:
 
 
 def local_backend(settings: ConvertSchema, databases: Path, comments: bool = False) -> LocalBackend:
-    """The back end that `settings` name, other than openai; `databases` and `comments` are for sqlite."""
+    """The back end that `settings` name, other than openai; `databases` is for sqlite.
+
+    `comments`: whether schemas have the comments of columns.
+    """
     if settings.backend == "rules":
-        return RulesBackend(settings.values)
+        return RulesBackend(settings.values, comments)
     if settings.backend == "sqlite":
         return SqliteBackend(databases, settings.values, settings.examples, comments)
     return RecordedBackend()
@@ -222,7 +227,7 @@ def prose_schema(source: Source) -> Schema:
         raise SourceError(f"row {source.row} (database {source.db_id}): {error}") from error
 
 
-def rewritten(source: Source, values: Values) -> Conversion:
+def rewritten(source: Source, values: Values, comments: bool = False) -> Conversion:
     """The conversion of CREATE TABLE text; tables that cannot be read are left out, and among the problems.
 
     Raises:
@@ -234,7 +239,7 @@ def rewritten(source: Source, values: Values) -> Conversion:
         fault = "; ".join(lost) or "it has none"
         place = f"row {source.row} (database {source.db_id})"
         raise SourceError(f"{place}: no table can be read from its CREATE TABLE text: {fault}")
-    made = written(script.schema, "rules", values)
+    made = written(script.schema, "rules", values, comments=comments)
     return replace(made, problems=(*lost, *made.problems))
 
 

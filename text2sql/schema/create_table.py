@@ -145,6 +145,7 @@ def read_create_table(text: str, types: TypeNames) -> Draft:
     end = _closing(tokens, at)
     _read_body(draft, tokens[at + 1 : end], types, _behind(text, tokens, comments))
     _read_parents(draft, tokens[end + 1 :])
+    _read_partition_columns(draft, tokens[end + 1 :], types)
     names = [column.name.lower() for column in draft.columns]
     if repeated := next((name for name in names if names.count(name) > 1), None):
         raise Unreadable(f"duplicate column name: {repeated}")
@@ -411,6 +412,16 @@ def _read_parents(draft: Draft, tokens: Sequence[_Token]) -> None:
         if token.word() == "inherits" and tokens[number + 1].text == "(":
             inside = tokens[number + 2 : _closing(tokens, number + 1)]
             draft.parents += [path for path in (_path(part, 0)[0] for part in _items(inside)) if path]
+
+
+def _read_partition_columns(draft: Draft, tokens: Sequence[_Token], types: TypeNames) -> None:
+    """Hive's PARTITIONED BY (name type, ...) declares columns; elsewhere it names some."""
+    words = [token.word() for token in tokens]
+    at = next((n for n in range(len(words) - 2) if words[n : n + 2] == ["partitioned", "by"]), None)
+    if at is not None and tokens[at + 2].text == "(":
+        for item in _items(tokens[at + 3 : _closing(tokens, at + 2)]):
+            if len(item) > 1 and item[1].kind == "name":
+                _read_column(draft, item, types, "")
 
 
 def _string(text: str) -> str:

@@ -14,18 +14,24 @@ from pathlib import Path
 
 from text2sql.schema.model import Column, Schema, Table
 
+FOLDER = "database_description"
+"""The name of the folder beside a database file."""
+
 _CHARACTERS = 200  # of a comment; some descriptions of values fill a page
 
 
-def with_descriptions(schema: Schema, folder: Path) -> Schema:
-    """The schema with the descriptions of a folder as comments; columns that have a comment keep it.
+def with_descriptions(schema: Schema, database: Path) -> Schema:
+    """The schema of a database file with its descriptions as comments; columns that have a comment keep it.
 
     A file that cannot be read is named on stderr and left out.
     """
-    if not folder.is_dir():
-        return schema
-    files = {path.stem.lower(): path for path in sorted(folder.glob("*.csv"))}
+    files = {path.stem.lower(): path for path in description_files(database)}
     return Schema(tuple(_described(table, files.get(table.name.lower())) for table in schema.tables))
+
+
+def description_files(database: Path) -> list[Path]:
+    """The files with the descriptions of a database file, sorted; none if it has no folder of them."""
+    return sorted((database.parent / FOLDER).glob("*.csv"))
 
 
 def _described(table: Table, path: Path | None) -> Table:

@@ -53,6 +53,7 @@ _PLAIN_STRING = re.compile(r"(\bE)'((?:[^'\\]|\\.|'')*)'|(\bN|)'((?:[^']|'')*)'"
 _ESCAPE = re.compile(r"\\(.)", re.DOTALL)
 _ESCAPED = {"n": "\n", "t": "\t", "r": "\r", "0": "", "'": "''"}
 _SHADOW = "a table in which a virtual table has its content"
+_FENCE = re.compile(r"^[ \t]*```.*$", re.MULTILINE)  # Markdown's, around SQL that a language model wrote
 _QUALIFIED = re.compile(
     rf"--[^\n]*|/\*.*?(?:\*/|\Z)|'(?:[^']|'')*(?:'|\Z)|{NAME}(?:\s*\.\s*{NAME})*", re.DOTALL | re.IGNORECASE
 )
@@ -83,6 +84,7 @@ def read_script(text: str, dialect: str | None = None) -> Script:
 
     `dialect` is sqlglot's name of the database system, None: it is guessed.
     """
+    text = _FENCE.sub("", text)
     parts = list(statements(text, dialect or guess_dialect(text[:_GUESSED_FROM])))
     made = "\n".join(part.text for part in parts if part.kind in _TABLES)
     return _Reader(parts, dialect or guess_dialect(made[:_GUESSED_FROM])).script()

@@ -51,7 +51,7 @@ def read_sqlite(path: str | os.PathLike[str], examples: int = 0, comments: bool 
         print(f"{path}: table {name} is left out: {reason}", file=sys.stderr)
     if not schema.tables:
         raise UserError(f"{path}: has no table; {_REMEDY}")
-    return with_descriptions(schema, file.parent / "database_description") if comments else schema
+    return with_descriptions(schema, file) if comments else schema
 
 
 def _with_examples(file: Path, connection: sqlite3.Connection, table: Table, count: int) -> Table:
