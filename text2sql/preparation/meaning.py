@@ -26,13 +26,15 @@ _COMPARED = r"(?:=|<|>|!=|\b(?:NOT\s+)?(?:LIKE|GLOB|IN)\b)"
 _SUSPECT = re.compile(
     rf"""{_VALUE}\s*{_COMPARED}|(?:\b(?:SELECT|DISTINCT|ALL|BY)|[,(])\s*\"""", re.IGNORECASE
 )
+# The ends of what that finds: a search that takes a third of its time and finds no less.
+_ENDS = re.compile(r"""['"\d]\s*[=<>!NnLlGgIi]|[,(TtLlYy]\s*\"""")
 _COMPARISONS = (exp.EQ, exp.NEQ, exp.GT, exp.GTE, exp.LT, exp.LTE, exp.Like, exp.Glob)
 _SELECTING = (exp.Select, exp.Ordered, exp.Group, exp.AggFunc, exp.Distinct)
 
 
 def fault(sql: str, ddl: str) -> tuple[str, str] | None:
     """The reason and the place of the first fault of a query on the schema `ddl`; None if it has none."""
-    if not _SUSPECT.search(sql):
+    if not (_ENDS.search(sql) and _SUSPECT.search(sql)):
         return None
     try:
         tree = sqlglot.parse_one(sql, read="sqlite")
