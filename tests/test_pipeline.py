@@ -2,9 +2,12 @@
 
 import json
 import os
+import re
 import shutil
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -28,9 +31,10 @@ ARMS = ("baseline", "rag_rerank", "full", "lora")  # an arm of each kind; all ar
 TINY = {"rows": 100, "vocab_size": 400, "hidden_size": 32, "layers": 1, "heads": 2, "max_steps": 10}
 
 
-def _run(place: Path, *command: str) -> str:
+def _run(place: Path, *command: str, **variables: str) -> str:
     """Output of a command in `place` that must succeed."""
-    done = subprocess.run(command, cwd=place, capture_output=True, text=True, env=_environment(place))
+    environment = _environment(place) | variables
+    done = subprocess.run(command, cwd=place, capture_output=True, text=True, env=environment)
     assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
     return done.stdout + done.stderr
 
@@ -140,3 +144,61 @@ def test_a_parameter_that_is_not_allowed_stops_the_stage_with_an_error_that_name
     file.write_text(text)
     assert done.returncode != 0
     assert "evaluate.timeout_s: Input should be greater than 0 (found -1.0)" in done.stderr
+
+
+PAGE = ROOT / "docs" / "your-data.md"
+DATABASES = {
+    "library": "CREATE TABLE book (id INTEGER PRIMARY KEY, title TEXT, pages INT);"
+    "INSERT INTO book VALUES (1, 'Rain', 210), (2, 'Tide', 90), (3, 'Salt', 340);",
+    "bakery": "CREATE TABLE loaf (id INTEGER PRIMARY KEY, grain TEXT, price REAL);"
+    "INSERT INTO loaf VALUES (1, 'rye', 3.5), (2, 'wheat', 2.5);",
+}
+COLUMNS = {"library": ("book", "title", "pages"), "bakery": ("loaf", "grain", "price")}
+ASKED = (
+    ("How many {table}s are there?", "SELECT count(*) FROM {table}"),
+    ("What is the highest {number}?", "SELECT max({number}) FROM {table}"),
+    ("What is the lowest {number}?", "SELECT min({number}) FROM {table}"),
+    ("What is the mean {number}?", "SELECT avg({number}) FROM {table}"),
+    ("Give every {text}.", "SELECT {text} FROM {table}"),
+    ("Give every {text} in order.", "SELECT {text} FROM {table} ORDER BY {text}"),
+    ("Which {text} has the highest {number}?", "SELECT {text} FROM {table} ORDER BY {number} DESC LIMIT 1"),
+    ("Which {text}s are above the mean {number}?", "SELECT {text} FROM {table} WHERE {number} > 200"),
+    ("How many different {text}s are there?", "SELECT count(DISTINCT {text}) FROM {table}"),
+    ("How many {table}s are below 3 {number}?", "SELECT count(*) FROM {table} WHERE {number} < 3"),
+    ("Give {text} and {number} of all.", "SELECT {text}, {number} FROM {table}"),
+    ("What is the sum of {number}?", "SELECT sum({number}) FROM {table}"),
+    ("How many {table}s has each {text}?", "SELECT {text}, count(*) FROM {table} GROUP BY {text}"),
+    ("Which {text} begins with R?", "SELECT {text} FROM {table} WHERE {text} LIKE 'R%'"),
+    ("What would you read?", ""),
+)
+
+
+def _own_data(folder: Path) -> Path:
+    """Two SQLite files and 30 questions, two of them without gold query, as the page shows them."""
+    (folder / "databases").mkdir(parents=True)
+    rows = []
+    for db_id, (table, text, number) in COLUMNS.items():
+        with closing(sqlite3.connect(folder / "databases" / f"{db_id}.sqlite")) as connection:
+            connection.executescript(DATABASES[db_id])
+        names = {"table": table, "text": text, "number": number}
+        asked = [(question.format(**names), sql.format(**names)) for question, sql in ASKED]
+        rows += [{"db_id": db_id, "question": question, "sql": sql} for question, sql in asked]
+    (folder / "questions.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return folder
+
+
+def test_your_own_data_are_scored_as_the_page_says(place: Path, tmp_path: Path) -> None:
+    lines = next(text for text in re.findall(r"```yaml\n(.*?)```", PAGE.read_text(), re.DOTALL))
+    file = place / "params.yaml"
+    text = file.read_text()
+    assert text.count("  test: null\n") == 1
+    file.write_text(text.replace("  test: null\n", lines))
+    _run(place, "dvc", "repro", TEXT2SQL_DATA=str(_own_data(tmp_path / "mine")))
+    for arm in ARMS:
+        scores = json.loads((place / "metrics" / f"{arm}.json").read_text())
+        assert (scores["n"]["all"], scores["without_gold"], scores["gold_failures"]) == (28, 2, [])
+        assert len((place / "data" / "predictions" / f"{arm}.jsonl").read_text().splitlines()) == 30
+    assert "28 questions" in (place / "metrics" / "table.md").read_text()
+    prepared = json.loads((place / "metrics" / "prepare.json").read_text())
+    assert prepared["test"] == {"mine": {"read": 30, "beyond_limit": 0, "kept": 30, "without_gold": 2}}
+    _run(place, "git", "checkout", "-q", ".")

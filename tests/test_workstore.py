@@ -73,3 +73,10 @@ def test_a_forked_worker_that_outlives_the_lock_does_not_keep_it(tmp_path: Path)
     finally:
         worker.kill()
         worker.join()
+
+
+def test_a_full_disk_is_named(small_disk: Path) -> None:
+    (small_disk / "fill").write_bytes(bytes(256 << 10))
+    with pytest.raises(OSError, match="No space") as error:
+        WorkStore(small_disk).open("train", {"rank": 32})
+    assert Path(error.value.filename).name == "key.json"

@@ -20,7 +20,6 @@ from multiprocessing.util import register_after_fork
 from pathlib import Path
 
 from text2sql.errors import UserError
-from text2sql.files import replacing
 
 DEFAULT_ROOT = ".work"
 _BLOCK = 1 << 20
@@ -42,12 +41,19 @@ class WorkStore:
         return cls(Path(folder).absolute() if folder else _checkout(Path.cwd()) / DEFAULT_ROOT)
 
     def open(self, stage: str, key_parts: Mapping[str, object]) -> Path:
-        """Create or find the folder of `stage` for these inputs, which are recorded in its key.json."""
+        """Create or find the folder of `stage` for these inputs, which are recorded in its key.json.
+
+        Raises:
+            OSError: the folder cannot be written to.
+        """
         text = json.dumps(key_parts, sort_keys=True, ensure_ascii=False, indent=1)
         folder = self.root / stage / hashlib.sha256(text.encode()).hexdigest()[:16]
         folder.mkdir(parents=True, exist_ok=True)
-        with replacing(folder / "key.json") as file:
-            file.write(text)
+        file = folder / "key.json"
+        try:
+            file.write_text(text, encoding="utf-8")
+        except OSError as error:  # of a full disk it does not name the file
+            raise OSError(error.errno, error.strerror, str(file)) from error
         return folder
 
 

@@ -301,6 +301,22 @@ def test_what_no_dialect_explains_is_not_translated(sql: str) -> None:
     assert of_dialect(sql)[0] == ""
 
 
+@pytest.mark.parametrize(
+    "settings", [{}, {"sources": {"made": {"dialect": "sqlite"}}}, {"on_dialect": "reject"}]
+)
+def test_schemas_before_the_names_of_tables_are_left_out(settings: dict[str, Any]) -> None:
+    kept, _, notes = of_dialect("SELECT i.name FROM shop.item AS i", **settings)
+    assert (kept, notes) == ("SELECT i.name FROM item AS i", ["SQL without the names of schemas"])
+    assert of_dialect("SELECT name FROM shop.items", **settings)[1] == "SQL names an unknown table"
+
+
+def test_sql_on_which_sqlglot_itself_fails_is_rejected() -> None:
+    tsql = {"sources": {"made": {"dialect": "tsql"}}}
+    assert of_dialect("SELECT DATEDIFF(CURRENT_DATE, name) FROM item", **tsql)[1].startswith(
+        "SQL is not tsql"
+    )
+
+
 def test_a_row_that_names_a_database_gets_its_schema_and_keeps_the_name(tmp_path: Path) -> None:
     (tmp_path / "made.json").write_text(json.dumps({"shop": DDL}))
     row = {"question": "q", "query": "SELECT id FROM item", "db_id": "shop"}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 from text2sql.contamination.folding import fold_question
 
@@ -29,6 +29,7 @@ class ContainedQuestions:
         for place, question in enumerate(questions):
             self._places.setdefault(fold_question(without_evidence(question)), []).append(place)
         self._by_word = self._rarest_words()
+        self._rare = frozenset(self._by_word)
         self._by_run = self._runs()
 
     def same_without_evidence(self, question: str) -> int | None:
@@ -44,34 +45,34 @@ class ContainedQuestions:
         The share is the number of words of the shorter one over that of the longer one; the greatest is
         first, and of equal ones the first question. Both questions have at least LEAST_WORDS words.
         """
-        words = folded.split()
+        words, padded = folded.split(), f" {folded} "
         if len(words) < LEAST_WORDS:
             return []
-        texts = {*self._inside(f" {folded} ", set(words)), *self._around(f" {folded} ", words)} - {folded}
-        found = [(place, self._share(text, len(words))) for text in texts for place in self._places[text]]
+        rare = set(words) & self._rare
+        inside = [text for word in rare for text in self._by_word[word] if text in padded]
+        around = [text for text in self._by_run.get(" ".join(words[:LEAST_WORDS]), ()) if padded in text]
+        found = [
+            (place, self._share(text, len(words)))
+            for text in {*inside, *around} - {padded}
+            for place in self._places[text[1:-1]]
+        ]
         return sorted(found, key=lambda pair: (-pair[1], pair[0]))
-
-    def _inside(self, padded: str, words: set[str]) -> Iterator[str]:
-        for word in words & self._by_word.keys():
-            yield from (text for text in self._by_word[word] if f" {text} " in padded)
-
-    def _around(self, padded: str, words: list[str]) -> Iterator[str]:
-        for text in self._by_run.get(" ".join(words[:LEAST_WORDS]), ()):
-            if padded in f" {text} ":
-                yield text
 
     def _share(self, text: str, words: int) -> float:
         length = len(text.split())
         return min(length, words) / max(length, words)
 
     def _rarest_words(self) -> dict[str, list[str]]:
-        """The test questions of enough words, each under the one of its words that fewest of them have."""
+        """The test questions of enough words, each under the one of its words that fewest of them have.
+
+        With a space at both ends, as in `_runs`, so that only whole words are found.
+        """
         long = [text for text in self._places if len(text.split()) >= LEAST_WORDS]
         frequency = Counter(word for text in long for word in set(text.split()))
         found: dict[str, list[str]] = {}
         for text in long:
             rarest = min(text.split(), key=lambda word: (frequency[word], word))
-            found.setdefault(rarest, []).append(text)
+            found.setdefault(rarest, []).append(f" {text} ")
         return found
 
     def _runs(self) -> dict[str, list[str]]:
@@ -81,5 +82,5 @@ class ContainedQuestions:
             words = text.split()
             starts = range(len(words) - LEAST_WORDS + 1)
             for run in {" ".join(words[at : at + LEAST_WORDS]) for at in starts}:
-                found.setdefault(run, []).append(text)
+                found.setdefault(run, []).append(f" {text} ")
         return found

@@ -28,6 +28,7 @@ class FoldedSql:
     parsed: bool
 
 
+@functools.lru_cache(maxsize=8_192)  # several rules fold the questions of one block
 def fold_question(text: str) -> str:
     """Fold a question to its words: NFKC; case, accents, punctuation and white space are removed.
 

@@ -193,7 +193,7 @@ class Checker:
             try:
                 return self._pass(database, sql)
             except Unusable as fault:
-                if dialect == "sqlite" or fault.reason not in _OF_DIALECT:
+                if not _may_be_dialect(fault, dialect):
                     raise
                 refusal = fault
         else:
@@ -204,6 +204,9 @@ class Checker:
             except Unusable as fault:
                 refusal = fault if dialect else refusal
                 continue
+            if name == "sqlite":
+                self._notes["SQL without the names of schemas"] += 1
+                return passed
             if on_dialect == "reject":
                 raise Unusable("SQL is of another dialect", name) from refusal
             self._notes[f"SQL {'translated from' if on_dialect == 'transpile' else 'kept in'} {name}"] += 1
@@ -220,6 +223,12 @@ class Checker:
         if self._runner:
             self._runner.run(database, sql)
         return sql
+
+
+def _may_be_dialect(fault: Unusable, dialect: str | None) -> bool:
+    """Whether SQL that SQLite does not take may be of another dialect, or names schemas."""
+    schemas = fault.detail.startswith("no such table: ") and "." in fault.detail.partition(": ")[2]
+    return schemas or (dialect is None and fault.reason in _OF_DIALECT)
 
 
 def _optional(value: Any, name: str) -> str:

@@ -16,33 +16,43 @@ GUESSED = ("postgres", "mysql", "tsql", "oracle", "snowflake", "bigquery")
 _BARE_OFFSET = re.compile(r"\bOFFSET\s+\d+\s*\Z", re.IGNORECASE)
 
 
-def to_sqlite(sql: str, dialect: str) -> str | None:
-    """One query of a dialect as SQLite's SQL; None if it is not one, or SQLite has nothing like it.
-
-    Not covered: sqlglot does not know whether functions that it does not translate exist in SQLite; compile
-    the result.
-    """
-    try:
-        tree = _query(sql, dialect)
-        return tree.sql("sqlite", unsupported_level=sqlglot.ErrorLevel.RAISE) if tree else None
-    except (SqlglotError, RecursionError):
-        return None
+# What sqlglot raises for text that it cannot read or write; the last five are faults of its own on odd text.
+_FAULTS = (SqlglotError, RecursionError, ValueError, TypeError, AttributeError, KeyError, IndexError)
 
 
 def candidates(sql: str, dialect: str | None) -> Iterator[tuple[str, str]]:
     """Yield dialects with what the query is in SQLite's SQL: of the given dialect, or of those guessed.
 
-    No dialect is guessed for OFFSET without LIMIT: in sql-create-context it is what became of a number with a
-    comma ("attendance > 43 OFFSET 211").
+    SQLite has no schemas, so a query that names some (SCHEMA.TABLE) follows without them; for the dialect
+    "sqlite" that is all. No dialect is guessed for OFFSET without LIMIT: in sql-create-context it is what
+    became of a number with a comma ("attendance > 43 OFFSET 211").
+    Not covered: sqlglot does not know whether functions that it does not translate exist in SQLite; compile
+    the result.
     """
-    if dialect is None and _BARE_OFFSET.search(sql) and "limit" not in sql.lower():
+    guess = dialect is None
+    if guess and _BARE_OFFSET.search(sql) and "limit" not in sql.lower():
         return
-    for name in (dialect,) if dialect else GUESSED:
-        translated = to_sqlite(sql, name)
-        if translated is not None:
-            yield name, translated
+    for name in ("sqlite", *GUESSED) if dialect is None else (dialect,):
+        try:
+            yield from [(name, text) for text in _forms(sql, name)]
+        except _FAULTS:
+            continue
 
 
-def _query(sql: str, dialect: str) -> exp.Query | None:
+def _forms(sql: str, dialect: str) -> Iterator[str]:
+    """A query in SQLite's SQL, and without its schemas if it names some; nothing if it is not one query."""
     trees = [tree for tree in sqlglot.parse(sql, read=dialect) if tree is not None]
-    return trees[0] if len(trees) == 1 and isinstance(trees[0], exp.Query) else None
+    if len(trees) != 1 or not isinstance(trees[0], exp.Query):
+        return
+    if dialect != "sqlite":
+        yield _written(trees[0])
+    qualified = [table for table in trees[0].find_all(exp.Table) if table.db]
+    for table in qualified:
+        table.set("db", None)
+        table.set("catalog", None)
+    if qualified:
+        yield _written(trees[0])
+
+
+def _written(tree: exp.Query) -> str:
+    return tree.sql("sqlite", unsupported_level=sqlglot.ErrorLevel.RAISE)
