@@ -79,7 +79,7 @@ def test_the_figures_add_up() -> None:
         "removed_by_rule": {"question": 1, "same_sql": 1},
         "removed_by_source": {"made": {"rows": 4, "question": 1, "same_sql": 1, "removed": 2}},
         "duplicates": {"rows": 0, "removed": 0, "by_source": {}},
-        "test_sets": {"test": {"questions": 3, "before": 66.67, "after": 0.0}},
+        "test_sets": {"shop": {"questions": 3, "before": 66.67, "after": 0.0}},
         "planted": {
             "reworded": {"found": 0, "missed": 1, "absent": 1},
             "verbatim": {"found": 1, "missed": 0, "absent": 0},
