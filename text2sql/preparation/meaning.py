@@ -24,8 +24,8 @@ INVENTED = "SQL selects a name in double quotes that is no column"
 
 _VALUE = r"""(?:'(?:[^']|'')*'|"[^"]*"|-?\b\d+(?:\.\d+)?\b)"""
 _COMPARED = r"(?:=|<|>|!=|\b(?:NOT\s+)?(?:LIKE|GLOB|IN)\b)"
-# A constant on the left of a comparison, or "x" where something is selected, sorted, grouped or aggregated. Most
-# SQL has neither, and only SQL that may have one is parsed.
+# A constant on the left of a comparison, or "x" where something is selected, sorted, grouped or aggregated.
+# Most SQL has neither, and only SQL that may have one is parsed.
 _SUSPECT = re.compile(
     rf"""{_VALUE}\s*{_COMPARED}|(?:\b(?:SELECT|DISTINCT|ALL|BY)|[,(])\s*\"""", re.IGNORECASE
 )
