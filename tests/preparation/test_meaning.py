@@ -22,6 +22,12 @@ FINE = [
     'SELECT replace(name, "a", "b"), strftime("%Y", name) FROM t',
     "SELECT name FROM t WHERE 1 = 1 AND id > 2",
     "SELECT 'x', 5 FROM t",
+    'SELECT max("rowid"), "oid" FROM t',
+    'SELECT "key", "value" FROM t, json_each(t.name) WHERE 5 < "value"',
+    'SELECT "count(*)" FROM (SELECT count(*) FROM t)',
+    'SELECT "column1" FROM (VALUES (1), (2))',
+    'SELECT "sql" FROM sqlite_master WHERE "type" = \'table\'',
+    'SELECT group_concat(name, "; "), group_concat("name", ", ") FROM t',
     'SELECT t."name" FROM t WHERE id = -3 AND 3 < id',
 ]
 

@@ -26,11 +26,11 @@ _PARTS = {
 _STARTS = {"YEAR": "start of year", "MONTH": "start of month", "DAY": "start of day"}
 # SQLite's unit for each unit of an interval, and how many of them it is
 _UNITS = {
-    **{name: (name.lower(), 1) for name in ("YEAR", "MONTH", "DAY", "HOUR", "MINUTE", "SECOND")},
-    "WEEK": ("day", 7),
-    "QUARTER": ("month", 3),
+    **{name: (name, 1) for name in ("YEAR", "MONTH", "DAY", "HOUR", "MINUTE", "SECOND")},
+    "WEEK": ("DAY", 7),
+    "QUARTER": ("MONTH", 3),
 }
-_TIMES = ("hour", "minute", "second")
+_TIMES = ("HOUR", "MINUTE", "SECOND")
 _PART_OF: dict[type[exp.Expr], str] = {
     exp.Year: "YEAR",
     exp.Month: "MONTH",
@@ -41,7 +41,6 @@ _PART_OF: dict[type[exp.Expr], str] = {
 _NOW = {"NOW", "GETDATE", "SYSDATE", "GETUTCDATE"}
 _ADDED = (exp.DateAdd, exp.DatetimeAdd, exp.TimestampAdd, exp.TsOrDsAdd, exp.DateSub, exp.DatetimeSub)
 _SUBTRACTED = (exp.Sub, exp.DateSub, exp.DatetimeSub)
-_TODAY = (exp.CurrentDate, exp.CurrentTimestamp)
 _TRUNCATED = (exp.DateTrunc, exp.TimestampTrunc, exp.DatetimeTrunc)
 
 
@@ -85,9 +84,9 @@ def _truncated(node: exp.Expr) -> exp.Expr | None:
 
 
 def _shifted(node: exp.Expr) -> exp.Expr | None:
-    """A date plus or minus an interval of a fixed length, or a number of days."""
+    """A date plus or minus an interval of a fixed length."""
     if isinstance(node, exp.Add | exp.Sub):
-        amount, unit = node.expression, "DAY" if isinstance(node.this, _TODAY) else ""
+        amount, unit = node.expression, ""
     elif isinstance(node, _ADDED):
         amount, unit = node.expression, node.text("unit")
     else:

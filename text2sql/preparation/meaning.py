@@ -8,13 +8,16 @@ fits. Comparing a column with "x" is usual in public data sets and is no fault.
 from __future__ import annotations
 
 import re
+import sqlite3
 from collections.abc import Collection, Iterator
+from contextlib import closing, suppress
 
 import sqlglot
 from sqlglot import exp
 from sqlglot.errors import SqlglotError
 
 from text2sql.contamination.folding import schema_signature
+from text2sql.preparation.schemas import Connection
 
 CONSTANTS = "SQL compares a constant with a constant"
 INVENTED = "SQL selects a name in double quotes that is no column"
@@ -41,19 +44,39 @@ def fault(sql: str, ddl: str) -> tuple[str, str] | None:
     except (SqlglotError, RecursionError):
         return None  # SQLite has compiled it
     known = {*(column for _, column in schema_signature(ddl)), *_aliases(tree)}
-    for node in _comparisons(tree):
-        constant = _is_constant(node.this, known) and _is_constant(node.expression, known)
-        # 1 = 1 is a usual way to begin a list of conditions; "club" = "club" is a value taken for the column
-        if constant and (node.this != node.expression or not isinstance(node.this, exp.Literal)):
-            return CONSTANTS, node.sql("sqlite")
-    for column in tree.find_all(exp.Column):
-        if _is_text(column, known) and _is_selected(column):
-            return INVENTED, column.sql("sqlite")
+    while (found := _first(tree, known)) is not None:
+        reason, node = found
+        quoted = {column.name for column in node.find_all(exp.Column) if _is_text(column, known)}
+        names = set(_names(quoted, sql, ddl))
+        if not names:
+            return reason, node.sql("sqlite")
+        known |= {name.casefold() for name in names}
     return None
 
 
-def _comparisons(tree: exp.Expr) -> Iterator[exp.Binary]:
-    return tree.find_all(*_COMPARISONS)
+def _first(tree: exp.Expr, known: Collection[str]) -> tuple[str, exp.Expr] | None:
+    """The first fault, where `known` are the names that exist."""
+    for node in tree.find_all(*_COMPARISONS):
+        constant = _is_constant(node.this, known) and _is_constant(node.expression, known)
+        # 1 = 1 is a usual way to begin a list of conditions; "club" = "club" is a value taken for the column
+        if constant and (node.this != node.expression or not isinstance(node.this, exp.Literal)):
+            return CONSTANTS, node
+    for column in tree.find_all(exp.Column):
+        if _is_text(column, known) and _is_selected(column):
+            return INVENTED, column
+    return None
+
+
+def _names(quoted: Collection[str], sql: str, ddl: str) -> Iterator[str]:
+    """Those of the texts in double quotes that are names after all, such as rowid or a column of json_each.
+
+    In backquotes SQLite takes a text as a name only, so the query does not compile if it is none.
+    """
+    for name in quoted:
+        with closing(Connection()) as connection, suppress(sqlite3.Error, sqlite3.Warning):
+            connection.build(ddl)
+            connection.compile(sql.replace(f'"{name}"', f"`{name}`"))
+            yield name
 
 
 def _aliases(tree: exp.Expr) -> Iterator[str]:
@@ -82,4 +105,4 @@ def _is_text(node: exp.Expr, known: Collection[str]) -> bool:
 def _is_selected(node: exp.Expression) -> bool:
     """Whether a query selects this, sorts or groups by it, or aggregates it."""
     parent = node.parent.parent if isinstance(node.parent, exp.Alias) else node.parent
-    return isinstance(parent, _SELECTING)
+    return isinstance(parent, _SELECTING) and node.arg_key != "separator"
