@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
+import sqlite3
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -242,3 +245,74 @@ def test_odd_but_valid_rows_are_handled() -> None:
     write_lines("train.jsonl", odd)
     assert rules_of_removed() == []
     assert len(Path("kept.jsonl").read_text().splitlines()) == len(odd)
+
+
+# -- rows without a schema, and results --
+
+
+@pytest.mark.parametrize("context", ["", None, 7])
+def test_a_row_without_a_schema_is_compared_by_its_query(context: object) -> None:
+    row = {"question": "Who?", "context": context, "answer": "SELECT name FROM singer WHERE age > 30"}
+    write_lines("train.jsonl", [OTHER, row, {**row, "db_id": "concert"}, {**row, "db_id": "elsewhere"}])
+    assert rules_of_removed() == [(1, "same_sql"), (2, "same_sql")]
+
+
+def test_a_test_row_may_lack_schema_and_query() -> None:
+    Path("test.json").write_text(
+        json.dumps([{"question": "How many singers are there?", "db_id": "concert"}])
+    )
+    assert rules_of_removed() == [(1, "question"), (2, "near_question")]
+
+
+def write_database(name: str = "concert", content: bytes | None = None) -> None:
+    path = Path("databases", name, f"{name}.sqlite")
+    path.parent.mkdir(parents=True)
+    if content is not None:
+        path.write_bytes(content)
+        return
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute(DDL)
+        connection.executemany(
+            "INSERT INTO singer VALUES (?, ?, ?)", [(n, f"s{n}", 20 + 2 * n) for n in range(15)]
+        )
+        connection.commit()
+
+
+HOSTILE = [
+    "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n, singer",
+    "ATTACH DATABASE 'stolen.sqlite' AS singer",
+    "DROP TABLE singer",
+    "SELECT name FROM singer; DROP TABLE singer",
+]
+
+
+def test_a_query_with_the_result_of_a_test_query_goes_and_hostile_ones_do_nothing() -> None:
+    write_database()
+    before = Path("databases/concert/concert.sqlite").read_bytes()
+    rows = [{"question": f"Row {n}?", "context": DDL, "answer": sql} for n, sql in enumerate(HOSTILE)]
+    same = {
+        "question": "Which?",
+        "context": DDL,
+        "answer": "SELECT s.name FROM singer AS s WHERE NOT s.age <= 30",
+    }
+    write_lines("train.jsonl", [*rows, same])
+    assert rules_of_removed("--same-result", "--databases", "databases") == [(4, "same_result")]
+    assert Path("databases/concert/concert.sqlite").read_bytes() == before
+    assert not Path("stolen.sqlite").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "content", "message"),
+    [
+        (["--same-result"], None, "add --databases"),
+        (["--same-result", "--databases", "none"], None, "none: no such folder"),
+        (["--same-result", "--databases", "databases"], b"", "concert.sqlite: .* same_result"),
+        (["--same-result", "--databases", "databases"], b"SQLite format 3", "concert.sqlite: .* same_result"),
+        (["--same-result", "--databases", "."], None, "concert.sqlite: no such database .* same_result"),
+    ],
+)
+def test_databases_that_are_missing_or_damaged_are_named(
+    options: list[str], content: bytes | None, message: str
+) -> None:
+    write_database(content=content)
+    assert re.search(message, error_of(dedupe(*options)))

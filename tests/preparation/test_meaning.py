@@ -43,6 +43,7 @@ def test_usual_sql_has_no_fault(sql: str) -> None:
         ('SELECT 2004 FROM t WHERE 1998 = "2r"', '1998 = "2r"'),
         ("SELECT name FROM t WHERE 1998 = '2r'", "1998 = '2r'"),
         ('SELECT name FROM t WHERE id = 3 AND "nmae" = "x"', '"nmae" = "x"'),
+        ('SELECT name FROM t WHERE "club" = "club"', '"club" = "club"'),
         ("SELECT name FROM t WHERE -5 < 3", "-5 < 3"),
         ("SELECT name FROM t WHERE '2007' LIKE '%a%'", "'2007' LIKE '%a%'"),
     ],

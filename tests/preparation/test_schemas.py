@@ -235,6 +235,13 @@ def test_a_view_is_not_there_for_a_query_because_it_is_not_in_the_prompt() -> No
         database.connection.compile("SELECT * FROM v")
 
 
+def test_a_temporary_table_is_not_there_for_a_query_either() -> None:
+    database = Schemas().load(f"{TEA} CREATE TEMP TABLE scratch (temperature INT)")
+    assert (database.ddl, database.skipped) == (TEA, {"CREATE TEMPORARY TABLE": 1})
+    with pytest.raises(sqlite3.Error, match="no such table: scratch"):
+        database.connection.compile("SELECT * FROM scratch")
+
+
 @pytest.mark.parametrize(
     "sql",
     ["DROP TABLE tea", "WITH x AS (SELECT 1) DELETE FROM tea", "PRAGMA user_version", "ATTACH 'x' AS y"],

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from text2sql.preparation.rejects import Unusable
-from text2sql.preparation.shapes import Fields, fields_of, split_task
+from text2sql.preparation.shapes import Fields, fields_of, split_task, sql_of
 
 DDL = "CREATE TABLE t (id INTEGER PRIMARY KEY, name TEXT);"
 TWO = "CREATE TABLE t (id INT, n DECIMAL(10, 2))\n\nCREATE TABLE u (t_id INT, x TEXT)"
@@ -83,48 +83,6 @@ ROWS: list[tuple[dict[str, Any], Fields]] = [
     ),
 ]
 
-BELOW = "Below is an instruction that describes a task, paired with an input.\n\n"
-ROWS += [
-    ({"instruction": ASK, "input": DDL, "response": SQL, "text": "x"}, Fields(ASK, DDL, SQL)),
-    (
-        {
-            "input": f"{BELOW}### Instruction:\n{ASK}\n\n### Input:\n{DDL}\n\n### Response:",
-            "output": SQL,
-        },
-        Fields(ASK, DDL, SQL),
-    ),
-    ({"question": ASK, "schema": DDL, "chosen": SQL, "rejected": "x"}, Fields(ASK, DDL, SQL)),
-    ({"prompt": ASK, "query": SQL, "setup_sql": DDL}, Fields(ASK, DDL, SQL)),
-    ({"prompt": f"{TWO}\n\nQuestion: {ASK}\n", "completion": f" {SQL}"}, Fields(ASK, TWO, f" {SQL}")),
-    (
-        {
-            "prompt": [{"role": "user", "content": f"{DDL}\n{ASK}"}],
-            "completion": [{"role": "assistant", "content": SQL}],
-        },
-        Fields(ASK, DDL, SQL),
-    ),
-    (
-        {"instruction": ASK, "input": DDL, "output": f"The query:\r\n```sql\r\n{SQL}```"},
-        Fields(ASK, DDL, SQL),
-    ),
-    ({"instruction": ASK, "input": DDL, "output": f"```sql {SQL}```"}, Fields(ASK, DDL, SQL)),
-    ({"instruction": ASK, "input": DDL, "output": f"SQL Query: {SQL}"}, Fields(ASK, DDL, f" {SQL}")),
-    (
-        {"instruction": f"{DDL}\n\nQuestion: {ASK}\nEvidence: e is 1\nSQL:", "output": SQL},
-        Fields(ASK, DDL, SQL, None, "e is 1"),
-    ),
-    (
-        {
-            "messages": [
-                {"role": "system", "content": "You write SQL."},
-                {"role": "user", "content": f"{DDL}\n\nList the names."},
-                {"role": "assistant", "content": SQL},
-            ]
-        },
-        Fields("List the names.", DDL, SQL),
-    ),
-]
-
 
 @pytest.mark.parametrize(("row", "expected"), ROWS)
 def test_every_public_form_is_taken_apart(row: dict[str, Any], expected: Fields) -> None:
@@ -160,15 +118,86 @@ def test_a_damaged_chat_is_unusable_or_without_question(damage: Any) -> None:
 def test_text_in_quotes_and_brackets_does_not_end_a_schema() -> None:
     table = "CREATE TABLE t (a TEXT DEFAULT ')', \"b(\" INT, c CHECK (c IN ('x;', 'y')))"
     rows = "INSERT INTO t VALUES ('; CREATE', 1, 'x;');"
-    assert split_task("", f"{table};\n{rows}\n\n{ASK}") == (ASK, f"{table};\n{rows}", None)
+    assert split_task("", f"{table};\n{rows}\n\n{ASK}") == (ASK, f"{table};\n{rows}")
 
 
 def test_a_question_before_the_schema_is_found() -> None:
-    assert split_task("", f"{ASK}\n\n{TWO}") == (ASK, TWO, None)
+    assert split_task("", f"{ASK}\n\n{TWO}") == (ASK, TWO)
 
 
 def test_a_task_without_schema_has_a_question_only() -> None:
-    assert split_task("Answer in SQL.", ASK) == (ASK, "", None)
+    assert split_task("Answer in SQL.", ASK) == (ASK, "")
+
+
+SCHEMA_FIRST = (
+    f"Database Schema:\n{TWO}\nThis schema describes the tables.\n\nQuestion:\n{ASK}\n\nInstructions:\n- x"
+)
+
+
+@pytest.mark.parametrize(
+    ("instruction", "text"),
+    [
+        ("You are an SQL expert.", f"{ASK}\n\n{TWO}"),
+        ("You are an SQL expert.", f"{TWO}\n\n{ASK}"),
+        (
+            "You are an SQL expert.",
+            f"### Task\nWrite SQL for the following question: {ASK}\n\n### Tables\n{TWO}",
+        ),
+        (f"Answer [QUESTION]{ASK}[/QUESTION]\n\n### Schema\n{TWO}\n\n### Answer\n[SQL]", ""),
+        ("", SCHEMA_FIRST),
+        (ASK, f"These are the tables:\n{TWO}"),
+        (f"You write SQL on\n{TWO}", ASK),
+        ("", f"{TWO}\n\n-- Using valid SQLite, answer these.\n\n-- How\n-- many?\n\nSELECT"),
+        ("", f"{TWO}\n\n-- Using valid SQLite, answer these.\n\n-- How many?\n\n"),
+    ],
+)
+def test_the_question_is_found_beside_other_text(instruction: str, text: str) -> None:
+    assert split_task(instruction, text) == (ASK, TWO)
+
+
+def test_prose_ends_with_its_paragraph() -> None:
+    assert split_task("", f"{PROSE}\n\n{ASK}") == (ASK, PROSE)
+
+
+@pytest.mark.parametrize("key", ["schema", "context"])
+@pytest.mark.parametrize("sql", ["sql", "SQL", "query", "answer"])
+@pytest.mark.parametrize("evidence", ["evidence", "external_knowledge"])
+def test_schema_and_evidence_are_found_beside_every_pair_of_question_and_sql(
+    key: str, sql: str, evidence: str
+) -> None:
+    row = {"question": ASK, sql: SQL, key: DDL, evidence: "e", "db_id": "a"}
+    assert fields_of(row) == Fields(ASK, DDL, SQL, "a", "e")
+
+
+def test_other_names_of_the_parts_of_a_task_are_known() -> None:
+    assert fields_of({"instruction": ASK, "input": DDL, "response": SQL}) == Fields(ASK, DDL, SQL)
+    assert fields_of({"prompt": f"{DDL}\n\n{ASK}", "completion": SQL}) == Fields(ASK, DDL, SQL)
+
+
+def test_an_answer_goes_on_where_its_instruction_ends() -> None:
+    row = {"instruction": f"{TWO}\n\n-- {ASK}\nSELECT", "output": " count(*) FROM t"}
+    assert fields_of(row) == Fields(ASK, TWO, SQL)
+    assert fields_of({**row, "output": SQL}) == Fields(ASK, TWO, SQL)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        SQL,
+        f"```sql\n{SQL}```",
+        f"```{SQL}```",
+        f"So:\n```sql\n{SQL}```\nIt gives\n```\n3\n```",
+        f"The query is:\n{SQL};\nIt counts.",
+        f"SQL: {SQL}",
+        f"<think>```sql\nSELECT 1\n```</think>{SQL}",
+    ],
+)
+def test_the_query_in_an_answer_is_found(answer: str) -> None:
+    assert sql_of(answer) == SQL
+
+
+def test_an_answer_without_a_query_is_left_as_it_is() -> None:
+    assert sql_of("DROP TABLE t") == "DROP TABLE t"
 
 
 TASKS = [
@@ -188,7 +217,7 @@ TASKS = [
 
 @pytest.mark.parametrize("task", TASKS)
 def test_question_and_schema_of_usual_prompts_are_found(task: str) -> None:
-    question, schema, _ = split_task("", task)
+    question, schema = split_task("", task)
     rows = "\n/*\n3 rows from t:\nid\tname\n1\ta\n*/"  # a comment behind a table stays with it
     assert (question, schema.removesuffix(rows)) == (ASK, DDL)
 
@@ -196,8 +225,34 @@ def test_question_and_schema_of_usual_prompts_are_found(task: str) -> None:
 def test_tables_under_headings_are_one_schema() -> None:
     tables = "Table t:\nCREATE TABLE t (id INT)\n\nTable u:\n-- of two\n-- lines\nCREATE TABLE u (id INT)"
     schema = "CREATE TABLE t (id INT)\nCREATE TABLE u (id INT)"
-    assert split_task("Write SQL.", f"{tables}\n\n{ASK}") == (ASK, schema, None)
+    assert split_task("Write SQL.", f"{tables}\n\n{ASK}") == (ASK, schema)
 
 
 def test_a_question_that_begins_like_a_statement_is_no_schema() -> None:
-    assert split_task("Create table report: how many?", DDL) == ("Create table report: how many?", DDL, None)
+    assert split_task("Create table report: how many?", DDL) == ("Create table report: how many?", DDL)
+
+
+ROWS_OF_HUB = [
+    ({"question": ASK, "schema": DDL, "chosen": SQL, "rejected": "x"}, Fields(ASK, DDL, SQL)),
+    ({"prompt": ASK, "query": SQL, "setup_sql": DDL}, Fields(ASK, DDL, SQL)),
+    ({"prompt": f"{DDL}\n\n{ASK}", "response": SQL}, Fields(ASK, DDL, SQL)),
+    (
+        {
+            "input": f"Write SQL.\n\n### Instruction:\n{ASK}\n\n### Input:\n{DDL}\n\n### Response:",
+            "output": SQL,
+        },
+        Fields(ASK, DDL, SQL),
+    ),
+    (
+        {
+            "prompt": [{"role": "user", "content": f"{DDL}\n{ASK}"}],
+            "completion": [{"role": "assistant", "content": SQL}],
+        },
+        Fields(ASK, DDL, SQL),
+    ),
+]
+
+
+@pytest.mark.parametrize(("row", "expected"), ROWS_OF_HUB)
+def test_forms_of_the_hub_are_taken_apart(row: dict[str, Any], expected: Fields) -> None:
+    assert fields_of(row) == expected

@@ -122,10 +122,26 @@ def test_a_source_in_the_settings_that_does_not_exist_is_an_error(raw: Path, tmp
         prepare_training(raw, tmp_path / "out", settings)
 
 
+def test_a_column_that_no_row_has_is_an_error_also_where_no_row_is_rejected(
+    raw: Path, tmp_path: Path
+) -> None:
+    columns = {"question": "question", "schema": "context", "sql": "answer", "evidence": "hint"}
+    settings = Prepare.model_validate({"sources": {"a": TrainingSource.model_validate({"columns": columns})}})
+    with pytest.raises(UserError, match=r"no row has hint.*first row has question, context, answer; fix"):
+        prepare_training(raw, tmp_path / "out", settings)
+
+
+def test_a_weight_without_a_limit_is_refused() -> None:
+    with pytest.raises(ValidationError, match="weight has no effect without train_limit"):
+        Prepare.model_validate({"sources": {"a": {"weight": 2.0}}})
+
+
 def test_a_column_that_no_row_has_is_an_error_that_names_those_there_are(raw: Path, tmp_path: Path) -> None:
     columns = {"question": "question", "schema": "kontext", "sql": "answer"}
     settings = Prepare.model_validate({"sources": {"a": TrainingSource.model_validate({"columns": columns})}})
-    with pytest.raises(UserError, match=r"a.jsonl: no row has kontext.*row 0 has question, context, answer"):
+    with pytest.raises(
+        UserError, match=r"a.jsonl: no row has kontext.*first row has question, context, answer"
+    ):
         prepare_training(raw, tmp_path / "out", settings)
 
 

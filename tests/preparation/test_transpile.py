@@ -36,12 +36,9 @@ def test_a_query_keeps_its_meaning(dialect: str, sql: str, expected: str) -> Non
 @pytest.mark.parametrize(
     ("dialect", "sql"),
     [
-        ("tsql", "SELECT DATEADD(hour, 1, ts) FROM t"),
-        ("tsql", "SELECT DATEADD(week, 1, ts) FROM t"),
         ("tsql", "SELECT DATEADD(day, n, ts) FROM t"),
         ("tsql", "SELECT DATEDIFF(year, a, b) FROM t"),
         ("tsql", "SELECT GETDATE() - 7 FROM t"),
-        ("mysql", "SELECT DATE_ADD(ts, INTERVAL 1 HOUR) FROM t"),
         ("mysql", "SELECT ISNULL(SUM(a), 0) FROM t"),
         ("mysql", "SELECT DATE_FORMAT(ts, '%M') FROM t"),
         ("postgres", "SELECT a::date - b::date FROM t"),

@@ -430,7 +430,7 @@ def test_no_query_takes_long_to_rename(sql: str) -> None:
         "CREATE TABLE t (" + "(" * 30_000,
         "CREATE TABLE t (a " + "ARRAY<" * 20_000 + "INT",
         "CREATE TABLE t (a INT[" + "]" * 20_000,
-        "CREATE TABLE t (" + ", ".join(f"c{n} INT UNSIGNED" for n in range(5_000)) + ")",
+        "CREATE TABLE t (" + ", ".join(f"c{n} INT UNSIGNED" for n in range(3_000)) + ")",
         "CREATE TABLE t (a INT UNSIGNED, " + "'" * 99_999,
         "CREATE TABLE t (a INT UNSIGNED, " + '"' * 99_999,
         "CREATE TABLE t (a INT UNSIGNED, [" + "a" * 99_999,

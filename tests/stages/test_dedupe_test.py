@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
+import sqlite3
+from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -21,7 +25,8 @@ from tests.small_raw import (
 )
 from text2sql import prompts
 from text2sql.contamination import ray_leaks
-from text2sql.contamination.settings import DedupeTest, Rules
+from text2sql.contamination.settings import RECOMMENDED, DedupeTest, Rules
+from text2sql.files import write_jsonl
 from text2sql.records import TestQuestion, TrainingRow, read_records
 
 PATHS = {
@@ -43,6 +48,7 @@ ELSEWHERE = {
     "ddl": "CREATE TABLE x (y);",
     "sql": "SELECT y FROM x",
 }
+ELSEWHERE_ROW = TrainingRow(**ELSEWHERE)
 
 
 @pytest.fixture(autouse=True)
@@ -54,8 +60,8 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     _prepare()
 
 
-def metrics() -> dict[str, object]:
-    found: dict[str, object] = json.loads(Path(PATHS["metrics"]).read_text())
+def metrics() -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(Path(PATHS["metrics"]).read_text())
     return found
 
 
@@ -79,7 +85,7 @@ def test_the_figures_add_up() -> None:
         "removed_by_rule": {"question": 1, "same_sql": 1},
         "removed_by_source": {"made": {"rows": 4, "question": 1, "same_sql": 1, "removed": 2}},
         "duplicates": {"rows": 0, "removed": 0, "by_source": {}},
-        "test_sets": {"test": {"questions": 3, "before": 66.67, "after": 0.0}},
+        "test_sets": {"shop": {"questions": 3, "before": 66.67, "after": 0.0}},
         "planted": {
             "reworded": {"found": 0, "missed": 1, "absent": 1},
             "verbatim": {"found": 1, "missed": 0, "absent": 0},
@@ -222,3 +228,86 @@ def _write_rules(**on: object) -> None:
 def _prepare() -> None:
     assert len(QUESTIONS) == 3 and len(ROWS) == 4
     run_stage(prepare.main, raw="data/raw", output="data/prepared", metrics="metrics/prepare.json")
+
+
+# -- databases, duplicates, test sets and the page --
+
+
+def _write_database() -> None:
+    path = Path("data/raw/databases/d/d.sqlite")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.unlink(missing_ok=True)
+    with closing(sqlite3.connect(path)) as connection:
+        connection.executescript("CREATE TABLE item (id INTEGER PRIMARY KEY, name TEXT, price INTEGER);")
+        connection.executemany("INSERT INTO item VALUES (?, ?, ?)", [(n, f"n{n}", n * 7) for n in range(20)])
+        connection.commit()
+
+
+def _ask_for_the_dearest() -> None:
+    test = TestQuestion(
+        0, "d", "What is dearest?", "SELECT name FROM item ORDER BY price DESC LIMIT 1", "", "all"
+    )
+    sql = "SELECT name FROM item WHERE price = (SELECT max(price) FROM item)"
+    rows = [TrainingRow(f"made:{n}", "made", f"Row {n}?", "", sql, "d") for n in range(2)]
+    rows += [dataclasses.replace(ELSEWHERE_ROW, id=f"other:{n}", source="other") for n in range(2)]
+    write_jsonl("data/prepared/test.jsonl", [test])
+    write_jsonl("data/prepared/train.jsonl", rows)
+    Path("data/prepared/planted.json").unlink()
+
+
+def test_same_result_runs_on_the_test_databases_and_the_page_shows_it() -> None:
+    _write_database()
+    _ask_for_the_dearest()
+    _write_rules(same_result=True)
+    run_stage(main, **PATHS)
+    figures = metrics()
+    assert figures["removed_by_rule"] == {"same_result": 2}
+    assert figures["removed_by_source"] == {
+        "made": {"rows": 2, "same_result": 2, "removed": 2},
+        "other": {"rows": 2, "same_result": 0, "removed": 0},
+    }
+    assert figures["test_sets"] == {"test": {"questions": 1, "before": 100.0, "after": 0.0}}
+    page = Path("data/train/leaks.md").read_text()
+    assert "| made | 2 | 2 | 2 |" in page and "| same_result | made:0 | Row 0? | What is dearest? |" in page
+
+
+@pytest.mark.parametrize("content", [None, b"damaged"])
+def test_a_missing_or_damaged_test_database_is_named_with_the_next_command(content: bytes | None) -> None:
+    _write_database()
+    _ask_for_the_dearest()
+    _write_rules(same_result=True)
+    path = Path("data/raw/databases/d/d.sqlite")
+    path.unlink() if content is None else path.write_bytes(content)
+    message = failure(main, **PATHS)
+    assert "d/d.sqlite" in message and "dvc repro fetch_data" in message and "same_result" in message
+    assert not Path("data/train").exists()
+
+
+@pytest.mark.parametrize(("duplicates", "kept"), [("keep", 2), ("remove", 1)])
+def test_repeated_rows_are_counted_and_removed_by_choice(duplicates: str, kept: int) -> None:
+    _write_database()
+    _ask_for_the_dearest()
+    _write_rules(same_result=True, duplicates=duplicates)
+    run_stage(main, **PATHS)
+    assert metrics()["kept"] == kept == len(read_lines("data/train/rows.jsonl"))
+    assert metrics()["duplicates"] == {"rows": 1, "removed": 2 - kept, "by_source": {"other": 1}}
+    against = [row["evidence"] for row in read_lines("data/train/removed.jsonl") if row["source"] == "other"]
+    assert against == ([{"rule": "duplicate", "of": "other:0"}] if duplicates == "remove" else [])
+
+
+def test_each_test_set_has_its_share() -> None:
+    asked = read_records("data/prepared/test.jsonl", TestQuestion)
+    sets = [dataclasses.replace(question, test_set=("one", "two")[question.row % 2]) for question in asked]
+    write_jsonl("data/prepared/test.jsonl", sets)
+    run_stage(main, **PATHS)
+    assert metrics()["test_sets"] == {
+        "one": {"questions": 2, "before": 100.0, "after": 0.0},
+        "two": {"questions": 1, "before": 0.0, "after": 0.0},
+    }
+
+
+def test_recommended_stands_in_place_of_the_other_rules() -> None:
+    given = DedupeTest(recommended=True, question=False, near_question=None, same_sql="exact", embedding=None)
+    assert {name: getattr(given, name) for name in RECOMMENDED} == RECOMMENDED
+    assert "same_result" not in given.names()
+    assert DedupeTest(recommended=False, question=False).question is False

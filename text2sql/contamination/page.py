@@ -46,7 +46,8 @@ def _test_sets(figures: Mapping[str, Any]) -> Iterator[str]:
 def _duplicates(figures: Mapping[str, Any]) -> Iterator[str]:
     found = figures["duplicates"]
     yield f"\nRows that repeat an earlier row: {found['rows']:,}, removed {found['removed']:,} of them.\n"
-    yield from _table(["source", "repeated rows"], (list(pair) for pair in found["by_source"].items()))
+    if found["rows"]:
+        yield from _table(["source", "repeated rows"], (list(pair) for pair in found["by_source"].items()))
 
 
 def _examples(examples: Iterable[Example], asked: Mapping[int, str]) -> Iterator[str]:

@@ -25,7 +25,7 @@ from text2sql.preparation.named_schemas import NamedSchemas
 from text2sql.preparation.plain import PlainCheck
 from text2sql.preparation.rejects import Unusable
 from text2sql.preparation.schemas import Connection, Database, SchemaError, Schemas
-from text2sql.preparation.settings import Prepare
+from text2sql.preparation.settings import Prepare, TrainingSource
 from text2sql.preparation.shapes import Fields, fields_of
 from text2sql.preparation.sources import BadLine, Chunk
 from text2sql.preparation.transpile import candidates
@@ -56,7 +56,7 @@ class Checked:
     """The rows of a chunk after the check, as JSON lines, and the number of rejects for each reason.
 
     `notes` counts kept rows of which something was changed or skipped, by what it was. `columns`: those of
-    the source's `columns` that a row has.
+    the source's `columns` that a row has; `keys`: those of the first row, where there are `columns`.
     """
 
     source: str
@@ -66,6 +66,7 @@ class Checked:
     reasons: Counter[str] = field(default_factory=Counter)
     notes: Counter[str] = field(default_factory=Counter)
     columns: set[str] = field(default_factory=set)
+    keys: tuple[str, ...] = ()
 
 
 class Checker:
@@ -78,6 +79,7 @@ class Checker:
     def __init__(self, settings: Prepare, schemas: Path | None = None, comments: bool = False) -> None:
         runs = settings.sql_check == "execute"
         self._settings = settings
+        self._names_exist = settings.sql_check != "parse"
         self._plain = PlainCheck()
         self._schemas = Schemas(settings.insert_rows, comments, runs)
         self._named = NamedSchemas(schemas)
@@ -102,10 +104,12 @@ class Checker:
         for number, (text, value) in enumerate(chunk.rows, chunk.first):
             if columns and isinstance(value, dict):
                 checked.columns |= columns & value.keys()
+                checked.keys = checked.keys or tuple(map(str, value))
             try:
                 row = self.training_row(chunk.source, number, value)
                 checked.kept.append(_encode(_fields(row)))
-                checked.notes += self._notes
+                if self._notes:
+                    checked.notes.update(self._notes)
             except Unusable as fault:
                 checked.reasons[fault.reason] += 1
                 checked.rejected.append(_rejected(chunk.source, number, fault, text))
@@ -121,7 +125,7 @@ class Checker:
         Raises:
             Unusable: `value` is not a usable row.
         """
-        self._notes = Counter()
+        self._notes.clear()
         found = self._found(source, value)
         db_id = _optional(str(found.db_id) if isinstance(found.db_id, int) else found.db_id, "db_id")
         schema = _optional(found.schema, "schema") or self._named.schema(source, db_id)
@@ -133,10 +137,6 @@ class Checker:
         if fault:
             raise Unusable(*fault)
         return TrainingRow(f"{source}:{number}", source, question, ddl, sql, db_id)
-
-    @property
-    def _names_exist(self) -> bool:
-        return self._settings.sql_check != "parse"
 
     def _found(self, source: str, value: object) -> Fields:
         """The fields of a row.
@@ -163,18 +163,18 @@ class Checker:
         Raises:
             Unusable: the schema cannot be read, or `sql` does not pass the check.
         """
-        dialect = self._settings.source(source).dialect
-        usual = self._runner is None and dialect in (None, "sqlite")
+        own = self._settings.source(source)
+        usual = self._runner is None and own.dialect in (None, "sqlite")
         ddl = self._plain.ddl(schema, sql) if usual else None
-        return (ddl, sql) if ddl is not None else self._check(schema, sql, dialect)
+        return (ddl, sql) if ddl is not None else self._check(schema, sql, own)
 
-    def _check(self, schema: str, sql: str, dialect: str | None) -> tuple[str, str]:
+    def _check(self, schema: str, sql: str, own: TrainingSource) -> tuple[str, str]:
         try:
-            database = self._schemas.load(schema, dialect)
+            database = self._schemas.load(schema, own.dialect)
         except SchemaError as error:
             raise Unusable(error.reason, error.detail) from error
         try:
-            sql = self._answer(database, database.answer(sql), dialect)
+            sql = self._answer(database, database.answer(sql), own)
         except Unusable as fault:
             if database.unreadable and fault.reason == "SQL names an unknown table":
                 unread = "; ".join(f"{name}: {why}" for name, why in database.unreadable.items())
@@ -184,13 +184,13 @@ class Checker:
         self._notes.update("schema without a table that cannot be read" for _ in database.unreadable)
         return database.ddl, sql
 
-    def _answer(self, database: Database, sql: str, dialect: str | None) -> str:
+    def _answer(self, database: Database, sql: str, own: TrainingSource) -> str:
         """The SQL as SQLite's, or as it is where that is asked for.
 
         Raises:
             Unusable: it is not a query that passes the check, in SQLite's dialect or in another.
         """
-        on_dialect = self._settings.on_dialect
+        dialect, on_dialect = own.dialect, own.on_dialect or self._settings.on_dialect
         if dialect in (None, "sqlite") or on_dialect == "reject":
             try:
                 return self._pass(database, sql)
@@ -235,7 +235,7 @@ def _may_be_dialect(fault: Unusable, dialect: str | None) -> bool:
 
 def _optional(value: Any, name: str) -> str:
     """The text of a field that may be missing, then ""."""
-    return "" if value is None or (isinstance(value, str) and not value.strip()) else _text(value, name)
+    return "" if not value or (isinstance(value, str) and not value.strip()) else _text(value, name)
 
 
 def _text(value: Any, name: str) -> str:

@@ -24,19 +24,20 @@ INVENTED = "SQL selects a name in double quotes that is no column"
 
 _VALUE = r"""(?:'(?:[^']|'')*'|"[^"]*"|-?\b\d+(?:\.\d+)?\b)"""
 _COMPARED = r"(?:=|<|>|!=|\b(?:NOT\s+)?(?:LIKE|GLOB|IN)\b)"
-# A constant on the left of a comparison; and "x" where it is not the right side of one. Most SQL has neither,
-# and only SQL that has one is parsed.
-_CONSTANT_LEFT = re.compile(rf"{_VALUE}\s*{_COMPARED}", re.IGNORECASE)
-_RIGHT = re.compile(
-    rf"""(?:{_COMPARED}|\bAND\b|\bBETWEEN\b)\s*\(?\s*("[^"]*"(?:\s*,\s*"[^"]*")*)""", re.IGNORECASE
+# A constant on the left of a comparison, or "x" where something is selected, sorted, grouped or aggregated.
+# Most SQL has neither, and only SQL that may have one is parsed.
+_SUSPECT = re.compile(
+    rf"""{_VALUE}\s*{_COMPARED}|(?:\b(?:SELECT|DISTINCT|ALL|BY)|[,(])\s*\"""", re.IGNORECASE
 )
+# The ends of what that finds: a search that takes a third of its time and finds no less.
+_ENDS = re.compile(r"""['"\d]\s*[=<>!NnLlGgIi]|[,(TtLlYy]\s*\"""")
 _COMPARISONS = (exp.EQ, exp.NEQ, exp.GT, exp.GTE, exp.LT, exp.LTE, exp.Like, exp.Glob)
 _SELECTING = (exp.Select, exp.Ordered, exp.Group, exp.AggFunc, exp.Distinct)
 
 
 def fault(sql: str, ddl: str) -> tuple[str, str] | None:
     """The reason and the place of the first fault of a query on the schema `ddl`; None if it has none."""
-    if not _CONSTANT_LEFT.search(sql) and '"' not in _RIGHT.sub("", sql):
+    if not (_ENDS.search(sql) and _SUSPECT.search(sql)):
         return None
     try:
         tree = sqlglot.parse_one(sql, read="sqlite")
@@ -57,7 +58,8 @@ def _first(tree: exp.Expr, known: Collection[str]) -> tuple[str, exp.Expr] | Non
     """The first fault, where `known` are the names that exist."""
     for node in tree.find_all(*_COMPARISONS):
         constant = _is_constant(node.this, known) and _is_constant(node.expression, known)
-        if constant and node.this != node.expression:  # 1 = 1 is a usual way to begin a list of conditions
+        # 1 = 1 is a usual way to begin a list of conditions; "club" = "club" is a value taken for the column
+        if constant and (node.this != node.expression or not isinstance(node.this, exp.Literal)):
             return CONSTANTS, node
     for column in tree.find_all(exp.Column):
         if _is_text(column, known) and _is_selected(column):

@@ -262,8 +262,8 @@ class Schemas:
         except (sqlite3.Error, UserError):
             connection.close()
             raise
-        if skipped["CREATE VIEW"]:
-            connection.close()  # a view is not in the prompt, so the answer must not find it either
+        if any(kind in skipped for kind in _NOT_SHOWN):
+            connection.close()  # what is not in the prompt, an answer must not find either
             connection = self._open(ddl)
         return Database(ddl, connection, skipped, unreadable)
 
@@ -307,12 +307,17 @@ class Schemas:
             self._free.append(used.connection)
 
 
+_NOT_SHOWN = ("CREATE VIEW", "CREATE TEMPORARY TABLE", "CREATE TEMPORARY VIEW")
+_OTHERS = "SELECT type, count(*) FROM sqlite_master WHERE type != 'table' AND sql NOT NULL GROUP BY type"
+_TEMPORARY = "SELECT 'temporary ' || type, count(*) FROM sqlite_temp_master WHERE sql NOT NULL GROUP BY type"
+
+
 def _left_out(connection: Connection, text: str) -> Counter[str]:
-    """How many views, triggers and indexes a text creates."""
+    """How many views, triggers, indexes and temporary tables a text creates."""
     folded = text.lower()
-    if "view" not in folded and "trigger" not in folded and "index" not in folded:
-        return Counter()
-    found = connection.execute(
-        "SELECT type, count(*) FROM sqlite_master WHERE type != 'table' AND sql NOT NULL GROUP BY type"
-    ).fetchall()
+    found: list[tuple[str, int]] = []
+    if "view" in folded or "trigger" in folded or "index" in folded:
+        found += connection.execute(_OTHERS).fetchall()
+    if "temp" in folded:
+        found += connection.execute(_TEMPORARY).fetchall()
     return Counter({f"CREATE {kind.upper()}": number for kind, number in found})

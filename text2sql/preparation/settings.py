@@ -153,18 +153,24 @@ Dialect = Literal[
 """sqlglot's names of SQL dialects."""
 
 
+OnDialect = Literal["transpile", "keep", "reject"]
+"""What is done with SQL of another dialect: translated to SQLite and compiled, kept as it is, or rejected."""
+
+
 class TrainingSource(Settings):
     """How one training source is read; its name is that of its file, without suffixes.
 
     `columns` has its names for question, sql, and schema or db_id, and evidence if it has any; None: a known
     shape (text2sql/preparation/shapes.py). `dialect` is sqlglot's name of the SQL's dialect; None: SQLite,
-    and SQL that SQLite does not compile is tried as the common others. `limit` is the number of usable rows
-    kept at most; `weight` is relative to the other sources' (1) and a million at most: the share of its
-    rows that prepare.train_limit keeps. `encoding` is Python's name of it; None: UTF-8, or UTF-16 with a mark.
+    and SQL that SQLite does not compile is tried as the common others. `on_dialect`: what is done with SQL of
+    another dialect; None: as prepare.on_dialect says. `limit` is the number of usable rows kept at most;
+    `weight` (1, at most a million) is relative to the other sources': the share of its rows that
+    prepare.train_limit keeps. `encoding` is Python's name of it; None: UTF-8, or UTF-16 with a mark.
     """
 
     columns: Columns | None = None
     dialect: Dialect | None = None
+    on_dialect: OnDialect | None = None
     limit: Positive | None = None
     weight: Annotated[PositiveFloat, Field(le=1e6)] = 1.0
     encoding: str | None = None
@@ -188,15 +194,15 @@ class TrainingSource(Settings):
         return encoding
 
 
-OnDialect = Literal["transpile", "keep", "reject"]
-"""What is done with SQL of another dialect: translated to SQLite and compiled, kept as it is, or rejected."""
+_USUAL = TrainingSource()
 
 
 class Prepare(Settings):
     """How much of the raw data is used (None: all of it), and what a training row must pass.
 
     `test_limit` applies to each test set. `sources` says how training sources are read that are not of a
-    known shape, in UTF-8 and in SQLite's SQL. `on_dialect`: what is done with SQL of another dialect.
+    known shape, in UTF-8 and in SQLite's SQL. `on_dialect`: what is done with SQL of another dialect,
+    unless the source says.
     `insert_rows`: how many rows of each table a schema shows as an INSERT statement, "all" of those that the
     row of data has, None: no rows. `max_rejected`: percent of a source's rows that may be rejected before the
     stage stops; a source with more is most likely read in a wrong way. `executor` "ray" checks the rows on a
@@ -212,6 +218,13 @@ class Prepare(Settings):
     max_rejected: Annotated[float, Field(ge=0, le=100)] = 50.0
     executor: Executor = "local"
 
+    @model_validator(mode="after")
+    def _weights_have_a_limit(self) -> Prepare:
+        weighted = sorted(name for name, own in self.sources.items() if own.weight != 1)
+        if weighted and self.train_limit is None:
+            raise ValueError(f"sources.{weighted[0]}.weight has no effect without train_limit")
+        return self
+
     def source(self, name: str) -> TrainingSource:
         """How the source of this name is read."""
-        return self.sources.get(name) or TrainingSource()
+        return self.sources.get(name, _USUAL)

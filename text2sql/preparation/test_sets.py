@@ -76,6 +76,8 @@ class QuestionReader:
             raise UserError(f"{self.path}: has no question; {_NEXT}")
         keys = self._keys(rows)
         for number, row in enumerate(rows):
+            if None in row:  # the key under which csv.DictReader puts cells beyond the header
+                raise UserError(f"{self.path}, row {number}: has more cells than the header; {_NEXT}")
             yield self._line(number, {field: self._text(number, row, key) for field, key in keys.items()})
 
     def _object(self, number: int, row: object) -> dict[str, Any]:
@@ -83,8 +85,6 @@ class QuestionReader:
             raise UserError(
                 f"{self.path}, row {number}: expected an object, found {type(row).__name__}; {_NEXT}"
             )
-        if None in row:  # the key under which csv.DictReader puts cells beyond the header
-            raise UserError(f"{self.path}, row {number}: has more cells than the header; {_NEXT}")
         return row
 
     def _keys(self, rows: list[dict[str, Any]]) -> Mapping[str, str]:

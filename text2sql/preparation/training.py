@@ -28,7 +28,8 @@ class SourceCounts:
     """Numbers of rows of one source; usable rows beyond a limit are not kept.
 
     `notes` counts usable rows of which something was changed or skipped. `examples` has, by reason, the first
-    rejected row: a JSON line of rejected.jsonl. `columns`: those of the source's columns that a row had.
+    rejected row: a JSON line of rejected.jsonl. `columns`: those of the source's columns that a row had;
+    `keys`: those of its first row.
     """
 
     usable: int = 0
@@ -37,6 +38,7 @@ class SourceCounts:
     notes: Counter[str] = field(default_factory=Counter)
     examples: dict[str, str] = field(default_factory=dict)
     columns: set[str] = field(default_factory=set)
+    keys: tuple[str, ...] = ()
 
     def add(self, checked: Checked) -> None:
         """Count a chunk."""
@@ -44,6 +46,7 @@ class SourceCounts:
         self.rejected += checked.reasons
         self.notes += checked.notes
         self.columns |= checked.columns
+        self.keys = self.keys or checked.keys
         if checked.reasons.keys() - self.examples.keys():
             for line in checked.rejected:
                 self.examples.setdefault(json.loads(line)["reason"], line)
@@ -142,7 +145,8 @@ def _require_usable(path: Path, counts: SourceCounts, settings: Prepare) -> None
     if absent and read:
         raise UserError(
             f"{path}: no row has {', '.join(absent)}, which params.yaml names in "
-            f"prepare.sources.{name}.columns; fix the names{_first_keys(counts)}"
+            f"prepare.sources.{name}.columns; its first row has {', '.join(counts.keys) or 'no columns'}; "
+            "fix the names, then: dvc repro"
         )
     if read and (not counts.usable or 100 * rejected > settings.max_rejected * read):
         allowed = (
@@ -162,19 +166,9 @@ def _with_example(counts: SourceCounts, reason: str, rows: int) -> str:
     example = json.loads(counts.examples[reason])
     detail = f" ({shorten(example['detail'], 160, placeholder=' ...')})" if example["detail"] else ""
     text = shorten(example["text"], _EXTRACT, placeholder=" ...") or example["text"][:_EXTRACT]
-    return f"{rows} rows: {reason}; for example row {example['row']}{detail}: {text}"
-
-
-def _first_keys(counts: SourceCounts) -> str:
-    """What a rejected row's keys are, for a message."""
-    for line in counts.examples.values():
-        try:
-            row = json.loads(json.loads(line)["text"])
-        except json.JSONDecodeError:
-            continue
-        if isinstance(row, dict):
-            return f" (row {json.loads(line)['row']} has {', '.join(row)})"
-    return ""
+    return (
+        f"{rows} {'row' if rows == 1 else 'rows'}: {reason}; for example row {example['row']}{detail}: {text}"
+    )
 
 
 def _check(files: Sequence[Path], settings: Prepare, schemas: Path, comments: bool) -> Iterator[Checked]:

@@ -1,4 +1,4 @@
-"""SQL of another dialect, translated to SQLite's by sqlglot."""
+"""SQL of another dialect, translated to SQLite's by sqlglot; its dates by dates.py in this folder."""
 
 from __future__ import annotations
 
@@ -10,11 +10,13 @@ from sqlglot import exp
 from sqlglot.errors import SqlglotError, UnsupportedError
 from sqlglot.tokens import Token, TokenType
 
+from text2sql.preparation.dates import write_dates
+
 GUESSED = ("postgres", "mysql", "tsql", "oracle", "snowflake", "bigquery")
 """Dialects that are tried, in this order, for SQL that SQLite does not compile."""
 
 
-_BARE_OFFSET = re.compile(r"\bOFFSET\s+\d+\s*\Z", re.IGNORECASE)
+_BARE_OFFSET = re.compile(r"\bOFFSET\s+\d+(?:\.\d+)?\s*\Z", re.IGNORECASE)
 
 
 # What sqlglot raises for text that it cannot read or write; the last five are faults of its own on odd text.
@@ -27,7 +29,7 @@ def candidates(sql: str, dialect: str | None) -> Iterator[tuple[str, str]]:
     SQLite has no schemas, so a query that names some (SCHEMA.TABLE) follows without them; for the dialect
     "sqlite" that is all. No dialect is guessed for OFFSET without LIMIT: in sql-create-context it is what
     became of a number with a comma ("attendance > 43 OFFSET 211").
-    What sqlglot would translate into something else, such as DATEADD of hours or TO_CHAR of a number, is left
+    What sqlglot would translate into something else, such as date - 7 or TO_CHAR of a number, is left
     out. Not covered: sqlglot does not know whether functions that it does not translate exist in SQLite;
     compile the result.
     """
@@ -48,6 +50,7 @@ def _forms(sql: str, dialect: str) -> Iterator[str]:
         return
     tree = _joined_text(trees[0]) if dialect == "tsql" else trees[0]
     if dialect != "sqlite":
+        write_dates(tree)
         _require_exact(tree, sql, dialect)
         yield _written(tree)
     if _drop_schemas(tree):
