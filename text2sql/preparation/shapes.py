@@ -73,8 +73,8 @@ _CREATE = re.compile(
 )
 # A label at the start of a line: "### Question:", "[QUESTION]", "**Input**:"; or a line that is a heading
 _LABEL = re.compile(
-    r"^[ \t#*\[</-]*(?P<name>(?:user |the )?question|input|user[ _]query|query|response|answer|sql(?: query)?|"
-    r"output|(?:database )?schema|context|tables|instruction|evidence|hint|external knowledge)"
+    r"^[ \t#*\[</-]*(?P<name>(?:user |the )?question|input|user[ _]query|query|response|answer|"
+    r"sql(?: query)?|output|(?:database )?schema|context|tables|instruction|evidence|hint|external knowledge)"
     r"[ \t*\]>]*(?::|\]|>)[*]*[ \t]*",
     re.IGNORECASE | re.MULTILINE,
 )
