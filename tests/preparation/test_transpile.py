@@ -45,6 +45,7 @@ def test_a_query_keeps_its_meaning(dialect: str, sql: str, expected: str) -> Non
         ("postgres", "SELECT a::int, CURRENT_DATE - 7 FROM t"),
         ("postgres", "SELECT TO_CHAR(a, '999') FROM t"),
         ("postgres", "SELECT TO_CHAR(ts, 'Day') FROM t"),
+        ("mysql", "SELECT a FROM t WHERE ts >= TIMESTAMP '2020-01-01 00:00:00'"),
         ("oracle", "SELECT a FROM t FETCH FIRST 5 ROWS WITH TIES"),
         ("snowflake", "SELECT TRY_CAST(a AS INT) FROM t"),
         ("sqlite", "SELECT x.t.a FROM x.t JOIN y.t ON x.t.a = y.t.a"),
