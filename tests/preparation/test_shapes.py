@@ -256,3 +256,11 @@ ROWS_OF_HUB = [
 @pytest.mark.parametrize(("row", "expected"), ROWS_OF_HUB)
 def test_forms_of_the_hub_are_taken_apart(row: dict[str, Any], expected: Fields) -> None:
     assert fields_of(row) == expected
+
+
+def test_evidence_under_a_label_is_found_in_instructions_and_chats() -> None:
+    text = f"Schema:\n{DDL}\nExternal Knowledge: many means more than 3\nQuestion: {ASK}"
+    expected = Fields(ASK, DDL, SQL, None, "many means more than 3")
+    assert fields_of({"instruction": text, "input": "", "output": SQL}) == expected
+    turns = [{"role": "user", "content": text}, {"role": "assistant", "content": SQL}]
+    assert fields_of({"messages": turns}) == expected

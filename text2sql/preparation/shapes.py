@@ -79,6 +79,7 @@ _LABEL = re.compile(
     re.IGNORECASE | re.MULTILINE,
 )
 _HEADING = re.compile(r"^[ \t]*(?:#+[ \t].*|[A-Z][\w ]{0,40}:[ \t]*)$", re.MULTILINE)
+_HINTS = ("evidence", "hint", "external knowledge")
 _ASKS = ("question", "user question", "the question", "input", "user query", "user_query")
 # Marks around a task: of turns (Llama 2), and of a fenced block whose text was the schema
 _MARKS = re.compile(r"\[/?INST\]|<</?SYS>>|</?s>|^[ \t]*```[ \t]*\w*[ \t]*$", re.MULTILINE)
@@ -138,8 +139,10 @@ def _keyed(row: Mapping[Any, Any]) -> tuple[str, str] | None:
     return next((keys for keys in KEYED if keys[0] in row and has_schema), None)
 
 
-def _about(row: Mapping[Any, Any]) -> tuple[Any, Any]:
-    return row.get(_DB_ID), _first(row, _EVIDENCE)
+def _about(row: Mapping[Any, Any], *texts: str) -> tuple[Any, Any]:
+    """The database of a row, and its evidence: under a key of its own, or under a label in one of its texts."""
+    hints = (_labelled(text, _HINTS) for text in reversed(texts))
+    return row.get(_DB_ID), _first(row, _EVIDENCE) or next(filter(None, hints), None)
 
 
 def _first(row: Mapping[Any, Any], names: Sequence[str]) -> Any:
@@ -159,7 +162,7 @@ def _of_task(row: Mapping[Any, Any], instruction: str, text: str, output: str) -
     if isinstance(answer, str):
         cut = _CUT_SELECT.search("\n".join(part for part in parts if part)) and not _QUERY.match(answer)
         answer = f"SELECT {answer.lstrip()}" if cut else sql_of(answer)
-    return Fields(question, schema, answer, *_about(row))
+    return Fields(question, schema, answer, *_about(row, *parts))
 
 
 def _of_chat(row: Mapping[Any, Any], turns: Sequence[Any]) -> Fields:
@@ -177,7 +180,7 @@ def _of_chat(row: Mapping[Any, Any], turns: Sequence[Any]) -> Fields:
         raise Unusable("chat without exactly one answer", f"it has {len(answers)}")
     system = row.get("system") if isinstance(row.get("system"), str) else ""
     question, schema = split_task("\n".join([system or "", *asked[:-1]]), asked[-1] if asked else "")
-    return Fields(question, schema, sql_of(answers[0]), *_about(row))
+    return Fields(question, schema, sql_of(answers[0]), *_about(row, *asked))
 
 
 def _joined(content: Any) -> str:
@@ -285,8 +288,8 @@ def _end_of_statement(text: str, at: int) -> int:
 
 
 def _labelled(text: str, names: Collection[str] = _ASKS) -> str:
-    """The question that is named inside a line, or the text under the last label that names one."""
-    named = _NAMED.search(text)
+    """The question that is named inside a line, or the text under the last of these labels."""
+    named = _NAMED.search(text) if names is _ASKS else None
     if named:
         return _bare(named["tagged"] or named["rest"])
     for label in reversed(list(_LABEL.finditer(text))):
