@@ -140,7 +140,7 @@ def _keyed(row: Mapping[Any, Any]) -> tuple[str, str] | None:
 
 
 def _about(row: Mapping[Any, Any], *texts: str) -> tuple[Any, Any]:
-    """The database of a row, and its evidence: under a key of its own, or under a label in one of its texts."""
+    """The database of a row, and its evidence: under its own key, or under a label in one of its texts."""
     hints = (_labelled(text, _HINTS) for text in reversed(texts))
     return row.get(_DB_ID), _first(row, _EVIDENCE) or next(filter(None, hints), None)
 
