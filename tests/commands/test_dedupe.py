@@ -207,7 +207,7 @@ def test_a_missing_file_and_one_of_another_kind_are_refused(name: str) -> None:
 
 
 def test_kept_and_removed_rows_go_to_different_files() -> None:
-    assert "removed.jsonl: --output and --removed are the same file" in error_of(
+    assert "removed.jsonl: --output and --removed are the same; change --removed" in error_of(
         dedupe(output="removed.jsonl")
     )
 
@@ -217,7 +217,10 @@ def test_kept_and_removed_rows_go_to_different_files() -> None:
 def test_a_file_that_is_read_is_not_written(option: str, name: str) -> None:
     Path("link.jsonl").symlink_to("train.jsonl")
     before = Path("train.jsonl").read_text()
-    assert f"{option} is a file that is read" in error_of(dedupe(option, name))
+    read = "--test" if name == "test.json" else "--train"
+    assert f"{Path(name)}: {read} and {option} are the same; change {option}" in error_of(
+        dedupe(option, name)
+    )
     assert Path("train.jsonl").read_text() == before
 
 

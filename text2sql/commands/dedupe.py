@@ -13,7 +13,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 import click
 
-from text2sql.commands.options import setting
+from text2sql.commands.options import check_outputs, setting
 from text2sql.contamination.settings import Rules
 from text2sql.errors import UserError
 from text2sql.files import replacing
@@ -87,7 +87,7 @@ def dedupe(
     """
     for path in (train, test):
         _check_kind(path)
-    _check_outputs(output, removed, (train, test))
+    check_outputs({"--train": train, "--test": test}, {"--output": output, "--removed": removed})
     rules = checked(Rules, options, "command line")
     _check_databases(databases, rules)
     unreadable, questions = _Unreadable(), read_test(test)
@@ -107,14 +107,6 @@ def _check_kind(path: Path) -> None:
         raise UserError(f"{path}: no such file; name another file")
     if path.suffix not in _KINDS:
         raise UserError(f"{path}: unknown kind of file; use a JSON list (.json) or JSON lines (.jsonl)")
-
-
-def _check_outputs(output: Path, removed: Path, inputs: Sequence[Path]) -> None:
-    if output.resolve() == removed.resolve():
-        raise UserError(f"{output}: --output and --removed are the same file; change one of them")
-    for option, path in (("--output", output), ("--removed", removed)):
-        if any(path.resolve() == other.resolve() for other in inputs):
-            raise UserError(f"{path}: {option} is a file that is read; name another file")
 
 
 def _check_databases(databases: Path | None, rules: Rules) -> None:

@@ -70,6 +70,17 @@ def parse_query(sql: str) -> exp.Query | None:
     return found[0] if len(found) == 1 and isinstance(found[0], exp.Query) else None
 
 
+def is_string(node: exp.Expr, columns: Collection[str]) -> bool:
+    """Whether SQLite reads this "x" as a string: unqualified, in quotes, and not the name of a column."""
+    return (
+        isinstance(node, exp.Column)
+        and not node.table
+        and isinstance(node.this, exp.Identifier)
+        and bool(node.this.quoted)
+        and node.name.casefold() not in columns
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class QueryNames:
     """The tables that a query names, and the words that every equal query must contain; case-folded."""
@@ -85,7 +96,7 @@ def query_names(sql: str, columns: Collection[str] = ()) -> QueryNames:
         return QueryNames(frozenset(), frozenset(words(sql)))
     inner = {cte.alias.casefold() for cte in tree.find_all(exp.CTE)}
     tables = {table.name.casefold() for table in tree.find_all(exp.Table)} - inner
-    named = {node.name for node in tree.find_all(exp.Column) if not _is_string(node, columns)}
+    named = {node.name for node in tree.find_all(exp.Column) if not is_string(node, columns)}
     return QueryNames(frozenset(tables), frozenset(words(" ".join(tables | named))))
 
 
@@ -148,9 +159,9 @@ def _alias_names(tree: exp.Query) -> dict[str, str]:
 def _fold_node(
     node: exp.Expression, aliases: dict[str, str], columns: Collection[str], mask: bool
 ) -> exp.Expression:
-    if mask and (_is_value(node) or _is_string(node, columns)):
+    if mask and (_is_value(node) or is_string(node, columns)):
         return exp.Placeholder()
-    if _is_string(node, columns):
+    if is_string(node, columns):
         return exp.Literal.string(node.name)
     if isinstance(node, exp.Identifier):
         name = node.name.casefold()
@@ -165,17 +176,6 @@ def _fold_node(
 def _is_value(node: exp.Expression) -> bool:
     """Whether this is a number, a number with a minus, or a string."""
     return isinstance(node, exp.Literal) or (isinstance(node, exp.Neg) and isinstance(node.this, exp.Literal))
-
-
-def _is_string(node: exp.Expression, columns: Collection[str]) -> bool:
-    """Whether SQLite reads this "x" as a string: unqualified, in quotes, and not the name of a column."""
-    return (
-        isinstance(node, exp.Column)
-        and not node.table
-        and isinstance(node.this, exp.Identifier)
-        and bool(node.this.quoted)
-        and node.name.casefold() not in columns
-    )
 
 
 def _names_alias(node: exp.Identifier) -> bool:

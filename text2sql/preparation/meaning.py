@@ -16,7 +16,7 @@ import sqlglot
 from sqlglot import exp
 from sqlglot.errors import SqlglotError
 
-from text2sql.contamination.folding import schema_signature
+from text2sql.contamination.folding import is_string, schema_signature
 from text2sql.preparation.schemas import Connection
 
 CONSTANTS = "SQL compares a constant with a constant"
@@ -46,7 +46,7 @@ def fault(sql: str, ddl: str) -> tuple[str, str] | None:
     known = {*(column for _, column in schema_signature(ddl)), *_aliases(tree)}
     while (found := _first(tree, known)) is not None:
         reason, node = found
-        quoted = {column.name for column in node.find_all(exp.Column) if _is_text(column, known)}
+        quoted = {column.name for column in node.find_all(exp.Column) if is_string(column, known)}
         names = set(_names(quoted, sql, ddl))
         if not names:
             return reason, node.sql("sqlite")
@@ -62,7 +62,7 @@ def _first(tree: exp.Expr, known: Collection[str]) -> tuple[str, exp.Expr] | Non
         if constant and (node.this != node.expression or not isinstance(node.this, exp.Literal)):
             return CONSTANTS, node
     for column in tree.find_all(exp.Column):
-        if _is_text(column, known) and _is_selected(column):
+        if is_string(column, known) and _is_selected(column):
             return INVENTED, column
     return None
 
@@ -88,18 +88,7 @@ def _aliases(tree: exp.Expr) -> Iterator[str]:
 def _is_constant(node: exp.Expr, known: Collection[str]) -> bool:
     if isinstance(node, exp.Neg | exp.Paren):
         return _is_constant(node.this, known)
-    return isinstance(node, exp.Literal) or _is_text(node, known)
-
-
-def _is_text(node: exp.Expr, known: Collection[str]) -> bool:
-    """Whether SQLite reads this as a string although it is in double quotes."""
-    return (
-        isinstance(node, exp.Column)
-        and not node.table
-        and isinstance(node.this, exp.Identifier)
-        and bool(node.this.quoted)
-        and node.name.casefold() not in known
-    )
+    return isinstance(node, exp.Literal) or is_string(node, known)
 
 
 def _is_selected(node: exp.Expression) -> bool:
