@@ -112,7 +112,7 @@ def quotas(counts: Counts, settings: Prepare) -> dict[str, int]:
     if left is None or left >= sum(most.values()):
         return most
     given: dict[str, int] = {}
-    # full sources first: in this order a later share is never below the one that is left over
+    # the heaviest first: only a heavy source can be full, and what it cannot fill is shared by the rest
     for name in sorted(most, key=lambda name: (-settings.source(name).weight, name)):
         rest = [other for other in most if other not in given]
         total = sum(settings.source(other).weight * most[other] for other in rest)
