@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from text2sql.files import replacing, write_json
@@ -13,6 +13,9 @@ from text2sql.prompts import SYSTEM, user_text
 _COLUMNS = {"prompt": "instruction", "query": "input", "response": "output", "system": "system"}
 _INFO = {"train": {"file_name": "sft.json", "columns": _COLUMNS}}
 
+Row = Mapping[str, str]
+"""A row of the data set: system, instruction, input, output."""
+
 
 def turn(schema: str, question: str, sql: str) -> dict[str, str]:
     """One row of the data set: the same prompt as in prediction, and the SQL as the answer.
@@ -20,6 +23,22 @@ def turn(schema: str, question: str, sql: str) -> dict[str, str]:
     Not covered: SQL with a <think> tag; LLaMA-Factory then leaves out the empty thought of the prompt.
     """
     return {"system": SYSTEM, "instruction": user_text(schema, question), "input": "", "output": sql}
+
+
+SAMPLE: Row = turn(
+    "CREATE TABLE dog (dog_id PRIMARY KEY, weight, name);",
+    "Which dogs weigh 3.5 kg?",
+    "SELECT name FROM dog WHERE weight = 3.5",
+)
+"""A row that shows how a chat template writes any row."""
+
+
+def chat(row: Row) -> list[dict[str, str]]:
+    """The messages of a row of the data set, without its answer."""
+    return [
+        {"role": "system", "content": row["system"]},
+        {"role": "user", "content": row["instruction"]},
+    ]
 
 
 def write_dataset(turns: Iterable[dict[str, str]], folder: Path) -> None:
