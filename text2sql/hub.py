@@ -72,38 +72,23 @@ class Hub:
         Raises:
             UserError: a file cannot be brought, is damaged, or does not fit on the disk.
         """
-        try:
-            listing = self.files(repo, commit, kind)
-        except UserError:
-            if not (folder := _folder(repo, commit, kind)).is_dir():
-                raise
-            print(
-                f"{repo}: the hub does not list the files; using the cached ones",
-                file=sys.stderr,
-            )
-            listing = {path.relative_to(folder).as_posix(): 0 for path in _files_below(folder)}
-        wanted = {name: size for name, size in listing.items() if matches(name, patterns)}
-        return _brought(repo, commit, kind, wanted)
+        return _brought(repo, commit, kind, self._wanted(repo, commit, kind, patterns))
 
     def files(self, repo: str, commit: str, kind: Kind) -> dict[str, int]:
         """The files of a commit, with their bytes: as cached by an earlier call, else as the hub lists them.
 
         Raises:
-            UserError: the hub does not have it, does not give it, or cannot be reached.
+            UserError: the hub does not have it, does not give it, or cannot be reached, and it is not cached.
         """
-        from huggingface_hub import HfApi, get_cached_repo_tree, snapshot_download
-        from huggingface_hub.errors import CachedRepoTreeNotFoundError
-
-        with _sentences(repo, commit, kind):
-            try:
-                tree = get_cached_repo_tree(repo, repo_type=kind, revision=commit)
-            except CachedRepoTreeNotFoundError:
-                HfApi().repo_info(
-                    repo, repo_type=kind, revision=commit
-                )  # says at once if it cannot be reached
-                snapshot_download(repo, repo_type=kind, revision=commit, allow_patterns=[])  # the list only
-                tree = get_cached_repo_tree(repo, repo_type=kind, revision=commit)
-        return {file.path: file.size for file in tree}
+        try:
+            return _listed(repo, commit, kind)
+        except UserError:
+            folder = _folder(repo, commit, kind)
+            if not folder.is_dir():
+                raise
+        print(f"{repo}: the hub does not list its files; using the cached ones", file=sys.stderr)
+        paths = [path for path in folder.rglob("*") if path.is_file()]
+        return {path.relative_to(folder).as_posix(): path.stat().st_size for path in paths}
 
     def problems(self, repo: str, revision: str, kind: Kind, patterns: Sequence[str] = ()) -> list[str]:
         """What keeps the files that match `patterns` from being brought, each with the remedy."""
@@ -135,7 +120,26 @@ def matches(name: str, patterns: Sequence[str]) -> bool:
     return any(fnmatch.fnmatch(name, pattern) for pattern in patterns)
 
 
+def exactly(name: str) -> str:
+    """The pattern that only this path matches."""
+    return re.sub(r"([*?[])", r"[\1]", name)
+
+
 # -- bringing files --
+
+
+def _listed(repo: str, commit: str, kind: Kind) -> dict[str, int]:
+    from huggingface_hub import HfApi, get_cached_repo_tree, snapshot_download
+    from huggingface_hub.errors import CachedRepoTreeNotFoundError
+
+    with _sentences(repo, commit, kind):
+        try:
+            tree = get_cached_repo_tree(repo, repo_type=kind, revision=commit)
+        except CachedRepoTreeNotFoundError:
+            HfApi().repo_info(repo, repo_type=kind, revision=commit)  # says at once if it cannot be reached
+            snapshot_download(repo, repo_type=kind, revision=commit, allow_patterns=[])  # the list only
+            tree = get_cached_repo_tree(repo, repo_type=kind, revision=commit)
+    return {file.path: file.size for file in tree}
 
 
 def _brought(repo: str, commit: str, kind: Kind, wanted: Mapping[str, int]) -> Path:
@@ -153,7 +157,7 @@ def _brought(repo: str, commit: str, kind: Kind, wanted: Mapping[str, int]) -> P
 def _download(repo: str, commit: str, kind: Kind, missing: Mapping[str, int]) -> None:
     from huggingface_hub import snapshot_download
 
-    patterns = [re.sub(r"([*?[])", r"[\1]", name) for name in missing]
+    patterns = [exactly(name) for name in missing]
     with _sentences(repo, commit, kind), _counting(repo, sum(missing.values())) as bar:
         snapshot_download(repo, repo_type=kind, revision=commit, allow_patterns=patterns, tqdm_class=bar)
 
@@ -191,10 +195,6 @@ def _folder(repo: str, commit: str, kind: Kind) -> Path:
 
 def _missing(folder: Path, wanted: Mapping[str, int]) -> dict[str, int]:
     return {name: size for name, size in wanted.items() if not (folder / name).is_file()}
-
-
-def _files_below(folder: Path) -> list[Path]:
-    return [path for path in folder.rglob("*") if path.is_file()]
 
 
 def _require_space(repo: str, missing: Mapping[str, int]) -> None:
