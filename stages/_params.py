@@ -137,7 +137,7 @@ class Params(Settings):
         for name, arm in self.arms.items():
             if arm.weights in folders and not folders[arm.weights].enabled:
                 raise ValueError(f"arms.{name} uses {arm.weights}, whose training has enabled: false")
-            if arm.weights not in folders and _is_of_the_pipeline(arm.weights):
+            if arm.weights not in (BASE, *folders) and _is_of_the_pipeline(arm.weights):
                 raise ValueError(
                     f"arms.{name}.weights: no model {arm.weights!r}; choose from "
                     f"{', '.join((BASE, *folders))}, or a folder outside models/ with weights of yours"
