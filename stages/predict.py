@@ -53,7 +53,7 @@ def _key(engine: Engine, chats: Sequence[Chat], execution: Execution, params: Pa
     """Everything that affects the predictions; databases only if the settings need to execute queries."""
     key: dict[str, object] = {
         "version": CODE_VERSION,
-        "predict": params.predict.model_dump(exclude={"endpoint"}),
+        "predict": params.predict.model_dump(exclude={"endpoint", "vllm"}),
         "chats": hashlib.sha256(json.dumps(list(map(_asked, chats))).encode()).hexdigest(),
         "engine": dict(engine.identity),
     }
@@ -81,7 +81,7 @@ def _engine(arm: str, weights: Path, params: Params) -> Engine:
     if settings.engine == "vllm":
         from text2sql.inference.vllm_engine import VllmEngine
 
-        return VllmEngine(found, decoding)
+        return VllmEngine(found, decoding, settings.vllm)
     from text2sql.inference.transformers_engine import TransformersEngine
 
     return TransformersEngine(found, decoding, settings, settings.threads)
