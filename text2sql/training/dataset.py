@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from text2sql.files import replacing, write_json
@@ -12,6 +12,11 @@ from text2sql.prompts import SYSTEM, user_text
 # https://github.com/hiyouga/LLaMA-Factory/blob/main/data/README.md, "Alpaca Format"
 _COLUMNS = {"prompt": "instruction", "query": "input", "response": "output", "system": "system"}
 _INFO = {"train": {"file_name": "sft.json", "columns": _COLUMNS}}
+
+
+def describes_our_rows(entry: Mapping[str, object]) -> bool:
+    """Whether this entry of dataset_info.json describes rows as `write_dataset` writes them."""
+    return entry == _INFO["train"]
 
 
 def turn(schema: str, question: str, sql: str) -> dict[str, str]:

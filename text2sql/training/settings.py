@@ -9,7 +9,7 @@ from annotated_types import Ge, Lt
 from pydantic import Field, model_validator
 
 import text2sql
-from text2sql.settings import NotNegative, Positive, PositiveFloat, Rate, Settings
+from text2sql.settings import Folder, NotNegative, Positive, PositiveFloat, Rate, Settings
 
 Fraction = Annotated[float, Ge(0), Lt(1)]
 _PADDED_TO = 8  # tokens, by LLaMA-Factory's collator
@@ -103,11 +103,45 @@ class TrainedArm(Run):
 class LoraArm(TrainedArm, Lora):
     """An arm that trains low-rank adapters."""
 
+    @property
+    def lora(self) -> Lora:
+        """The adapter."""
+        return Lora(rank=self.rank, alpha=self.alpha, targets=self.targets)
+
 
 class FullArm(TrainedArm):
     """An arm that trains all weights, with Megatron in place of DeepSpeed where `megatron` is set."""
 
     megatron: Megatron | None = None
+
+
+class OwnArm(FullArm):
+    """A trained arm of the user's: LoRA with `rank`, `alpha` and `targets`, all weights without them.
+
+    `base` is the folder of the model to train. `data` is a folder with LLaMA-Factory's dataset_info.json and
+    the data set "train", see own_data.py; with `sources` only rows of these training sources are used.
+    """
+
+    enabled: bool = True
+    base: Folder
+    data: Folder
+    sources: Annotated[list[str], Field(min_length=1)] | None = None
+    rank: Positive | None = None
+    alpha: Positive | None = None
+    targets: Annotated[list[str], Field(min_length=1)] | None = None
+
+    @property
+    def lora(self) -> Lora | None:
+        """The adapter, None where all weights are trained."""
+        if self.rank is None or self.alpha is None or self.targets is None:
+            return None
+        return Lora(rank=self.rank, alpha=self.alpha, targets=self.targets)
+
+    @model_validator(mode="after")
+    def _has_all_of_an_adapter_or_nothing(self) -> OwnArm:
+        if len({value is None for value in (self.rank, self.alpha, self.targets)}) > 1:
+            raise ValueError("rank, alpha and targets go together; without all three all weights are trained")
+        return self
 
 
 class Recipe(Training):
@@ -148,8 +182,8 @@ def recipe_of(training: Training, arm: TrainedArm) -> Recipe:
     if arm.max_steps or arm.epochs:  # either of them replaces the one that the arms share
         own |= {"max_steps": arm.max_steps, "epochs": arm.epochs}
     values = {**dict(training), **own, "learning_rate": arm.learning_rate}
-    if isinstance(arm, LoraArm):
-        values["lora"] = Lora(rank=arm.rank, alpha=arm.alpha, targets=arm.targets)
+    if isinstance(arm, LoraArm | OwnArm):
+        values["lora"] = arm.lora
     if isinstance(arm, FullArm) and arm.megatron:
         values |= {"megatron": arm.megatron, "deepspeed": None}
     return Recipe(**values)
