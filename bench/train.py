@@ -196,7 +196,7 @@ def make_inputs(place: Path, shape: str, tokens: int) -> float:
     else:
         turns = [turn(schema_text(row["context"], False), row["prompt"], row["answer"]) for row in rows]
         initialise(tiny.replace(seed=SEED), base)
-    lengths = row_lengths(base, turns, enough=0)
+    lengths = row_lengths(base, turns, enough=0, answer_tokens=2)
     write_dataset(turns, dataset)
     print_lengths(lengths)
     return statistics.mean(lengths)
@@ -278,7 +278,8 @@ def train_once(recipe: Recipe, place: Path, label: str) -> list[dict[str, float]
     check_feasible(recipe, base, recipe.cutoff_len, Nodes())
     with tempfile.TemporaryDirectory(dir=place) as scratch:
         work = Path(scratch)
-        config = llamafactory_config(recipe, base, dataset, work / "run") | {"save_strategy": "no"}
+        config = llamafactory_config(recipe, base, dataset, work / "run")
+        config |= {"save_strategy": "no", "template": "qwen3"}  # that of the model made here
         launch(recipe, config, work, Nodes(), label)
         return list(read_jsonl(work / "throughput.jsonl"))[WARM_UP:]
 

@@ -13,6 +13,9 @@ from text2sql.prompts import SYSTEM, user_text
 _COLUMNS = {"prompt": "instruction", "query": "input", "response": "output", "system": "system"}
 _INFO = {"train": {"file_name": "sft.json", "columns": _COLUMNS}}
 
+Row = Mapping[str, str]
+"""A row of the data set: system, instruction, input, output."""
+
 
 def describes_our_rows(entry: Mapping[str, object]) -> bool:
     """Whether this entry of dataset_info.json describes rows as `write_dataset` writes them."""
@@ -25,6 +28,22 @@ def turn(schema: str, question: str, sql: str) -> dict[str, str]:
     Not covered: SQL with a <think> tag; LLaMA-Factory then leaves out the empty thought of the prompt.
     """
     return {"system": SYSTEM, "instruction": user_text(schema, question), "input": "", "output": sql}
+
+
+SAMPLE: Row = turn(
+    "CREATE TABLE dog (dog_id PRIMARY KEY, weight, name);",
+    "Which dogs weigh 3.5 kg?",
+    "SELECT name FROM dog WHERE weight = 3.5",
+)
+"""A row that shows how a chat template writes any row."""
+
+
+def chat(row: Row) -> list[dict[str, str]]:
+    """The messages of a row of the data set, without its answer."""
+    return [
+        {"role": "system", "content": row["system"]},
+        {"role": "user", "content": row["instruction"]},
+    ]
 
 
 def write_dataset(turns: Iterable[dict[str, str]], folder: Path) -> None:

@@ -35,14 +35,15 @@ class Run(Settings):
 class Training(Run):
     """Settings that all trained arms share. A key of `Run` in the section of an arm replaces the one here.
 
-    Lengths are in tokens. `optimizer`: "adamw_8bit" stores its moments in 8 bits (Dettmers et al. 2022, GPU
+    `template` is LLaMA-Factory's name of the chat template; "auto" finds it from the base model. Lengths are
+    in tokens. `optimizer`: "adamw_8bit" stores its moments in 8 bits (Dettmers et al. 2022, GPU
     only). `packing` joins complete rows to sequences of up to `cutoff_len`, without attention between rows;
     `group_by_length` puts rows of similar length into one batch, so that little of it is padding;
     `fused_loss` is Liger's (Hsu et al. 2024), which never stores all logits (GPU only). `save_minutes`: a
     checkpoint is also saved after this many minutes, at the next log line.
     """
 
-    template: str
+    template: str = "auto"
     cutoff_len: Positive
     optimizer: Literal["adamw", "adamw_8bit", "muon"]
     scheduler: Literal["cosine", "cosine_with_min_lr", "linear", "constant"]
