@@ -55,7 +55,7 @@ def _key(engine: Engine, chats: Sequence[Chat], execution: Execution, plan: Pred
     """Everything that affects the predictions; databases only if the settings need to execute queries."""
     key: dict[str, object] = {
         "version": CODE_VERSION,
-        "predict": plan.model_dump(exclude={"endpoint"}),
+        "predict": plan.model_dump(exclude={"endpoint", "vllm"}),
         "chats": hashlib.sha256(json.dumps(list(map(_asked, chats))).encode()).hexdigest(),
         "engine": dict(engine.identity),
     }
@@ -82,7 +82,7 @@ def _engine(weights: Path, settings: Predict) -> Engine:
     if settings.engine == "vllm":
         from text2sql.inference.vllm_engine import VllmEngine
 
-        return VllmEngine(found, decoding)
+        return VllmEngine(found, decoding, settings.vllm)
     from text2sql.inference.transformers_engine import TransformersEngine
 
     return TransformersEngine(found, decoding, settings, settings.threads)

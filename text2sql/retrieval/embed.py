@@ -19,6 +19,7 @@ import torch
 from transformers import AutoModel, AutoTokenizer
 from transformers.utils import cached_file
 
+from text2sql.claims import hold_gpus
 from text2sql.cpu import use_fixed_products
 from text2sql.devices import quiet_transformers, torch_device
 from text2sql.errors import UserError
@@ -126,7 +127,7 @@ def load_embedder(name: str, batch_size: int, processes: int = 1) -> Embedder:
     """Load the packaged MiniLM by its package name, or a model by local path or hub id.
 
     On a CPU each of `processes` has one thread, and so has this process from now on. On a GPU there is one
-    process.
+    process, which holds that GPU until it ends.
 
     Raises:
         UserError: the package or model is not available, or its pooling is not supported.
@@ -148,6 +149,7 @@ def load_embedder(name: str, batch_size: int, processes: int = 1) -> Embedder:
         use_fixed_products()
     else:
         processes = 1
+        hold_gpus(1, "embed")
     return Embedder(model.eval().to(torch_device()), tokenizer, pooling, batch_size, processes)
 
 
