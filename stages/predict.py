@@ -21,6 +21,7 @@ from text2sql.inference.questions import Chat, read_chats
 from text2sql.inference.rounds import Execution, database_hashes, executable_chats, predict_all
 from text2sql.inference.voting import as_written
 from text2sql.inference.weights import resolve_weights
+from text2sql.prompts import form_of
 from text2sql.records import Prediction
 from text2sql.workstore import WorkStore, locked
 
@@ -40,7 +41,8 @@ def main(arm: str, questions: Path, weights: Path, databases: Path, output: Path
     params = load_params()
     fix_kernels(params.predict.threads)
     _check_arm(arm, params)
-    chats = read_chats(questions, params.prompt.schema_types, params.prompt.comments)
+    prompt = params.prompt
+    chats = read_chats(questions, prompt.schema_types, prompt.comments, form_of(prompt.form))
     engine = _engine(arm, weights, params)
     plan, execution = params.predict, Execution(databases, params.evaluate)
     work = WorkStore.from_environment().open("predict", _key(engine, chats, execution, params))

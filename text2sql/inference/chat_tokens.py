@@ -47,6 +47,10 @@ class ChatTokens:
     def encode(self, messages: Messages) -> list[int]:
         """The token ids of a chat, with thinking switched off.
 
+        If the last message is the assistant's, it is the beginning of the answer: it follows the template's
+        generation prompt as it is, and has its own empty thought if the model needs one (thinking is then
+        not switched off, so that Qwen3's template does not write a second one).
+
         Raises:
             UserError: the tokenizer has no chat template.
         """
@@ -54,6 +58,12 @@ class ChatTokens:
             raise UserError(
                 f"{self._weights.model}: the tokenizer has no chat template; use an instruction-tuned model"
             )
+        if messages[-1]["role"] == "assistant":
+            text = self.tokenizer.apply_chat_template(
+                messages[:-1], tokenize=False, add_generation_prompt=True
+            )
+            begun = text + messages[-1]["content"]
+            return list(self.tokenizer(begun, add_special_tokens=False)["input_ids"])
         return list(
             self.tokenizer.apply_chat_template(
                 messages, add_generation_prompt=True, enable_thinking=False, return_dict=False
