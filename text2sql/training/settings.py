@@ -40,9 +40,10 @@ class Training(Run):
     whose default is True. Lengths are in tokens. `optimizer`: "adamw_8bit" stores its moments in 8 bits
     (Dettmers et al. 2022, GPU only). `packing` joins complete rows to sequences of up to `cutoff_len`,
     without attention between rows; `group_by_length` puts rows of similar length into one batch, so that
-    little of it is padding; `fused_loss` is Liger's (Hsu et al. 2024), which never stores all logits (GPU only). `save_minutes`:
-    a checkpoint is also saved after this many minutes, at the next log line. `preprocessing_workers`
-    processes turn rows into tokens. Ranks wait for one another for at most `ddp_timeout_s`; None: torch's default.
+    little of it is padding; `fused_loss` is Liger's (Hsu et al. 2024), which never stores all logits (GPU
+    only). `save_minutes`: a checkpoint is also saved after this many minutes, at the next log line.
+    `preprocessing_workers` processes turn rows into tokens. Ranks wait for one another for at most
+    `ddp_timeout_s`; None: torch's default.
     """
 
     template: str
