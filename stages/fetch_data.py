@@ -1,5 +1,9 @@
 """Bring the raw rows and test sets to data/raw/, from the built-in generator, a folder or the hub.
 
+`--outside` has what the stages outside_train and outside_test wrote; files of sources that params.yaml no
+longer has are removed there. `--metrics` has the commits and checksums of what came from the hub, which this
+run keeps to, and gets those of this run.
+
 Writes train/NAME with the training rows as the source has them, train_schemas/NAME.json ({database id:
 CREATE TABLE text}) for sources with databases, test/NAME.jsonl for each test set in the one form of
 text2sql/preparation/raw_test.py, test_sets.json with their names, and databases/ID/ID.sqlite for those that
@@ -21,8 +25,9 @@ from stages._main import stage_main
 from stages._params import load_params
 from text2sql.databases import database_path
 from text2sql.errors import UserError
-from text2sql.files import copy_file, replacing_folder, write_json, write_jsonl
-from text2sql.preparation.outside_data import OutsideFolder, OutsideSchemas, data_folder
+from text2sql.files import copy_file, replacing_folder, write_json
+from text2sql.preparation.hub_data import HubData, read_record
+from text2sql.preparation.outside_data import OutsideFolder, OutsideSchemas, data_folder, refuse_unread
 from text2sql.preparation.raw_test import write_test_sets
 from text2sql.preparation.settings import FetchData, QuestionFile, TrainingFile
 from text2sql.preparation.test_sets import QuestionReader, add_recorded
@@ -35,24 +40,77 @@ _NO_DATABASES = "databases/none"
 
 
 @click.command(help=__doc__)
+@click.option("--outside", type=click.Path(path_type=Path), required=True)
 @click.option("--output", type=click.Path(path_type=Path), required=True)
+@click.option("--metrics", type=click.Path(path_type=Path), required=True)
 @stage_main
-def main(output: Path) -> None:
+def main(outside: Path, output: Path, metrics: Path) -> None:
     config = load_params().fetch_data
+    remove_stale(outside, config)
+    folders = Folders(config.sha256, HubData(read_record(metrics)))
     with replacing_folder(output) as folder:
-        if config.outside_train() or config.outside_test():
-            fetch_outside(folder, config)
-        if config.source == "builtin":
+        if config.test:  # before anything long
+            fetch_test(folders, folder, config)
+        if config.train:
+            fetch_train(folders, folder, config.train)
+        else:
             fetch_builtin(folder, config)
-        elif config.source == "hub":
-            fetch_hub(folder, config)
+    write_json(metrics, folders.hub.record)
+
+
+def remove_stale(outside: Path, config: FetchData) -> None:
+    """Remove the states of sources that are no longer there: DVC hashes all files of the folder."""
+    for kind, names in (("train", config.train), ("test", config.test)):
+        for path in (outside / kind).glob("*.json"):
+            if path.stem not in names:
+                path.unlink()
+
+
+class Folders:
+    """The folders that sources are in: TEXT2SQL_DATA, and for each repository on the hub its files."""
+
+    def __init__(self, sha256: Mapping[str, str], hub: HubData) -> None:
+        self.hub = hub
+        self._sha256 = sha256
+        self._opened: dict[str, OutsideFolder] = {}
+
+    def local(self) -> OutsideFolder:
+        """The folder that TEXT2SQL_DATA names.
+
+        Raises:
+            UserError: there is none.
+        """
+        if "" not in self._opened:
+            self._opened[""] = OutsideFolder(data_folder(), self._sha256)
+        return self._opened[""]
+
+    def of(self, key: str, source: TrainingFile) -> OutsideFolder:
+        """The folder of a source, which is `key` in params.yaml.
+
+        Raises:
+            UserError: there is none, or the hub does not give its files.
+        """
+        if source.repo is None:
+            return self.local()
+        root = self.hub.bring(key, source)
+        folder = OutsideFolder(root, self._sha256, source.repo, f"fix {key} in params.yaml")
+        self._opened[key] = folder
+        return folder
+
+    def refuse_unread(self) -> None:
+        """Check that every checksum was used.
+
+        Raises:
+            UserError: one is for a file that was not read.
+        """
+        refuse_unread(self._sha256, self._opened.values())
 
 
 def fetch_builtin(folder: Path, config: FetchData) -> None:
     """Make the built-in benchmark; with test sets of the user only its training rows are kept."""
     from text2sql.builtin import build_benchmark
 
-    if config.test is None:
+    if not config.test:
         build_benchmark(folder, config.seed, config.train_rows, config.test_rows)
         return
     build_benchmark(folder / "made", config.seed, config.train_rows, config.test_rows)
@@ -60,25 +118,14 @@ def fetch_builtin(folder: Path, config: FetchData) -> None:
     shutil.rmtree(folder / "made")
 
 
-def fetch_outside(folder: Path, config: FetchData) -> None:
-    """Bring test sets and training rows; local files are checked before anything long.
-
-    Raises:
-        UserError: a file is missing or broken, or has another checksum.
-    """
-    outside = OutsideFolder(data_folder(), config.sha256)
-    fetch_test(outside, folder, config)
-    fetch_train(outside, folder, config.outside_train())
-    outside.refuse_unread()
-
-
-def fetch_train(outside: OutsideFolder, folder: Path, files: Mapping[str, TrainingFile]) -> None:
+def fetch_train(folders: Folders, folder: Path, files: Mapping[str, TrainingFile]) -> None:
     """Copy the training files, and write the schemas of their databases.
 
     Raises:
         UserError: a file is missing or cannot be read, or a folder has no databases.
     """
     for name, source in files.items():
+        outside = folders.of(f"fetch_data.train.{name}", source)
         path = outside.file(source.file)
         copy_file(path, folder / "train" / f"{name}{_suffixes(path)}")
         if source.databases is not None:
@@ -89,51 +136,20 @@ def fetch_train(outside: OutsideFolder, folder: Path, files: Mapping[str, Traini
             write_json(folder / "train_schemas" / f"{name}.json", texts)
 
 
-def fetch_hub(folder: Path, config: FetchData) -> None:
-    """Stream the training rows from the hub at the pinned revision.
-
-    Raises:
-        UserError: the hub cannot be reached, or has no such data set or revision.
-    """
-    import datasets
-    import httpx
-    from huggingface_hub.errors import HfHubHTTPError
-
-    try:
-        rows = datasets.load_dataset(
-            config.hub_dataset, revision=config.hub_revision, split="train", streaming=True
-        )
-        count = write_jsonl(folder / "train" / "hub.jsonl", rows)
-    except (
-        OSError,
-        ValueError,
-        datasets.exceptions.DatasetsError,
-        HfHubHTTPError,
-        httpx.HTTPError,
-    ) as error:
-        raise UserError(
-            f"cannot fetch {config.hub_dataset} at revision {config.hub_revision} from the hub: "
-            f"{type(error).__name__}: {error}; check the network and params.yaml, fetch_data, or "
-            "work without a network: `make use PROFILE=embedded`"
-        ) from error
-    if not count:
-        raise UserError(f"{config.hub_dataset} at revision {config.hub_revision} has no row")
-
-
-def fetch_test(outside: OutsideFolder, folder: Path, config: FetchData) -> None:
+def fetch_test(folders: Folders, folder: Path, config: FetchData) -> None:
     """Write the test sets in one form, and copy the databases that their questions name.
 
     Raises:
         UserError: a file is missing or broken, or two sets have different databases of one id.
     """
-    sets = config.outside_test()
-    if config.test is None:  # a user's own set may come without, the known one never does
-        for known in sets.values():
-            outside.require_databases(known.databases or "")
+    recorded = folders.local().file(config.recorded_schemas) if config.recorded_schemas else None
     lines, copied = {}, dict[str, tuple[str, Path]]()
-    for name, source in sets.items():
+    for name, source in config.test.items():
+        outside = folders.of(f"fetch_data.test.{name}", source)
         schemas = OutsideSchemas(outside, source)
-        lines[name] = questions(outside, name, source, schemas, config.recorded_schemas)
+        lines[name] = questions(name, outside.file(source.file), source, schemas, recorded)
+        if source.databases is not None:
+            outside.require_databases(source.databases)
         found = copy_databases(name, schemas, {line["db_id"] for line in lines[name]}, folder, copied)
         _say_what_is_missing(name, lines[name], found)
     write_test_sets(folder, lines)
@@ -143,15 +159,13 @@ def fetch_test(outside: OutsideFolder, folder: Path, config: FetchData) -> None:
 
 
 def questions(
-    outside: OutsideFolder, name: str, source: QuestionFile, schemas: OutsideSchemas, recorded: str | None
+    name: str, path: Path, source: QuestionFile, schemas: OutsideSchemas, recorded: Path | None
 ) -> list[dict[str, str]]:
-    """The questions of a set in one form; `recorded` names a file of schemas that a language model wrote."""
-    path = outside.file(source.file)
+    """The questions of a set in one form; `recorded` is a file of schemas that a language model wrote."""
     lines = list(QuestionReader(name, path, source, schemas).lines())
-    if not recorded:
+    if recorded is None:
         return lines
-    answers = outside.file(recorded)
-    return add_recorded(lines, read_recorded(answers), path, str(answers))
+    return add_recorded(lines, read_recorded(recorded), path, str(recorded))
 
 
 def copy_databases(

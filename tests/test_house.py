@@ -28,7 +28,7 @@ HEAVY = {
     "vllm",
 }
 # These stages are often run by hand, in tenths of a second; loading torch would take seconds.
-LIGHT = ["outside_data", "fetch_data", "prepare", "dedupe_test", "convert_schema", "evaluate", "report"]
+LIGHT = ["outside_train", "fetch_data", "prepare", "dedupe_test", "convert_schema", "evaluate", "report"]
 
 
 def module_name(path: Path) -> str:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from text2sql.errors import UserError
 from text2sql.files import write_json
-from text2sql.preparation.settings import FetchData, TrainingFile
+from text2sql.preparation.settings import TrainingFile
 from text2sql.schema.database_files import database_ids, find_database
 from text2sql.schema.ddl import write_ddl
 from text2sql.schema.descriptions import description_files
@@ -47,11 +47,18 @@ def data_folder() -> Path:
 class OutsideFolder:
     """A folder of outside files; each is checked against its SHA-256 where one is given."""
 
-    def __init__(self, root: Path, sha256: Mapping[str, str]) -> None:
-        """`sha256` has the expected checksums (hex) by path below `root`."""
+    def __init__(
+        self, root: Path, sha256: Mapping[str, str], repo: str | None = None, next_step: str = NEXT
+    ) -> None:
+        """`sha256` has the expected checksums (hex) by path below `root`, with `repo`/ before it if given.
+
+        `next_step` ends the message about a missing file.
+        """
         self.root = root
-        self._sha256 = sha256
-        self._unread = set(sha256)
+        self.read: set[str] = set()
+        """The names, as in `sha256`, of the files that were asked for."""
+        self._sha256, self._next = sha256, next_step
+        self._prefix = f"{repo}/" if repo else ""
 
     def file(self, name: str) -> Path:
         """The path of a file, given relative to the folder.
@@ -59,16 +66,16 @@ class OutsideFolder:
         Raises:
             UserError: it is missing, or its checksum is another one.
         """
-        path, expected = self.root / name, self._sha256.get(name)
+        path, expected = self.root / name, self._sha256.get(self._prefix + name)
         if not path.is_file():
-            raise UserError(f"{path}: no such file; {NEXT}")
+            raise UserError(f"{path}: no such file; {self._next}")
         found = hash_path(path) if expected else None
         if expected and found != expected.lower():
             raise UserError(
                 f"{path}: its SHA-256 is not the one in params.yaml, fetch_data.sha256: expected "
                 f"{expected}, found {found}; bring the expected file, or fix params.yaml"
             )
-        self._unread.discard(name)
+        self.read.add(self._prefix + name)
         return path
 
     def database(self, below: str, db_id: str) -> Path:
@@ -86,20 +93,21 @@ class OutsideFolder:
             UserError: it has none, or there is no such folder.
         """
         if not database_ids(self.root / below):
-            raise UserError(f"{self.root / below}: has no database ID/ID.sqlite; {NEXT}")
+            raise UserError(f"{self.root / below}: has no database ID/ID.sqlite; {self._next}")
 
-    def refuse_unread(self) -> None:
-        """Check that every checksum was used: one for a file that is not read guards nothing.
 
-        Raises:
-            UserError: a checksum is given for a file that was not read.
-        """
-        if self._unread:
-            names = ", ".join(sorted(self._unread))
-            raise UserError(
-                f"params.yaml, fetch_data.sha256: nothing reads {names} in {self.root}; "
-                "take the entry out or fix its name"
-            )
+def refuse_unread(sha256: Mapping[str, str], folders: Iterable[OutsideFolder]) -> None:
+    """Check that every checksum was used: one for a file that is not read guards nothing.
+
+    Raises:
+        UserError: a checksum is given for a file that was read in none of the folders.
+    """
+    unread = set(sha256).difference(*(folder.read for folder in folders))
+    if unread:
+        raise UserError(
+            f"params.yaml, fetch_data.sha256: nothing reads {', '.join(sorted(unread))}; take the entry out "
+            "or fix its name"
+        )
 
 
 @dataclass(frozen=True)
@@ -154,13 +162,13 @@ class OutsideSchemas:
 # -- whether outside files have changed --
 
 
-def outside_files(root: Path, config: FetchData) -> list[str]:
-    """The files below `root` that fetch_data may read with these settings, missing ones included.
+def outside_files(root: Path, sources: Iterable[TrainingFile], recorded: str | None) -> list[str]:
+    """The files below `root` that fetch_data may read of these sources, missing ones included.
 
-    They are in the order of the settings, so that the order of the test sets is part of what is hashed.
+    `recorded` is the file of recorded schemas, if there is one.
     """
-    named = [config.recorded_schemas]
-    for source in (*config.outside_test().values(), *config.outside_train().values()):
+    named = [recorded]
+    for source in sources:
         named += [source.file, source.tables]
         if source.databases is not None:
             below, ids = root / source.databases, database_ids(root / source.databases)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import codecs
-from collections.abc import Mapping
+import re
 from typing import Annotated, Literal
 
 from annotated_types import MinLen
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
-from text2sql.settings import Commit, Executor, Positive, PositiveFloat, Settings
+from text2sql.settings import Executor, Positive, PositiveFloat, Settings
 
 Name = Annotated[str, MinLen(1)]
 
@@ -31,24 +31,41 @@ QuestionColumns = dict[Literal["question", "sql", "db_id", "schema", "evidence",
 
 def _below(path: str) -> str:
     if path.startswith("/"):
-        raise ValueError("give the path below the folder that TEXT2SQL_DATA names, without the first /")
+        raise ValueError("give the path below TEXT2SQL_DATA, or below the repository, without the first /")
     return path
 
 
-OutsidePath = Annotated[str, AfterValidator(_below)]
-"""A path below the folder of outside data."""
+OutsidePath = Annotated[str, MinLen(1), AfterValidator(_below)]
+"""A path below the folder of outside data, or below the source's own repository."""
+
+Repository = Annotated[str, Field(pattern=r"^[\w.-]+/[\w.-]+$")]
+"""A data set of the Hugging Face hub: owner/name."""
 
 
 class TrainingFile(Settings):
     """A file of training rows, and where the schemas are of rows that only name a database.
 
     `databases` is a folder of SQLite files (ID/ID.sqlite, ID.sqlite, or with .db), `tables` a file in the
-    form of Spider's tables.json. All three are paths below the folder of outside data.
+    form of Spider's tables.json. All three are paths below the folder of outside data, or with `repo` below
+    that data set of the hub at `revision`, a branch, tag or commit; None: main.
     """
 
     file: OutsidePath
     databases: OutsidePath | None = None
     tables: OutsidePath | None = None
+    repo: Repository | None = None
+    revision: Name | None = None
+
+    @model_validator(mode="after")
+    def _revision_is_of_a_repository(self) -> TrainingFile:
+        if self.revision is not None and self.repo is None:
+            raise ValueError("revision is that of a data set on the hub: add repo, or take revision out")
+        return self
+
+    @property
+    def asked_revision(self) -> str:
+        """The branch, tag or commit of the repository."""
+        return self.revision or "main"
 
 
 class QuestionFile(TrainingFile):
@@ -70,66 +87,45 @@ class QuestionFile(TrainingFile):
         return self
 
 
-SPIDER_TRAIN = {
-    "spider": TrainingFile(file="spider/train_spider.json", databases="spider/train_database"),
-    "sql_create_context": TrainingFile(file="sql_create_context/train.jsonl"),
-}
-SPIDER_DEV = {"spider_dev": QuestionFile(file="spider/dev_sql.json", databases="spider/database")}
-
-
 class FetchData(Settings):
-    """Where the raw rows come from: made here, from a folder of outside data, or from the hub at a commit.
+    """Where the raw rows come from: made here, or files of outside data.
 
-    builtin: `seed` decides the benchmark of `train_rows` (planted leaks included) and `test_rows`.
-    folder: `train` has training sources by name, None takes Spider's and sql-create-context's. With every
-    source `test` has test sets by name, None takes the generated one or Spider dev. `recorded_schemas` is a
-    file of schemas that a language model wrote. Paths are relative to the folder of outside data, and so are
-    the keys of `sha256`, whose values are the expected checksums.
+    `train` has training sources by name; with none, rows are made: `seed` decides the benchmark of
+    `train_rows` (planted leaks included) and `test_rows`. `test` has test sets by name; with none, the made
+    rows have their own. `recorded_schemas` is a file of schemas that a language model wrote, below the folder
+    of outside data. `sha256` has expected checksums by path below that folder, or by owner/name/path for a
+    file of a data set on the hub.
     """
 
-    source: Literal["builtin", "folder", "hub"]
     seed: int = 11
     train_rows: Positive = 6000
     test_rows: Positive = 240
-    train: Annotated[dict[SetName, TrainingFile], MinLen(1)] | None = None
-    test: Annotated[dict[SetName, QuestionFile], MinLen(1)] | None = None
+    train: dict[SetName, TrainingFile] = Field(default_factory=dict)
+    test: dict[SetName, QuestionFile] = Field(default_factory=dict)
     recorded_schemas: str | None = None
-    hub_dataset: str | None = None
-    hub_revision: Commit | None = None
     sha256: dict[str, str] = Field(default_factory=dict)
 
-    def outside_train(self) -> Mapping[str, TrainingFile]:
-        """The training sources in the folder of outside data, by name."""
-        if self.source != "folder":
-            return {}
-        return SPIDER_TRAIN if self.train is None else self.train
-
-    def outside_test(self) -> Mapping[str, QuestionFile]:
-        """The test sets in the folder of outside data, by name, in the order of the report."""
-        if self.test is not None:
-            return self.test
-        return {} if self.source == "builtin" else SPIDER_DEV
-
     @model_validator(mode="after")
-    def _hub_is_named(self) -> FetchData:
-        for key in ("hub_dataset", "hub_revision"):
-            if self.source == "hub" and getattr(self, key) is None:
-                raise ValueError(f"{key} is needed with source: hub")
+    def _training_rows_have_a_test(self) -> FetchData:
+        if self.train and not self.test:
+            raise ValueError(
+                "train names files, so test must name a test set; the generated one is not theirs"
+            )
         return self
 
     @model_validator(mode="after")
-    def _training_files_are_read(self) -> FetchData:
-        if self.source != "folder" and self.train is not None:
-            raise ValueError(f"train must be null with source: {self.source}; its files need source: folder")
+    def _made_rows_read_no_files(self) -> FetchData:
+        if not self.test and self.sha256:
+            raise ValueError("sha256 must be {} where train and test name no files")
+        if not self.test and self.recorded_schemas:
+            raise ValueError("recorded_schemas must be null where test names no files")
         return self
 
     @model_validator(mode="after")
-    def _builtin_reads_no_files(self) -> FetchData:
-        generated = self.source == "builtin" and self.test is None
-        if generated and self.sha256:
-            raise ValueError("sha256 must be {} with source: builtin")
-        if generated and self.recorded_schemas:
-            raise ValueError("recorded_schemas must be null with source: builtin")
+    def _checksums_are_hexadecimal(self) -> FetchData:
+        for name, digits in self.sha256.items():
+            if not re.fullmatch(r"[0-9a-fA-F]{64}", digits):
+                raise ValueError(f"sha256 of {name}: expected 64 hexadecimal digits, found {digits!r}")
         return self
 
 

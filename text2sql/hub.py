@@ -1,0 +1,362 @@
+"""Models and data sets on the Hugging Face hub: a revision's commit, and the files of a commit.
+
+huggingface_hub talks to the hub and keeps what it brings in its cache. It obeys HF_ENDPOINT (a mirror),
+HF_TOKEN (or `hf auth login`), HF_HUB_CACHE and HF_HUB_OFFLINE. A commit never changes: what the cache has of
+it needs no network.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import hashlib
+import re
+import shutil
+import sys
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from text2sql.errors import DISK_FULL, RERUN, UserError
+from text2sql.progress import Progress
+
+if TYPE_CHECKING:
+    import httpx
+    from huggingface_hub.errors import HfHubHTTPError
+
+Kind = Literal["model", "dataset"]
+"""What a repository holds, in the hub's words."""
+
+WITHOUT_NETWORK = "work without a network: `make use PROFILE=embedded`"
+
+_COMMIT = re.compile(r"[0-9a-f]{40}")
+_TOKEN = "`hf auth login`, or set HF_TOKEN to a token from huggingface.co/settings/tokens"
+_MB = 1_000_000  # bytes
+_SPARE = 200 * _MB  # bytes of the disk that a download leaves free
+
+
+class Hub:
+    """The hub as this machine reaches it: over the network where it must, else from the local cache."""
+
+    def __init__(self, pins: Mapping[str, str] | None = None) -> None:
+        """`pins` has the commits of an earlier run: `pin(kind, repo, revision)` -> 40 hex digits."""
+        self._pins = dict(pins or {})
+
+    def resolve(self, repo: str, revision: str, kind: Kind) -> str:
+        """The commit (40 hex digits) that a branch or tag stands for; a commit stands for itself.
+
+        A pin decides; else the hub; and where it cannot be reached, its last answer, which the cache keeps.
+
+        Raises:
+            UserError: the hub does not have it, does not give it, or cannot be reached, and it is not cached.
+        """
+        if _COMMIT.fullmatch(revision):
+            return revision
+        name = pin(kind, repo, revision)
+        if name not in self._pins:
+            from huggingface_hub import HfApi
+
+            with _sentences(repo, revision, kind):
+                self._pins[name] = HfApi().resolve_revision(repo, repo_type=kind, revision=revision).resolved
+        return self._pins[name]
+
+    def snapshot(self, repo: str, commit: str, kind: Kind, patterns: Sequence[str]) -> Path:
+        """A folder of the cache with the files of a commit whose path matches one of `patterns`.
+
+        `*` in a pattern stands for any text, also with `/`. Files that are there are not brought again; all
+        are checked against the hub's checksums.
+        Not covered: a cached folder without the list of the commit's files may be incomplete, and is returned
+        as it is where the hub cannot be reached.
+
+        Raises:
+            UserError: a file cannot be brought, is damaged, or does not fit on the disk.
+        """
+        return _brought(repo, commit, kind, self._wanted(repo, commit, kind, patterns))
+
+    def files(self, repo: str, commit: str, kind: Kind) -> dict[str, int]:
+        """The files of a commit, with their bytes: as cached by an earlier call, else as the hub lists them.
+
+        Raises:
+            UserError: the hub does not have it, does not give it, or cannot be reached, and it is not cached.
+        """
+        try:
+            return _listed(repo, commit, kind)
+        except UserError:
+            folder = _folder(repo, commit, kind)
+            if not folder.is_dir():
+                raise
+        print(f"{repo}: the hub does not list its files; using the cached ones", file=sys.stderr)
+        paths = [path for path in folder.rglob("*") if path.is_file()]
+        return {path.relative_to(folder).as_posix(): path.stat().st_size for path in paths}
+
+    def problems(self, repo: str, revision: str, kind: Kind, patterns: Sequence[str] = ()) -> list[str]:
+        """What keeps the files that match `patterns` from being brought, each with the remedy."""
+        from huggingface_hub import HfApi
+
+        try:
+            commit = self.resolve(repo, revision, kind)
+            missing = _missing(_folder(repo, commit, kind), self._wanted(repo, commit, kind, patterns))
+            if missing:
+                with _sentences(repo, commit, kind):
+                    HfApi().auth_check(repo, repo_type=kind)  # a gated repository lists its files to all
+            _require_space(repo, missing)
+        except UserError as error:
+            return [str(error)]
+        return []
+
+    def _wanted(self, repo: str, commit: str, kind: Kind, patterns: Sequence[str]) -> dict[str, int]:
+        listing = self.files(repo, commit, kind)
+        return {name: size for name, size in listing.items() if matches(name, patterns)}
+
+
+def pin(kind: Kind, repo: str, revision: str) -> str:
+    """The name under which a revision's commit is kept."""
+    return f"{kind}:{repo}@{revision}"
+
+
+def matches(name: str, patterns: Sequence[str]) -> bool:
+    """Whether a path in a repository matches one of the patterns, as huggingface_hub matches them."""
+    return any(fnmatch.fnmatch(name, pattern) for pattern in patterns)
+
+
+def exactly(name: str) -> str:
+    """The pattern that only this path matches."""
+    return re.sub(r"([*?[])", r"[\1]", name)
+
+
+# -- bringing files --
+
+
+def _listed(repo: str, commit: str, kind: Kind) -> dict[str, int]:
+    from huggingface_hub import HfApi, get_cached_repo_tree, snapshot_download
+    from huggingface_hub.errors import CachedRepoTreeNotFoundError
+
+    with _sentences(repo, commit, kind):
+        try:
+            tree = get_cached_repo_tree(repo, repo_type=kind, revision=commit)
+        except CachedRepoTreeNotFoundError:
+            HfApi().repo_info(repo, repo_type=kind, revision=commit)  # says at once if it cannot be reached
+            snapshot_download(repo, repo_type=kind, revision=commit, allow_patterns=[])  # the list only
+            tree = get_cached_repo_tree(repo, repo_type=kind, revision=commit)
+    return {file.path: file.size for file in tree}
+
+
+def _brought(repo: str, commit: str, kind: Kind, wanted: Mapping[str, int]) -> Path:
+    """The snapshot's folder once it has the files `wanted` (bytes by path), each of them checked."""
+    folder = _folder(repo, commit, kind)
+    missing = _missing(folder, wanted)
+    if missing:
+        _require_space(repo, missing)
+        _download(repo, commit, kind, missing)
+    for name in sorted(wanted):
+        _check(folder / name, f"{repo}: {name}")
+    return folder
+
+
+def _download(repo: str, commit: str, kind: Kind, missing: Mapping[str, int]) -> None:
+    from huggingface_hub import snapshot_download
+
+    patterns = [exactly(name) for name in missing]
+    with _sentences(repo, commit, kind), _counting(repo, sum(missing.values())) as bar:
+        snapshot_download(repo, repo_type=kind, revision=commit, allow_patterns=patterns, tqdm_class=bar)
+
+
+@contextmanager
+def _counting(repo: str, total: int) -> Iterator[Any]:
+    """A class of progress bars that has the bytes of a download counted up to `total`, in lines on stderr."""
+    from huggingface_hub.utils import tqdm
+
+    progress, lock, done = Progress(-(-total // _MB), "MB", repo), threading.Lock(), 0
+
+    class Bar(tqdm):
+        def __init__(self, *args: Any, **options: Any) -> None:
+            self._counts = options.get("name") == "huggingface_hub.snapshot_download"  # of three bars
+            super().__init__(*args, **{**options, "disable": True})
+
+        def update(self, n: float | None = 1) -> None:
+            nonlocal done
+            with lock:
+                done += int(n or 0) if self._counts else 0
+                if whole := min(done // _MB, progress.total) - progress.done:
+                    progress.advance(whole)
+
+    yield Bar
+    if rest := progress.total - progress.done:
+        progress.advance(rest)
+
+
+def _folder(repo: str, commit: str, kind: Kind) -> Path:
+    """Where the cache has, or will have, the files of a commit."""
+    from huggingface_hub.constants import HF_HUB_CACHE
+
+    return Path(HF_HUB_CACHE) / f"{kind}s--{repo.replace('/', '--')}" / "snapshots" / commit
+
+
+def _missing(folder: Path, wanted: Mapping[str, int]) -> dict[str, int]:
+    return {name: size for name, size in wanted.items() if not (folder / name).is_file()}
+
+
+def _require_space(repo: str, missing: Mapping[str, int]) -> None:
+    from huggingface_hub.constants import HF_HUB_CACHE
+
+    disk = Path(HF_HUB_CACHE)
+    while not disk.exists():
+        disk = disk.parent
+    needed, free = sum(missing.values()), shutil.disk_usage(disk).free
+    if missing and needed + _SPARE > free:
+        raise UserError(
+            f"{HF_HUB_CACHE}: no room for {repo}, which needs {needed:,} bytes and {_SPARE:,} to spare; "
+            f"{free:,} are free; free some space, or set HF_HUB_CACHE to a folder on another disk"
+        )
+
+
+# -- checksums --
+
+
+def _check(path: Path, name: str) -> None:
+    """Compare a file with the checksum that the cache names it by: SHA-256 of large files, else git's id.
+
+    Raises:
+        UserError: they differ.
+    Not covered: a cache without links, whose files have their own names.
+    """
+    expected = path.readlink().name if path.is_symlink() else ""
+    found = {64: _sha256, 40: _git_id}.get(len(expected))
+    if found is None or (actual := found(path)) == expected:
+        return
+    raise UserError(
+        f"{name} is damaged in the local cache: its checksum is {actual}, not {expected}; "
+        f"`rm {path.parent / path.readlink()} {path}`, then {RERUN}"
+    )
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _git_id(path: Path) -> str:
+    """The id of a file's content in git: SHA-1 of a header and the bytes."""
+    digest = hashlib.sha1(b"blob %d\0" % path.stat().st_size, usedforsecurity=False)
+    with path.open("rb") as file:
+        for block in iter(lambda: file.read(_MB), b""):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+# -- errors --
+
+
+@contextmanager
+def _sentences(repo: str, revision: str, kind: Kind) -> Iterator[None]:
+    """Turn the errors of huggingface_hub into ones that name the remedy.
+
+    Raises:
+        UserError: the hub, the network or the name is at fault.
+        OSError: the disk is full.
+    """
+    import httpx
+    from huggingface_hub.constants import HF_HUB_CACHE
+    from huggingface_hub.errors import HFValidationError, RevisionResolutionError, XetDownloadError
+
+    try:
+        yield
+    except HFValidationError as error:
+        raise UserError(
+            f"{repo}: not a name of a repository, which is owner/name ({_first(error)})"
+        ) from error
+    except (OSError, httpx.HTTPError, RevisionResolutionError, XetDownloadError) as error:
+        if isinstance(error, OSError) and error.errno in DISK_FULL:
+            raise OSError(error.errno, error.strerror, error.filename or HF_HUB_CACHE) from error
+        raise UserError(f"{repo} at {revision}: {_remedy(error, repo, kind)}") from error
+
+
+def _remedy(error: BaseException, repo: str, kind: Kind) -> str:
+    """What is wrong and what to do, from the error or the one that caused it."""
+    import httpx
+    from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled
+
+    for cause in _causes(error):
+        if isinstance(cause, HfHubHTTPError):
+            return _answered(cause, _page(repo, kind))
+        if isinstance(cause, OfflineModeIsEnabled):
+            return _offline()
+        if isinstance(cause, httpx.TransportError):
+            return _unreached(cause)
+    return (
+        f"the download failed ({type(error).__name__}: {_first(error)}); files that are complete stay in the "
+        f"cache: {RERUN}"
+    )
+
+
+def _answered(error: HfHubHTTPError, page: str) -> str:
+    """The sentence for an answer of the hub that is an error."""
+    from huggingface_hub.errors import GatedRepoError, RemoteEntryNotFoundError, RevisionNotFoundError
+
+    status = error.response.status_code
+    if isinstance(error, GatedRepoError):
+        return f"the repository is gated; accept its conditions on {page}, then {_TOKEN}, and {RERUN}"
+    if isinstance(error, RevisionNotFoundError):
+        return f"the repository has no such branch, tag or commit; {page} shows those it has"
+    if isinstance(error, RemoteEntryNotFoundError):
+        return f"the repository has no such file ({error.response.url}); {page} shows those it has"
+    if status == 429:
+        return _too_many(error.response)
+    if status == 401 and "credentials" in error.response.headers.get("X-Error-Message", ""):
+        return f"the hub does not accept the token; {_TOKEN}"
+    if status in (401, 404):
+        return (
+            f"the hub has no such repository, or it is private; fix the name, or for a private one {_TOKEN}"
+        )
+    if status == 403:
+        return f"the token may not read it; give it that right, or {_TOKEN}"
+    return f"{_endpoint()} answers {status}; {RERUN} later, or set HF_ENDPOINT to a mirror"
+
+
+def _too_many(response: httpx.Response) -> str:
+    wait = response.headers.get("Retry-After")
+    later = f"in {wait} s" if wait else "in some minutes"
+    return (
+        f"the hub answers 429, too many requests; {RERUN} {later} (what is complete stays in the cache); "
+        f"with a token the limit is higher: {_TOKEN}"
+    )
+
+
+def _offline() -> str:
+    from huggingface_hub.constants import HF_HUB_CACHE
+
+    return (
+        f"not in the local cache {HF_HUB_CACHE}, and HF_HUB_OFFLINE forbids the network; unset it, set "
+        f"HF_HUB_CACHE to a cache that has it, or {WITHOUT_NETWORK}"
+    )
+
+
+def _unreached(error: BaseException) -> str:
+    return (
+        f"{_endpoint()} cannot be reached ({type(error).__name__}: {_first(error)}), and it is not in the "
+        f"local cache; check the network, HTTPS_PROXY and HF_ENDPOINT, then {RERUN} (what is complete stays "
+        f"in the cache), or {WITHOUT_NETWORK}"
+    )
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """The error, what caused it, what caused that."""
+    cause: BaseException | None = error
+    while cause is not None:
+        yield cause
+        cause = cause.__cause__ or cause.__context__
+
+
+def _first(error: BaseException) -> str:
+    return next(iter(str(error).strip().splitlines()), "")
+
+
+def _endpoint() -> str:
+    from huggingface_hub.constants import ENDPOINT
+
+    return str(ENDPOINT)
+
+
+def _page(repo: str, kind: Kind) -> str:
+    return f"{_endpoint()}/{'datasets/' if kind == 'dataset' else ''}{repo}"
