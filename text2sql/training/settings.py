@@ -104,10 +104,11 @@ class Megatron(Settings):
 
 
 class TrainedArm(Run):
-    """Settings of one trained arm."""
+    """Settings of one trained arm; `save_steps` None is the shared one."""
 
     enabled: bool
     learning_rate: Rate
+    save_steps: Positive | None = None
 
 
 class LoraArm(TrainedArm, Lora):
@@ -157,6 +158,8 @@ def recipe_of(training: Training, arm: TrainedArm) -> Recipe:
     own = {key: getattr(arm, key) for key in Run.model_fields if key in arm.model_fields_set}
     if arm.max_steps or arm.epochs:  # either of them replaces the one that the arms share
         own |= {"max_steps": arm.max_steps, "epochs": arm.epochs}
+    if arm.save_steps:
+        own["save_steps"] = arm.save_steps
     values = {**dict(training), **own, "learning_rate": arm.learning_rate}
     if isinstance(arm, LoraArm):
         values["lora"] = Lora(rank=arm.rank, alpha=arm.alpha, targets=arm.targets)
