@@ -17,6 +17,7 @@ from text2sql.base_models.packaged import convert_packaged_model
 from text2sql.base_models.tiny import build_base_model
 from text2sql.builtin.benchmark import base_rows
 from text2sql.preparation.raw_test import read_lines
+from text2sql.prompts import form_of
 
 
 @click.command(help=__doc__)
@@ -33,7 +34,8 @@ def _builtin(params: Params, raw: Path, output: Path) -> None:
     tiny = params.fetch_model.tiny
     test_questions = [line["question"] for _, _, line in read_lines(raw)]
     rows = base_rows(tiny.seed, tiny.rows, test_questions)
-    build_base_model(rows, tiny, params.training, params.prompt.schema_types, output)
+    prompt = params.prompt
+    build_base_model(rows, tiny, params.training, prompt.schema_types, output, form_of(prompt.form))
 
 
 def _from_package(params: Params, raw: Path, output: Path) -> None:

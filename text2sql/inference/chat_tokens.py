@@ -63,7 +63,7 @@ class ChatTokens:
         return sorted({int(token) for token in ends if token is not None})
 
     def encode(self, messages: Messages) -> list[int]:
-        """The token ids of a chat, with thinking switched off.
+        """The token ids of a chat, see `text`.
 
         Raises:
             UserError: the tokenizer has no chat template, or it fails.
@@ -71,7 +71,10 @@ class ChatTokens:
         return list(self.tokenizer(self.text(messages), add_special_tokens=False)["input_ids"])
 
     def text(self, messages: Messages) -> str:
-        """The chat as its template writes it, up to the place where the answer begins.
+        """The chat as its template writes it, with thinking off, up to the place where the answer begins.
+
+        If the last message is the assistant's, it is the beginning of the answer and follows as it is; the
+        template then writes no empty thought before it.
 
         Three things are changed, so that the prompt is the one that LLaMA-Factory trains with. Without a
         system role the system message begins the first user message. The dates of Llama 3.1 and 3.2 are left
@@ -80,9 +83,12 @@ class ChatTokens:
         Raises:
             UserError: the tokenizer has no chat template, or it fails.
         """
-        chat = list(messages) if self._has_system_role else _without_system(messages)
-        text = _DATES.sub(r"\1", self._render(chat, add_generation_prompt=True), count=1)
-        return text + _CLOSED if text.endswith(_OPEN_THOUGHT) else text
+        begun = messages[-1]["content"] if messages[-1]["role"] == "assistant" else ""
+        asked = messages[:-1] if begun else messages
+        chat = list(asked) if self._has_system_role else _without_system(asked)
+        text = self._render(chat, add_generation_prompt=True, enable_thinking=bool(begun))
+        text = _DATES.sub(r"\1", text, count=1)
+        return text + (begun or (_CLOSED if text.endswith(_OPEN_THOUGHT) else ""))
 
     @cached_property
     def _has_system_role(self) -> bool:
@@ -115,9 +121,8 @@ class ChatTokens:
             ) from error
 
     def _apply_template(self, messages: Messages, **options: Any) -> str:
-        return str(
-            self.tokenizer.apply_chat_template(messages, tokenize=False, enable_thinking=False, **options)
-        )
+        options = {"tokenize": False, "enable_thinking": False} | options
+        return str(self.tokenizer.apply_chat_template(messages, **options))
 
     def _require_template(self) -> None:
         if self.tokenizer.chat_template is None:
