@@ -10,9 +10,11 @@ import math
 from collections.abc import Mapping
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, Field, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, Field, FiniteFloat, ValidationError, model_validator
 
 _TEXT_PARTS = ("text", "output_text")
+_LENGTH = ("length", "max_tokens", "model_length")  # OpenAI's word, some gateways', Mistral's
+_INTERRUPTED = ("abort", "error", "insufficient_system_resource")  # vLLM and SGLang, Mistral, DeepSeek
 
 
 def _count(value: object) -> int | None:
@@ -47,10 +49,16 @@ def _text_of(part: object) -> str:
 
 
 class Message(BaseModel):
-    """What the model wrote, "" if nothing, and the words in which it refuses, "" if it does not."""
+    """What the model wrote, "" if nothing, and the words in which it refuses, "" if it does not.
+
+    `reasoning_content` (DeepSeek, llama.cpp, SGLang, vLLM until 0.10) or `reasoning` (OpenRouter, vLLM since
+    0.11) is the model's thought, "" if the server does not send it.
+    """
 
     content: Annotated[str, BeforeValidator(_joined)] = ""
     refusal: Annotated[str, BeforeValidator(_words)] = ""
+    reasoning_content: Annotated[str, BeforeValidator(_words)] = ""
+    reasoning: Annotated[str, BeforeValidator(_words)] = ""
 
     @model_validator(mode="before")
     @classmethod
@@ -62,7 +70,7 @@ class Message(BaseModel):
 
 
 class _Token(BaseModel):
-    logprob: float  # natural logarithm
+    logprob: FiniteFloat  # natural logarithm
 
 
 class _Logprobs(BaseModel):
@@ -92,6 +100,27 @@ class Choice(BaseModel):
         if isinstance(value, dict) and _is_filter(value.get("finish_reason")) and not value.get("message"):
             return {**value, "message": {}}
         return value
+
+    @property
+    def text(self) -> str:
+        """The answer, in the first of these that has text: content, refusal, and the thought.
+
+        A thought counts only if the model ended it: vLLM's reasoning parsers file an answer without </think>
+        as a thought (https://github.com/vllm-project/vllm/issues/17609).
+        """
+        message = self.message
+        thought = "" if self.truncated else message.reasoning_content or message.reasoning
+        return message.content if message.content.strip() else message.refusal or thought
+
+    @property
+    def truncated(self) -> bool:
+        """Whether the answer, or the thought before it, reached the limit of tokens."""
+        return (self.finish_reason or "").lower() in _LENGTH
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether the server gave up before the model ended the answer; the next try may succeed."""
+        return (self.finish_reason or "").lower() in _INTERRUPTED
 
     @property
     def declined(self) -> str:

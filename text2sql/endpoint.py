@@ -17,7 +17,7 @@ import sys
 import time
 from collections.abc import Coroutine, Iterable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any, TypeVar
@@ -44,8 +44,33 @@ _FILTER = re.compile(
 Result = TypeVar("Result")
 
 
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """What a server says instead of an answer; `form` names where it said so.
+
+    `code`, `kind` ("type" in the answer) and `param`, the field of the request that is wrong, are "" where
+    the server does not give them. `message` may contain the key.
+    """
+
+    form: str
+    status: int
+    message: str
+    code: str = ""
+    kind: str = ""
+    param: str = ""
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+    def names(self, name: str) -> bool:
+        """Whether the failure is about the field `name` of the request, or mentions it."""
+        return self.param == name or re.search(rf"\b{re.escape(name)}\b", self.message) is not None
+
+
 class Refused(Exception):
     """The endpoint rejects this request (because it is too long, for instance); others may succeed."""
+
+    def __init__(self, what: str, failure: Failure) -> None:
+        super().__init__(what)
+        self.failure = failure
 
 
 class Filtered(Refused):
@@ -62,17 +87,6 @@ class _Fault(Exception):
     def __init__(self, what: str, hold: float | None = None) -> None:
         super().__init__(what)
         self.hold = hold
-
-
-@dataclass(frozen=True, slots=True)
-class _Failure:
-    """What a server says instead of an answer; `form` names where it said so."""
-
-    form: str
-    status: int
-    code: str
-    message: str
-    headers: Mapping[str, str]
 
 
 class Client:
@@ -130,15 +144,15 @@ class Client:
         except openai.APIConnectionError as error:
             raise _Fault(self._clean(f"{error} {error.__cause__ or ''}")) from error
         except openai.APIStatusError as error:
-            raise self._meaning(_failure(error)) from error
-        return self._read(raw.content)
+            raise self._meaning(_failure(error), request) from error
+        return self._read(raw.content, request)
 
-    def _meaning(self, failure: _Failure) -> Exception:
+    def _meaning(self, failure: Failure, request: Mapping[str, Any]) -> Exception:
         """The exception for an answer that is an error."""
         status, place = failure.status, self._endpoint.base_url
         said = self._clean(f"{failure.form}: {failure.message}")
         if status in (400, 403, 422) and _FILTER.search(f"{failure.code} {failure.message}"):
-            return Filtered(f"a content filter stopped the request ({said})")
+            return Filtered(f"a content filter stopped the request ({said})", failure)
         if status == 402 or failure.code == "insufficient_quota":
             return UserError(f"{place}: no credit left ({said}); {self._kept()}; add credit and {RERUN}")
         if status in (408, 409, 425, 429) or status >= 500:
@@ -146,33 +160,37 @@ class Client:
             if hold is None or hold <= _LONGEST_HOLD_S:
                 return _Fault(said, hold)
             return UserError(f"{place}: asks to wait {hold:.0f} s ({said}); {self._kept()}; {RERUN} then")
-        if status in (400, 413, 422):
-            return Refused(said)
-        return UserError(f"{place}: {self._fix(status, said)}, and {RERUN}")
+        if status in (400, 413, 422) or (status == 403 and _is_about_a_field(failure, request)):
+            return Refused(said, failure)
+        return UserError(f"{place}: {self._fix(status, failure, said)}, and {RERUN}")
 
-    def _fix(self, status: int, said: str) -> str:
+    def _fix(self, status: int, failure: Failure, said: str) -> str:
         """What is wrong for all requests, and how to change that."""
         model = self._endpoint.model
+        if failure.code == "model_not_found" or failure.kind == "model_not_found":
+            return f"{said}; the server has no model {model!r} for this key: fix the name of the model"
         if status == 401:
             return f"refuses the key ({said}); `export {KEY_VARIABLE}=...`"
         if status == 403:
             return f"denies access ({said}); use a key that may use the model {model!r}, or another server"
         return f"{said}; fix the model ({model!r}) or base_url, which often ends in /v1"
 
-    def _read(self, body: bytes) -> Completion:
+    def _read(self, body: bytes, request: Mapping[str, Any]) -> Completion:
         try:
             completion = Completion.model_validate_json(body)
         except ValidationError as error:
             failure = _failure_in(body)
             if failure:
-                raise self._meaning(failure) from error
+                raise self._meaning(failure, request) from error
             fault = error.errors()[0]
             said = f"no chat completion (base_url often ends in /v1): {'.'.join(map(str, fault['loc']))}"
             raise _Fault(self._clean(f"{said} {fault['msg']}")) from error
+        choice = completion.choices[0]
+        if choice.interrupted:
+            raise _Fault(f"the server interrupted the answer (finish_reason {choice.finish_reason})")
         if len(self._key) >= _SECRET:
-            message = completion.choices[0].message
-            message.content = self._without_key(message.content)
-            message.refusal = self._without_key(message.refusal)
+            for name in ("content", "refusal", "reasoning_content", "reasoning"):
+                setattr(choice.message, name, self._without_key(getattr(choice.message, name)))
         return completion
 
     # -- waiting --
@@ -286,15 +304,22 @@ def _read_key() -> str:
     return key
 
 
-def _failure(error: openai.APIStatusError) -> _Failure:
+def _is_about_a_field(failure: Failure, request: Mapping[str, Any]) -> bool:
+    """Whether it is about a setting in the request; OpenAI sends 403 for a model without logprobs."""
+    return any(failure.names(name) for name in request if name not in ("model", "messages", "extra_body"))
+
+
+def _failure(error: openai.APIStatusError) -> Failure:
     """The failure in an answer with a status of 300 or more."""
     said = error.body.get("message") if isinstance(error.body, dict) else error.body
     message = said if isinstance(said, str) and said else error.response.text
+    named = {"code": error.code, "kind": error.type, "param": error.param}
+    texts = {name: str(value or "") for name, value in named.items()}
     form = f"HTTP {error.status_code}"
-    return _Failure(form, error.status_code, str(error.code or ""), message, error.response.headers)
+    return Failure(form, error.status_code, message, **texts, headers=error.response.headers)
 
 
-def _failure_in(body: bytes) -> _Failure | None:
+def _failure_in(body: bytes) -> Failure | None:
     """The failure in an answer with status 200, as some gateways send it; None if there is none.
 
     Its code is a status where it is a number; otherwise the request is sent again.
@@ -309,9 +334,9 @@ def _failure_in(body: bytes) -> _Failure | None:
     if not isinstance(message, str) or not message:
         return None
     if isinstance(code, int) and 400 <= code < 600:
-        return _Failure(f"HTTP 200 with error {code}", code, "", message, {})
+        return Failure(f"HTTP 200 with error {code}", code, message)
     status = 400 if _FILTER.search(str(code)) else 500
-    return _Failure("HTTP 200 with an error", status, str(code or ""), message, {})
+    return Failure("HTTP 200 with an error", status, message, str(code or ""))
 
 
 def _retry_after(headers: Mapping[str, str]) -> float | None:

@@ -70,8 +70,10 @@ class Prediction:
     """The SQL extracted from the model's answer `raw` to the test question `row`.
 
     `agreement`: the share (0 to 1) of the sampled answers with the same result, None if only one was sampled.
-    `tries`: how often the model was asked until this answer, None if its errors are not shown to it. Fields
-    that are None are left out of the file.
+    `tries`: how often the model was asked until this answer, None if its errors are not shown to it.
+    `problems`: how many of the answers to the question were truncated, empty, declined or not given because
+    the prompt is too long (see `text2sql.inference.engine.Answer`), None if none was. Fields that are None
+    are left out of the file.
     """
 
     row: int
@@ -79,6 +81,7 @@ class Prediction:
     raw: str
     agreement: float | None = None
     tries: int | None = None
+    problems: dict[str, int] | None = None
 
 
 Record = TypeVar("Record", TrainingRow, TestQuestion, ConvertedQuestion, Prediction)

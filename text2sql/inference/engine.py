@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol
 
 Messages = Sequence[Mapping[str, str]]
+Problem = Literal["truncated", "empty", "declined", "prompt_too_long"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,10 +20,24 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """The model's answer. `logprob` is the mean log-probability per token (nats), None if unknown."""
+    """The model's answer. `logprob` is the mean log-probability per token (nats), None if unknown.
+
+    `problem` is None for an answer with text that the model itself ended. Otherwise:
+    truncated: the answer reached its limit of tokens, perhaps within a thought, so that it has no text;
+    declined: the model refuses, or a content filter stopped the question or the answer;
+    prompt_too_long: the server refuses the prompt;
+    empty: there is no text, and none of the above holds.
+    """
 
     text: str
     logprob: float | None = None
+    problem: Problem | None = None
+
+
+def local_answer(text: str, logprob: float | None, truncated: bool) -> Answer:
+    """The answer of a model on this machine."""
+    problem: Problem | None = "truncated" if truncated else None if text.strip() else "empty"
+    return Answer(text, logprob, problem)
 
 
 class Engine(Protocol):

@@ -10,20 +10,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
-from text2sql.inference.engine import Answer, Engine, Request
+from text2sql.inference.engine import Answer, Engine, Problem, Request
 from text2sql.journal import Journal
 from text2sql.progress import Progress
 
 _FIELDS = {"batch", "prompts", "raw"}
+_OPTIONAL = {"logprob", "problem"}
+_PROBLEMS = (*get_args(Problem), None)
 
 
 class BatchJournal:
     """The answers of finished batches, in a journal of {"batch", "prompts", "raw"}.
 
-    If the engine gives log-probabilities, "logprob" has one per answer. `finished` maps the number of a
-    batch to its answers.
+    If the engine gives log-probabilities, "logprob" has one per answer; if an answer has a problem (see
+    `Answer`), "problem" has one or null per answer. `finished` maps the number of a batch to its answers.
     """
 
     def __init__(self, path: Path, batches: Sequence[Sequence[int]]) -> None:
@@ -42,32 +44,35 @@ class BatchJournal:
         Raises:
             UserError: writing fails. The file is as it was before.
         """
-        texts, logprobs = [a.text for a in answers], [a.logprob for a in answers]
+        texts = [answer.text for answer in answers]
         entry: dict[str, Any] = {"batch": batch, "prompts": list(self._batches[batch]), "raw": texts}
-        if any(logprob is not None for logprob in logprobs):
-            entry["logprob"] = logprobs
+        for name in ("logprob", "problem"):
+            values = [getattr(answer, name) for answer in answers]
+            if any(value is not None for value in values):
+                entry[name] = values
         self._journal.append(entry, f"{len(self.finished)} of {len(self._batches)} batches are kept")
         self.finished[batch] = answers
 
     def _replay(self, entry: Any) -> str:
         if not self._is_valid(entry):
             return "not an entry of this run"
-        logprobs = entry.get("logprob", [None] * len(entry["raw"]))
-        self.finished[entry["batch"]] = [Answer(*pair) for pair in zip(entry["raw"], logprobs, strict=True)]
+        columns = [entry["raw"], *(_optional(entry, name) for name in ("logprob", "problem"))]
+        self.finished[entry["batch"]] = [Answer(*fields) for fields in zip(*columns, strict=True)]
         return ""
 
     def _is_valid(self, entry: Any) -> bool:
-        if not isinstance(entry, dict) or set(entry) - {"logprob"} != _FIELDS:
+        if not isinstance(entry, dict) or set(entry) - _OPTIONAL != _FIELDS:
             return False
         batch = entry["batch"]
         if type(batch) is not int or not 0 <= batch < len(self._batches) or batch in self.finished:
             return False
         size = len(self._batches[batch])
-        logprobs = entry.get("logprob", [None] * size)
         return (
             entry["prompts"] == list(self._batches[batch])
             and _is_list(entry["raw"], size, (str,))
-            and _is_list(logprobs, size, (float, int, type(None)))
+            and _is_list(_optional(entry, "logprob"), size, (float, int, type(None)))
+            and _is_list(_optional(entry, "problem"), size, (str, type(None)))
+            and all(problem in _PROBLEMS for problem in _optional(entry, "problem"))
         )
 
 
@@ -96,6 +101,11 @@ def generate_all(
         for n, answer in zip(batch, kept.finished[number], strict=True):
             found[n] = answer
     return found
+
+
+def _optional(entry: dict[str, Any], name: str) -> Any:
+    """The values of an optional field, one per answer; None for each answer if the entry does not have it."""
+    return entry.get(name, [None] * len(entry["raw"]))
 
 
 def _is_list(value: Any, size: int, kinds: tuple[type, ...]) -> bool:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import sys
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -27,6 +28,12 @@ from text2sql.inference.voting import Candidates, Choice, vote
 from text2sql.prompts import repaired
 from text2sql.records import Prediction
 from text2sql.workstore import hash_path
+
+_PROBLEMS = {  # prompts that are too long are listed elsewhere
+    "truncated": "answers are truncated; raise predict.max_new_tokens if the model ends its answers at all",
+    "empty": "answers have no text",
+    "declined": "answers were declined, by the model or by a content filter",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +84,22 @@ def predict_all(
         _list_asked_once(others, label)
         (work / "once").mkdir(exist_ok=True)
         found |= _rounds(engine, others, SamplingPlan(seed=plan.seed), execution, work / "once", label)
-    return [found.get(chat.row, Prediction(chat.row, "", "")) for chat in chats]
+    predictions = [found.get(chat.row, _not_asked(chat.row)) for chat in chats]
+    _list_problems(predictions, label)
+    return predictions
+
+
+def _not_asked(row: int) -> Prediction:
+    return Prediction(row, "", "", problems={"prompt_too_long": 1})
+
+
+def _list_problems(predictions: Sequence[Prediction], label: str) -> None:
+    counted: Counter[str] = Counter()
+    for prediction in predictions:
+        counted.update(prediction.problems or {})
+    for problem, what in _PROBLEMS.items():
+        if counted[problem]:
+            print(f"{label}: {counted[problem]} {what}", file=sys.stderr)
 
 
 def _list_asked_once(chats: Sequence[Chat], label: str) -> None:
@@ -169,6 +191,7 @@ def _prediction(answered: _Answered, choice: Choice, plan: SamplingPlan, number:
         raw,
         agreement=choice.agreement if plan.samples > 1 else None,
         tries=number + 1 if plan.max_repairs else None,
+        problems=dict(sorted(Counter(a.problem for a in answered.answers if a.problem).items())) or None,
     )
 
 

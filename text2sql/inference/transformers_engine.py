@@ -17,7 +17,7 @@ from text2sql.cpu import KERNELS, allowed_cores, use_fixed_products
 from text2sql.devices import torch_device
 from text2sql.errors import UserError
 from text2sql.inference.chat_tokens import LOAD_ERRORS, ChatTokens, cannot_load, load
-from text2sql.inference.engine import Answer, Messages, Request, plan_batches
+from text2sql.inference.engine import Answer, Messages, Request, local_answer, plan_batches
 from text2sql.inference.sampling import RowSampler
 from text2sql.inference.settings import Batching, Decoding
 from text2sql.inference.weights import Weights
@@ -100,11 +100,17 @@ class TransformersEngine:
     def _answer(self, requests: Sequence[Request]) -> list[Answer]:
         ids, mask = self._pad([self.encode(request.messages) for request in requests])
         if self._decoding.greedy_only:
-            return [Answer(text) for text in self._tokens.decode(self._run(ids, mask, []))]
+            return self._read(self._run(ids, mask, []), [None] * len(requests))
         sampler = RowSampler(self._decoding, [request.seed for request in requests], mask)
         answers = self._run(ids, mask, [sampler])
-        logprobs = sampler.mean_logprobs(answers, self._tokens.ends)
-        return [Answer(*pair) for pair in zip(self._tokens.decode(answers), logprobs, strict=True)]
+        return self._read(answers, sampler.mean_logprobs(answers, self._tokens.ends))
+
+    def _read(self, answers: torch.Tensor, logprobs: Sequence[float | None]) -> list[Answer]:
+        """`answers`: tokens, [prompts, longest answer]; an answer without an end token is truncated."""
+        ends = torch.tensor(self._tokens.ends, device=answers.device)
+        truncated = (~torch.isin(answers, ends).any(1)).tolist()
+        texts = self._tokens.decode(answers)
+        return [local_answer(*fields) for fields in zip(texts, logprobs, truncated, strict=True)]
 
     def _run(self, ids: torch.Tensor, mask: torch.Tensor, processors: list[Any]) -> torch.Tensor:
         """The tokens of the answers, [prompts, longest answer]."""

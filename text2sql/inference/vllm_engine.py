@@ -17,7 +17,7 @@ from text2sql.errors import UserError
 from text2sql.files import read_json
 from text2sql.gpus import environment
 from text2sql.inference.chat_tokens import ChatTokens
-from text2sql.inference.engine import Answer, Request
+from text2sql.inference.engine import Answer, Request, local_answer
 from text2sql.inference.engine_processes import EngineProcesses
 from text2sql.inference.settings import Decoding, Vllm
 from text2sql.inference.weights import Weights
@@ -125,7 +125,8 @@ class VllmEngine:
     def _answer(self, output: Any) -> Answer:
         (text,) = self._tokens.decode([output.token_ids])
         total = output.cumulative_logprob
-        return Answer(text, None if total is None else total / len(output.token_ids))
+        logprob = None if total is None else total / len(output.token_ids)
+        return local_answer(text, logprob, truncated=output.finish_reason == "length")
 
     def _sampling(self, request: Request) -> Any:
         decoding = self._decoding

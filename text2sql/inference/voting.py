@@ -7,7 +7,7 @@ one query as the gold query of another. Neither the gold query of the question n
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import permutations
 from math import inf
@@ -40,6 +40,19 @@ class Choice:
     failure: str | None
 
 
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """What the queries of one question return.
+
+    `failures`: the error of each query that fails; `empty`: the queries that run and return no rows; `votes`:
+    for each query the number of the question's queries with the same result, 0 if it fails.
+    """
+
+    failures: Mapping[str, str]
+    empty: frozenset[str]
+    votes: Mapping[str, int]
+
+
 def as_written(limits: EvaluationSettings) -> JudgeSettings:
     """Settings for comparing queries as they were written, including DISTINCT and the word "value"."""
     return JudgeSettings(
@@ -48,44 +61,62 @@ def as_written(limits: EvaluationSettings) -> JudgeSettings:
 
 
 def vote(questions: Sequence[Candidates], databases: Path, limits: EvaluationSettings) -> list[Choice]:
-    """Choose for each question the query whose result is the most frequent among its queries.
+    """Choose a query for each question by the results of all its queries.
 
-    Two queries have the same result if each would be right with the other as the gold query. Ties go to
-    the query with the higher log-probability, then to the one drawn first. If a folder ID/ has several
-    databases, a query must run on all of them, and the results on ID.sqlite are compared.
+    The first of these rules that decides is applied:
+    1. A query that runs is preferred to one that fails.
+    2. A query that returns at least one row is preferred to one that returns none, whatever the number of
+       either: wrong conditions give empty results too, so their agreement says little. A row that has only
+       NULL or 0 counts as a row.
+    3. The query whose result is the most frequent among the queries of the question.
+    4. The query with the higher log-probability; an unknown one is the lowest.
+    5. The query drawn first.
+
+    Two queries have the same result if each would be right with the other as the gold query. If a folder ID/
+    has several databases, a query must run on all of them, and the results on ID.sqlite are compared.
     """
-    failures = _failures(questions, databases, limits)
+    compared = compare(questions, databases, limits)
+    return [_choose(*pair) for pair in zip(questions, compared, strict=True)]
+
+
+def compare(questions: Sequence[Candidates], databases: Path, limits: EvaluationSettings) -> list[Comparison]:
+    """Run the queries of each question and compare their results."""
+    queries = [(n, sql) for n, question in enumerate(questions) for sql in dict.fromkeys(question.queries)]
+    cases = [Case(n, questions[n].db_id, gold=sql, predicted=_NO_ROWS) for n, sql in queries]
+    verdicts = dict(zip(queries, _judged(cases, databases, limits), strict=True))
+    failures = {query: _reason(verdict) for query, verdict in verdicts.items() if verdict.gold_failed}
+    empty = {query for query, verdict in verdicts.items() if verdict.ex}
     same = _same_results(questions, failures, databases, limits)
-    return [_choose(n, candidates, failures, same) for n, candidates in enumerate(questions)]
+    return [
+        Comparison(
+            failures={sql: why for (at, sql), why in failures.items() if at == n},
+            empty=frozenset(sql for at, sql in empty if at == n),
+            votes={sql: _votes(n, sql, question, failures, same) for sql in question.queries},
+        )
+        for n, question in enumerate(questions)
+    ]
 
 
+_NO_ROWS = "SELECT NULL WHERE 0"
 _Query = tuple[int, str]  # the number of its question, and its text
 _Pair = tuple[int, str, str]
 
 
-def _choose(number: int, candidates: Candidates, failures: dict[_Query, str], same: set[_Pair]) -> Choice:
-    def votes(sql: str) -> int:
-        if (number, sql) in failures:
-            return 0
-        return sum(sql == other or (number, sql, other) in same for other in candidates.queries)
-
-    def rank(at: int) -> tuple[int, float, int]:
-        logprob = candidates.logprobs[at]
-        return votes(candidates.queries[at]), -inf if logprob is None else logprob, -at
-
-    chosen = max(range(len(candidates.queries)), key=rank)
-    sql = candidates.queries[chosen]
-    return Choice(chosen, votes(sql) / len(candidates.queries), failures.get((number, sql)))
+def _votes(number: int, sql: str, question: Candidates, failures: dict[_Query, str], same: set[_Pair]) -> int:
+    if (number, sql) in failures:
+        return 0
+    return sum(sql == other or (number, sql, other) in same for other in question.queries)
 
 
-def _failures(
-    questions: Sequence[Candidates], databases: Path, limits: EvaluationSettings
-) -> dict[_Query, str]:
-    """The error of each query that fails."""
-    queries = [(n, sql) for n, question in enumerate(questions) for sql in dict.fromkeys(question.queries)]
-    cases = [Case(n, questions[n].db_id, gold=sql, predicted=sql) for n, sql in queries]
-    verdicts = _judged(cases, databases, limits)
-    return {query: _reason(v) for query, v in zip(queries, verdicts, strict=True) if v.gold_failed}
+def _choose(question: Candidates, compared: Comparison) -> Choice:
+    def rank(at: int) -> tuple[bool, bool, int, float, int]:
+        sql, logprob = question.queries[at], question.logprobs[at]
+        runs, has_rows = sql not in compared.failures, sql not in compared.empty
+        return runs, has_rows, compared.votes[sql], -inf if logprob is None else logprob, -at
+
+    chosen = max(range(len(question.queries)), key=rank)
+    sql = question.queries[chosen]
+    return Choice(chosen, compared.votes[sql] / len(question.queries), compared.failures.get(sql))
 
 
 def _same_results(
