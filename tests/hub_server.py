@@ -32,7 +32,7 @@ def etag(content: bytes) -> str:
 
 
 def lay_snapshot(cache: Path, repo: str, kind: str, files: Mapping[str, bytes], commit: str = COMMIT) -> Path:
-    """Lay a repository out in huggingface_hub's cache format, with `main` at `commit`; returns the snapshot."""
+    """Lay a repository out as the cache has it, with `main` at `commit`; returns the snapshot."""
     root = cache / f"{kind}s--{repo.replace('/', '--')}"
     snapshot = root / "snapshots" / commit
     for name, content in files.items():
