@@ -85,7 +85,7 @@ class ChatTokens:
         """
         begun = messages[-1]["content"] if messages[-1]["role"] == "assistant" else ""
         asked = messages[:-1] if begun else messages
-        chat = list(asked) if self._has_system_role else _without_system(asked)
+        chat = asked if self._has_system_role else _without_system(asked)
         text = self._render(chat, add_generation_prompt=True, enable_thinking=bool(begun))
         text = _DATES.sub(r"\1", text, count=1)
         return text + (begun or (_CLOSED if text.endswith(_OPEN_THOUGHT) else ""))
@@ -142,10 +142,11 @@ class ChatTokens:
 
 def _without_system(messages: Messages) -> list[dict[str, str]]:
     """The chat with its system message at the beginning of the first user message, as LLaMA-Factory does."""
-    if messages[0]["role"] != "system":
-        return list(messages)
-    system, user, *others = messages
-    return [{**user, "content": f"{system['content']}\n\n{user['content']}"}, *others]
+    first, *others = (dict(message) for message in messages)
+    if first["role"] != "system":
+        return [first, *others]
+    user, *others = others
+    return [{**user, "content": f"{first['content']}\n\n{user['content']}"}, *others]
 
 
 def load(kind: Any, weights: Weights, **options: Any) -> Any:
