@@ -229,6 +229,16 @@ def test_the_weights_of_an_arm_can_be_an_own_one_or_a_folder_outside_models(tmp_
             load_params(_write(tmp_path, {"train": table, "arms": arms}))
 
 
+def test_the_arms_of_the_docs_are_valid(tmp_path: Path) -> None:
+    page = (ROOT / "docs" / "your-arms.md").read_text()
+    trained, voting = map(yaml.safe_load, re.findall(r"```yaml\n(.*?)```", page, re.DOTALL))
+    params = load_params(_write(tmp_path, trained))
+    assert set(params.compared_models()) == set(params.train) == {"small", "longer"}
+    params = load_params(_write(tmp_path, voting))
+    samples = {arm: params.prediction(arm).samples for arm in params.arms}
+    assert samples == {"baseline": 1, "full": 1, "full_vote": 8}
+
+
 def test_the_settings_of_an_arm_replace_those_of_the_section_key_by_key(tmp_path: Path) -> None:
     own = {"samples": 8, "temperature": 0.8, "endpoint": {"concurrency": 2}}
     params = load_params(_write(tmp_path, {"arms.full.predict": own, "predict.endpoint.timeout_s": 7.0}))

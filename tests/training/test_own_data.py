@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from tests.conftest import ROOT
 from text2sql.errors import UserError
 from text2sql.files import read_json
 from text2sql.records import TrainingRow
@@ -78,6 +79,15 @@ def test_rows_of_a_json_lines_file_are_read(train: Path) -> None:
     folder = brought(ROW, "mine.jsonl")
     (folder / "mine.jsonl").write_text(f"{json.dumps(ROW)}\n{json.dumps(ROW)}\n")
     assert len(read_json(training_data(folder, None, "train.x") / "sft.json")) == 2
+
+
+def test_the_description_of_the_docs_is_read(train: Path) -> None:
+    page = (ROOT / "docs" / "your-arms.md").read_text()
+    (text,) = re.findall(r"```json\n(.*?)```", page, re.DOTALL)
+    row = {"instruction": "How many dogs?", "output": "SELECT 1", "system": "Answer with SQL."}
+    folder = brought([row])
+    (folder / "dataset_info.json").write_text(text)
+    assert read_json(training_data(folder, None, "train.x") / "sft.json") == [row | {"input": ""}]
 
 
 def remove_description(train: Path) -> Path:
