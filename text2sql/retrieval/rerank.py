@@ -16,8 +16,7 @@ from text2sql.errors import UserError
 from text2sql.records import ConvertedQuestion, TrainingRow
 from text2sql.retrieval.embed import Embedder, last_token
 from text2sql.retrieval.mask import mask_question
-
-MAXSIM = "maxsim"
+from text2sql.retrieval.settings import MAXSIM
 
 # The prompt format of Qwen3-Reranker (its model card, usage with transformers): the answer is the token
 # after an empty thought.

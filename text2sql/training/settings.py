@@ -178,9 +178,9 @@ class Recipe(Training):
 
     @model_validator(mode="after")
     def _has_no_conflicts(self) -> Recipe:
-        for is_wrong, message in _conflicts(self):
-            if is_wrong:
-                raise ValueError(message)
+        found = [message for is_wrong, message in _conflicts(self) if is_wrong]
+        if found:
+            raise ValueError("; ".join(found))
         return self
 
 
