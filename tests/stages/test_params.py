@@ -158,11 +158,9 @@ def test_a_bad_value_is_named_with_the_allowed_ones(tmp_path: Path) -> None:
 
 
 def test_the_reference_form_needs_an_engine_that_can_begin_the_answer(tmp_path: Path) -> None:
-    values = {"prompt.form": "reference", "predict.engine": "openai"}
+    values: dict[str, object] = {"prompt.form": "reference", "predict.engine": "openai"}
     values |= {"predict.endpoint.base_url": "http://localhost:8000/v1"}
-    with pytest.raises(
-        UserError, match=r"prompt.form: reference begins the answer, which predict.engine: op"
-    ):
+    with pytest.raises(UserError, match=r"form: reference begins the answer, which predict.engine: openai"):
         load_params(_write(tmp_path, values))
 
 
