@@ -23,12 +23,13 @@ from scripts.profiles import load_profile
 from text2sql.base_models.tiny import initialise, train_tokenizer
 from text2sql.builtin.benchmark import build_benchmark
 from text2sql.files import read_jsonl
+from text2sql.gpus import visible_gpus
 from text2sql.prompts import schema_text
 from text2sql.training.dataset import turn, write_dataset
 from text2sql.training.launch import launch
 from text2sql.training.lengths import row_lengths
 from text2sql.training.nodes import Nodes
-from text2sql.training.preflight import check_feasible, visible_gpus
+from text2sql.training.preflight import check_feasible
 from text2sql.training.recipe import accumulation, llamafactory_config
 from text2sql.training.settings import Recipe
 
@@ -195,7 +196,7 @@ def make_inputs(place: Path, shape: str, tokens: int) -> float:
     else:
         turns = [turn(schema_text(row["context"], False), row["prompt"], row["answer"]) for row in rows]
         initialise(tiny.replace(seed=SEED), base)
-    lengths = row_lengths(base, turns, enough=0)
+    lengths = row_lengths(base, turns, enough=0, answer_tokens=2)
     write_dataset(turns, dataset)
     print_lengths(lengths)
     return statistics.mean(lengths)
@@ -277,7 +278,8 @@ def train_once(recipe: Recipe, place: Path, label: str) -> list[dict[str, float]
     check_feasible(recipe, base, recipe.cutoff_len, Nodes())
     with tempfile.TemporaryDirectory(dir=place) as scratch:
         work = Path(scratch)
-        config = llamafactory_config(recipe, base, dataset, work / "run") | {"save_strategy": "no"}
+        config = llamafactory_config(recipe, base, dataset, work / "run")
+        config |= {"save_strategy": "no", "template": "qwen3"}  # that of the model made here
         launch(recipe, config, work, Nodes(), label)
         return list(read_jsonl(work / "throughput.jsonl"))[WARM_UP:]
 

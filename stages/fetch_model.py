@@ -17,7 +17,7 @@ from text2sql.base_models.packaged import convert_packaged_model
 from text2sql.base_models.tiny import build_base_model
 from text2sql.builtin.benchmark import base_rows
 from text2sql.preparation.raw_test import read_lines
-from text2sql.prompts import form_of
+from text2sql.prompts import prompt_form
 
 
 @click.command(help=__doc__)
@@ -35,7 +35,7 @@ def _builtin(params: Params, raw: Path, output: Path) -> None:
     test_questions = [line["question"] for _, _, line in read_lines(raw)]
     rows = base_rows(tiny.seed, tiny.rows, test_questions)
     prompt = params.prompt
-    build_base_model(rows, tiny, params.training, prompt.schema_types, output, form_of(prompt.form))
+    build_base_model(rows, tiny, params.training, prompt.schema_types, output, prompt_form(prompt.form))
 
 
 def _from_package(params: Params, raw: Path, output: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 from tests import reference
 from tests.conftest import ROOT
 from text2sql.errors import UserError
-from text2sql.prompts import COMPACT, SYSTEM, Example, Prompt, form_of, messages, repaired, with_evidence
+from text2sql.prompts import COMPACT, SYSTEM, Example, Prompt, messages, prompt_form, repaired, with_evidence
 from text2sql.schema.recorded import recorded_ddl
 
 DDL = "CREATE TABLE dog (name TEXT);"
@@ -53,12 +53,12 @@ def test_the_compact_form_writes_examples_like_the_task() -> None:
 
 
 def test_a_training_prompt_of_the_reference_is_the_published_one_to_the_character() -> None:
-    prompt = form_of("reference").training(reference.CONTEXT, reference.QUESTION)
+    prompt = prompt_form("reference").training(reference.CONTEXT, reference.QUESTION)
     assert prompt == Prompt(reference.SYSTEM, reference.USER)
 
 
 def test_a_training_prompt_of_the_reference_keeps_white_space() -> None:
-    assert form_of("reference").training(" x\n", "y \n").user == "\n[SCHEMA]\n x\n\n[QUESTION]\ny \n\n"
+    assert prompt_form("reference").training(" x\n", "y \n").user == "\n[SCHEMA]\n x\n\n[QUESTION]\ny \n\n"
 
 
 def chatml(chat: Sequence[dict[str, str]]) -> str:
@@ -69,12 +69,12 @@ def chatml(chat: Sequence[dict[str, str]]) -> str:
 
 
 def test_a_test_prompt_of_the_reference_is_the_published_one_to_the_character() -> None:
-    chat = messages(recorded_ddl(reference.SCHEMA_ANSWER), "How many?", form=form_of("reference"))
+    chat = messages(recorded_ddl(reference.SCHEMA_ANSWER), "How many?", form=prompt_form("reference"))
     assert chatml(chat) == reference.P2.format(schema=reference.SCHEMA_ANSWER, question="How many?")
 
 
 def test_a_few_shot_prompt_of_the_reference_is_the_published_one_to_the_character() -> None:
-    chat = messages(recorded_ddl(reference.SCHEMA_ANSWER), "How many?", EXAMPLES, form_of("reference"))
+    chat = messages(recorded_ddl(reference.SCHEMA_ANSWER), "How many?", EXAMPLES, prompt_form("reference"))
     assert chatml(chat) == reference.P3.format(
         reference_list=reference.REFERENCE_LIST,
         schema=" ".join(reference.SCHEMA_ANSWER.split()),
@@ -84,7 +84,7 @@ def test_a_few_shot_prompt_of_the_reference_is_the_published_one_to_the_characte
 
 @pytest.mark.parametrize("examples", [[], EXAMPLES])
 def test_the_example_file_is_the_compact_form(examples: list[Example]) -> None:
-    form = form_of(str(ROOT / "configs/prompts/compact.jinja"))
+    form = prompt_form(str(ROOT / "configs/prompts/compact.jinja"))
     assert form.prediction(f"{DDL}\n", " How many?", examples) == COMPACT.prediction(
         DDL, "How many?", examples
     )
@@ -121,22 +121,22 @@ BAD_FILES = [
 def test_what_is_wrong_with_a_file_is_said_when_it_is_loaded(tmp_path: Path, text: str, message: str) -> None:
     (tmp_path / "mine.jinja").write_text(text)
     with pytest.raises(UserError, match=message.replace("{% block", r"\{% block")):
-        form_of(str(tmp_path / "mine.jinja"))
+        prompt_form(str(tmp_path / "mine.jinja"))
 
 
 def test_a_missing_file_and_one_that_is_not_utf_8_are_named(tmp_path: Path) -> None:
     (tmp_path / "mine.jinja").write_bytes(b"\xff")
     with pytest.raises(UserError, match=r"mine.jinja: cannot be read as UTF-8"):
-        form_of(str(tmp_path / "mine.jinja"))
+        prompt_form(str(tmp_path / "mine.jinja"))
     with pytest.raises(UserError, match=r"other.jinja: no such file; write it, or set prompt.form: compact"):
-        form_of(str(tmp_path / "other.jinja"))
+        prompt_form(str(tmp_path / "other.jinja"))
 
 
 def test_a_file_that_fails_with_one_question_names_its_line(tmp_path: Path) -> None:
     (tmp_path / "mine.jinja").write_text(
         "{% block system %}{% endblock %}\n{% block user %}\n{{ 1 // (question | length) }}{% endblock %}"
     )
-    form = form_of(str(tmp_path / "mine.jinja"))
+    form = prompt_form(str(tmp_path / "mine.jinja"))
     with pytest.raises(UserError, match=r"mine.jinja, line 3: ZeroDivisionError"):
         form.training(DDL, "")
 
@@ -151,7 +151,7 @@ def test_a_repair_follows_the_chat() -> None:
 
 
 def test_a_repair_begins_the_answer_again() -> None:
-    chat = messages(DDL, "How many?", form=form_of("reference"))
+    chat = messages(DDL, "How many?", form=prompt_form("reference"))
     assert chat[-1] == BEGUN
     again = repaired(chat, "SELECT x", "no such column: x")
     assert [turn["role"] for turn in again] == ["system", "user", "assistant", "user", "assistant"]

@@ -13,13 +13,14 @@ from tests.training.test_prompt_parity import qwen3_base
 from text2sql.files import read_jsonl
 from text2sql.inference.chat_tokens import ChatTokens
 from text2sql.inference.weights import Weights
-from text2sql.prompts import form_of, messages
+from text2sql.prompts import messages, prompt_form
 from text2sql.schema.recorded import recorded_ddl
 from text2sql.training.dataset import turn, write_dataset
 from text2sql.training.lengths import row_lengths
 from text2sql.training.recipe import llamafactory_config
 
-FORM = form_of("reference")
+FORM = prompt_form("reference")
+_END_OF_TURN = 2  # tokens: <|im_end|> and a line break
 
 
 def test_every_recorded_schema_is_in_the_prompt_as_the_large_model_wrote_it(real_data: Path) -> None:
@@ -62,4 +63,4 @@ def test_llamafactory_makes_the_ids_of_the_references_log_from_its_first_row(
     assert hashlib.sha256(ids.encode()).hexdigest() == reference.TOKENS_SHA256
     assert row["labels"].count(-100) == reference.MASKED
     assert row["labels"][reference.MASKED :][:4] == reference.FIRST_LEARNED
-    assert row_lengths(base, rows, enough=0) == [reference.TOKENS]
+    assert row_lengths(base, rows, 0, _END_OF_TURN) == [reference.TOKENS]

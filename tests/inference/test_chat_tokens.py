@@ -7,7 +7,7 @@ import pytest
 from tests.tiny import tiny_qwen3, tiny_tokenizer
 from text2sql.inference.chat_tokens import ChatTokens
 from text2sql.inference.weights import Weights
-from text2sql.prompts import form_of, messages
+from text2sql.prompts import messages, prompt_form
 
 pytestmark = pytest.mark.slow
 
@@ -40,6 +40,6 @@ def test_a_beginning_may_be_what_the_template_writes(tokens: ChatTokens) -> None
 
 
 def test_the_reference_form_has_one_thought_and_one_line_break_behind_it(tokens: ChatTokens) -> None:
-    chat = messages("CREATE TABLE t (a);", "How many?", form=form_of("reference"))
+    chat = messages("CREATE TABLE t (a);", "How many?", form=prompt_form("reference"))
     assert text(tokens, chat).endswith("<|im_start|>assistant\n<think>\n\n</think>\n")
     assert text(tokens, chat).count("<think>") == 1

@@ -118,14 +118,16 @@ def test_with_thinking_the_empty_thought_is_learned(
         answer = tokenizer.decode(row["labels"][len(begun) :], skip_special_tokens=False)
         assert answer == f"<think>\n\n</think>\n\n{sql}<|im_end|>\n"
     turns = [turn(schema_text(ddl, True), question, sql) for ddl, question, sql in ROWS]
-    assert row_lengths(base, turns, enough=0) == [len(row["input_ids"]) for row in rows]
+    assert row_lengths(base, turns, 0, 2) == [len(row["input_ids"]) for row in rows]
 
 
 def test_the_measured_length_of_a_row_is_its_number_of_tokens_in_training(
     base: Path, trained: Trained
 ) -> None:
     turns = [turn(schema_text(ddl, True), question, sql) for ddl, question, sql in ROWS]
-    assert row_lengths(base, turns, enough=0) == [len(row["input_ids"]) for row in trained[0]]
+    assert row_lengths(base, turns, enough=0, answer_tokens=2) == [
+        len(row["input_ids"]) for row in trained[0]
+    ]
 
 
 def test_the_prompt_ends_in_an_empty_thought(trained: Trained) -> None:

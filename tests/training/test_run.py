@@ -22,13 +22,13 @@ from text2sql.base_models.tiny import initialise, train_tokenizer
 from text2sql.cpu import has_avx2
 from text2sql.errors import UserError
 from text2sql.files import read_json
+from text2sql.gpus import Gpu
 from text2sql.training import launch as launching
 from text2sql.training import run as running
 from text2sql.training.checkpoints import newest_checkpoint
 from text2sql.training.dataset import write_dataset
 from text2sql.training.lengths import Lengths, row_lengths
 from text2sql.training.nodes import Nodes
-from text2sql.training.preflight import Gpu
 from text2sql.training.recipe import llamafactory_config
 from text2sql.training.run import train
 from text2sql.training.settings import Lora, Recipe
@@ -235,8 +235,8 @@ def test_an_adapter_records_path_and_hash_of_its_base(finished: Path, place: Pat
 
 
 def test_a_trainer_that_fails_shows_the_end_of_its_log(place: Path) -> None:
-    with pytest.raises(UserError, match=r"status 1[\s\S]*no_such_template[\s\S]*train\.log"):
-        _train_here(RECIPE.replace(template="no_such_template"))
+    with pytest.raises(UserError, match=r"status 1[\s\S]*no_such_layer[\s\S]*train\.log"):
+        _train_here(RECIPE.replace(lora=Lora(rank=4, alpha=8, targets=["no_such_layer"])))
     assert not Path("output").exists()
 
 
@@ -370,9 +370,9 @@ def test_row_lengths_are_measured_once_for_arms_with_the_same_rows(
 ) -> None:
     def lengths(limit: int) -> Lengths:
         recipe = RECIPE.replace(cutoff_len=limit)
-        return running._lengths(recipe, Path("base"), hash_path("base"), Path("dataset"))
+        return running._lengths(recipe, Path("base"), hash_path("base"), Path("dataset"), answer_tokens=2)
 
-    longest = row_lengths(Path("base"), read_json("dataset/sft.json"), enough=0)
+    longest = row_lengths(Path("base"), read_json("dataset/sft.json"), enough=0, answer_tokens=2)
     limit = max(longest) - 1
     found = lengths(limit)
     assert found.long == {row: tokens for row, tokens in enumerate(longest) if tokens > limit}

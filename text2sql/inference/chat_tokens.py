@@ -1,12 +1,14 @@
-"""Shared by the local engines: the token ids of a chat, and the tokens that end an answer."""
+"""Shared by the local engines and by training: the token ids of a chat, and the tokens that end an answer."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from jinja2 import TemplateError
 from safetensors import SafetensorError
 from transformers import AutoConfig, AutoTokenizer, GenerationConfig
 
@@ -16,6 +18,18 @@ from text2sql.inference.engine import Messages, Request
 from text2sql.inference.weights import Weights
 
 LOAD_ERRORS = (OSError, ValueError, RuntimeError, SafetensorError)
+
+_SYSTEM, _USER, _ANSWER = (
+    "#system#",
+    "#user#",
+    "#answer#",
+)  # texts of a chat that shows the form of a template
+# The chat templates of Llama 3.1 and 3.2 begin the system message with dates, 3.2 with that of today.
+_DATES = re.compile(
+    r"(<\|start_header_id\|>system<\|end_header_id\|>\n\n)Cutting Knowledge Date: .*\nToday Date: .*\n\n"
+)
+# A model that always thinks has a chat template whose prompt ends in the beginning of a thought.
+_OPEN_THOUGHT, _CLOSED = "<think>\n", "\n</think>\n\n"
 
 
 class ChatTokens:
@@ -34,41 +48,93 @@ class ChatTokens:
     @property
     def context(self) -> int:
         """Largest number of tokens of prompt and answer together."""
-        return int(self._config.max_position_embeddings)
+        return int(self._config.get_text_config().max_position_embeddings)
 
     @cached_property
     def ends(self) -> list[int]:
-        """The ids of the tokenizer's end-of-turn token and of the end tokens in the model's configuration."""
+        """The ids that end an answer.
+
+        They are the tokenizer's end token, those in the model's configuration, and the one that ends an
+        answer in the chat template, which the configuration of a base model may lack.
+        """
         has_own = (self._weights.model / "generation_config.json").is_file()
         own = (load(GenerationConfig, self._weights) if has_own else self._config).eos_token_id
-        ends = [self.tokenizer.eos_token_id, *(own if isinstance(own, list) else [own])]
+        ends = [self.tokenizer.eos_token_id, *(own if isinstance(own, list) else [own]), self._end_of_turn]
         return sorted({int(token) for token in ends if token is not None})
 
     def encode(self, messages: Messages) -> list[int]:
-        """The token ids of a chat, with thinking switched off.
-
-        If the last message is the assistant's, it is the beginning of the answer: it follows the template's
-        generation prompt as it is, and has its own empty thought if the model needs one (thinking is then
-        not switched off, so that Qwen3's template does not write a second one).
+        """The token ids of a chat, see `text`.
 
         Raises:
-            UserError: the tokenizer has no chat template.
+            UserError: the tokenizer has no chat template, or it fails.
         """
+        return list(self.tokenizer(self.text(messages), add_special_tokens=False)["input_ids"])
+
+    def text(self, messages: Messages) -> str:
+        """The chat as its template writes it, with thinking off, up to the place where the answer begins.
+
+        If the last message is the assistant's, it is the beginning of the answer: it follows the template's
+        generation prompt as it is, and has its own empty thought if the model needs one (thinking is then on,
+        so that the template does not write a second one).
+
+        Three things are changed, so that the prompt is the one that LLaMA-Factory trains with. Without a
+        system role the system message begins the first user message. The dates of Llama 3.1 and 3.2 are left
+        out. A thought that the prompt begins is closed: thinking is off.
+
+        Raises:
+            UserError: the tokenizer has no chat template, or it fails.
+        """
+        begun = messages[-1]["content"] if messages[-1]["role"] == "assistant" else None
+        asked = messages if begun is None else messages[:-1]
+        chat = list(asked) if self._has_system_role else _without_system(asked)
+        written = self._render(chat, add_generation_prompt=True, enable_thinking=begun is not None)
+        text = _DATES.sub(r"\1", written, count=1)
+        if begun is not None:
+            return text + begun
+        return text + _CLOSED if text.endswith(_OPEN_THOUGHT) else text
+
+    @cached_property
+    def _has_system_role(self) -> bool:
+        """Some templates refuse a system message, others write nothing for it."""
+        chat = [{"role": "system", "content": _SYSTEM}, {"role": "user", "content": _USER}]
+        self._require_template()
+        try:
+            return _SYSTEM in self._apply_template(chat)
+        except TemplateError:
+            return False
+
+    @cached_property
+    def _end_of_turn(self) -> int | None:
+        """The special token that follows an answer in the chat template; None if there is none."""
+        if self.tokenizer.chat_template is None:
+            return None
+        chat = [{"role": "user", "content": _USER}, {"role": "assistant", "content": _ANSWER}]
+        _, _, rest = self._render(chat).rpartition(_ANSWER)
+        ids = self.tokenizer(rest, add_special_tokens=False)["input_ids"]
+        return next((int(token) for token in ids if token in self.tokenizer.added_tokens_decoder), None)
+
+    def _render(self, messages: Messages, **options: Any) -> str:
+        self._require_template()
+        try:
+            return self._apply_template(messages, **options)
+        except TemplateError as error:
+            raise UserError(
+                f"{self._weights.model}: its chat template fails: {error}; correct chat_template.jinja or "
+                "tokenizer_config.json there"
+            ) from error
+
+    def _apply_template(self, messages: Messages, **options: Any) -> str:
+        return str(
+            self.tokenizer.apply_chat_template(
+                messages, tokenize=False, **{"enable_thinking": False, **options}
+            )
+        )
+
+    def _require_template(self) -> None:
         if self.tokenizer.chat_template is None:
             raise UserError(
                 f"{self._weights.model}: the tokenizer has no chat template; use an instruction-tuned model"
             )
-        if messages[-1]["role"] == "assistant":
-            text = self.tokenizer.apply_chat_template(
-                messages[:-1], tokenize=False, add_generation_prompt=True
-            )
-            begun = text + messages[-1]["content"]
-            return list(self.tokenizer(begun, add_special_tokens=False)["input_ids"])
-        return list(
-            self.tokenizer.apply_chat_template(
-                messages, add_generation_prompt=True, enable_thinking=False, return_dict=False
-            )
-        )
 
     def decode(self, tokens: Any) -> list[str]:
         """The texts of answers, one per row of `tokens`, without special tokens."""
@@ -78,6 +144,14 @@ class ChatTokens:
         """Prompt tokens by number of the request, without prompts of more than `longest` tokens."""
         lengths = {number: len(self.encode(request.messages)) for number, request in enumerate(requests)}
         return {number: length for number, length in lengths.items() if length <= longest}
+
+
+def _without_system(messages: Messages) -> list[dict[str, str]]:
+    """The chat with its system message at the beginning of the first user message, as LLaMA-Factory does."""
+    if messages[0]["role"] != "system":
+        return list(messages)
+    system, user, *others = messages
+    return [{**user, "content": f"{system['content']}\n\n{user['content']}"}, *others]
 
 
 def load(kind: Any, weights: Weights, **options: Any) -> Any:

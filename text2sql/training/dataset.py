@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from text2sql.files import replacing, write_json
-from text2sql.prompts import COMPACT, Form
+from text2sql.prompts import COMPACT, PromptForm
 
 # https://github.com/hiyouga/LLaMA-Factory/blob/main/data/README.md, "Alpaca Format"
 _COLUMNS = {"prompt": "instruction", "query": "input", "response": "output", "system": "system"}
 _INFO = {"train": {"file_name": "sft.json", "columns": _COLUMNS}}
 
+Row = Mapping[str, str]
+"""A row of the data set: system, instruction, input, output."""
 
-def turn(schema: str, question: str, sql: str, form: Form = COMPACT) -> dict[str, str]:
+
+def describes_our_rows(entry: Mapping[str, object]) -> bool:
+    """Whether this entry of dataset_info.json describes rows as `write_dataset` writes them."""
+    return entry == _INFO["train"]
+
+
+def turn(schema: str, question: str, sql: str, form: PromptForm = COMPACT) -> dict[str, str]:
     """One row of the data set: the training prompt of `form`, and the SQL as the answer.
 
     Not covered: SQL with a <think> tag; LLaMA-Factory then leaves out the empty thought of the prompt.
@@ -24,6 +32,22 @@ def turn(schema: str, question: str, sql: str, form: Form = COMPACT) -> dict[str
     """
     prompt = form.training(schema, question)
     return {"system": prompt.system, "instruction": prompt.user, "input": "", "output": sql}
+
+
+SAMPLE: Row = turn(
+    "CREATE TABLE dog (dog_id PRIMARY KEY, weight, name);",
+    "Which dogs weigh 3.5 kg?",
+    "SELECT name FROM dog WHERE weight = 3.5",
+)
+"""A row that shows how a chat template writes any row."""
+
+
+def chat(row: Row) -> list[dict[str, str]]:
+    """The messages of a row of the data set, without its answer."""
+    return [
+        {"role": "system", "content": row["system"]},
+        {"role": "user", "content": row["instruction"]},
+    ]
 
 
 def write_dataset(turns: Iterable[dict[str, str]], folder: Path) -> None:

@@ -9,9 +9,10 @@ from pathlib import Path
 
 from text2sql.errors import UserError
 from text2sql.files import read_json, write_json
-from text2sql.training.dataset import write_dataset
+from text2sql.inference.weights import Weights
+from text2sql.training.dataset import chat, write_dataset
 
-_TEMPLATE_BYTES = 128  # more than any chat template adds to three turns
+_TEMPLATE_TOKENS = 128  # more than any chat template adds to three turns
 _NAMED = 20  # rows in the warning
 
 
@@ -27,13 +28,13 @@ class Lengths:
     longest: int
 
 
-def measure(base: Path, dataset: Path, limit: int) -> Lengths:
-    """Measure the rows of `dataset`.
+def measure(base: Path, dataset: Path, limit: int, answer_tokens: int) -> Lengths:
+    """Measure the rows of `dataset`; the template adds `answer_tokens` tokens to each answer.
 
     Raises:
         UserError: the data set has no rows, or every row has more than `limit` tokens.
     """
-    lengths = row_lengths(base, read_json(dataset / "sft.json"), limit)
+    lengths = row_lengths(base, read_json(dataset / "sft.json"), limit, answer_tokens)
     long = {row: tokens for row, tokens in enumerate(lengths) if tokens > limit}
     if len(long) == len(lengths):
         raise UserError(f"{dataset}: no row of at most {limit} tokens; raise cutoff_len in params.yaml")
@@ -56,35 +57,29 @@ def without_long_rows(dataset: Path, lengths: Lengths, limit: int, work: Path, l
     return work / "dataset"
 
 
-def row_lengths(base: Path, rows: Sequence[dict[str, str]], enough: int) -> list[int]:
-    """Tokens of each row with its answer, formatted by the chat template in `base`.
+def row_lengths(base: Path, rows: Sequence[dict[str, str]], enough: int, answer_tokens: int) -> list[int]:
+    """Tokens of each row: of its prompt, of its answer, and the `answer_tokens` around it (see `Form`).
 
     A token has at least one byte, so a row of at most `enough` bytes is not tokenised: its number of bytes
     is returned as an upper bound.
     """
-    lengths = [sum(len(text.encode()) for text in row.values()) + _TEMPLATE_BYTES for row in rows]
+    lengths = [sum(len(text.encode()) for text in row.values()) + _TEMPLATE_TOKENS for row in rows]
     uncertain = [number for number, bound in enumerate(lengths) if bound > enough]
     if uncertain:
         for number, tokens in zip(uncertain, _tokens(base, [rows[n] for n in uncertain]), strict=True):
-            lengths[number] = tokens
+            lengths[number] = tokens + answer_tokens
     return lengths
 
 
 def _tokens(base: Path, rows: Sequence[dict[str, str]]) -> list[int]:
-    from transformers import AutoTokenizer  # takes seconds to import; short rows do not need it
+    from text2sql.inference.chat_tokens import (
+        ChatTokens,
+    )  # takes seconds to import; short rows do not need it
 
-    tokenizer = AutoTokenizer.from_pretrained(str(base))
-    chats = [_chat(row) for row in rows]
-    texts = tokenizer.apply_chat_template(chats, tokenize=False, enable_thinking=False)
-    return [len(ids) for ids in tokenizer(texts, add_special_tokens=False)["input_ids"]]
-
-
-def _chat(row: dict[str, str]) -> list[dict[str, str]]:
-    return [
-        {"role": "system", "content": row["system"]},
-        {"role": "user", "content": row["instruction"]},
-        {"role": "assistant", "content": row["output"]},
-    ]
+    tokens = ChatTokens(Weights(base, ""))
+    texts = [tokens.text(chat(row)) for row in rows], [row["output"] for row in rows]
+    prompts, answers = (tokens.tokenizer(part, add_special_tokens=False)["input_ids"] for part in texts)
+    return [len(prompt) + len(answer) for prompt, answer in zip(prompts, answers, strict=True)]
 
 
 def _warning(lengths: Lengths, limit: int, file: Path, label: str) -> str:

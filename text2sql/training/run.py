@@ -16,14 +16,16 @@ from pydantic import TypeAdapter, ValidationError
 from text2sql.cpu import KERNELS
 from text2sql.errors import UserError
 from text2sql.files import publish, read_json, replacing, write_json
+from text2sql.gpus import visible_gpus
 from text2sql.training.checkpoints import newest_checkpoint
 from text2sql.training.launch import launch, run_ranks
 from text2sql.training.lengths import Lengths, measure, without_long_rows
 from text2sql.training.megatron import convert_to_hugging_face
 from text2sql.training.nodes import Nodes
-from text2sql.training.preflight import check_feasible, visible_gpus
+from text2sql.training.preflight import check_feasible
 from text2sql.training.recipe import llamafactory_config
 from text2sql.training.settings import Recipe
+from text2sql.training.templates import form_of
 from text2sql.training.throughput import read_throughput, write_throughput
 from text2sql.workstore import WorkStore, hash_path, locked
 
@@ -66,11 +68,15 @@ def train(
     writes the outputs.
 
     Raises:
-        UserError: this machine cannot run the training, or the trainer fails or writes no weights.
+        UserError: no template fits the model's prompts, this machine cannot run the training, or the trainer
+            fails or writes no weights.
     """
     nodes = Nodes.from_environment()
     base_hash = hash_path(base)
-    lengths = _lengths(recipe, base, base_hash, dataset)
+    # refuses prompts unlike prediction's
+    form = form_of(recipe.template, base, base_hash, dataset, recipe.enable_thinking)
+    recipe = recipe.replace(template=form.template)
+    lengths = _lengths(recipe, base, base_hash, dataset, form.answer_tokens)
     work = WorkStore.from_environment().open("train", _key(recipe, base_hash, dataset, lengths, nodes))
     if nodes.rank > 0:
         _run_other_node(recipe, base, lengths, work, nodes, label)
@@ -88,19 +94,20 @@ def train(
             _publish_throughput(work, throughput, label)
 
 
-def _lengths(recipe: Recipe, base: Path, base_hash: str, dataset: Path) -> Lengths:
+def _lengths(recipe: Recipe, base: Path, base_hash: str, dataset: Path, answer_tokens: int) -> Lengths:
     """`measure`, computed once for all arms with the same base model, rows and limit."""
     key = {
         "base": base_hash,
         "dataset": hash_path(dataset / "sft.json"),
         "limit": recipe.longest_row,
+        "answer_tokens": answer_tokens,
         "transformers": _version("transformers"),
     }
     file = WorkStore.from_environment().open("lengths", key) / "lengths.json"
     try:
         return TypeAdapter(Lengths).validate_json(file.read_bytes())
     except (FileNotFoundError, ValidationError):  # not measured yet, or damaged
-        lengths = measure(base, dataset, recipe.longest_row)
+        lengths = measure(base, dataset, recipe.longest_row, answer_tokens)
         write_json(file, asdict(lengths))
         return lengths
 
