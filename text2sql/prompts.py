@@ -50,7 +50,7 @@ class Prompt:
         return [*chat, {"role": "assistant", "content": self.begun}] if self.begun else chat
 
 
-class Form(Protocol):
+class PromptForm(Protocol):
     """How prompts are written."""
 
     def training(self, ddl: str, question: str) -> Prompt:
@@ -175,10 +175,10 @@ class FileForm:
 
 
 COMPACT = CompactForm()
-_FORMS: dict[str, Form] = {"compact": COMPACT, "reference": ReferenceForm()}
+_FORMS: dict[str, PromptForm] = {"compact": COMPACT, "reference": ReferenceForm()}
 
 
-def form_of(name: str) -> Form:
+def prompt_form(name: str) -> PromptForm:
     """The form of this name, or in this file.
 
     Raises:
@@ -208,7 +208,7 @@ def with_evidence(question: str, evidence: str) -> str:
 
 
 def messages(
-    ddl: str, question: str, examples: Sequence[Example] = (), form: Form = COMPACT
+    ddl: str, question: str, examples: Sequence[Example] = (), form: PromptForm = COMPACT
 ) -> list[dict[str, str]]:
     """The chat of one question in prediction, see `Prompt.messages`."""
     return form.prediction(ddl, question, examples).messages

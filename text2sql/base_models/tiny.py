@@ -8,7 +8,7 @@ from pathlib import Path
 
 from text2sql.base_models.settings import TinyModel
 from text2sql.devices import quiet_transformers
-from text2sql.prompts import COMPACT, SYSTEM, Form, schema_text
+from text2sql.prompts import COMPACT, SYSTEM, PromptForm, schema_text
 from text2sql.training.dataset import turn, write_dataset
 from text2sql.training.run import train
 from text2sql.training.settings import Training
@@ -49,7 +49,7 @@ def build_base_model(
     training: Training,
     schema_types: bool,
     output: Path,
-    form: Form = COMPACT,
+    form: PromptForm = COMPACT,
 ) -> None:
     """Train the tiny Qwen3 with LLaMA-Factory on `rows` {prompt, context, answer}, in the form `form`.
 
@@ -132,7 +132,7 @@ def initialise(shape: TinyModel, folder: Path) -> None:
     Qwen3ForCausalLM(config).save_pretrained(folder)
 
 
-def _turn(row: dict[str, str], schema_types: bool, form: Form) -> dict[str, str]:
+def _turn(row: dict[str, str], schema_types: bool, form: PromptForm) -> dict[str, str]:
     return turn(schema_text(row["context"], schema_types), row["prompt"], row["answer"], form)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from text2sql.errors import UserError
 from text2sql.files import read_jsonl
-from text2sql.prompts import COMPACT, Example, Form, messages, schema_text
+from text2sql.prompts import COMPACT, Example, PromptForm, messages, schema_text
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,9 @@ class Chat:
     scored: bool = True
 
 
-def read_chats(path: Path, schema_types: bool, comments: bool = False, form: Form = COMPACT) -> list[Chat]:
+def read_chats(
+    path: Path, schema_types: bool, comments: bool = False, form: PromptForm = COMPACT
+) -> list[Chat]:
     """The prompts of a questions file in the form `form`, with or without retrieved examples.
 
     Without `schema_types` the column types are left out, except in a schema that SQLite rejects (with a
@@ -51,7 +53,7 @@ def read_chats(path: Path, schema_types: bool, comments: bool = False, form: For
     return chats
 
 
-def _chat(where: str, question: dict[str, Any], schema_types: bool, comments: bool, form: Form) -> Chat:
+def _chat(where: str, question: dict[str, Any], schema_types: bool, comments: bool, form: PromptForm) -> Chat:
     row = _field(where, question, "row", int)
     ddl = _schema(where, question, schema_types, comments)
     found = _field(where, question, "examples", list) if "examples" in question else []

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from text2sql.files import replacing, write_json
-from text2sql.prompts import COMPACT, Form
+from text2sql.prompts import COMPACT, PromptForm
 
 # https://github.com/hiyouga/LLaMA-Factory/blob/main/data/README.md, "Alpaca Format"
 _COLUMNS = {"prompt": "instruction", "query": "input", "response": "output", "system": "system"}
@@ -22,7 +22,7 @@ def describes_our_rows(entry: Mapping[str, object]) -> bool:
     return entry == _INFO["train"]
 
 
-def turn(schema: str, question: str, sql: str, form: Form = COMPACT) -> dict[str, str]:
+def turn(schema: str, question: str, sql: str, form: PromptForm = COMPACT) -> dict[str, str]:
     """One row of the data set: the training prompt of `form`, and the SQL as the answer.
 
     Not covered: SQL with a <think> tag; LLaMA-Factory then leaves out the empty thought of the prompt.
