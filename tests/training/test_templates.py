@@ -191,3 +191,23 @@ def test_a_data_set_without_rows_is_refused(folders: dict[str, Path], tmp_path: 
     (tmp_path / "sft.json").write_text(json.dumps([]))
     with pytest.raises(UserError, match="no rows"):
         form_of("auto", folders["gemma"], "hash of no rows", tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("like", "changes"),
+    [
+        ("mistral", [("[/INST]{% else %} ", " [/INST]{% else %}")]),  # as Mistral 7B v0.2
+        ("phi3", [("<|end|>\n", "</s>\n"), ("<|end|>", "</s>")]),  # as Zephyr
+    ],
+)
+def test_spaces_and_line_ends_that_llamafactory_writes_in_another_way_are_refused(
+    folders: dict[str, Path], tmp_path: Path, like: str, changes: list[tuple[str, str]]
+) -> None:
+    base = shutil.copytree(folders[like], tmp_path / "base")
+    text = (base / "chat_template.jinja").read_text()
+    for old, new in changes:
+        assert old in text or old == "<|end|>"
+        text = text.replace(old, new)
+    (base / "chat_template.jinja").write_text(text)
+    with pytest.raises(UserError, match=r"write one row as different prompts.*fits; set training\.template"):
+        template_of(base)
