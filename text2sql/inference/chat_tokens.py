@@ -80,7 +80,7 @@ class ChatTokens:
         Raises:
             UserError: the tokenizer has no chat template, or it fails.
         """
-        chat = list(messages) if self._has_system_role else _without_system(messages)
+        chat = messages if self._has_system_role else _without_system(messages)
         text = _DATES.sub(r"\1", self._render(chat, add_generation_prompt=True), count=1)
         return text + _CLOSED if text.endswith(_OPEN_THOUGHT) else text
 
@@ -137,10 +137,11 @@ class ChatTokens:
 
 def _without_system(messages: Messages) -> list[dict[str, str]]:
     """The chat with its system message at the beginning of the first user message, as LLaMA-Factory does."""
-    if messages[0]["role"] != "system":
-        return list(messages)
-    system, user, *others = messages
-    return [{**user, "content": f"{system['content']}\n\n{user['content']}"}, *others]
+    first, *others = (dict(message) for message in messages)
+    if first["role"] != "system":
+        return [first, *others]
+    user, *others = others
+    return [{**user, "content": f"{first['content']}\n\n{user['content']}"}, *others]
 
 
 def load(kind: Any, weights: Weights, **options: Any) -> Any:
