@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import importlib.util
+import logging
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -68,9 +69,8 @@ def main(offline: bool, later: bool) -> None:
         return
     click.echo("".join(f"- {line}\n" for line in problems), nl=False)
     if problems:
-        sys.exit(
-            f"profile {params.profile}: {len(problems)} problems; the first word names the stage that fails"
-        )
+        count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
+        sys.exit(f"profile {params.profile}: {count}; each line begins with the stages that would fail")
     click.echo(f"profile {params.profile}: nothing is missing here")
 
 
@@ -242,25 +242,29 @@ def template_problems(params: Params) -> Iterator[Problem]:
     That of the built-in one fits: it is trained with its template. The others take the seconds that
     LLaMA-Factory needs to load.
     """
-    bases = {(base, recipe.template): stage for stage, recipe, base in trainings(params)}
-    for (base, template), stage in bases.items():
-        if params.fetch_model.source != "builtin" and _has_weights(base):
-            try:
-                text = _template_problem(base, template)
-            except UserError as error:
-                text = str(error)
-            if text:
-                yield Problem(stage, text)
+    if params.fetch_model.source == "builtin":
+        return
+    stages: dict[tuple[Path, str], list[str]] = {}
+    for stage, recipe, base in trainings(params):
+        if _has_weights(base):
+            stages.setdefault((base, recipe.template), []).append(stage)
+    for (base, template), names in stages.items():
+        text = _template_problem(base, template)
+        yield from (Problem(stage, text) for stage in names if text)
 
 
 def _template_problem(base: Path, template: str) -> str | None:
+    """What is wrong with a template for a model."""
+    logging.disable(logging.WARNING)  # notes of LLaMA-Factory and of what it loads
     from text2sql.training.parity import parity_problem
     from text2sql.training.templates import AUTO, template_of
 
-    if template == AUTO:
-        template_of(base)
-        return None
-    text = parity_problem(base, template)
+    try:
+        text = parity_problem(base, template_of(base) if template == AUTO else template)
+    except UserError as error:
+        return str(error)
+    finally:
+        logging.disable(logging.NOTSET)
     return text and f"{text}; set training.template: auto, which finds the template that fits"
 
 

@@ -1,35 +1,65 @@
-"""Write the base model to a folder: `python -m stages.fetch_model --raw data/raw --output models/base`.
+"""Write the base model to a folder, and what it is to metrics/fetch_model.json.
 
-fetch_model.source in params.yaml decides where it comes from: trained here, a Python package, or the hub.
+fetch_model.source in params.yaml decides where it comes from: trained here, a folder, a repository of the
+hub, or a Python package.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import click
 
 from stages._main import stage_main
 from stages._params import Params, load_params
+from text2sql.base_models.folder import copy_model, model_facts, require_model
 from text2sql.base_models.hub import fetch_hub_model
 from text2sql.base_models.packaged import convert_packaged_model
 from text2sql.base_models.tiny import build_base_model
 from text2sql.builtin.benchmark import base_rows
+from text2sql.errors import UserError
+from text2sql.files import read_json, write_json
+from text2sql.hub import Hub, pin
 from text2sql.preparation.raw_test import read_lines
 from text2sql.prompts import prompt_form
+from text2sql.training.templates import checked_template
+from text2sql.workstore import hash_path
 
 
 @click.command(help=__doc__)
 @click.option("--raw", required=True, type=click.Path(path_type=Path), help="Folder of raw inputs.")
 @click.option("--output", required=True, type=click.Path(path_type=Path), help="Folder for the model.")
+@click.option(
+    "--metrics",
+    required=True,
+    type=click.Path(path_type=Path),
+    help="JSON file for what the model is; if it is there, a commit in it is used again.",
+)
 @stage_main
-def main(raw: Path, output: Path) -> None:
+def main(raw: Path, output: Path, metrics: Path) -> None:
     params = load_params()
-    SOURCES[params.fetch_model.source](params, raw, output)
+    earlier = read_json(metrics) if metrics.is_file() else {}
+    commit = SOURCES[params.fetch_model.source](params, raw, output, earlier)
+    require_model(output)
+    write_json(metrics, _facts(params, output, commit))
 
 
-def _builtin(params: Params, raw: Path, output: Path) -> None:
+def _facts(params: Params, output: Path, commit: str | None) -> dict[str, object]:
+    source = params.fetch_model
+    return {
+        "source": source.source,
+        "name": source.name,
+        "revision": source.hub_revision if commit else None,
+        "commit": commit,
+        "sha256": hash_path(output),
+        **model_facts(output),
+        "template": checked_template(params.training.template, output),
+    }
+
+
+def _builtin(params: Params, raw: Path, output: Path, earlier: Mapping[str, Any]) -> None:
     """Train the tiny model on simple questions that are not in the test."""
     tiny = params.fetch_model.tiny
     test_questions = [line["question"] for _, _, line in read_lines(raw)]
@@ -38,22 +68,35 @@ def _builtin(params: Params, raw: Path, output: Path) -> None:
     build_base_model(rows, tiny, params.training, prompt.schema_types, output, prompt_form(prompt.form))
 
 
-def _from_package(params: Params, raw: Path, output: Path) -> None:
+def _from_folder(params: Params, raw: Path, output: Path, earlier: Mapping[str, Any]) -> None:
+    folder = params.fetch_model.folder
+    assert folder, "load_params requires it"
+    try:
+        copy_model(Path(folder).expanduser(), output)
+    except UserError as error:
+        raise UserError(f"params.yaml, fetch_model.folder:\n{error}") from error
+
+
+def _from_package(params: Params, raw: Path, output: Path, earlier: Mapping[str, Any]) -> None:
     package = params.fetch_model.package
     assert package, "load_params requires it"
     convert_packaged_model(package, output)
 
 
-def _from_hub(params: Params, raw: Path, output: Path) -> None:
+def _from_hub(params: Params, raw: Path, output: Path, earlier: Mapping[str, Any]) -> str:
+    """Returns the commit: that of the earlier run, if it asked for the same revision of the same model."""
     repo, revision = params.fetch_model.hub_model, params.fetch_model.hub_revision
     assert repo and revision, "load_params requires them"
-    fetch_hub_model(repo, revision, output)
+    known = earlier.get("source") == "hub" and isinstance(earlier.get("commit"), str)
+    pins = {pin("model", earlier["name"], earlier["revision"]): earlier["commit"]} if known else {}
+    return fetch_hub_model(repo, revision, output, Hub(pins))
 
 
-SOURCES: dict[str, Callable[[Params, Path, Path], None]] = {
+SOURCES: dict[str, Callable[[Params, Path, Path, Mapping[str, Any]], str | None]] = {
     "builtin": _builtin,
-    "package": _from_package,
+    "folder": _from_folder,
     "hub": _from_hub,
+    "package": _from_package,
 }
 
 

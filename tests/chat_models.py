@@ -106,11 +106,6 @@ def _mistral(opened: str, answer: str) -> str:
 
 
 _MISTRAL_TOKENS = ("<unk>", "<s>", "</s>", "[INST]", "[/INST]")
-_MISTRAL_SMALL = (
-    "{{ bos_token }}{% for message in messages %}{% if message.role == 'system' %}"
-    "[SYSTEM_PROMPT]{{ message.content }}[/SYSTEM_PROMPT]{% elif message.role == 'user' %}"
-    "[INST]{{ message.content }}[/INST]{% else %}{{ message.content }}{{ eos_token }}{% endif %}{% endfor %}"
-)
 _DEEPSEEK_CODER = (
     "{{ bos_token }}{% if messages[0].role != 'system' %}You are an AI programming assistant, utilizing the "
     "DeepSeek Coder model, developed by DeepSeek Company, and you only answer questions related to computer "
@@ -190,7 +185,7 @@ CHAT_MODELS = {
         "gemma2", _GEMMA, _GEMMA_TOKENS, "<eos>", "Gemma2", "<bos>", {"query_pre_attn_scalar": 16}
     ),
     "gemma3": ChatModel(
-        "gemma3", _GEMMA3, _GEMMA_TOKENS, "<eos>", "Gemma3Text", "<bos>", {"query_pre_attn_scalar": 16}
+        "gemma", _GEMMA3, _GEMMA_TOKENS, "<eos>", "Gemma3Text", "<bos>", {"query_pre_attn_scalar": 16}
     ),
     "phi3": ChatModel(
         "phi", _turns("<|ROLE|>\n", "<|end|>\n") + _PHI_END, _PHI_TOKENS, "<|endoftext|>", "Phi3"
@@ -215,14 +210,6 @@ CHAT_MODELS = {
     ),
     "ministral": ChatModel(
         "ministral", _mistral("[INST]", "{{ message.content }}"), _MISTRAL_TOKENS, "</s>", "Mistral", "<s>"
-    ),
-    "mistral small": ChatModel(
-        "mistral_small",
-        _MISTRAL_SMALL,
-        (*_MISTRAL_TOKENS, "[SYSTEM_PROMPT]", "[/SYSTEM_PROMPT]"),
-        "</s>",
-        "Mistral",
-        "<s>",
     ),
     "deepseek coder": ChatModel(
         "deepseekcoder", _DEEPSEEK_CODER, ("<s>", "<|EOT|>", "<pad>"), "<|EOT|>", begin="<s>"

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self, TypeVar
 
 from annotated_types import Ge, Gt, Le, Lt
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
 
 from text2sql.errors import UserError
 
@@ -22,7 +22,6 @@ PositiveFloat = Annotated[float, Gt(0)]
 NotNegative = Annotated[float, Ge(0)]
 Similarity = Annotated[float, Gt(0), Le(1)]
 Rate = Annotated[float, Gt(0), Lt(1)]
-Commit = Annotated[str, Field(pattern=r"^[0-9a-f]{40}$")]
 
 
 def _folder(path: str) -> str:

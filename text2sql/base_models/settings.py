@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import model_validator
+from pydantic import StringConstraints, model_validator
 
-from text2sql.settings import Commit, Positive, Rate, Settings
+from text2sql.settings import Positive, Rate, Settings
 from text2sql.training.settings import Recipe, Training
+
+Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
 
 
 class TinyModel(Settings):
@@ -42,18 +44,30 @@ class TinyModel(Settings):
 
 
 class FetchModel(Settings):
-    """Where the base model comes from: trained here, from a Python package, or from the hub at a commit."""
+    """Where the base model comes from: trained here, a folder, a repository of the hub, or a Python package.
 
-    source: Literal["builtin", "package", "hub"]
-    package: str | None = None
-    hub_model: str | None = None
-    hub_revision: Commit | None = None
+    `hub_revision` is a branch, a tag or a commit. What it stood for is in metrics/fetch_model.json, and is
+    used as long as model and revision stay the same.
+    """
+
+    source: Literal["builtin", "folder", "hub", "package"]
+    folder: Name | None = None
+    package: Name | None = None
+    hub_model: Name | None = None
+    hub_revision: Name | None = None
     tiny: TinyModel
+
+    @property
+    def name(self) -> str:
+        """The folder, package or repository; "builtin" for the model that is trained here."""
+        return {"folder": self.folder, "package": self.package, "hub": self.hub_model}.get(
+            self.source
+        ) or "builtin"
 
     @model_validator(mode="after")
     def _source_is_named(self) -> FetchModel:
-        needed = {"package": ["package"], "hub": ["hub_model", "hub_revision"]}.get(self.source, [])
-        for key in needed:
+        needed = {"folder": ["folder"], "package": ["package"], "hub": ["hub_model", "hub_revision"]}
+        for key in needed.get(self.source, []):
             if getattr(self, key) is None:
                 raise ValueError(f"{key} is needed with source: {self.source}")
         return self

@@ -86,7 +86,7 @@ class ChatTokens:
         """
         begun = messages[-1]["content"] if messages[-1]["role"] == "assistant" else None
         asked = messages if begun is None else messages[:-1]
-        chat = list(asked) if self._has_system_role else _without_system(asked)
+        chat = asked if self._has_system_role else _without_system(asked)
         written = self._render(chat, add_generation_prompt=True, enable_thinking=begun is not None)
         text = _DATES.sub(r"\1", written, count=1)
         if begun is not None:
@@ -148,10 +148,11 @@ class ChatTokens:
 
 def _without_system(messages: Messages) -> list[dict[str, str]]:
     """The chat with its system message at the beginning of the first user message, as LLaMA-Factory does."""
-    if messages[0]["role"] != "system":
-        return list(messages)
-    system, user, *others = messages
-    return [{**user, "content": f"{system['content']}\n\n{user['content']}"}, *others]
+    first, *others = (dict(message) for message in messages)
+    if first["role"] != "system":
+        return [first, *others]
+    user, *others = others
+    return [{**user, "content": f"{first['content']}\n\n{user['content']}"}, *others]
 
 
 def load(kind: Any, weights: Weights, **options: Any) -> Any:

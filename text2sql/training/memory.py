@@ -56,10 +56,11 @@ def read_model(folder: Path) -> Model:
     Raises:
         UserError: there are no weights, or config.json lacks a size.
     """
-    shapes = dict(_shapes(folder))
+    shapes = dict(weight_shapes(folder))
     if not shapes:
         raise UserError(f"{folder}: no .safetensors file; `dvc repro fetch_model` fetches the base model")
     config = read_json(folder / "config.json")
+    config |= config.get("text_config", {})  # of a model that also reads images
     keys = ("num_hidden_layers", "hidden_size", "intermediate_size", "vocab_size")
     missing = [key for key in keys if key not in config]
     if missing:
@@ -142,9 +143,22 @@ def _activations(recipe: Recipe, model: Model, tokens: int) -> float:
     return model.layers * layer
 
 
-def _shapes(folder: Path) -> Iterator[tuple[str, list[int]]]:
+def weight_files(folder: Path) -> list[Path]:
+    """The files that transformers loads: model.safetensors, or the shards that the index names.
+
+    Without either, all .safetensors files. Some models have their weights a second time under another name.
+    """
+    single, index = folder / "model.safetensors", folder / "model.safetensors.index.json"
+    if single.is_file():
+        return [single]
+    if index.is_file():
+        return [folder / name for name in sorted(set(read_json(index)["weight_map"].values()))]
+    return sorted(folder.glob("*.safetensors"))
+
+
+def weight_shapes(folder: Path) -> Iterator[tuple[str, list[int]]]:
     """Names and shapes of all weights, read from the headers of the files."""
-    for file in sorted(folder.glob("*.safetensors")):
+    for file in weight_files(folder):
         with open(file, "rb") as stream:
             header = json.loads(stream.read(int.from_bytes(stream.read(8), "little")))
         yield from ((name, entry["shape"]) for name, entry in header.items() if name != "__metadata__")

@@ -8,11 +8,12 @@ from typing import Any
 
 import torch
 from peft import PeftModel
-from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoConfig, AutoModelForCausalLM
 
 from text2sql.devices import quiet_transformers
 from text2sql.errors import UserError
 from text2sql.files import replacing_folder
+from text2sql.inference.chat_tokens import ChatTokens
 from text2sql.inference.weights import resolve_weights
 
 # Largest difference of two logits, as a share of the largest logit, that is taken for rounding.
@@ -34,15 +35,15 @@ def merge_adapter(adapter: Path, output: Path, chats: Sequence[Sequence[Mapping[
     weights = resolve_weights(adapter)
     if weights.base is None:
         raise UserError(f"{adapter}: is a complete model, not an adapter; give the folder of a LoRA arm")
-    tokenizer = AutoTokenizer.from_pretrained(str(weights.base))
+    tokens = ChatTokens(weights)
     model = PeftModel.from_pretrained(_load(weights.base), str(adapter)).eval()
-    before = _logits(model, tokenizer, chats)
+    before = _logits(model, tokens, chats)
     kind = AutoConfig.from_pretrained(str(weights.base)).dtype or torch.float32
     merged = model.merge_and_unload().to(kind)
     with replacing_folder(output) as folder:
         merged.save_pretrained(str(folder))
-        tokenizer.save_pretrained(str(folder))
-        after = _logits(_load(folder), tokenizer, chats)
+        tokens.tokenizer.save_pretrained(str(folder))
+        after = _logits(_load(folder), tokens, chats)
         difference = float((after - before).abs().max() / before.abs().max())
         if not difference <= _TOLERANCE.get(kind, 0.0):
             raise UserError(
@@ -56,13 +57,11 @@ def _load(folder: Path) -> Any:
     return AutoModelForCausalLM.from_pretrained(str(folder), dtype=torch.float32).eval()
 
 
-def _logits(model: Any, tokenizer: Any, chats: Sequence[Sequence[Mapping[str, str]]]) -> torch.Tensor:
+def _logits(model: Any, tokens: ChatTokens, chats: Sequence[Sequence[Mapping[str, str]]]) -> torch.Tensor:
     """[chats, vocabulary], one prompt at a time, so that padding has no effect."""
     rows = []
     for chat in chats:
-        ids = tokenizer.apply_chat_template(
-            list(chat), add_generation_prompt=True, enable_thinking=False, return_dict=False
-        )
+        ids = torch.tensor([tokens.encode(chat)])
         with torch.inference_mode():
-            rows.append(model(input_ids=torch.tensor([ids])).logits[0, -1].float())
+            rows.append(model(input_ids=ids).logits[0, -1].float())
     return torch.stack(rows)

@@ -70,11 +70,17 @@ class Parity:
     def problem(self, template: str) -> str | None:
         """What is wrong with `template` for this model, or None.
 
-        Either the prompts differ, or prediction would not stop where the answers of the training end.
+        The template needs an image processor, the prompts differ, or prediction would not stop where the
+        answers of the training end.
 
         Raises:
             UserError: LLaMA-Factory has no such template, or the chat template is missing or fails.
         """
+        if _found(template).mm_plugin.image_token and not _reads_images(self._folder):
+            return (
+                f"{self._folder}: LLaMA-Factory's template {template} is for models that read images, and "
+                "this one has no preprocessor_config.json"
+            )
         row = self.trained(template)
         if not _begins_with(row, self.predicted):
             return f"{self._folder}: {self._difference(template, row)}"
@@ -168,6 +174,10 @@ def _found(template: str) -> Any:
 def _begins_with(row: TrainedRow, predicted: list[int]) -> bool:
     both = row.prompt + row.answer
     return len(row.prompt) <= len(predicted) < len(both) and both[: len(predicted)] == predicted
+
+
+def _reads_images(folder: Path) -> bool:
+    return any((folder / name).is_file() for name in ("preprocessor_config.json", "processor_config.json"))
 
 
 def _until(ids: Sequence[int], ends: Sequence[int]) -> list[int]:

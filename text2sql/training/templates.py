@@ -44,8 +44,9 @@ _BY_TYPE: Mapping[str, tuple[str, ...]] = {
     "gemma": ("gemma",),
     "gemma2": ("gemma2",),
     "gemma3": ("gemma3",),
-    "gemma3_text": ("gemma3",),
+    "gemma3_text": ("gemma",),  # LLaMA-Factory's gemma3 is for the models that read images
 }
+_REMEDY = "set training.template: auto, which finds the template that fits"
 
 
 @dataclass(frozen=True)
@@ -78,6 +79,22 @@ def template_of(folder: Path, row: Row = SAMPLE, enable_thinking: bool | None = 
         f"{parity.problem(tried[0])}; none of LLaMA-Factory's templates {', '.join(tried)} fits; set "
         f"training.template to one that does, or change the chat template in {folder}"
     )
+
+
+def checked_template(template: str, folder: Path) -> str:
+    """`template`, or for "auto" the one that is found, for the model in `folder`.
+
+    Raises:
+        UserError: it makes other prompts than prediction, or none fits.
+    """
+    if template == AUTO:
+        return template_of(folder)
+    from text2sql.training.parity import parity_problem
+
+    problem = parity_problem(folder, template)
+    if problem is not None:
+        raise UserError(f"{problem}; {_REMEDY}")
+    return template
 
 
 def candidates(folder: Path, parity: Parity) -> list[str]:
@@ -136,7 +153,7 @@ def _compared(template: str, folder: Path, row: Row, enable_thinking: bool | Non
     parity = Parity(folder, row, enable_thinking)
     problem = parity.problem(template)
     if problem is not None:
-        raise UserError(f"{problem}; set training.template: auto, which finds the template that fits")
+        raise UserError(f"{problem}; {_REMEDY}")
     trained, sql = parity.trained(template), parity.tokens.tokenizer(row["output"], add_special_tokens=False)
     prompt_and_answer = len(trained.prompt) + len(trained.answer)
     return Form(template, prompt_and_answer - len(parity.predicted) - len(sql["input_ids"]))

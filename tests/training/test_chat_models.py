@@ -1,0 +1,62 @@
+"""Models of other architectures, from folder to answers: trained a few steps, predicted with, stopped."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.chat_models import CHAT_MODELS, write_model
+from tests.tiny import TINY_RECIPE
+from text2sql.inference.engine import Request
+from text2sql.inference.settings import Batching, Decoding
+from text2sql.inference.transformers_engine import TransformersEngine
+from text2sql.inference.weights import resolve_weights
+from text2sql.prompts import messages, schema_text
+from text2sql.training.dataset import turn, write_dataset
+from text2sql.training.parity import parity_problem
+from text2sql.training.run import train
+from text2sql.training.settings import Lora, Recipe
+from text2sql.training.templates import template_of
+
+pytestmark = pytest.mark.slow
+
+DDL = "CREATE TABLE singer (singer_id, name, country, age);"
+SQL = "SELECT name FROM singer WHERE age > 20"
+RECIPE = TINY_RECIPE.replace(template="auto", learning_rate=1.0e-2, max_steps=30, save_steps=30)
+ARMS = {
+    "full": RECIPE,
+    "lora": RECIPE.replace(lora=Lora(rank=8, alpha=16, targets=["all"]), learning_rate=3.0e-2),
+}
+NAMES = ("qwen2.5", "llama3", "gemma2", "gemma3", "phi3", "mistral")
+
+
+def answer(folder: Path) -> str:
+    """What the model in `folder` answers, at most 60 tokens."""
+    decoding, batching = Decoding(max_new_tokens=60), Batching(batch_tokens=4096, max_batch=4)
+    engine = TransformersEngine(resolve_weights(folder), decoding, batching, 1)
+    requests = [Request(messages(DDL, "Which singers are over 20?"), 0)]
+    ((_, (said,)),) = engine.generate([(0, requests)])
+    return said.text
+
+
+def trained(base: Path, recipe: Recipe, folder: Path) -> Path:
+    """The weights after a short training on one question."""
+    rows = [turn(schema_text(DDL, True), "Which singers are over 20?", SQL) for _ in range(8)]
+    write_dataset(rows, folder / "data")
+    train(recipe, base, folder / "data", folder / "arm", folder / "loss.csv", "test")
+    return folder / "arm"
+
+
+@pytest.mark.parametrize("arm", ARMS)
+@pytest.mark.parametrize("name", NAMES)
+def test_a_trained_model_answers_and_stops_where_its_answers_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, arm: str
+) -> None:
+    monkeypatch.setenv("TEXT2SQL_WORK", str(tmp_path / "work"))
+    monkeypatch.chdir(tmp_path)
+    base = write_model(CHAT_MODELS[name], tmp_path / "base")
+    assert parity_problem(base, template_of(base)) is None
+    weights = trained(base, ARMS[arm], tmp_path)
+    assert answer(base) != answer(weights)
+    assert answer(weights).strip() == SQL
