@@ -27,6 +27,7 @@ from text2sql.gpus import visible_gpus
 from text2sql.inference.settings import Predict
 from text2sql.preparation.outside_data import OutsideFolder, data_folder
 from text2sql.preparation.settings import TrainingFile
+from text2sql.prompts import prompt_form
 from text2sql.retrieval.settings import PACKAGED_MODEL
 from text2sql.training.disk import finished_bytes, working_bytes
 from text2sql.training.memory import read_model
@@ -109,7 +110,8 @@ def _caught(stage: str, look: Callable[[], object]) -> Iterator[Problem]:
 
 
 def file_problems(params: Params) -> Iterator[Problem]:
-    """Outside data, and models and rows of the user's that are missing or have another checksum."""
+    """Outside data, and the user's models, rows and prompt file that are missing or wrong."""
+    yield from _caught("dedupe_test", lambda: prompt_form(params.prompt.form))
     config = params.fetch_data
     sources = [source for source in (*config.train.values(), *config.test.values()) if source.repo is None]
     if sources or config.recorded_schemas:
