@@ -218,6 +218,16 @@ def test_a_full_disk_is_named_by_its_folder(
     assert error.value.filename == str(cache)
 
 
+def test_an_error_of_the_download_itself_is_named(server: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object, **__: object) -> None:
+        raise RuntimeError("CAS client: reset by peer")
+
+    monkeypatch.setattr(huggingface_hub.file_download, "http_get", broken)
+    said = refusal()
+    assert "the download failed (RuntimeError: CAS client: reset by peer)" in said
+    assert said.endswith("run the same command again")
+
+
 @pytest.mark.parametrize("name", ["train.json", "database/b/b.sqlite"])
 def test_a_damaged_file_of_the_cache_is_named_with_the_command(server: Hub, name: str) -> None:
     folder = fetched()
