@@ -1,7 +1,7 @@
 """The profiles whose data and model are on the hub, from its cache and without a network, on a CPU.
 
-The cache has small data sets and a random tiny Qwen3 in the places of the real ones. `pytest
-tests/test_offline_hub.py -m slow` runs the whole pipeline of profile qwen3-1.7b so, in some minutes.
+The cache has small data sets and a random tiny Qwen3 in the places of the real ones: 50 rows of each training
+source and 20 questions. `pytest tests/test_offline_hub.py` runs the whole pipeline of profile qwen3-1.7b so.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ SMALL = [
     "training.cutoff_len=1024",
     "training.threads=1",
     "training.epochs=null",
+    "training.logging_steps=1",
     "train_lora32.max_steps=4",
     "train_lora128.enabled=false",
     "train_full.enabled=false",
@@ -170,7 +171,7 @@ def checkout(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
 @pytest.mark.slow
 @pytest.mark.parametrize("checkout", ["qwen3-1.7b"], indirect=True)
 def test_profile_qwen3_runs_from_the_cache_of_the_hub_to_the_table(checkout: Path) -> None:
-    repro(checkout)
+    repro(checkout, "report")
     prepared = read(checkout / "metrics/prepare.json")
     assert {name: one["kept"] for name, one in prepared["sources"].items()} == {
         "spider": 50,
@@ -180,7 +181,7 @@ def test_profile_qwen3_runs_from_the_cache_of_the_hub_to_the_table(checkout: Pat
     assert "| lora32 |" in (checkout / "metrics/table.md").read_text()
     record = read(checkout / "metrics/fetch_data.json")
     assert list(record) == ["b-mc2/sql-create-context@main", "premai-io/spider@main"]
-    again = repro(checkout)
+    again = repro(checkout, "report")
     outside = ("outside_train@spider", "outside_train@sql_create_context", "outside_test@spider_dev")
     ran = {line.split("'")[1] for line in again.splitlines() if line.startswith("Running stage")}
     assert ran == set(outside)
