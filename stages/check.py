@@ -64,7 +64,7 @@ def main(offline: bool, later: bool) -> None:
     try:
         params = load_params()
     except UserError as error:
-        sys.exit(f"error: {error}")
+        sys.exit(0 if later else f"error: {error}")  # fetch_data itself says so
     problems = lines(all_problems(params, offline or later), params)
     if later:
         for line in (line for line in problems if not line.startswith("fetch_data: ")):

@@ -103,6 +103,8 @@ def test_warnings_of_later_stages_end_with_status_0(project: Path) -> None:
     assert result.exit_code == 0 and result.stdout == ""
     assert "warning: predict: engine: vllm needs the package" in result.stderr
     assert "fetch_data" not in result.stderr
+    write_params(Path(), training={"threads": 0})
+    assert run("--later").exit_code == 0 and run("--later").output == ""  # fetch_data says so itself
 
 
 def test_all_errors_of_params_yaml_come_first_and_together(project: Path) -> None:
