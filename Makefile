@@ -6,7 +6,7 @@ SHELL := bash
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 ENVIRONMENT := .venv/.complete
 
-.PHONY: help setup reproduce test test-fast test-vllm format lint use profiles metrics plots readme clean distclean
+.PHONY: help setup check reproduce test test-fast test-vllm format lint use profiles metrics plots readme clean distclean
 
 help: ## List what `make` can do
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' Makefile
@@ -18,7 +18,11 @@ $(ENVIRONMENT): pyproject.toml scripts/setup.sh configs/constraints.txt configs/
 	@scripts/setup.sh
 	@touch $@
 
-reproduce: setup ## Run the pipeline, as far as anything changed, and show the table
+check: setup ## List everything that would fail on this machine with this params.yaml
+	@python -m stages.check
+
+reproduce: setup ## Check this machine, run the pipeline as far as anything changed, and show the table
+	@python -m stages.check || { echo "fix this, or run what can run with: dvc repro STAGE" >&2; exit 1; }
 	@dvc repro
 	@cat metrics/table.md
 

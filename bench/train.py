@@ -23,12 +23,13 @@ from scripts.profiles import load_profile
 from text2sql.base_models.tiny import initialise, train_tokenizer
 from text2sql.builtin.benchmark import build_benchmark
 from text2sql.files import read_jsonl
+from text2sql.gpus import visible_gpus
 from text2sql.prompts import schema_text
 from text2sql.training.dataset import turn, write_dataset
 from text2sql.training.launch import launch
 from text2sql.training.lengths import row_lengths
 from text2sql.training.nodes import Nodes
-from text2sql.training.preflight import check_feasible, visible_gpus
+from text2sql.training.preflight import check_feasible
 from text2sql.training.recipe import accumulation, llamafactory_config
 from text2sql.training.settings import Recipe
 

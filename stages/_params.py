@@ -6,10 +6,11 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Literal, get_args
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, ValidationError, model_validator
 from ruamel.yaml import YAML, YAMLError
+from ruamel.yaml.constructor import DuplicateKeyError
 
 from text2sql.base_models.settings import FetchModel
 from text2sql.contamination.settings import DedupeTest
@@ -19,27 +20,43 @@ from text2sql.inference.settings import Predict
 from text2sql.preparation.settings import FetchData, Prepare
 from text2sql.retrieval.settings import IndexExamples, RetrieveExamples
 from text2sql.schema.settings import ConvertSchema, Prompt
-from text2sql.settings import Settings, checked, sentences
-from text2sql.training.settings import FullArm, LoraArm, Recipe, Training, recipe_of
+from text2sql.settings import Folder, Settings, checked, sentences
+from text2sql.training.settings import FullArm, LoraArm, OwnArm, Recipe, Training, recipe_of
 
-WeightsFolder = Literal["models/base", "models/lora32", "models/lora128", "models/full", "models/lora"]
+BASE = "models/base"
+_FIXED = ("train_lora32", "train_lora128", "train_full", "lora")  # sections of trained arms
 
 
-def _arm_name(name: str) -> str:
-    """The name is part of commands and file names; those in `taken` are other files of metrics/."""
-    taken = ("summary", "pairs", "prepare", "dedupe_test", "convert_schema")
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]*", name) or name in taken:
-        raise ValueError(
-            f"the name of an arm has letters, digits, _ and -, and is none of {', '.join(taken)}"
-        )
-    return name
+def _free_name(*taken: str) -> AfterValidator:
+    """A name that can be part of commands and file names, and is none of `taken`."""
+
+    def check(name: str) -> str:
+        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]*", name) or name in taken:
+            raise ValueError(
+                f"the name of an arm has letters, digits, _ and -, and is none of {', '.join(taken)}"
+            )
+        return name
+
+    return AfterValidator(check)
+
+
+# Other files of metrics/, and folders of models/.
+_ArmName = Annotated[
+    str, _free_name("summary", "pairs", "prepare", "dedupe_test", "convert_schema", "fetch_model")
+]
+_TrainedName = Annotated[str, _free_name("base", *(name.removeprefix("train_") for name in _FIXED))]
 
 
 class Arm(Settings):
-    """One arm of the comparison: weights, and questions with or without retrieved examples."""
+    """One arm of the comparison: weights, and questions with or without retrieved examples.
 
-    weights: WeightsFolder
+    `weights`: models/base, the folder of a trained arm, or a folder outside models/ with a complete model or
+    an adapter. `predict`: settings of section predict that this arm has of its own.
+    """
+
+    weights: Folder
     questions: Literal["data/test", "data/examples/embedding", "data/examples/rerank"]
+    predict: dict[str, Any] = Field(default_factory=dict)
 
 
 class Params(Settings):
@@ -59,23 +76,52 @@ class Params(Settings):
     train_lora128: LoraArm
     train_full: FullArm
     lora: LoraArm
+    train: dict[_TrainedName, OwnArm] = Field(default_factory=dict)
     predict: Predict
     evaluate: EvaluationSettings
-    arms: Annotated[dict[Annotated[str, AfterValidator(_arm_name)], Arm], Field(min_length=1)]
+    arms: Annotated[dict[_ArmName, Arm], Field(min_length=1)]
 
     def trained(self) -> dict[str, LoraArm | FullArm]:
-        """The settings of the trained arms, by the name of their section."""
-        names = ("train_lora32", "train_lora128", "train_full", "lora")
-        return {name: getattr(self, name) for name in names}
+        """The settings of the trained arms, by the name of their section, such as lora or train.mine."""
+        own = {f"train.{name}": arm for name, arm in self.train.items()}
+        return {**{name: getattr(self, name) for name in _FIXED}, **own}
 
     def recipe(self, section: str) -> Recipe:
         """The recipe of the trained arm with the settings in `section`."""
         return recipe_of(self.training, self.trained()[section])
 
+    def prediction(self, arm: str) -> Predict:
+        """The prediction settings of `arm`: those of section predict, and its own in their place."""
+        own = self.arms[arm].predict
+        return self.predict.laid_under(own) if own else self.predict
+
+    def compared_models(self) -> list[str]:
+        """The names of the trained models that the arms use; that of models/lora32 is lora32."""
+        used = {arm.weights for arm in self.arms.values()}
+        return [folder.removeprefix("models/") for folder in _folders(self) if folder in used]
+
     @model_validator(mode="after")
     def _has_recorded_schemas(self) -> Params:
         if self.convert_schema.backend == "recorded" and not self.fetch_data.recorded_schemas:
             raise ValueError("fetch_data.recorded_schemas is needed with convert_schema.backend: recorded")
+        return self
+
+    @model_validator(mode="after")
+    def _unchecked_schemas_keep_their_types(self) -> Params:
+        if self.prepare.as_written and not self.prompt.schema_types:
+            raise ValueError(
+                "prepare.as_written needs prompt.schema_types: true, because types can be left out only of a "
+                "schema that was checked"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _engine_begins_the_answer(self) -> Params:
+        if self.predict.engine == "openai" and self.prompt.form == "reference":
+            raise ValueError(
+                "prompt.form: reference begins the answer, which predict.engine: openai cannot send; set "
+                "predict.engine: vllm or transformers, or prompt.form: compact"
+            )
         return self
 
     @model_validator(mode="after")
@@ -97,25 +143,87 @@ class Params(Settings):
         return self
 
     @model_validator(mode="after")
+    def _own_arms_have_a_base(self) -> Params:
+        problems = [problem for name in self.train for problem in _base_problems(self, name)]
+        if problems:
+            raise ValueError("; ".join(problems))
+        return self
+
+    @model_validator(mode="after")
     def _arms_are_trained(self) -> Params:
-        folders = {f"models/{name.removeprefix('train_')}": arm for name, arm in self.trained().items()}
+        folders = _folders(self)
         for name, arm in self.arms.items():
             if arm.weights in folders and not folders[arm.weights].enabled:
                 raise ValueError(f"arms.{name} uses {arm.weights}, whose training has enabled: false")
+            if arm.weights not in (BASE, *folders) and _is_of_the_pipeline(arm.weights):
+                raise ValueError(
+                    f"arms.{name}.weights: no model {arm.weights!r}; choose from "
+                    f"{', '.join((BASE, *folders))}, or a folder outside models/ with weights of yours"
+                )
+        return self
+
+    @model_validator(mode="after")
+    def _arms_predict(self) -> Params:
+        problems = []
+        for name in self.arms:
+            try:
+                self.prediction(name)
+            except ValidationError as error:
+                problems.append(sentences(Predict, error, f"arms.{name}.predict"))
+        if problems:
+            raise ValueError("; ".join(problems))
         return self
 
     @model_validator(mode="after")
     def _endpoint_serves_the_arms(self) -> Params:
-        endpoint = self.predict.endpoint
-        unknown = sorted(set(endpoint.models) - set(get_args(WeightsFolder)))
+        known = list(dict.fromkeys([BASE, *_folders(self), *(arm.weights for arm in self.arms.values())]))
+        unknown = sorted(set(self.predict.endpoint.models) - set(known))
         if unknown:
-            known = ", ".join(get_args(WeightsFolder))
-            raise ValueError(f"predict.endpoint.models: no weights {unknown[0]!r}; choose from {known}")
+            choice = ", ".join(known)
+            raise ValueError(f"predict.endpoint.models: no weights {unknown[0]!r}; choose from {choice}")
         for name, arm in self.arms.items():
-            if self.predict.engine == "openai" and arm.weights not in endpoint.models:
+            settings = self.prediction(name)
+            if settings.engine == "openai" and arm.weights not in settings.endpoint.models:
                 missing = f"{arm.weights} (arms.{name})"
                 raise ValueError(f"predict.endpoint.models has no {missing}: name the model that serves it")
         return self
+
+
+def _folders(params: Params) -> dict[str, LoraArm | FullArm]:
+    """The trained arms by the folder of their weights."""
+    names = {section: section.removeprefix("train_").removeprefix("train.") for section in params.trained()}
+    return {f"models/{names[section]}": arm for section, arm in params.trained().items()}
+
+
+def _is_of_the_pipeline(folder: str) -> bool:
+    return folder == "models" or folder.startswith("models/")
+
+
+def _base_problems(params: Params, name: str) -> Iterator[str]:
+    """What is wrong with the base of an own arm."""
+    key, folder, folders = f"train.{name}.base", params.train[name].base, _folders(params)
+    full = [at for at, arm in folders.items() if not getattr(arm, "lora", None) and at != f"models/{name}"]
+    if folder == BASE or not _is_of_the_pipeline(folder):
+        return
+    if folder not in folders:
+        yield f"{key}: no model {folder!r}; choose from {', '.join((BASE, *full))}, which are complete models"
+    elif folder not in (*full, f"models/{name}"):
+        yield (
+            f"{key}: {folder} is a LoRA adapter, and training starts from a complete model; merge it into a "
+            f"folder outside models/ (`text2sql merge --adapter {folder}`) and name that folder"
+        )
+    elif not folders[folder].enabled:
+        yield f"{key}: {folder} is not trained, because its training has enabled: false"
+    elif circle := _circle(params, name):
+        yield f"{key}: a circle ({' from '.join(circle)}); one of these arms must start from {BASE}"
+
+
+def _circle(params: Params, name: str) -> list[str]:
+    """The folders from that of an own arm over its base back to itself; empty where it does not come back."""
+    chain = [f"models/{name}"]
+    while (own := params.train.get(chain[-1].removeprefix("models/"))) and own.base not in chain:
+        chain.append(own.base)
+    return [*chain, chain[0]] if own and own.base == chain[0] else []
 
 
 @contextmanager
@@ -137,6 +245,9 @@ def load_params(path: str | Path = "params.yaml") -> Params:
         values = YAML(typ="safe", pure=True).load(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise UserError(f"{path}: no such file; `make use PROFILE=embedded` writes it") from error
+    except DuplicateKeyError as error:
+        what, line = str(error.problem).partition(" with value")[0], error.problem_mark.line + 1
+        raise UserError(f"{path}, line {line}: {what}; give each key once, then `dvc repro`") from error
     except (YAMLError, ValueError, RecursionError) as error:
         raise UserError(
             f"{path}: not YAML in UTF-8: {error}; fix it, or `make use PROFILE=embedded`"

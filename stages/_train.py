@@ -1,4 +1,4 @@
-"""Shared by the four training stages: their command line."""
+"""Shared by the training stages: their command line, and arms that are switched off."""
 
 from __future__ import annotations
 
@@ -29,13 +29,14 @@ def training_command(stage: str, section: str) -> click.Command:
         if params.trained()[section].enabled:
             train(params.recipe(section), base, dataset, output, loss, stage, throughput)
         else:
-            _write_empty_outputs(section, output, loss)
-            write_throughput([], throughput, stage)
+            write_empty_outputs(section, output, loss, stage, throughput)
 
     return command
 
 
-def _write_empty_outputs(section: str, output: Path, loss: Path) -> None:
+def write_empty_outputs(section: str, output: Path, loss: Path, stage: str, throughput: Path) -> None:
+    """The outputs of an arm that is not trained: no weights, no losses, no speed."""
     click.echo(f"{section}.enabled is false, so {output} is left empty", err=True)
     output.mkdir(parents=True, exist_ok=True)
     write_loss([], loss)
+    write_throughput([], throughput, stage)

@@ -14,9 +14,12 @@ as leaks.
 from __future__ import annotations
 
 import filecmp
+import os
 import shutil
+import subprocess
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 import click
@@ -56,6 +59,18 @@ def main(outside: Path, output: Path, metrics: Path) -> None:
         else:
             fetch_builtin(folder, config)
     write_json(metrics, folders.hub.record)
+
+
+@contextmanager
+def warnings_of_later_stages() -> Iterator[None]:
+    """Have what later stages will miss on this machine printed on stderr, while this stage works.
+
+    In a process of its own: what it imports does not affect the outputs of this stage.
+    """
+    here = {"PYTHONPATH": os.pathsep.join([str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")])}
+    command = [sys.executable, "-m", "stages.check", "--later"]
+    with subprocess.Popen(command, env=os.environ | here, stdin=subprocess.DEVNULL):
+        yield
 
 
 def remove_stale(outside: Path, config: FetchData) -> None:
@@ -216,4 +231,5 @@ def _suffixes(path: Path) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    with warnings_of_later_stages():
+        main()

@@ -19,8 +19,10 @@ from text2sql.files import write_jsonl
 from text2sql.inference.engine import Engine
 from text2sql.inference.questions import Chat, read_chats
 from text2sql.inference.rounds import Execution, database_hashes, executable_chats, predict_all
+from text2sql.inference.settings import Predict
 from text2sql.inference.voting import as_written
 from text2sql.inference.weights import resolve_weights
+from text2sql.prompts import prompt_form
 from text2sql.records import Prediction
 from text2sql.workstore import WorkStore, locked
 
@@ -38,26 +40,27 @@ CODE_VERSION = 1  # raise it when a change of the code changes the answers
 @stage_main
 def main(arm: str, questions: Path, weights: Path, databases: Path, output: Path) -> None:
     params = load_params()
-    fix_kernels(params.predict.threads)
     _check_arm(arm, params)
-    chats = read_chats(questions, params.prompt.schema_types, params.prompt.comments)
-    engine = _engine(arm, weights, params)
-    plan, execution = params.predict, Execution(databases, params.evaluate)
-    work = WorkStore.from_environment().open("predict", _key(engine, chats, execution, params))
+    plan, prompt = params.prediction(arm), params.prompt
+    fix_kernels(plan.threads)
+    chats = read_chats(questions, prompt.schema_types, prompt.comments, prompt_form(prompt.form))
+    engine = _engine(weights, plan)
+    execution = Execution(databases, params.evaluate)
+    work = WorkStore.from_environment().open("predict", _key(engine, chats, execution, plan))
     with locked(work):
         predictions = predict_all(engine, chats, plan, execution, work, f"predict {arm}")
     _write(output, predictions)
 
 
-def _key(engine: Engine, chats: Sequence[Chat], execution: Execution, params: Params) -> dict[str, object]:
+def _key(engine: Engine, chats: Sequence[Chat], execution: Execution, plan: Predict) -> dict[str, object]:
     """Everything that affects the predictions; databases only if the settings need to execute queries."""
     key: dict[str, object] = {
         "version": CODE_VERSION,
-        "predict": params.predict.model_dump(exclude={"endpoint"}),
+        "predict": plan.model_dump(exclude={"endpoint", "vllm"}),
         "chats": hashlib.sha256(json.dumps(list(map(_asked, chats))).encode()).hexdigest(),
         "engine": dict(engine.identity),
     }
-    if params.predict.executes:
+    if plan.executes:
         key["execution"] = describe(as_written(execution.limits))
         key["databases"] = database_hashes(executable_chats(chats, execution.databases), execution.databases)
     return key
@@ -68,20 +71,19 @@ def _asked(chat: Chat) -> dict[str, object]:
     return {"row": chat.row, "db_id": chat.db_id, "messages": chat.messages}
 
 
-def _engine(arm: str, weights: Path, params: Params) -> Engine:
-    """The engine for the arm. Engines are imported here, because that takes seconds."""
-    settings = params.predict
+def _engine(weights: Path, settings: Predict) -> Engine:
+    """The engine for an arm. Engines are imported here, because that takes seconds."""
     decoding = settings.decoding
     if settings.engine == "openai":
         from text2sql.inference.openai_engine import OpenAIEngine
 
-        endpoint = settings.endpoint.with_model(settings.endpoint.models[params.arms[arm].weights])
+        endpoint = settings.endpoint.with_model(settings.endpoint.models[str(weights)])
         return OpenAIEngine(endpoint, decoding, settings.endpoint.extra_body)
     found = resolve_weights(weights)
     if settings.engine == "vllm":
         from text2sql.inference.vllm_engine import VllmEngine
 
-        return VllmEngine(found, decoding)
+        return VllmEngine(found, decoding, settings.vllm)
     from text2sql.inference.transformers_engine import TransformersEngine
 
     return TransformersEngine(found, decoding, settings, settings.threads)

@@ -31,9 +31,9 @@ def main(
     verdicts: Path, metrics: Path, loss: Path, summary: Path, table_path: Path, plots: Path, pairs: Path
 ) -> None:
     """Write the summary, the table, the plot data and the pairs; `make reproduce` prints the table."""
-    arms = list(load_params().arms)
-    scored = read_sets(arms, metrics, verdicts)
-    page = sets.page(scored, read_losses(arms, loss))
+    params = load_params()
+    scored = read_sets(list(params.arms), metrics, verdicts)
+    page = sets.page(scored, read_losses(params.compared_models(), loss))
     write_json(summary, sets.summary(scored))
     sets.write_accuracy_by_hardness(plots, scored)
     write_json(pairs, sets.pairs(scored))

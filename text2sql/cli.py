@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from importlib.metadata import EntryPoint, entry_points
+from importlib.util import find_spec
 from typing import Any
 
 import click
@@ -12,9 +14,27 @@ from text2sql.commands.evaluate import evaluate
 from text2sql.commands.merge import merge
 from text2sql.errors import DISK_FULL, RERUN, UserError, file_error
 
+ENTRY_POINTS = "text2sql.commands"
+"""The group of entry points whose click commands are `text2sql`'s too."""
+
 
 class _Commands(click.Group):
-    """Turns a UserError, or an OSError about a file, into `error: ...` on stderr and exit status 1."""
+    """Turns a UserError, or an OSError about a file, into `error: ...` on stderr and exit status 1.
+
+    Has the commands of `ENTRY_POINTS` as well; each is imported when it is used, or listed by --help.
+    """
+
+    def list_commands(self, context: click.Context) -> list[str]:
+        """The names of all commands."""
+        return sorted({*super().list_commands(context), *_outside()})
+
+    def get_command(self, context: click.Context, name: str) -> click.Command | None:
+        """The command of this name, if there is one."""
+        own = super().get_command(context, name)
+        if own is None and (point := _outside().get(name)):
+            found: click.Command = point.load()
+            return found
+        return own
 
     def invoke(self, context: click.Context) -> Any:
         try:
@@ -28,6 +48,12 @@ class _Commands(click.Group):
             message = file_error(error, "fix that or give another file", again=RERUN)
         click.echo(f"error: {message}", err=True)
         context.exit(1)
+
+
+def _outside() -> dict[str, EntryPoint]:
+    """The commands from outside the library whose package can be imported, as `stages` in a checkout."""
+    points = entry_points(group=ENTRY_POINTS)
+    return {point.name: point for point in points if find_spec(point.module.partition(".")[0])}
 
 
 @click.group(cls=_Commands)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import logging
+import os
 
 
 def torch_device() -> str:
     """ "cuda" if torch can use a CUDA device, else "cpu"."""
     import torch  # here: processes that need no model start faster without it
 
+    # asks the driver's library instead of starting CUDA, which would read CUDA_VISIBLE_DEVICES for good
+    os.environ.setdefault("PYTORCH_NVML_BASED_CUDA_CHECK", "1")
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 

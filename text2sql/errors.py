@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+from collections.abc import Sequence
 
 DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 RERUN = "run the same command again"
@@ -10,6 +11,12 @@ RERUN = "run the same command again"
 
 class UserError(Exception):
     """An error that the user can fix: the message names the file, the row and the next command."""
+
+
+def listed(problems: Sequence[str]) -> str:
+    """One problem as it is, several with their number and a line each."""
+    lines = "\n".join(f"  - {problem}" for problem in problems)
+    return problems[0] if len(problems) == 1 else f"{len(problems)} problems:\n{lines}"
 
 
 def file_error(error: OSError, remedy: str, again: str) -> str:

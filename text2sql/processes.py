@@ -26,6 +26,13 @@ def die_with_parent() -> None:
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
+def die_with(parent: int) -> None:
+    """Have the kernel kill this process when the process `parent` ends, which started it."""
+    die_with_parent()
+    if os.getppid() != parent:  # it ended before the line above
+        os._exit(1)
+
+
 def spread(work: Callable[[T], R], items: Sequence[T], processes: int) -> Iterator[tuple[int, R]]:
     """Yield the number of each item with what `work` makes of it, as soon as it is done, in any order.
 
@@ -59,9 +66,7 @@ def spread(work: Callable[[T], R], items: Sequence[T], processes: int) -> Iterat
 
 def _begin(work: Callable[[Any], Any], parent: int) -> None:
     global _work
-    die_with_parent()
-    if os.getppid() != parent:  # it ended before the line above
-        os._exit(1)
+    die_with(parent)
     _work = work
 
 

@@ -6,10 +6,13 @@ their options from the same fields (see commands/options.py).
 
 from __future__ import annotations
 
+import posixpath
+import re
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self, TypeVar
 
 from annotated_types import Ge, Gt, Le, Lt
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
 
 from text2sql.errors import UserError
 
@@ -20,6 +23,22 @@ NotNegative = Annotated[float, Ge(0)]
 Similarity = Annotated[float, Gt(0), Le(1)]
 Rate = Annotated[float, Gt(0), Lt(1)]
 
+
+def _folder(path: str) -> str:
+    """The path as it is.
+
+    Raises:
+        ValueError: it has a sign that a shell may change, or another path names the same folder.
+    """
+    if not re.fullmatch(r"[\w./][\w./+@,=-]*", path):
+        raise ValueError(f"{path!r}: a folder here has letters, digits and ./_-+@,= in its path")
+    if path != posixpath.normpath(path):
+        raise ValueError(f"{path!r}: write it as {posixpath.normpath(path)}")
+    return path
+
+
+Folder = Annotated[str, AfterValidator(_folder)]
+"""A folder that params.yaml names; DVC puts it into commands, and the same folder has one name."""
 
 Executor = Literal["local", "ray"]
 """Where parallel work runs: on this machine, or on a Ray cluster (RAY_ADDRESS names one that runs)."""
@@ -34,6 +53,14 @@ class Settings(BaseModel):
         """A copy with `changes`, checked as a whole. Raises: pydantic.ValidationError."""
         values = {key: getattr(self, key) for key in self.model_fields_set}
         return type(self)(**{**values, **changes})
+
+    def laid_under(self, changes: Mapping[str, object]) -> Self:
+        """A copy with `changes` in place of its values, groups and tables key by key, checked as a whole.
+
+        Raises:
+            pydantic.ValidationError: a key is unknown, or a value is not allowed.
+        """
+        return type(self).model_validate(_merged(self.model_dump(exclude_unset=True), changes))
 
 
 Model = TypeVar("Model", bound=Settings)
@@ -53,13 +80,21 @@ def checked(model: type[Model], values: object, origin: str, next_step: str = ""
         raise UserError(f"{origin}: {sentences(model, error)}{next_step}") from error
 
 
-def sentences(model: type[Settings], error: ValidationError) -> str:
-    """What is wrong with the values that `model` refused, each fault with its key."""
-    return "; ".join(_sentence(model, dict(fault)) for fault in error.errors())
+def sentences(model: type[Settings], error: ValidationError, above: str = "") -> str:
+    """What is wrong with the values that `model` refused, each fault with its key, which is below `above`."""
+    return "; ".join(_sentence(model, dict(fault), above) for fault in error.errors())
 
 
-def _sentence(model: type[BaseModel], fault: dict[str, Any]) -> str:
-    key = ".".join(str(part) for part in fault["loc"])
+def _merged(values: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    merged = {**values, **changes}
+    for key in values.keys() & changes.keys():
+        if isinstance(values[key], Mapping) and isinstance(changes[key], Mapping):
+            merged[key] = _merged(values[key], changes[key])
+    return merged
+
+
+def _sentence(model: type[BaseModel], fault: dict[str, Any], above: str) -> str:
+    key = ".".join(str(part) for part in (above, *fault["loc"]) if part != "")
     if fault["type"] == "extra_forbidden":
         return f"{key}: unknown key; allowed beside it: {_siblings(model, fault['loc'])}"
     if fault["type"] == "missing":

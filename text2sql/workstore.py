@@ -2,8 +2,8 @@
 
 DVC deletes the outputs of a stage before it runs the stage, and queued experiments run in a copy without
 ignored files. The work store is affected by neither: a killed run resumes in its folder, a finished one is
-reused, and a changed input has another folder. Not covered: two runs with one key at the same time (the
-second is refused, see `locked`), and growth (`make distclean` removes the store).
+reused, and a changed input has another folder. Of two runs with one key at the same time the second waits
+for the first, see `locked`. Not covered: growth (`make distclean` removes the store).
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import fcntl
 import hashlib
 import json
 import os
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -59,20 +60,19 @@ class WorkStore:
 
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Lock `folder` for this process.
+    """Lock `folder` for this process, where another process has locked it as soon as that one ends.
 
-    Raises:
-        UserError: another process has locked it.
+    Queued experiments share most of their work: the one that waited finds it done. The lock of a killed
+    process is free. Not covered: file systems whose locks do not reach other machines.
     """
     with open(folder / ".lock", "w") as file:
         # forked worker processes inherit the file and may outlive a killed parent by a moment
         register_after_fork(file, TextIOWrapper.close)
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise UserError(
-                f"{folder}: another run is using this folder; wait until it ends, then `dvc repro`"
-            ) from error
+        except BlockingIOError:
+            print(f"{folder}: another run is doing this work; waiting until it ends", file=sys.stderr)
+            fcntl.flock(file, fcntl.LOCK_EX)
         yield
 
 

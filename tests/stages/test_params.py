@@ -47,6 +47,9 @@ BAD_VALUES = [  # key, value, pattern of the message
     ("prepare.sources", {"a": {"limit": 0}}, "sources.a.limit: .*greater than 0"),
     ("prepare.max_rejected", 101.0, "prepare.max_rejected: .*less than or equal to 100"),
     ("prepare.sql_check", "run", "prepare.sql_check: .*'parse', 'compile' or 'execute'"),
+    ("prepare.as_written", True, "prepare.as_written needs prompt.schema_types: true"),
+    ("prompt.form", "short", "prompt.form: choose compact, reference or a Jinja2 file in configs/prompts/"),
+    ("prompt.form", "configs/prompts/../x.jinja", "prompt.form: choose compact, reference"),
     ("predict.threds", 1, "predict.threds: unknown key; allowed beside it: .*engine.*threads"),
     ("lora.rank", "wide", "lora.rank: .*integer.*'wide'"),
     ("lora.rank", 0, "lora.rank: .*greater than 0"),
@@ -154,6 +157,13 @@ def test_a_bad_value_is_named_with_the_allowed_ones(tmp_path: Path) -> None:
         if not re.search(pattern, message) or "secret@" in message:
             unclear.append((key, value, message))
     assert unclear == []
+
+
+def test_the_reference_form_needs_an_engine_that_can_begin_the_answer(tmp_path: Path) -> None:
+    values: dict[str, object] = {"prompt.form": "reference", "predict.engine": "openai"}
+    values |= {"predict.endpoint.base_url": "http://localhost:8000/v1"}
+    with pytest.raises(UserError, match=r"form: reference begins the answer, which predict.engine: openai"):
+        load_params(_write(tmp_path, values))
 
 
 def test_a_missing_key_is_named(tmp_path: Path) -> None:

@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.gpu_machine import gpu_machine
 from tests.training.test_memory import MEGATRON, RECIPE
 from text2sql.errors import UserError
+from text2sql.training import launch as launching
 from text2sql.training.launch import command, environment
 from text2sql.training.megatron import convert_to_hugging_face
 from text2sql.training.nodes import Nodes
@@ -53,12 +55,20 @@ def test_use_mca_switches_megatron(megatron: object, flag: str) -> None:
     assert environment(RECIPE.replace(ranks=2, megatron=megatron))["USE_MCA"] == flag
 
 
-def test_one_rank_takes_one_gpu_unless_the_user_chose(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
-    assert environment(RECIPE)["CUDA_VISIBLE_DEVICES"] == "0"
-    assert "CUDA_VISIBLE_DEVICES" not in environment(RECIPE.replace(ranks=2))
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3")
-    assert "CUDA_VISIBLE_DEVICES" not in environment(RECIPE)
+@pytest.mark.parametrize(
+    ("ranks", "chosen", "given"),
+    [(1, None, "0"), (2, None, "0,1"), (1, "3", "3"), (2, "3,1", "3,1")],
+)
+def test_each_rank_has_a_gpu_of_its_own_among_those_that_the_user_chose(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ranks: int, chosen: str | None, given: str
+) -> None:
+    gpu_machine(monkeypatch, tmp_path, 80, 80, 80, 80)
+    if chosen:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", chosen)
+    show = [sys.executable, "-c", "import os; print(os.environ['CUDA_VISIBLE_DEVICES'])"]
+    monkeypatch.setattr(launching, "command", lambda *_: show)
+    assert launching.run_ranks(RECIPE.replace(ranks=ranks), tmp_path, Nodes(), "train") == 0
+    assert (tmp_path / "train.log").read_text() == f"{given}\n"
 
 
 def test_a_conversion_that_fails_shows_why(tmp_path: Path) -> None:

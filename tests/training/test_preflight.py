@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import re
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -12,10 +10,11 @@ import pytest
 from tests.tiny import tiny_qwen3
 from tests.training.test_memory import MEGATRON, RECIPE
 from text2sql.errors import UserError
+from text2sql.gpus import Gpu
 from text2sql.training import preflight
 from text2sql.training.memory import estimate, read_model
 from text2sql.training.nodes import Nodes
-from text2sql.training.preflight import Gpu, check_feasible, cpp_compiler, visible_gpus
+from text2sql.training.preflight import check_feasible, cpp_compiler
 from text2sql.training.settings import Recipe
 
 ROOT = Path(__file__).parents[2]
@@ -201,26 +200,25 @@ def test_on_a_cpu_all_ranks_share_the_machines_memory(base: Path, monkeypatch: p
         check_feasible(RECIPE.replace(ranks=4), base, 10, Nodes())
 
 
-def _nvidia_smi(monkeypatch: pytest.MonkeyPatch, answer: str) -> None:
-    def run(command: list[str], **_: object) -> subprocess.CompletedProcess[str]:
-        return subprocess.CompletedProcess(command, 0, stdout=answer)
-
-    monkeypatch.setattr(preflight.subprocess, "run", run)
-    monkeypatch.setattr(importlib.metadata, "version", lambda package: "2.13.0")
-
-
-def test_gpus_are_those_that_cuda_visible_devices_allows(monkeypatch: pytest.MonkeyPatch) -> None:
-    _nvidia_smi(monkeypatch, "NVIDIA H200, 143771\nNVIDIA L40S, 46068\n")
-    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
-    both = [Gpu("NVIDIA H200", 143771 << 20), Gpu("NVIDIA L40S", 46068 << 20)]
-    assert visible_gpus() == both
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1")
-    assert visible_gpus() == both[1:]
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
-    assert visible_gpus() == []
-
-
-def test_with_a_cpu_build_of_torch_there_are_no_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
-    _nvidia_smi(monkeypatch, "NVIDIA H200, 143771\n")
-    monkeypatch.setattr(importlib.metadata, "version", lambda package: "2.13.0+cpu")
-    assert visible_gpus() == []
+def test_all_that_is_missing_is_listed_at_once(base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _gpus(monkeypatch)
+    _packages(monkeypatch)
+    monkeypatch.setattr(preflight, "_physical_memory", lambda: 1 << 20)
+    message = _refusal(RECIPE.replace(attention="fa2", optimizer="adamw_8bit", deepspeed="z2_offload"), base)
+    lines = message.splitlines()
+    assert lines[0] == "6 problems:" and all(line.startswith("  - ") for line in lines[1:])
+    assert [
+        re.search(word, line) is not None
+        for word, line in zip(
+            [
+                "adamw_8bit, attention: fa2 need a GPU",
+                "package deepspeed",
+                "bitsandbytes",
+                "flash-attn",
+                "works on the GPU only",
+                "not enough memory",
+            ],
+            lines[1:],
+            strict=True,
+        )
+    ] == [True] * 6

@@ -22,13 +22,13 @@ from text2sql.base_models.tiny import initialise, train_tokenizer
 from text2sql.cpu import has_avx2
 from text2sql.errors import UserError
 from text2sql.files import read_json
+from text2sql.gpus import Gpu
 from text2sql.training import launch as launching
 from text2sql.training import run as running
 from text2sql.training.checkpoints import newest_checkpoint
 from text2sql.training.dataset import write_dataset
 from text2sql.training.lengths import Lengths, row_lengths
 from text2sql.training.nodes import Nodes
-from text2sql.training.preflight import Gpu
 from text2sql.training.recipe import llamafactory_config
 from text2sql.training.run import train
 from text2sql.training.settings import Lora, Recipe

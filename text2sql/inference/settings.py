@@ -70,12 +70,29 @@ class ServedModels(EndpointSettings):
     extra_body: dict[str, Any] = Field(default_factory=dict)
 
 
+class Vllm(Settings):
+    """How vLLM uses this machine's GPUs.
+
+    A model is split over `tensor_parallel` of them, and `data_parallel` such models each answer a share of
+    the questions. vLLM takes the share `gpu_memory_utilization` of a GPU's memory. `max_model_len` limits a
+    prompt and its answer together, in tokens; None is the model's own limit. At most `max_num_seqs` answers
+    are written at a time; None leaves that to vLLM.
+    """
+
+    tensor_parallel: Positive = 1
+    data_parallel: Positive = 1
+    gpu_memory_utilization: Annotated[float, Gt(0), Le(1)] = 0.9
+    max_model_len: Positive | None = None
+    max_num_seqs: Positive | None = None
+
+
 class Predict(Sampling, SamplingPlan, Batching):
     """All settings of prediction; `threads` is the number of CPU threads."""
 
     engine: Literal["transformers", "vllm", "openai"]
     threads: Positive
     endpoint: ServedModels = ServedModels()
+    vllm: Vllm = Vllm()
 
     @property
     def decoding(self) -> Decoding:
@@ -87,6 +104,13 @@ class Predict(Sampling, SamplingPlan, Batching):
     def _server_is_named(self) -> Predict:
         if self.engine == "openai" and self.endpoint.base_url is None:
             raise ValueError("endpoint.base_url is needed with engine: openai")
+        return self
+
+    @model_validator(mode="after")
+    def _prompts_have_room(self) -> Predict:
+        limit = self.vllm.max_model_len
+        if limit is not None and limit <= self.max_new_tokens:
+            raise ValueError(f"vllm.max_model_len must be above max_new_tokens ({self.max_new_tokens})")
         return self
 
     @model_validator(mode="after")

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from transformers import AutoModelForCausalLM, GenerationConfig
 
+from text2sql.claims import hold_gpus
 from text2sql.cpu import KERNELS, allowed_cores, use_fixed_products
 from text2sql.devices import torch_device
 from text2sql.errors import UserError
@@ -29,7 +30,8 @@ class TransformersEngine:
     The weights are loaded when the first batch is generated. An adapter is merged into its base in float32
     and then converted to the number type of the device. Random draws depend on the seed of the request, not
     on its batch. On a CPU `threads` is set for the whole process: with one thread there is one process per
-    core, with the kernels of `text2sql.cpu`; with more threads there is one process.
+    core, with the kernels of `text2sql.cpu`; with more threads there is one process. A GPU is waited for, and
+    held until this process ends.
     Not covered: another device, number of threads or library version may round a near tie differently.
     """
 
@@ -140,6 +142,7 @@ class TransformersEngine:
 
     @cached_property
     def _model(self) -> Any:
+        hold_gpus(1, "predict")
         model = _load_model(self._weights)
         if self._weights.base:
             model = _merged(model, self._weights.folder)

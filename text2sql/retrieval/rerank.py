@@ -10,13 +10,13 @@ import numpy as np
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from text2sql.claims import hold_gpus
 from text2sql.devices import quiet_transformers, torch_device
 from text2sql.errors import UserError
 from text2sql.records import ConvertedQuestion, TrainingRow
 from text2sql.retrieval.embed import Embedder, last_token
 from text2sql.retrieval.mask import mask_question
-
-MAXSIM = "maxsim"
+from text2sql.retrieval.settings import MAXSIM
 
 # The prompt format of Qwen3-Reranker (its model card, usage with transformers): the answer is the token
 # after an empty thought.
@@ -97,6 +97,7 @@ class YesNo:
                 f"reranker {name}: cannot be loaded ({str(error).splitlines()[0]}); "
                 f"set retrieve_examples.reranker to {MAXSIM}, which needs no network"
             ) from error
+        hold_gpus(1, "rerank")
         self._model = model.eval().to(torch_device())
         self._answers = [_single_token(self._tokenizer, name, word) for word in ("no", "yes")]
 

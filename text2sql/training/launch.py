@@ -15,6 +15,7 @@ from typing import Any
 import yaml
 
 import text2sql
+from text2sql.claims import claimed_gpus
 from text2sql.cpu import with_kernels
 from text2sql.errors import UserError
 from text2sql.processes import die_with_parent
@@ -49,8 +50,14 @@ def launch(recipe: Recipe, config: Mapping[str, object], folder: Path, nodes: No
 
 
 def run_ranks(recipe: Recipe, folder: Path, nodes: Nodes, label: str) -> int:
-    """Run this machine's ranks with config.yaml in `folder` until they end; returns their exit status."""
-    with open(folder / f"train{nodes.rank or ''}.log", "ab") as log:
+    """Run this machine's ranks with config.yaml in `folder` until they end; returns their exit status.
+
+    Each rank has a GPU of its own, if the machine has any: they are waited for, see `claimed_gpus`.
+    """
+    with (
+        claimed_gpus(recipe.ranks, label),
+        open(folder / f"train{nodes.rank or ''}.log", "ab") as log,
+    ):
         process = subprocess.Popen(
             command(recipe, folder / "config.yaml", nodes),
             env=with_kernels(os.environ | environment(recipe), recipe.threads, recipe.precision == "fp32"),
@@ -92,7 +99,7 @@ def _torchrun(recipe: Recipe, nodes: Nodes) -> list[str]:
 def environment(recipe: Recipe) -> dict[str, str]:
     """Environment variables of the ranks, in addition to those of this process and of `with_kernels`."""
     paths = [str(_CHECKOUT), os.environ.get("PYTHONPATH", "")]
-    settings = {
+    return {
         "PYTHONPATH": os.pathsep.join(filter(None, paths)),  # runs the worker of this checkout
         **_KEEP_MEMORY,
         "HF_HUB_OFFLINE": "1",  # the base model is in a local folder
@@ -101,9 +108,6 @@ def environment(recipe: Recipe) -> dict[str, str]:
         "TOKENIZERS_PARALLELISM": "false",
         "USE_MCA": str(int(recipe.megatron is not None)),
     }
-    if recipe.ranks == 1 and "CUDA_VISIBLE_DEVICES" not in os.environ:
-        settings["CUDA_VISIBLE_DEVICES"] = "0"  # otherwise one process would use all of them
-    return settings
 
 
 def _failure(folder: Path, status: int) -> str:

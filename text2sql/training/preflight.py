@@ -6,28 +6,19 @@ import importlib.metadata
 import importlib.util
 import os
 import shutil
-import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
-from text2sql.errors import UserError
+from text2sql.errors import UserError, listed
 from text2sql.files import read_json
+from text2sql.gpus import Gpu, visible_gpus
 from text2sql.training.memory import estimate, read_model
 from text2sql.training.nodes import Nodes
 from text2sql.training.settings import Recipe
 
 _INSTALL = "install what configs/requirements-gpu.txt lists"
 _USABLE = 0.95  # share of a device's memory; the driver needs the rest
-
-
-@dataclass(frozen=True)
-class Gpu:
-    """A GPU that this process may use; memory in bytes."""
-
-    name: str
-    memory: int
 
 
 def check_feasible(recipe: Recipe, base: Path, longest: int, nodes: Nodes) -> None:
@@ -37,14 +28,28 @@ def check_feasible(recipe: Recipe, base: Path, longest: int, nodes: Nodes) -> No
     `memory.estimate`.
 
     Raises:
-        UserError: something is missing; the message has the first problem that was found.
+        UserError: something is missing; the message has all that is.
     """
     if recipe.deepspeed is not None:
         _print_compiler_locks()
+    problems = (*missing_parts(recipe), *missing_memory(recipe, base, longest, nodes))
+    if problems:
+        raise UserError(listed(problems))
+
+
+def missing_parts(recipe: Recipe) -> list[str]:
+    """A sentence for each GPU, package or compiler that `recipe` needs and this machine does not have."""
     gpus = visible_gpus()
-    problems = (*_missing_gpus(recipe, gpus), *_missing_packages(recipe), *_missing_compiler(recipe, gpus))
-    for problem in problems:
-        raise UserError(problem)
+    return [*_missing_gpus(recipe, gpus), *_missing_packages(recipe), *_missing_compiler(recipe, gpus)]
+
+
+def missing_memory(recipe: Recipe, base: Path, longest: int, nodes: Nodes) -> Iterator[str]:
+    """A sentence with the estimate if the memory here is too small for rows of `longest` tokens.
+
+    Raises:
+        UserError: the sizes of the model in `base` cannot be read.
+    """
+    gpus = visible_gpus()
     need = estimate(recipe, read_model(base), longest, nodes.count)
     if gpus:
         memory, where, total = min(gpu.memory for gpu in gpus), "a GPU here has", need.total
@@ -52,36 +57,11 @@ def check_feasible(recipe: Recipe, base: Path, longest: int, nodes: Nodes) -> No
         memory, where, total = _physical_memory(), "this machine has", need.total * recipe.ranks
     if total > _USABLE * memory:
         ranks = 1 if gpus else recipe.ranks
-        raise UserError(
+        yield (
             f"not enough memory: a rank needs about {need}, and {where} {memory / (1 << 30):.1f} GiB for "
             f"{ranks} {'rank' if ranks == 1 else 'ranks'}; lower device_batch, or set "
             "gradient_checkpointing: true, deepspeed: z3 with more ranks, or deepspeed: z3_offload"
         )
-
-
-def visible_gpus() -> list[Gpu]:
-    """The GPUs that CUDA_VISIBLE_DEVICES allows; none if torch is a CPU build or nvidia-smi is missing.
-
-    Not covered: a device given by UUID or MIG slice is taken for the machine's first GPU.
-    """
-    if "+cpu" in importlib.metadata.version("torch"):
-        return []
-    query = ["nvidia-smi", "--query-gpu=name,memory.total", "--format=csv,noheader,nounits"]
-    try:
-        listed = subprocess.run(query, capture_output=True, text=True, check=True).stdout
-    except (OSError, subprocess.CalledProcessError):
-        return []
-    gpus = [_gpu(line) for line in listed.splitlines()]
-    named = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if named is None or not gpus:
-        return gpus
-    chosen = [name.strip() for name in named.split(",") if name.strip()]
-    return [gpus[int(name)] if name.isdecimal() and int(name) < len(gpus) else gpus[0] for name in chosen]
-
-
-def _gpu(line: str) -> Gpu:
-    name, mebibytes = line.rsplit(",", 1)
-    return Gpu(name.strip(), int(mebibytes) << 20)
 
 
 def _missing_gpus(recipe: Recipe, gpus: list[Gpu]) -> Iterator[str]:
@@ -93,9 +73,10 @@ def _missing_gpus(recipe: Recipe, gpus: list[Gpu]) -> Iterator[str]:
     }
     used = [name for name, is_used in gpu_settings.items() if is_used]
     if used and not gpus:
+        need = "needs a GPU" if len(used) == 1 else "need a GPU"
         yield (
-            f"{used[0]} needs a GPU, and none is visible (check nvidia-smi and CUDA_VISIBLE_DEVICES); train "
-            "on a machine with a GPU, or use a profile for the CPU: `make use PROFILE=embedded`"
+            f"{', '.join(used)} {need}, and none is visible (check nvidia-smi and CUDA_VISIBLE_DEVICES); "
+            "train on a machine with a GPU, or use a profile for the CPU: `make use PROFILE=embedded`"
         )
     if gpus and recipe.ranks > len(gpus):
         yield (

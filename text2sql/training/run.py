@@ -16,12 +16,13 @@ from pydantic import TypeAdapter, ValidationError
 from text2sql.cpu import KERNELS
 from text2sql.errors import UserError
 from text2sql.files import publish, read_json, replacing, write_json
+from text2sql.gpus import visible_gpus
 from text2sql.training.checkpoints import newest_checkpoint
 from text2sql.training.launch import launch, run_ranks
 from text2sql.training.lengths import Lengths, measure, without_long_rows
 from text2sql.training.megatron import convert_to_hugging_face
 from text2sql.training.nodes import Nodes
-from text2sql.training.preflight import check_feasible, visible_gpus
+from text2sql.training.preflight import check_feasible
 from text2sql.training.recipe import llamafactory_config
 from text2sql.training.settings import Recipe
 from text2sql.training.templates import form_of
@@ -72,7 +73,8 @@ def train(
     """
     nodes = Nodes.from_environment()
     base_hash = hash_path(base)
-    form = form_of(recipe.template, base, base_hash, dataset)  # refuses prompts unlike prediction's
+    # refuses prompts unlike prediction's
+    form = form_of(recipe.template, base, base_hash, dataset, recipe.enable_thinking)
     recipe = recipe.replace(template=form.template)
     lengths = _lengths(recipe, base, base_hash, dataset, form.answer_tokens)
     work = WorkStore.from_environment().open("train", _key(recipe, base_hash, dataset, lengths, nodes))
