@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import importlib.util
+import logging
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -27,6 +28,7 @@ from text2sql.gpus import visible_gpus
 from text2sql.inference.settings import Predict
 from text2sql.preparation.outside_data import OutsideFolder, data_folder
 from text2sql.preparation.settings import TrainingFile
+from text2sql.prompts import prompt_form
 from text2sql.retrieval.settings import PACKAGED_MODEL
 from text2sql.training.disk import finished_bytes, working_bytes
 from text2sql.training.memory import read_model
@@ -69,9 +71,8 @@ def main(offline: bool, later: bool) -> None:
         return
     click.echo("".join(f"- {line}\n" for line in problems), nl=False)
     if problems:
-        sys.exit(
-            f"profile {params.profile}: {len(problems)} problems; the first word names the stage that fails"
-        )
+        count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
+        sys.exit(f"profile {params.profile}: {count}; each line begins with the stages that would fail")
     click.echo(f"profile {params.profile}: nothing is missing here")
 
 
@@ -110,7 +111,8 @@ def _caught(stage: str, look: Callable[[], object]) -> Iterator[Problem]:
 
 
 def file_problems(params: Params) -> Iterator[Problem]:
-    """Outside data, and models and rows of the user's that are missing or have another checksum."""
+    """Outside data, and the user's models, rows and prompt file that are missing or wrong."""
+    yield from _caught("dedupe_test", lambda: prompt_form(params.prompt.form))
     config = params.fetch_data
     sources = [source for source in (*config.train.values(), *config.test.values()) if source.repo is None]
     if sources or config.recorded_schemas:
@@ -246,12 +248,29 @@ def template_problems(params: Params) -> Iterator[Problem]:
     That of the built-in one fits: it is trained with its template. The others take the seconds that
     LLaMA-Factory needs to load.
     """
-    bases = {(base, r.template, r.enable_thinking): stage for stage, r, base in trainings(params)}
-    for (base, template, thinking), stage in bases.items():
-        if params.fetch_model.source != "builtin" and _has_weights(base):
-            from text2sql.training.templates import checked_template
+    if params.fetch_model.source == "builtin":
+        return
+    stages: dict[tuple[Path, str, bool | None], list[str]] = {}
+    for stage, recipe, base in trainings(params):
+        if _has_weights(base):
+            stages.setdefault((base, recipe.template, recipe.enable_thinking), []).append(stage)
+    for (base, template, thinking), names in stages.items():
+        text = _template_problem(base, template, thinking)
+        yield from (Problem(stage, text) for stage in names if text)
 
-            yield from _caught(stage, partial(checked_template, template, base, thinking))
+
+def _template_problem(base: Path, template: str, thinking: bool | None) -> str | None:
+    """What is wrong with a template for a model."""
+    logging.disable(logging.WARNING)  # notes of LLaMA-Factory and of what it loads
+    from text2sql.training.templates import checked_template
+
+    try:
+        checked_template(template, base, thinking)
+    except UserError as error:
+        return str(error)
+    finally:
+        logging.disable(logging.NOTSET)
+    return None
 
 
 # -- prediction --

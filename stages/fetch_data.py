@@ -58,6 +58,7 @@ def main(outside: Path, output: Path, metrics: Path) -> None:
             fetch_train(folders, folder, config.train)
         else:
             fetch_builtin(folder, config)
+        folders.refuse_unread()
     write_json(metrics, folders.hub.record)
 
 

@@ -16,6 +16,16 @@ from click.testing import CliRunner
 from scripts.profiles import composed
 
 ROOT = Path(__file__).resolve().parent.parent
+FETCH = {"outside": "data/outside", "output": "data/raw", "metrics": "metrics/fetch_data.json"}
+"""The options of stage fetch_data."""
+SPIDER: dict[str, dict[str, Any]] = {
+    "train": {
+        "spider": {"file": "spider/train_spider.json", "databases": "spider/train_database"},
+        "sql_create_context": {"file": "sql_create_context/train.jsonl"},
+    },
+    "test": {"spider_dev": {"file": "spider/dev_sql.json", "databases": "spider/database"}},
+}
+"""Settings of fetch_data: the two training sources and the test set of profile spider-cpu."""
 DDL = "CREATE TABLE item (id INTEGER PRIMARY KEY, name TEXT, price REAL);"
 PROSE = (
     "shop contains tables such as item. Table item has columns such as id, name, price. "
@@ -93,7 +103,7 @@ def write_params(folder: Path, **changes: Mapping[str, object]) -> None:
     params = yaml.safe_load(composed("embedded"))
     for section, values in changes.items():
         params[section].update(values)
-    (folder / "params.yaml").write_text(yaml.safe_dump(params), encoding="utf-8")
+    (folder / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False), encoding="utf-8")
 
 
 def run_stage(command: click.Command, **options: object) -> str:

@@ -137,7 +137,8 @@ def _listed(repo: str, commit: str, kind: Kind) -> dict[str, int]:
             tree = get_cached_repo_tree(repo, repo_type=kind, revision=commit)
         except CachedRepoTreeNotFoundError:
             HfApi().repo_info(repo, repo_type=kind, revision=commit)  # says at once if it cannot be reached
-            snapshot_download(repo, repo_type=kind, revision=commit, allow_patterns=[])  # the list only
+            with _counting(Progress(0, "MB", repo)) as bar:  # of nothing: only the list is brought
+                snapshot_download(repo, repo_type=kind, revision=commit, allow_patterns=[], tqdm_class=bar)
             tree = get_cached_repo_tree(repo, repo_type=kind, revision=commit)
     return {file.path: file.size for file in tree}
 
@@ -158,16 +159,17 @@ def _download(repo: str, commit: str, kind: Kind, missing: Mapping[str, int]) ->
     from huggingface_hub import snapshot_download
 
     patterns = [exactly(name) for name in missing]
-    with _sentences(repo, commit, kind), _counting(repo, sum(missing.values())) as bar:
+    counting = _counting(Progress(-(-sum(missing.values()) // _MB), "MB", repo))
+    with _sentences(repo, commit, kind), counting as bar:
         snapshot_download(repo, repo_type=kind, revision=commit, allow_patterns=patterns, tqdm_class=bar)
 
 
 @contextmanager
-def _counting(repo: str, total: int) -> Iterator[Any]:
-    """A class of progress bars that has the bytes of a download counted up to `total`, in lines on stderr."""
+def _counting(progress: Progress) -> Iterator[Any]:
+    """A class of progress bars that counts the megabytes of a download in `progress`, and shows no bar."""
     from huggingface_hub.utils import tqdm
 
-    progress, lock, done = Progress(-(-total // _MB), "MB", repo), threading.Lock(), 0
+    lock, done = threading.Lock(), 0
 
     class Bar(tqdm):
         def __init__(self, *args: Any, **options: Any) -> None:

@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from stages import convert_schema, fetch_data, prepare
-from tests.small_raw import ROOT, failure, run_stage, write_params
+from tests.small_raw import FETCH, ROOT, SPIDER, failure, run_stage, write_params
 from text2sql.records import ConvertedQuestion, TestQuestion, read_records
 
 PAGE = (ROOT / "docs" / "test-sets.md").read_text(encoding="utf-8")
@@ -32,9 +32,9 @@ def project(real_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 
 def prepared(sets: Mapping[str, dict[str, str]], backend: str = "sqlite") -> dict[str, Any]:
     """Fetch and prepare test sets; returns their figures."""
-    fetch = {"source": "folder", "train": ONE, "test": sets}
+    fetch = {"train": ONE, "test": sets}
     write_params(Path(), fetch_data=fetch, prepare={"train_limit": 5}, convert_schema={"backend": backend})
-    run_stage(fetch_data.main, output="data/raw")
+    run_stage(fetch_data.main, **FETCH)
     run_stage(prepare.main, raw="data/raw", output="data/prepared", metrics="metrics/prepare.json")
     return json.loads(Path("metrics/prepare.json").read_text())["test"]
 
@@ -96,8 +96,8 @@ def test_bird_goes_as_far_as_its_missing_databases_and_then_says_one_sentence(re
 
 
 def test_spiders_training_rows_come_with_the_schemas_of_137_databases() -> None:
-    write_params(Path(), fetch_data={"source": "folder"})
-    run_stage(fetch_data.main, output="data/raw")
+    write_params(Path(), fetch_data=SPIDER)
+    run_stage(fetch_data.main, **FETCH)
     schemas = json.loads(Path("data/raw/train_schemas/spider.json").read_text())
     rows = json.loads(Path("data/raw/train/spider.json").read_text())
     assert len(schemas) == 137

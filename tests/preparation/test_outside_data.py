@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from text2sql.errors import UserError
-from text2sql.preparation.outside_data import OutsideFolder, data_folder
+from text2sql.preparation.outside_data import OutsideFolder, data_folder, refuse_unread
 
 
 @pytest.fixture(autouse=True)
@@ -45,11 +45,25 @@ def test_a_file_is_checked_against_its_checksum_in_any_case(tmp_path: Path) -> N
 
 def test_a_checksum_that_guards_nothing_is_refused(tmp_path: Path) -> None:
     (tmp_path / "a").write_text("tea")
-    outside = OutsideFolder(tmp_path, {"a": hashlib.sha256(b"tea").hexdigest()})
-    with pytest.raises(UserError, match="nothing reads a in"):
-        outside.refuse_unread()
+    sums = {"a": hashlib.sha256(b"tea").hexdigest()}
+    outside = OutsideFolder(tmp_path, sums)
+    with pytest.raises(UserError, match="nothing reads a; take the entry out"):
+        refuse_unread(sums, [outside])
     outside.file("a")
-    outside.refuse_unread()
+    refuse_unread(sums, [outside])
+
+
+def test_the_checksums_of_a_repository_are_named_by_it(tmp_path: Path) -> None:
+    (tmp_path / "a").write_text("tea")
+    for sums in ({"owner/name/a": "0" * 64}, {"a": "0" * 64}):
+        outside = OutsideFolder(tmp_path, sums, "owner/name")
+        if "a" in sums:
+            outside.file("a")
+            with pytest.raises(UserError, match="nothing reads a;"):
+                refuse_unread(sums, [outside])
+        else:
+            with pytest.raises(UserError, match="a: its SHA-256 is not the one"):
+                outside.file("a")
 
 
 def test_a_folder_without_databases_is_named(tmp_path: Path) -> None:

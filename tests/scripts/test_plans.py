@@ -13,6 +13,7 @@ import pytest
 from scripts.profiles import composed
 
 ROOT = Path(__file__).resolve().parents[2]
+SOURCES = ("spider", "sql_create_context")
 ARMS = ("baseline", "rag_embedding", "rag_rerank", "lora32", "lora128", "full")
 
 
@@ -45,7 +46,15 @@ def test_a_profile_of_full_size_prints_its_whole_plan_before_anything_is_there(
 ) -> None:
     done = plan(tmp_path, profile, "--force")
     assert done.returncode == 0, done.stderr
-    stages = ["outside_data", "fetch_data", "fetch_model", "prepare", "dedupe_test", "convert_schema"]
+    stages = [
+        *(f"outside_train@{name}" for name in SOURCES),
+        "outside_test@spider_dev",
+        "fetch_data",
+        "fetch_model",
+        "prepare",
+        "dedupe_test",
+        "convert_schema",
+    ]
     stages += ["train_lora32", "train_lora128", "train_full", "report"]
     stages += [f"{stage}@{arm}" for stage in ("predict", "evaluate") for arm in ARMS]
     assert not [stage for stage in stages if f"Running stage '{stage}'" not in done.stdout]
@@ -54,7 +63,7 @@ def test_a_profile_of_full_size_prints_its_whole_plan_before_anything_is_there(
 def test_without_force_dvc_stops_at_the_first_input_that_is_not_there_yet(tmp_path: Path) -> None:
     done = plan(tmp_path, PROFILES[0])
     assert done.returncode != 0
-    assert "No such file or directory" in done.stderr and "data/outside.json" in done.stderr
+    assert "No such file or directory" in done.stderr and "data/outside" in done.stderr
 
 
 def test_the_command_of_one_stage_is_printed_before_its_inputs_are_there(tmp_path: Path) -> None:

@@ -76,7 +76,18 @@ def test_a_profile_holds_only_what_differs_and_gives_a_reason_on_each_line() -> 
         same = {k for k, v in leaves(yaml.safe_load(text)).items() if k in base and base[k] == v}
         faults += [f"{name}: {key} is as in params.yaml" for key in same if not key.startswith("arms.")]
         settings = re.findall(r"^  \S.*", text, re.MULTILINE)
-        tables = ("hub_model: ", "baseline: ", "rag_", "lora32: ", "lora128: ", "full: ", "lora: ")
+        tables = (
+            "hub_model: ",
+            "spider: ",
+            "sql_",
+            "bird",
+            "baseline: ",
+            "rag_",
+            "lora32: ",
+            "lora128: ",
+            "full: ",
+            "lora: ",
+        )
         bare = [line for line in settings if " # " not in line and not line.strip().startswith(tables)]
         faults += [f"{name}: no reason: {line}" for line in bare if not line.endswith(":")]
         if len(text.splitlines()) > 70:

@@ -17,6 +17,7 @@ from tests.small_raw import (
     PROSE,
     QUESTIONS,
     ROOT,
+    SPIDER,
     failure,
     question_line,
     run_stage,
@@ -34,7 +35,7 @@ PATHS = {
     "output": "data/test",
     "metrics": "metrics/convert_schema.json",
 }
-RECORDED = {"source": "folder", "recorded_schemas": "answers.jsonl"}
+RECORDED = {**SPIDER, "recorded_schemas": "answers.jsonl"}
 BROKEN_GOLD = {"instruction": PROSE, "input": "Weight?", "output": "SELECT weight FROM item"}
 
 

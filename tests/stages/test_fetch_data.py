@@ -13,9 +13,11 @@ import pytest
 from stages.fetch_data import main
 from tests.small_raw import (
     DDL,
+    FETCH,
     PROSE,
     QUESTIONS,
     ROWS,
+    SPIDER,
     failure,
     question_line,
     read_lines,
@@ -25,8 +27,7 @@ from tests.small_raw import (
 )
 
 ROWS_FILE = "sql_create_context/train.jsonl"
-REVISION = "0123456789abcdef0123456789abcdef01234567"
-SPIDER = [
+SPIDER_ROWS = [
     {"question": "Names?", "query": "SELECT Name FROM Item", "db_id": "shop_2", "query_toks": []},
     {"question": "Lost?", "query": "SELECT 1", "db_id": "gone"},
     {"question": "Lost too?", "query": "SELECT 2", "db_id": "gone"},
@@ -44,12 +45,12 @@ def outside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         "CREATE TABLE Item (Id INTEGER PRIMARY KEY, Name TEXT);",
     )
     write_database(folder / "spider" / "database" / "shop" / "shop.sqlite")
-    (folder / "spider" / "train_spider.json").write_text(json.dumps(SPIDER))
+    (folder / "spider" / "train_spider.json").write_text(json.dumps(SPIDER_ROWS))
     (folder / "spider" / "dev_sql.json").write_text(json.dumps(QUESTIONS))
     (tmp_path / "project").mkdir()
     monkeypatch.chdir(tmp_path / "project")
     monkeypatch.setenv("TEXT2SQL_DATA", str(folder))
-    write_params(Path(), fetch_data={"source": "folder"})
+    write_params(Path(), fetch_data=SPIDER)
     return folder
 
 
@@ -58,7 +59,7 @@ def sha256(path: Path) -> str:
 
 
 def test_a_folder_gives_training_rows_and_the_schemas_of_their_databases(outside: Path) -> None:
-    run_stage(main, output="data/raw")
+    run_stage(main, **FETCH)
     copy, schemas = Path("data/raw/train/spider.json"), Path("data/raw/train_schemas/spider.json")
     assert copy.read_bytes() == (outside / "spider/train_spider.json").read_bytes()
     assert json.loads(schemas.read_text()) == {
@@ -69,7 +70,7 @@ def test_a_folder_gives_training_rows_and_the_schemas_of_their_databases(outside
 
 
 def test_a_folder_gives_the_test_questions_and_their_databases(outside: Path) -> None:
-    run_stage(main, output="data/raw")
+    run_stage(main, **FETCH)
     assert json.loads(Path("data/raw/test_sets.json").read_text()) == ["spider_dev"]
     assert read_lines("data/raw/test/spider_dev.jsonl") == [question_line(row) for row in QUESTIONS]
     copy = Path("data/raw/databases/shop/shop.sqlite")
@@ -77,9 +78,9 @@ def test_a_folder_gives_the_test_questions_and_their_databases(outside: Path) ->
 
 
 def test_a_second_run_replaces_the_output_of_the_first(outside: Path) -> None:
-    run_stage(main, output="data/raw")
+    run_stage(main, **FETCH)
     Path("data/raw/train/stale.jsonl").write_text("{}")
-    run_stage(main, output="data/raw")
+    run_stage(main, **FETCH)
     assert not Path("data/raw/train/stale.jsonl").exists()
     assert [path.name for path in Path("data").iterdir()] == ["raw"]
 
@@ -88,7 +89,7 @@ def test_the_users_own_files_replace_spider_train(outside: Path) -> None:
     (outside / "mine").mkdir()
     (outside / "mine/rows.csv").write_text("question,context,answer\nHow many?,CREATE TABLE t (a),SELECT 1\n")
     train(mine={"file": "mine/rows.csv"})
-    run_stage(main, output="data/raw")
+    run_stage(main, **FETCH)
     assert sorted(path.name for path in Path("data/raw/train").iterdir()) == ["mine.csv"]
     assert Path("data/raw/train/mine.csv").read_bytes() == (outside / "mine/rows.csv").read_bytes()
     assert not Path("data/raw/train_schemas").exists()
@@ -99,7 +100,7 @@ def test_files_of_one_name_are_told_apart_by_the_names_of_their_sources(outside:
         (outside / folder).mkdir()
         (outside / folder / f"rows{suffix}").write_text(folder)
     train(a={"file": "a/rows.v2.jsonl.gz"}, b={"file": "b/rows.v2.jsonl"})
-    run_stage(main, output="data/raw")
+    run_stage(main, **FETCH)
     assert sorted(path.name for path in Path("data/raw/train").iterdir()) == ["a.jsonl.gz", "b.jsonl"]
 
 
@@ -114,7 +115,7 @@ def test_files_of_one_name_are_told_apart_by_the_names_of_their_sources(outside:
 )
 def test_what_a_training_source_lacks_is_named(outside: Path, source: dict[str, str], said: str) -> None:
     train(mine=source)
-    assert said in failure(main, output="data/raw")
+    assert said in failure(main, **FETCH)
     assert not list(Path("data").iterdir())
 
 
@@ -123,7 +124,7 @@ def test_the_descriptions_of_columns_come_with_their_database(outside: Path) -> 
         described = outside / "spider" / folder / name / "database_description"
         described.mkdir()
         (described / "item.csv").write_text("original_column_name,column_description\nName,as sold\n")
-    run_stage(main, output="data/raw")
+    run_stage(main, **FETCH)
     assert Path("data/raw/databases/shop/database_description/item.csv").is_file()
     schemas = json.loads(Path("data/raw/train_schemas/spider.json").read_text())
     assert schemas["shop_2"] == ("CREATE TABLE Item (\n  Id INTEGER PRIMARY KEY,\n  Name TEXT -- as sold\n);")
@@ -133,21 +134,20 @@ def test_the_schema_of_a_database_wins_over_its_entry_in_tables_json(outside: Pa
     names = ["shop", "mall"]
     (outside / "tables.json").write_text(json.dumps([tables_entry(name) for name in names]))
     train(mine={"file": ROWS_FILE, "databases": "spider/database", "tables": "tables.json"})
-    run_stage(main, output="data/raw")
+    run_stage(main, **FETCH)
     assert json.loads(Path("data/raw/train_schemas/mine.json").read_text()) == {
         "mall": "CREATE TABLE item (id NUMERIC PRIMARY KEY);",
         "shop": DDL,
     }
 
 
-def test_training_files_need_the_source_folder(outside: Path) -> None:
-    write_params(Path(), fetch_data={"source": "builtin", "train": {"mine": {"file": ROWS_FILE}}})
-    said = failure(main, output="data/raw")
-    assert "fetch_data: train must be null with source: builtin" in said
+def test_training_files_need_a_test_set(outside: Path) -> None:
+    write_params(Path(), fetch_data={"train": {"mine": {"file": ROWS_FILE}}})
+    assert "fetch_data: train names files, so test must name a test set" in failure(main, **FETCH)
 
 
 def train(**sources: Mapping[str, str]) -> None:
-    write_params(Path(), fetch_data={"source": "folder", "train": sources})
+    write_params(Path(), fetch_data={**SPIDER, "train": sources})
 
 
 def tables_entry(db_id: str) -> dict[str, object]:
@@ -165,7 +165,7 @@ def tables_entry(db_id: str) -> dict[str, object]:
 def record(outside: Path, *answers: Mapping[str, object]) -> None:
     """Write answers.jsonl, and have it read."""
     (outside / "answers.jsonl").write_text("".join(json.dumps(answer) + "\n" for answer in answers))
-    write_params(Path(), fetch_data={"source": "folder", "recorded_schemas": "answers.jsonl"})
+    write_params(Path(), fetch_data={**SPIDER, "recorded_schemas": "answers.jsonl"})
 
 
 ANSWER = {"instruction": PROSE, "table_creating": "<sql>CREATE TABLE item (</sql>"}
@@ -173,14 +173,14 @@ ANSWER = {"instruction": PROSE, "table_creating": "<sql>CREATE TABLE item (</sql
 
 def test_every_question_gets_the_schema_recorded_for_its_prose(outside: Path) -> None:
     record(outside, {"instruction": "Another.", "table_creating": "CREATE TABLE a (b);"}, ANSWER)
-    run_stage(main, output="data/raw")
+    run_stage(main, **FETCH)
     lines = read_lines("data/raw/test/spider_dev.jsonl")
     assert lines == [{**question_line(row), "recorded": ANSWER["table_creating"]} for row in QUESTIONS]
 
 
 def test_a_question_without_a_recorded_schema_is_named(outside: Path) -> None:
     record(outside, {**ANSWER, "instruction": "Another."})
-    said = failure(main, output="data/raw")
+    said = failure(main, **FETCH)
     assert "dev_sql.json, row 0: " in said and "answers.jsonl has no schema for its prose" in said
 
 
@@ -196,36 +196,36 @@ def test_recorded_schemas_that_do_not_fit_are_named(
     outside: Path, answers: list[dict[str, object]], said: str
 ) -> None:
     record(outside, *answers)
-    assert said in failure(main, output="data/raw")
+    assert said in failure(main, **FETCH)
     assert not list(Path("data").iterdir())
 
 
 def test_a_missing_file_of_recorded_schemas_is_named(outside: Path) -> None:
     record(outside, ANSWER)
     (outside / "answers.jsonl").unlink()
-    said = failure(main, output="data/raw")
+    said = failure(main, **FETCH)
     assert "answers.jsonl: no such file" in said and "set TEXT2SQL_DATA to" in said
 
 
 def test_recorded_schemas_are_checked_against_their_checksum(outside: Path) -> None:
     record(outside, ANSWER)
     sums = {"answers.jsonl": "0" * 64}
-    write_params(Path(), fetch_data={"source": "folder", "recorded_schemas": "answers.jsonl", "sha256": sums})
-    assert sha256(outside / "answers.jsonl") in failure(main, output="data/raw")
+    write_params(Path(), fetch_data={**SPIDER, "recorded_schemas": "answers.jsonl", "sha256": sums})
+    assert sha256(outside / "answers.jsonl") in failure(main, **FETCH)
 
 
 @pytest.mark.parametrize("text", ["{}", "[1]", '[{"instruction": ["a"]}]'])
 def test_test_questions_that_recorded_schemas_cannot_join_are_named(outside: Path, text: str) -> None:
     record(outside, ANSWER)
     (outside / "spider" / "dev_sql.json").write_text(text)
-    assert "dev_sql.json" in failure(main, output="data/raw")
+    assert "dev_sql.json" in failure(main, **FETCH)
 
 
 def test_matching_checksums_let_the_files_in(outside: Path) -> None:
     names = ["spider/dev_sql.json", "spider/database/shop/shop.sqlite"]
     sums = {name: sha256(outside / name) for name in names}
-    write_params(Path(), fetch_data={"source": "folder", "sha256": sums})
-    run_stage(main, output="data/raw")
+    write_params(Path(), fetch_data={**SPIDER, "sha256": sums})
+    run_stage(main, **FETCH)
     assert len(read_lines("data/raw/test/spider_dev.jsonl")) == len(QUESTIONS)
 
 
@@ -240,22 +240,22 @@ def test_matching_checksums_let_the_files_in(outside: Path) -> None:
     ],
 )
 def test_a_wrong_checksum_names_file_expected_and_found(outside: Path, name: str) -> None:
-    write_params(Path(), fetch_data={"source": "folder", "sha256": {name: "0" * 64}})
-    said = failure(main, output="data/raw")
+    write_params(Path(), fetch_data={**SPIDER, "sha256": {name: "0" * 64}})
+    said = failure(main, **FETCH)
     assert name in said and "0" * 64 in said and sha256(outside / name) in said
     assert not list(Path("data").iterdir())
 
 
 def test_a_checksum_of_a_file_that_nothing_reads_is_refused(outside: Path) -> None:
-    write_params(Path(), fetch_data={"source": "folder", "sha256": {"spider/typo.json": "0" * 64}})
-    assert "nothing reads spider/typo.json" in failure(main, output="data/raw")
+    write_params(Path(), fetch_data={**SPIDER, "sha256": {"spider/typo.json": "0" * 64}})
+    assert "nothing reads spider/typo.json" in failure(main, **FETCH)
 
 
 def test_a_failure_leaves_the_former_output_whole(outside: Path) -> None:
-    run_stage(main, output="data/raw")
+    run_stage(main, **FETCH)
     before = sorted(path for path in Path("data").rglob("*"))
     (outside / "spider" / "dev_sql.json").unlink()
-    failure(main, output="data/raw")
+    failure(main, **FETCH)
     assert sorted(path for path in Path("data").rglob("*")) == before
 
 
@@ -275,118 +275,52 @@ def test_a_file_that_the_folder_does_not_have_is_named(outside: Path, missing: s
         shutil.rmtree(path)
     else:
         path.unlink()
-    said = failure(main, output="data/raw")
+    said = failure(main, **FETCH)
     assert str(path) in said and "set TEXT2SQL_DATA to" in said
 
 
 def test_a_missing_folder_is_named(outside: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TEXT2SQL_DATA", "nowhere")
-    assert "nowhere: no such folder; set TEXT2SQL_DATA to" in failure(main, output="data/raw")
+    assert "nowhere: no such folder; set TEXT2SQL_DATA to" in failure(main, **FETCH)
 
 
 def test_the_variable_is_found_under_its_older_name_too(
     outside: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TEXT2SQL_REAL_DATA", "nowhere")
-    run_stage(main, output="data/raw")
+    run_stage(main, **FETCH)
     monkeypatch.setenv("TEXT2SQL_REAL_DATA", str(outside))
     monkeypatch.delenv("TEXT2SQL_DATA")
-    run_stage(main, output="data/raw")
+    run_stage(main, **FETCH)
     monkeypatch.delenv("TEXT2SQL_REAL_DATA")
-    assert "error: TEXT2SQL_DATA is not set" in failure(main, output="data/raw")
+    assert "error: TEXT2SQL_DATA is not set" in failure(main, **FETCH)
 
 
 def test_a_training_database_that_does_not_open_is_named(outside: Path) -> None:
     path = outside / "spider" / "train_database" / "shop_2" / "shop_2.sqlite"
     path.write_bytes(b"no database " * 100)
-    assert "shop_2.sqlite: SQLite cannot read it" in failure(main, output="data/raw")
+    assert "shop_2.sqlite: SQLite cannot read it" in failure(main, **FETCH)
 
 
-def test_the_hub_is_asked_for_the_pinned_revision(outside: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import datasets
-
-    asked = []
-
-    def load(*args: object, **options: object) -> list[dict[str, str]]:
-        asked.append((args, options))
-        return ROWS
-
-    monkeypatch.setattr(datasets, "load_dataset", load)
-    _use_hub("owner/name")
-    run_stage(main, output="data/raw")
-    assert read_lines("data/raw/train/hub.jsonl") == ROWS
-    assert asked == [(("owner/name",), {"revision": REVISION, "split": "train", "streaming": True})]
-    assert Path("data/raw/databases/shop/shop.sqlite").is_file()
-
-
-def test_the_real_loader_streams_rows(outside: Path) -> None:
-    folder = outside / "as_on_the_hub"
-    folder.mkdir()
-    (folder / "train.jsonl").write_text("".join(json.dumps(ROWS[0]) + "\n" for _ in range(3)))
-    _use_hub(str(folder))
-    run_stage(main, output="data/raw")
-    assert read_lines("data/raw/train/hub.jsonl") == [ROWS[0]] * 3
-
-
-def test_without_a_network_the_embedded_profile_is_named(
-    outside: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    import datasets
-
-    def unreachable(*_: object, **__: object) -> None:
-        raise ConnectionError("name resolution failed")
-
-    monkeypatch.setattr(datasets, "load_dataset", unreachable)
-    _use_hub("owner/name")
-    said = failure(main, output="data/raw")
-    assert "owner/name" in said and REVISION in said and "make use PROFILE=embedded" in said
-    assert not list(Path("data").iterdir())
-
-
-def test_a_line_cut_in_the_middle_leaves_no_output(outside: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import datasets
-
-    def broken(*_: object, **__: object) -> object:
-        yield ROWS[0]
-        raise ConnectionError("reset by peer")
-
-    monkeypatch.setattr(datasets, "load_dataset", broken)
-    _use_hub("owner/name")
-    assert "reset by peer" in failure(main, output="data/raw")
-    assert not list(Path("data").iterdir())
-
-
-def test_an_empty_data_set_is_refused(outside: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import datasets
-
-    monkeypatch.setattr(datasets, "load_dataset", lambda *_, **__: [])
-    _use_hub("owner/name")
-    assert "has no row" in failure(main, output="data/raw")
-
-
-def _use_hub(dataset: str) -> None:
-    hub = {"source": "hub", "hub_dataset": dataset, "hub_revision": REVISION}
-    write_params(Path(), fetch_data=hub)
-
-
-def test_the_builtin_source_makes_a_benchmark_of_the_asked_size(outside: Path) -> None:
+def test_generated_rows_make_a_benchmark_of_the_asked_size(outside: Path) -> None:
     size = {"train_rows": 60, "test_rows": 24}
-    write_params(Path(), fetch_data={"source": "builtin", **size})
-    run_stage(main, output="data/raw")
+    write_params(Path(), fetch_data=size)
+    run_stage(main, **FETCH)
     assert sum(len(read_lines(path)) for path in Path("data/raw/train").iterdir()) == 60
     assert len(read_lines("data/raw/test/embedded.jsonl")) == 24
     assert Path("data/raw/planted.json").is_file()
+    assert json.loads(Path("metrics/fetch_data.json").read_text()) == {}
 
 
-def test_checksums_with_the_builtin_source_are_refused(outside: Path) -> None:
-    write_params(Path(), fetch_data={"source": "builtin", "sha256": {"a": "0" * 64}})
-    assert "fetch_data: sha256 must be {} with source: builtin" in failure(main, output="data/raw")
+def test_checksums_with_generated_rows_are_refused(outside: Path) -> None:
+    write_params(Path(), fetch_data={"sha256": {"a": "0" * 64}})
+    assert "fetch_data: sha256 must be {} where train and test name no files" in failure(main, **FETCH)
 
 
-def test_recorded_schemas_with_the_builtin_source_are_refused(outside: Path) -> None:
-    write_params(Path(), fetch_data={"source": "builtin", "recorded_schemas": "answers.jsonl"})
-    said = failure(main, output="data/raw")
-    assert "fetch_data: recorded_schemas must be null with source: builtin" in said
+def test_recorded_schemas_with_the_generated_test_are_refused(outside: Path) -> None:
+    write_params(Path(), fetch_data={"recorded_schemas": "answers.jsonl"})
+    said = failure(main, **FETCH)
+    assert "fetch_data: recorded_schemas must be null where test names no files" in said
 
 
 # -- test sets of the user --
@@ -395,7 +329,7 @@ def test_recorded_schemas_with_the_builtin_source_are_refused(outside: Path) -> 
 def use(**sets: Mapping[str, object]) -> None:
     """Have these test sets fetched, and one training file."""
     one = {"rows": {"file": ROWS_FILE}}
-    write_params(Path(), fetch_data={"source": "folder", "train": one, "test": sets})
+    write_params(Path(), fetch_data={"train": one, "test": sets})
 
 
 def question(db_id: str, **more: str) -> dict[str, str]:
@@ -407,7 +341,7 @@ def test_every_set_gets_its_file_and_only_databases_that_questions_name(outside:
         write_database(outside / "mine" / name)
     (outside / "mine/a.json").write_text(json.dumps([question("mall"), question("park")]))
     use(a={"file": "mine/a.json", "databases": "mine"}, b={"file": "spider/dev_sql.json"})
-    run_stage(main, output="data/raw")
+    run_stage(main, **FETCH)
     assert json.loads(Path("data/raw/test_sets.json").read_text()) == ["a", "b"]
     lines = read_lines("data/raw/test/a.jsonl")
     assert [(line["db_id"], line["schema"], line["gold"]) for line in lines] == [
@@ -428,19 +362,19 @@ def test_two_sets_share_a_database_with_the_same_bytes(outside: Path) -> None:
     (outside / "a.json").write_text(json.dumps([question("shop")]))
     both = {"a": {"file": "a.json", "databases": "copy"}}
     use(**both, b={"file": "a.json", "databases": "spider/database"})
-    run_stage(main, output="data/raw")
+    run_stage(main, **FETCH)
     assert files_of("data/raw/databases") == ["shop/shop.sqlite"]
     write_database(outside / "copy/shop.db", "CREATE TABLE other (a);")
-    said = failure(main, output="data/raw")
+    said = failure(main, **FETCH)
     assert "test sets a and b have different databases shop: " in said
     assert str(outside / "copy/shop.db") in said and "spider/database/shop/shop.sqlite" in said
 
 
-@pytest.mark.parametrize("databases", [{}, {"databases": "nowhere"}])
+@pytest.mark.parametrize("databases", [{}, {"databases": "spider/database"}])
 def test_missing_databases_are_said_and_no_error(outside: Path, databases: dict[str, str]) -> None:
     (outside / "a.json").write_text(json.dumps([question(f"base{n}") for n in range(5)]))
     use(a={"file": "a.json", **databases})
-    said = run_stage(main, output="data/raw")
+    said = run_stage(main, **FETCH)
     assert "fetch_data: test set a lacks 5 of its 5 databases (base0, base1, base2, ...)" in said
     assert "schema" not in read_lines("data/raw/test/a.jsonl")[0]
     assert Path("data/raw/databases").is_dir(), "later stages depend on it"
@@ -449,13 +383,13 @@ def test_missing_databases_are_said_and_no_error(outside: Path, databases: dict[
 def test_a_set_without_any_gold_query_is_said(outside: Path) -> None:
     (outside / "a.json").write_text(json.dumps([question("shop", query="")]))
     use(a={"file": "a.json", "databases": "spider/database"})
-    assert "fetch_data: test set a has no gold query, so none is scored" in run_stage(main, output="data/raw")
+    assert "fetch_data: test set a has no gold query, so none is scored" in run_stage(main, **FETCH)
 
 
 def test_a_broken_question_is_named_by_its_file_and_row(outside: Path) -> None:
     (outside / "a.json").write_text(json.dumps([question("shop"), question("shop", question="")]))
     use(a={"file": "a.json", "databases": "spider/database"})
-    assert f"error: {outside}/a.json, row 1: has no question" in failure(main, output="data/raw")
+    assert f"error: {outside}/a.json, row 1: has no question" in failure(main, **FETCH)
     assert not list(Path("data").iterdir())
 
 
@@ -464,8 +398,8 @@ def test_the_builtin_source_gives_training_rows_beside_a_users_test_set(outside:
     sets = {"mine": {"file": "a.json", "databases": "spider/database"}}
     checksum = {"a.json": sha256(outside / "a.json")}
     size = {"train_rows": 30, "test_rows": 8, "sha256": checksum}
-    write_params(Path(), fetch_data={"source": "builtin", "test": sets, **size})
-    run_stage(main, output="data/raw")
+    write_params(Path(), fetch_data={"test": sets, **size})
+    run_stage(main, **FETCH)
     assert len(read_lines("data/raw/train/embedded.jsonl")) == 30
     expected = ["databases/shop/shop.sqlite", "test/mine.jsonl", "test_sets.json", "train/embedded.jsonl"]
     assert files_of("data/raw") == expected
@@ -474,4 +408,4 @@ def test_the_builtin_source_gives_training_rows_beside_a_users_test_set(outside:
 @pytest.mark.parametrize("name", ["a.b", "", "../a", "a b"])
 def test_a_set_cannot_have_a_name_that_is_no_file_name(outside: Path, name: str) -> None:
     use(**{name: {"file": "a.json"}})
-    assert "params.yaml: fetch_data.test" in failure(main, output="data/raw")
+    assert "params.yaml: fetch_data.test" in failure(main, **FETCH)

@@ -1,4 +1,4 @@
-"""Stage outside_data: a hash for each outside file that fetch_data may read."""
+"""Stages outside_train and outside_test: what the files of a source are now."""
 
 from __future__ import annotations
 
@@ -11,11 +11,10 @@ from typing import Any
 
 import pytest
 
-from stages.outside_data import main
+from stages import outside_test, outside_train
 from tests.small_raw import failure, run_stage, write_params
 from text2sql.preparation import outside_data
-from text2sql.preparation.outside_data import content_hashes, outside_files
-from text2sql.preparation.settings import FetchData, QuestionFile
+from text2sql.preparation.outside_data import content_hashes
 
 SETS: dict[str, Any] = {
     "first": {"file": "a/questions.csv", "databases": "dbs"},
@@ -46,58 +45,72 @@ def outside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-def hashes(**fetch_data: object) -> dict[str, str | None]:
-    write_params(Path(), fetch_data=fetch_data)
-    run_stage(main, output="data/outside.json")
-    return json.loads(Path("data/outside.json").read_text())
+TEST = {"pins": "metrics/fetch_data.json", "output": "data/outside/test/set.json"}
+TRAIN = {"pins": "metrics/fetch_data.json", "output": "data/outside/train/mine.json"}
 
 
-def test_every_file_of_the_test_sets_is_hashed(outside: Path) -> None:
-    names = ["a/questions.csv", "dbs/x/x.sqlite", "dbs/y.db", "b/questions.jsonl", "tables.json"]
-    assert hashes(test=SETS) == dict.fromkeys(names, TEA)
+def state(name: str, **fetch_data: object) -> dict[str, Any]:
+    """What outside_test writes for the set `name`."""
+    write_params(Path(), fetch_data={"test": SETS, **fetch_data})
+    run_stage(outside_test.main, name=name, **TEST)
+    return dict(json.loads(Path("data/outside/test/set.json").read_text()))
 
 
-def test_training_files_and_recorded_schemas_are_hashed(outside: Path) -> None:
+def hashes(name: str, **fetch_data: object) -> dict[str, str | None]:
+    return dict(state(name, **fetch_data)["files"])
+
+
+def test_every_file_of_a_test_set_is_hashed(outside: Path) -> None:
+    assert hashes("first") == dict.fromkeys(["a/questions.csv", "dbs/x/x.sqlite", "dbs/y.db"], TEA)
+    assert hashes("second") == dict.fromkeys(["b/questions.jsonl", "tables.json"], TEA)
+
+
+def test_recorded_schemas_are_hashed_with_every_test_set(outside: Path) -> None:
+    names = ["tables.json", "a/questions.csv", "dbs/x/x.sqlite", "dbs/y.db"]
+    assert list(hashes("first", recorded_schemas="tables.json")) == names
+
+
+def test_the_files_of_a_training_source_are_hashed(outside: Path) -> None:
     train = {"mine": {"file": "a/questions.csv", "databases": "dbs"}}
-    found = hashes(source="folder", train=train, recorded_schemas="tables.json")
-    known = ["tables.json", "spider/dev_sql.json", "a/questions.csv", "dbs/x/x.sqlite", "dbs/y.db"]
-    assert list(found) == known
+    write_params(Path(), fetch_data={"train": train, "test": SETS, "recorded_schemas": "tables.json"})
+    run_stage(outside_train.main, name="mine", **TRAIN)
+    found = json.loads(Path(TRAIN["output"]).read_text())
+    names = ["a/questions.csv", "dbs/x/x.sqlite", "dbs/y.db"]
+    assert found == {"position": 0, "files": dict.fromkeys(names, TEA)}
 
 
 def test_a_missing_file_has_no_hash_and_is_no_error_yet(outside: Path) -> None:
     (outside / "a/questions.csv").unlink()
-    assert hashes(test=SETS)["a/questions.csv"] is None
+    assert hashes("first")["a/questions.csv"] is None
 
 
-def test_generated_data_need_no_folder_and_have_no_hash(
-    outside: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.delenv("TEXT2SQL_DATA")
-    assert hashes() == {}
+def test_a_missing_folder_or_source_is_named(outside: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_params(Path(), fetch_data={"test": SETS})
-    assert "TEXT2SQL_DATA is not set" in failure(main, output="data/outside.json")
+    assert "fetch_data.test: has no third" in failure(outside_test.main, name="third", **TEST)
+    monkeypatch.delenv("TEXT2SQL_DATA")
+    assert "TEXT2SQL_DATA is not set" in failure(outside_test.main, name="first", **TEST)
 
 
 def test_another_order_of_the_sets_is_a_change(outside: Path) -> None:
-    sets = {name: QuestionFile(**source) for name, source in SETS.items()}
-    turned = dict(reversed(sets.items()))
-    found = [outside_files(outside, FetchData(source="builtin", test=test)) for test in (sets, turned)]
-    assert found[0] != found[1] and sorted(found[0]) == sorted(found[1])
+    before = state("first"), state("second")
+    turned = dict(reversed(SETS.items()))
+    after = state("first", test=turned), state("second", test=turned)
+    assert before != after and [one["files"] for one in before] == [one["files"] for one in after]
 
 
-@pytest.mark.parametrize("name", ["a/questions.csv", "dbs/y.db", "tables.json"])
+@pytest.mark.parametrize("name", ["a/questions.csv", "dbs/y.db"])
 def test_a_change_of_any_file_changes_the_output_and_a_touch_does_not(outside: Path, name: str) -> None:
-    before = hashes(test=SETS)
+    before = hashes("first")
     os.utime(outside / name, (1, 1))
-    assert hashes(test=SETS) == before
+    assert hashes("first") == before
     (outside / name).write_text("TEA")
-    assert {key for key, value in hashes(test=SETS).items() if value != before[key]} == {name}
+    assert {key for key, value in hashes("first").items() if value != before[key]} == {name}
 
 
 def test_a_new_database_changes_the_output(outside: Path) -> None:
-    before = hashes(test=SETS)
+    before = hashes("first")
     (outside / "dbs/z.sqlite").write_text("tea")
-    assert hashes(test=SETS) == before | {"dbs/z.sqlite": TEA}
+    assert hashes("first") == before | {"dbs/z.sqlite": TEA}
 
 
 # -- the cache of hashes --

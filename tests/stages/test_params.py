@@ -53,7 +53,7 @@ BAD_VALUES = [  # key, value, pattern of the message
     ("predict.threds", 1, "predict.threds: unknown key; allowed beside it: .*engine.*threads"),
     ("lora.rank", "wide", "lora.rank: .*integer.*'wide'"),
     ("lora.rank", 0, "lora.rank: .*greater than 0"),
-    ("fetch_data.source", "ftp", "fetch_data.source: .*'builtin', 'folder' or 'hub'"),
+    ("fetch_data.source", "folder", "fetch_data.source: unknown key; allowed beside it: .*train, test"),
     ("train_full.learning_rate", "fast", "train_full.learning_rate: .*number.*'fast'"),
     ("train_lora32.rank", 64, "train_lora32.rank must be 32"),
     (
@@ -97,9 +97,12 @@ BAD_VALUES = [  # key, value, pattern of the message
         },
         "convert_schema.openai: cap_usd limits nothing without prices",
     ),
-    ("fetch_data.test", {}, "fetch_data.test: .*at least 1"),
+    ("fetch_data.test", None, "fetch_data.test: .*dictionary"),
+    ("fetch_data.test", {"a": {"file": "a", "revision": "main"}}, "test.a: revision is that of .*: add repo"),
+    ("fetch_data.test", {"a": {"file": "a", "repo": "name"}}, "fetch_data.test.a.repo: .*match pattern"),
+    ("fetch_data.test", {"a": {"file": ""}}, "fetch_data.test.a.file: .*at least 1"),
     ("fetch_data.test", {"a": {}}, "fetch_data.test.a.file: missing"),
-    ("fetch_data.test", {"a": {"file": "/a"}}, "fetch_data.test.a.file: give the path below the folder"),
+    ("fetch_data.test", {"a": {"file": "/a"}}, "fetch_data.test.a.file: give the path below TEXT2SQL_DATA"),
     ("fetch_data.test", {"a/b": {"file": "a"}}, "fetch_data.test.*should match pattern"),
     (
         "fetch_data.test",
@@ -114,9 +117,9 @@ BAD_VALUES = [  # key, value, pattern of the message
         {"a": {"file": "a", "format": "bird", "columns": {"question": "q"}}},
         "fetch_data.test.a: columns goes with format: rows, not with bird",
     ),
-    ("fetch_data.train", {"a": {"file": "a"}}, "fetch_data: train must be null with source: builtin"),
-    ("fetch_data.train_files", ["a"], "fetch_data.train_files: unknown key; .*: source, seed"),
-    ("fetch_data.sha256", {"a": "0"}, "fetch_data: sha256 must be {} with source: builtin"),
+    ("fetch_data.train", {"a": {"file": "a"}}, "fetch_data: train names files, so test must"),
+    ("fetch_data.train_files", ["a"], "fetch_data.train_files: unknown key; .*: seed, train_rows"),
+    ("fetch_data.sha256", {"a": "0" * 64}, "fetch_data: sha256 must be {} where train and test name no"),
     ("convert_schema", {"backend": "openai"}, "convert_schema: openai is needed with backend: openai"),
     ("convert_schema.openai.cap_usd", 0.0, "convert_schema.openai.cap_usd: .*greater than 0"),
     (
@@ -125,7 +128,7 @@ BAD_VALUES = [  # key, value, pattern of the message
         "convert_schema.openai.key: unknown key; .*: base_url, .*, model",
     ),
     ("fetch_model.source", "hub", "fetch_model: hub_model is needed with source: hub"),
-    ("fetch_data.source", "hub", "fetch_data: hub_dataset is needed with source: hub"),
+    ("fetch_data.hub_dataset", "a/b", "fetch_data.hub_dataset: unknown key"),
     ("fetch_model.hub_revision", "", "fetch_model.hub_revision"),
     ("fetch_model.source", "folder", "fetch_model: folder is needed with source: folder"),
     ("fetch_model.folder", 3, "fetch_model.folder"),
@@ -215,5 +218,5 @@ def test_the_test_sets_of_the_docs_are_valid(tmp_path: Path) -> None:
     changes = {"fetch_data.test": sets["fetch_data"]["test"]}
     changes |= {f"fetch_data.{key}": value for key, value in sources["fetch_data"].items()}
     params = load_params(_write(tmp_path, changes))
-    assert list(params.fetch_data.outside_train()) == ["mine"]
-    assert len(params.fetch_data.outside_test()) == 4
+    assert list(params.fetch_data.train) == ["mine"]
+    assert len(params.fetch_data.test) == 4
