@@ -107,6 +107,24 @@ class Params(Settings):
         return self
 
     @model_validator(mode="after")
+    def _unchecked_schemas_keep_their_types(self) -> Params:
+        if self.prepare.as_written and not self.prompt.schema_types:
+            raise ValueError(
+                "prepare.as_written needs prompt.schema_types: true, because types can be left out only of a "
+                "schema that was checked"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _engine_begins_the_answer(self) -> Params:
+        if self.predict.engine == "openai" and self.prompt.form == "reference":
+            raise ValueError(
+                "prompt.form: reference begins the answer, which predict.engine: openai cannot send; set "
+                "predict.engine: vllm or transformers, or prompt.form: compact"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _names_have_the_rank(self) -> Params:
         for rank, arm in ((32, self.train_lora32), (128, self.train_lora128)):
             if arm.rank != rank:

@@ -32,6 +32,7 @@ from text2sql.gpus import visible_gpus
 from text2sql.inference.settings import Predict
 from text2sql.preparation.outside_data import OutsideFolder, data_folder
 from text2sql.preparation.settings import TrainingFile
+from text2sql.prompts import prompt_form
 from text2sql.retrieval.settings import PACKAGED_MODEL
 from text2sql.training.disk import finished_bytes, working_bytes
 from text2sql.training.memory import Model, read_model
@@ -118,7 +119,8 @@ def _caught(stage: str, look: Callable[[], object]) -> Iterator[Problem]:
 
 
 def file_problems(params: Params) -> Iterator[Problem]:
-    """Outside data, and models and rows of the user's that are missing or have another checksum."""
+    """Outside data, and the user's models, rows and prompt file that are missing or wrong."""
+    yield from _caught("dedupe_test", lambda: prompt_form(params.prompt.form))
     config = params.fetch_data
     sources = [source for source in (*config.train.values(), *config.test.values()) if source.repo is None]
     if sources or config.recorded_schemas:
@@ -262,20 +264,20 @@ def template_problems(params: Params) -> Iterator[Problem]:
     """
     if params.fetch_model.source == "builtin":
         return
-    stages: dict[tuple[Path, str], list[str]] = {}
+    stages: dict[tuple[Path, str, bool | None], list[str]] = {}
     for stage, recipe, base in trainings(params):
         if _is_there(base, params):
-            stages.setdefault((base, recipe.template), []).append(stage)
-    for (base, template), names in stages.items():
-        text = _template_problem(base, template)
+            stages.setdefault((base, recipe.template, recipe.enable_thinking), []).append(stage)
+    for (base, template, thinking), names in stages.items():
+        text = _template_problem(base, template, thinking)
         yield from (Problem(stage, text) for stage in names if text)
 
 
-def _template_problem(base: Path, template: str) -> str | None:
+def _template_problem(base: Path, template: str, thinking: bool | None) -> str | None:
     """What is wrong with a template for a model."""
     logging.disable(logging.WARNING)  # notes of LLaMA-Factory and of what it loads
     try:
-        checked_template(template, base)
+        checked_template(template, base, thinking)
     except UserError as error:
         return str(error)
     finally:

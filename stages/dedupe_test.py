@@ -31,7 +31,7 @@ from text2sql.contamination.settings import DedupeTest, Rules
 from text2sql.errors import UserError
 from text2sql.files import read_json, replacing, replacing_folder, write_json
 from text2sql.progress import Progress
-from text2sql.prompts import schema_text
+from text2sql.prompts import prompt_form, schema_text
 from text2sql.records import TestQuestion, TrainingRow, iterate_records, read_records
 from text2sql.schema.settings import Prompt
 from text2sql.training.dataset import turn, write_dataset
@@ -176,8 +176,10 @@ def _repeated(row: TrainingRow, duplicates: Duplicates, tally: Tally) -> dict[st
 
 def turns(rows: Iterable[TrainingRow], prompt: Prompt) -> Iterator[dict[str, str]]:
     """The rows as LLaMA-Factory trains on them."""
+    form = prompt_form(prompt.form)
     for row in rows:
-        yield turn(schema_text(row.ddl, prompt.schema_types, prompt.comments), row.question, row.sql)
+        schema = schema_text(row.ddl, prompt.schema_types, prompt.comments)
+        yield turn(schema, row.question, row.sql, form)
 
 
 def measure(rules: Rules) -> dict[str, Any]:

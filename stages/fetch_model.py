@@ -23,6 +23,7 @@ from text2sql.errors import UserError
 from text2sql.files import read_json, write_json
 from text2sql.hub import Hub, pin
 from text2sql.preparation.raw_test import read_lines
+from text2sql.prompts import prompt_form
 from text2sql.training.templates import checked_template
 from text2sql.workstore import hash_path
 
@@ -54,7 +55,7 @@ def _facts(params: Params, output: Path, commit: str | None) -> dict[str, object
         "commit": commit,
         "sha256": hash_path(output),
         **model_facts(output),
-        "template": checked_template(params.training.template, output),
+        "template": checked_template(params.training.template, output, params.training.enable_thinking),
     }
 
 
@@ -63,7 +64,8 @@ def _builtin(params: Params, raw: Path, output: Path, earlier: Mapping[str, Any]
     tiny = params.fetch_model.tiny
     test_questions = [line["question"] for _, _, line in read_lines(raw)]
     rows = base_rows(tiny.seed, tiny.rows, test_questions)
-    build_base_model(rows, tiny, params.training, params.prompt.schema_types, output)
+    prompt = params.prompt
+    build_base_model(rows, tiny, params.training, prompt.schema_types, output, prompt_form(prompt.form))
 
 
 def _from_folder(params: Params, raw: Path, output: Path, earlier: Mapping[str, Any]) -> None:

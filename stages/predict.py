@@ -22,6 +22,7 @@ from text2sql.inference.rounds import Execution, database_hashes, executable_cha
 from text2sql.inference.settings import Predict
 from text2sql.inference.voting import as_written
 from text2sql.inference.weights import resolve_weights
+from text2sql.prompts import prompt_form
 from text2sql.records import Prediction
 from text2sql.workstore import WorkStore, locked
 
@@ -40,9 +41,9 @@ CODE_VERSION = 1  # raise it when a change of the code changes the answers
 def main(arm: str, questions: Path, weights: Path, databases: Path, output: Path) -> None:
     params = load_params()
     _check_arm(arm, params)
-    plan = params.prediction(arm)
+    plan, prompt = params.prediction(arm), params.prompt
     fix_kernels(plan.threads)
-    chats = read_chats(questions, params.prompt.schema_types, params.prompt.comments)
+    chats = read_chats(questions, prompt.schema_types, prompt.comments, prompt_form(prompt.form))
     engine = _engine(weights, plan)
     execution = Execution(databases, params.evaluate)
     work = WorkStore.from_environment().open("predict", _key(engine, chats, execution, plan))

@@ -231,6 +231,16 @@ def test_a_damaged_file_of_the_cache_is_named_with_the_command(server: Hub, name
     assert (fetched(revision=COMMIT) / name).read_bytes() == FILES[name]
 
 
+def test_of_a_damaged_file_that_caches_share_every_copy_is_named(offline: Path, tmp_path: Path) -> None:
+    snapshot = lay_snapshot(offline, REPO, "dataset", FILES)
+    blob = (snapshot / "database/a/a.sqlite").resolve()
+    blob.rename(tmp_path / "shared")
+    blob.symlink_to(tmp_path / "shared")
+    (tmp_path / "shared").write_bytes(b"x")
+    command = refusal().partition("`rm ")[2].partition("`")[0]
+    assert command.split() == sorted(map(str, (blob, snapshot / "database/a/a.sqlite", tmp_path / "shared")))
+
+
 # -- without a network --
 
 

@@ -170,7 +170,7 @@ def checkout(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
 @pytest.mark.slow
 @pytest.mark.parametrize("checkout", ["qwen3-1.7b"], indirect=True)
 def test_profile_qwen3_runs_from_the_cache_of_the_hub_to_the_table(checkout: Path) -> None:
-    repro(checkout)
+    repro(checkout, "report")
     prepared = read(checkout / "metrics/prepare.json")
     assert {name: one["kept"] for name, one in prepared["sources"].items()} == {
         "spider": 50,
@@ -180,7 +180,7 @@ def test_profile_qwen3_runs_from_the_cache_of_the_hub_to_the_table(checkout: Pat
     assert "| lora32 |" in (checkout / "metrics/table.md").read_text()
     record = read(checkout / "metrics/fetch_data.json")
     assert list(record) == ["b-mc2/sql-create-context@main", "premai-io/spider@main"]
-    again = repro(checkout)
+    again = repro(checkout, "report")
     outside = ("outside_train@spider", "outside_train@sql_create_context", "outside_test@spider_dev")
     ran = {line.split("'")[1] for line in again.splitlines() if line.startswith("Running stage")}
     assert ran == set(outside)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import fnmatch
 import hashlib
+import os
 import re
 import shutil
 import sys
@@ -227,9 +228,13 @@ def _check(path: Path, name: str) -> None:
     found = {64: _sha256, 40: _git_id}.get(len(expected))
     if found is None or (actual := found(path)) == expected:
         return
+    blob = os.path.normpath(path.parent / path.readlink())
+    copies = sorted(
+        {blob, str(path), os.path.realpath(blob)}
+    )  # a blob may be a link to one that caches share
     raise UserError(
         f"{name} is damaged in the local cache: its checksum is {actual}, not {expected}; "
-        f"`rm {path.parent / path.readlink()} {path}`, then {RERUN}"
+        f"`rm {' '.join(copies)}`, then {RERUN}"
     )
 
 

@@ -46,6 +46,16 @@ def test_the_same_question_leaks_on_any_schema() -> None:
     assert evidence(row) == Evidence("question", 4, 1.0)
 
 
+@pytest.mark.parametrize(
+    ("question", "leaks"),
+    [("How many are there?", True), (" How many are there?\n", True), ("how many are there", False)],
+)
+def test_an_exact_question_leaks_but_for_white_space_at_its_ends(question: str, leaks: bool) -> None:
+    row = dataclasses.replace(CLEAN, question=question)
+    found = evidence(row, EXACT.replace(question_form="exact"))
+    assert found == (Evidence("question", 4, 1.0) if leaks else None)
+
+
 def test_the_same_query_leaks_on_the_same_schema_only() -> None:
     row = dataclasses.replace(CLEAN, sql="select NAME from T where ID=3;")
     assert evidence(row) == Evidence("same_sql", 9, 1.0)

@@ -390,3 +390,32 @@ def test_of_sql_create_context_three_rows_in_a_hundred_are_unusable(outside: dic
         "SQL does not parse as one query": 30,
         "SQL names an unknown column": 13,
     }
+
+
+AS_WRITTEN = [  # question, schema, SQL
+    (" How many?\n", "create table T (x) ;\nINSERT INTO T VALUES (1);\n", "SELECT count(*) FROM t;\n"),
+    ("Add one.", "no schema at all", "INSERT INTO t VALUES (1);"),
+]
+
+
+@pytest.mark.parametrize(("question", "schema", "sql"), AS_WRITTEN)
+def test_rows_can_be_kept_as_they_are_written(question: str, schema: str, sql: str) -> None:
+    with Checker(Prepare(as_written=True)) as checker:
+        row = checker.training_row("made", 3, {"prompt": question, "context": schema, "answer": sql})
+    assert row == TrainingRow("made:3", "made", question, schema, sql)
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"answer": " \n"}, "missing SQL"),
+        ({"prompt": None}, "missing question"),
+        ({"context": ""}, "missing schema"),
+        ({"context": "x\0"}, "NUL or broken Unicode"),
+        ({"answer": "\ud800"}, "NUL or broken Unicode"),
+    ],
+)
+def test_rows_as_they_are_written_need_their_texts(change: dict[str, Any], reason: str) -> None:
+    row = {"prompt": "q", "context": DDL, "answer": "x"} | change
+    with Checker(Prepare(as_written=True)) as checker, pytest.raises(Unusable, match=reason):
+        checker.training_row("made", 0, row)

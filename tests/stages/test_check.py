@@ -104,6 +104,13 @@ def test_the_profile_of_the_reference_lists_its_own(project: Path) -> None:
     assert re.search(rf"train_full: .*megatron {GPUS}", text)
 
 
+def test_a_prompt_file_that_is_missing_is_named(project: Path) -> None:
+    write_params(Path(), prompt={"form": "configs/prompts/mine.jinja"})
+    assert matches(
+        found(run("--offline")), r"dedupe_test: configs/prompts/mine.jinja: no such file; write it"
+    )
+
+
 def test_warnings_of_later_stages_end_with_status_0(project: Path) -> None:
     write_params(Path(), predict={"engine": "vllm"}, fetch_data={"test": {"mine": {"file": "q.json"}}})
     result = run("--later")

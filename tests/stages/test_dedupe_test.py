@@ -159,7 +159,7 @@ def test_the_training_file_has_the_prompts_of_the_rows_kept(types: bool) -> None
     schema = prompts.schema_text(DDL, types)
     assert rows[0] == {
         "system": prompts.SYSTEM,
-        "instruction": prompts.user_text(schema, "List every name."),
+        "instruction": prompts.COMPACT.training(schema, "List every name.").user,
         "input": "",
         "output": "SELECT name FROM item ORDER BY name",
     }

@@ -105,6 +105,22 @@ def test_the_loss_covers_the_answer_and_the_end_of_the_turn_only(trained: Traine
         assert answer == f"{sql}<|im_end|>\n"
 
 
+@pytest.mark.parametrize("thinking", [None, True])
+def test_with_thinking_the_empty_thought_is_learned(
+    base: Path, tmp_path: Path, thinking: bool | None
+) -> None:
+    rows, tokenizer = trained_on(base, tmp_path, RECIPE.replace(enable_thinking=thinking))
+    thought = tokenizer.encode("<think>\n\n</think>\n\n", add_special_tokens=False)
+    for row, prompt, (_, _, sql) in zip(rows, predicted(base), ROWS, strict=True):
+        begun = prompt[: -len(thought)]
+        assert row["input_ids"][: len(prompt)] == begun + thought
+        assert row["labels"] == [-100] * len(begun) + row["input_ids"][len(begun) :]
+        answer = tokenizer.decode(row["labels"][len(begun) :], skip_special_tokens=False)
+        assert answer == f"<think>\n\n</think>\n\n{sql}<|im_end|>\n"
+    turns = [turn(schema_text(ddl, True), question, sql) for ddl, question, sql in ROWS]
+    assert row_lengths(base, turns, 0, 2) == [len(row["input_ids"]) for row in rows]
+
+
 def test_the_measured_length_of_a_row_is_its_number_of_tokens_in_training(
     base: Path, trained: Trained
 ) -> None:

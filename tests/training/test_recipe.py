@@ -58,6 +58,15 @@ def test_a_setting_that_a_recipe_does_not_use_is_not_in_its_configuration() -> N
     }
 
 
+@pytest.mark.parametrize("thinking", [True, False])
+def test_thinking_is_switched_on_or_off(thinking: bool) -> None:
+    assert _config(TINY_RECIPE.replace(enable_thinking=thinking))["enable_thinking"] is thinking
+
+
+def test_thinking_is_left_to_llamafactory() -> None:
+    assert "enable_thinking" not in _config(TINY_RECIPE.replace(enable_thinking=None))
+
+
 def test_a_lora_recipe_names_rank_alpha_and_targets() -> None:
     lora = Lora(rank=4, alpha=8, targets=["q_proj", "v_proj"])
     added = _config(TINY_RECIPE.replace(lora=lora)).items() - _config(TINY_RECIPE).items()

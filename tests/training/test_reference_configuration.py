@@ -32,13 +32,16 @@ EVERY_ARM: dict[str, object] = {
     "seed": 42,
     "packing": False,
     "enable_liger_kernel": False,
+    "enable_thinking": True,  # LLaMA-Factory's default
+    "ddp_timeout": 180000000,
+    "preprocessing_num_workers": 16,
 }
 LORA: dict[str, object] = {"finetuning_type": "lora", "lora_target": ["q_proj", "v_proj"]}
 ARMS: dict[str, dict[str, object]] = {
     "train_lora32": LORA
     | {
         "lora_rank": 32,
-        "lora_alpha": 64,
+        "lora_alpha": 32,
         "per_device_train_batch_size": 8,
         "gradient_accumulation_steps": 2,
     },
@@ -57,6 +60,13 @@ ARMS: dict[str, dict[str, object]] = {
         "pipeline_model_parallel_size": 1,
         "sequence_parallel": True,
         "use_distributed_optimizer": True,
+        "use_mca": True,
+        "bias_activation_fusion": True,
+        "apply_rope_fusion": False,
+        "overlap_p2p_comm": False,
+        "overlap_grad_reduce": True,
+        "overlap_param_gather": True,
+        "save_steps": 2000,
         "deepspeed": None,
     },
 }

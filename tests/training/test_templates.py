@@ -167,9 +167,13 @@ def test_an_answer_whose_end_prediction_does_not_find_is_refused(
 ) -> None:
     base = shutil.copytree(folders["qwen2.5 base"], tmp_path / "base")
     jinja = base / "chat_template.jinja"
-    jinja.write_text(jinja.read_text().replace("{{ message.content }}<|im_end|>", "{{ message.content }}"))
-    problem = parity_problem(base, "qwen", row=SAMPLE | {"system": "", "instruction": ""})
-    assert problem is not None
+    last = "{% if not (loop.last and message.role == 'assistant') %}<|im_end|>\n{% endif %}"
+    jinja.write_text(
+        jinja.read_text().replace("{{ message.content }}<|im_end|>\n", "{{ message.content }}" + last)
+    )
+    problem = parity_problem(base, "qwen")
+    assert problem is not None and "does not find the end: it stops at <|endoftext|>" in problem
+    assert repr(SAMPLE["output"] + "<|im_end|>\n") in problem
 
 
 def test_the_comparison_is_made_once_for_a_model_and_its_rows(

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from text2sql.base_models.settings import TinyModel
 from text2sql.devices import quiet_transformers
-from text2sql.prompts import SYSTEM, schema_text
+from text2sql.prompts import COMPACT, SYSTEM, PromptForm, schema_text
 from text2sql.training.dataset import turn, write_dataset
 from text2sql.training.run import train
 from text2sql.training.settings import Training
@@ -49,22 +49,27 @@ def build_base_model(
     training: Training,
     schema_types: bool,
     output: Path,
+    form: PromptForm = COMPACT,
 ) -> None:
-    """Train the tiny Qwen3 with LLaMA-Factory on `rows` {prompt, context, answer} and put it in `output`.
+    """Train the tiny Qwen3 with LLaMA-Factory on `rows` {prompt, context, answer}, in the form `form`.
 
-    `model.seed` also decides the first weights. A killed training resumes from the work store.
+    The model is put in `output`. `model.seed` also decides the first weights. A killed training resumes from
+    the work store.
     """
-    turns = [_turn(row, schema_types) for row in rows]
+    turns = [_turn(row, schema_types, form) for row in rows]
     with tempfile.TemporaryDirectory() as scratch:
         start, dataset = Path(scratch) / "start", Path(scratch) / "dataset"
-        train_tokenizer(_texts(turns), model.vocab_size, start)
+        train_tokenizer(_texts(turns), model.vocab_size, start, turns[0]["system"])
         initialise(model, start)
         write_dataset(turns, dataset)
         train(model.recipe(training), start, dataset, output, Path(scratch) / "loss.csv", "fetch_model")
 
 
-def train_tokenizer(texts: Iterable[str], vocab_size: int, folder: Path) -> None:
-    """Train a byte-level BPE of at most `vocab_size` tokens with Qwen3's chat tokens and template."""
+def train_tokenizer(texts: Iterable[str], vocab_size: int, folder: Path, system: str = SYSTEM) -> None:
+    """Train a byte-level BPE of at most `vocab_size` tokens with Qwen3's chat tokens and template.
+
+    `system`, the text that begins every prompt, is one more token.
+    """
     from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import PreTrainedTokenizerFast
 
@@ -96,7 +101,7 @@ def train_tokenizer(texts: Iterable[str], vocab_size: int, folder: Path) -> None
         clean_up_tokenization_spaces=False,
     )
     # The same in every prompt: as one token it shortens prompts by an eighth.
-    tokenizer.add_tokens([SYSTEM])
+    tokenizer.add_tokens([system])
     tokenizer.chat_template = CHAT_TEMPLATE
     tokenizer.save_pretrained(folder)
 
@@ -127,8 +132,8 @@ def initialise(shape: TinyModel, folder: Path) -> None:
     Qwen3ForCausalLM(config).save_pretrained(folder)
 
 
-def _turn(row: dict[str, str], schema_types: bool) -> dict[str, str]:
-    return turn(schema_text(row["context"], schema_types), row["prompt"], row["answer"])
+def _turn(row: dict[str, str], schema_types: bool, form: PromptForm) -> dict[str, str]:
+    return turn(schema_text(row["context"], schema_types), row["prompt"], row["answer"], form)
 
 
 def _texts(turns: list[dict[str, str]]) -> list[str]:

@@ -116,7 +116,7 @@ class LeakFinder:
 
     def _chosen(self, rules: Rules, embed: Embed | None) -> Iterator[_Rule]:
         if rules.question:
-            yield self._same_question()
+            yield self._same_question(rules.question_form)
         if rules.same_sql:
             yield self._same_sql(rules.same_sql)
         if rules.contains:
@@ -134,13 +134,15 @@ class LeakFinder:
 
     # -- one rule each: a block of rows in, evidence or None for each out --
 
-    def _same_question(self) -> _Rule:
+    def _same_question(self, how: str) -> _Rule:
+        form: Callable[[str], str] = fold_question if how == "folded" else str.strip
+        asked = list(enumerate(form(question.question) for question in self._test))
         # "???" has no words, so its folded form is empty and matches nothing
-        places = {folded: place for place, folded in reversed(list(enumerate(self._folded))) if folded}
+        places = {text: place for place, text in reversed(asked) if text}
 
         def find(block: Sequence[TrainingRow]) -> Iterator[Evidence | None]:
             for row in block:
-                place = places.get(fold_question(row.question))
+                place = places.get(form(row.question))
                 yield None if place is None else self._found("question", place, 1.0)
 
         return find

@@ -35,7 +35,8 @@ RECOMMENDED: dict[str, Any] = {
 class Rules(Settings):
     """Which training rows leak; None and False switch a rule off. `recommended` replaces them by RECOMMENDED.
 
-    question: the folded questions are equal, whatever the schema. contains: one question contains the other
+    question: the folded questions are equal, whatever the schema; with `question_form` "exact" the questions
+    themselves, but for white space at their ends. contains: one question contains the other
     word for word, or they are equal without the evidence behind them. near_question: the three-character
     shingles of the questions have at least this Jaccard similarity. same_sql: "exact", the folded queries are
     equal and so are the tables and columns of the schemas; "masked", also where the queries are equal except
@@ -56,6 +57,7 @@ class Rules(Settings):
         "databases.",
     )
     question: bool = Field(True, description="Equal folded questions.")
+    question_form: Literal["folded", "exact"] = "folded"
     contains: bool = Field(True, description="A question that contains the other one word for word.")
     near_question: Similarity | None = Field(
         0.8, description="Least Jaccard similarity of the questions' letter triples; 0: off."

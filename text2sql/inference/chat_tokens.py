@@ -63,7 +63,7 @@ class ChatTokens:
         return sorted({int(token) for token in ends if token is not None})
 
     def encode(self, messages: Messages) -> list[int]:
-        """The token ids of a chat, with thinking switched off.
+        """The token ids of a chat, see `text`.
 
         Raises:
             UserError: the tokenizer has no chat template, or it fails.
@@ -71,7 +71,11 @@ class ChatTokens:
         return list(self.tokenizer(self.text(messages), add_special_tokens=False)["input_ids"])
 
     def text(self, messages: Messages) -> str:
-        """The chat as its template writes it, up to the place where the answer begins.
+        """The chat as its template writes it, with thinking off, up to the place where the answer begins.
+
+        If the last message is the assistant's, it is the beginning of the answer: it follows the template's
+        generation prompt as it is, and has its own empty thought if the model needs one (thinking is then on,
+        so that the template does not write a second one).
 
         Three things are changed, so that the prompt is the one that LLaMA-Factory trains with. Without a
         system role the system message begins the first user message. The dates of Llama 3.1 and 3.2 are left
@@ -80,8 +84,13 @@ class ChatTokens:
         Raises:
             UserError: the tokenizer has no chat template, or it fails.
         """
-        chat = messages if self._has_system_role else _without_system(messages)
-        text = _DATES.sub(r"\1", self._render(chat, add_generation_prompt=True), count=1)
+        begun = messages[-1]["content"] if messages[-1]["role"] == "assistant" else None
+        asked = messages if begun is None else messages[:-1]
+        chat = asked if self._has_system_role else _without_system(asked)
+        written = self._render(chat, add_generation_prompt=True, enable_thinking=begun is not None)
+        text = _DATES.sub(r"\1", written, count=1)
+        if begun is not None:
+            return text + begun
         return text + _CLOSED if text.endswith(_OPEN_THOUGHT) else text
 
     @cached_property
@@ -116,7 +125,9 @@ class ChatTokens:
 
     def _apply_template(self, messages: Messages, **options: Any) -> str:
         return str(
-            self.tokenizer.apply_chat_template(messages, tokenize=False, enable_thinking=False, **options)
+            self.tokenizer.apply_chat_template(
+                messages, tokenize=False, **{"enable_thinking": False, **options}
+            )
         )
 
     def _require_template(self) -> None:
@@ -140,6 +151,8 @@ def _without_system(messages: Messages) -> list[dict[str, str]]:
     first, *others = (dict(message) for message in messages)
     if first["role"] != "system":
         return [first, *others]
+    if not first["content"]:
+        return others
     user, *others = others
     return [{**user, "content": f"{first['content']}\n\n{user['content']}"}, *others]
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from text2sql.errors import UserError
 from text2sql.files import read_jsonl
-from text2sql.prompts import Example, messages, schema_text
+from text2sql.prompts import COMPACT, Example, PromptForm, messages, schema_text
 
 
 @dataclass(frozen=True)
@@ -26,20 +26,22 @@ class Chat:
     scored: bool = True
 
 
-def read_chats(path: Path, schema_types: bool, comments: bool = False) -> list[Chat]:
-    """The prompts of a questions file, with or without retrieved examples.
+def read_chats(
+    path: Path, schema_types: bool, comments: bool = False, form: PromptForm = COMPACT
+) -> list[Chat]:
+    """The prompts of a questions file in the form `form`, with or without retrieved examples.
 
     Without `schema_types` the column types are left out, except in a schema that SQLite rejects (with a
     warning on stderr); then the comments of columns are left out too, unless they are wanted.
 
     Raises:
-        UserError: a field is missing or has the wrong type, a row number is repeated, or there are no
-            questions.
+        UserError: a field is missing or has the wrong type, a row number is repeated, there are no
+            questions, or the file of the form fails.
     """
     chats: list[Chat] = []
     rows: set[int] = set()
     for number, question in enumerate(read_jsonl(path), 1):
-        chat = _chat(f"{path}, record {number}", question, schema_types, comments)
+        chat = _chat(f"{path}, record {number}", question, schema_types, comments, form)
         if chat.row in rows:
             raise UserError(
                 f"{path}, record {number}: row {chat.row} is repeated; `dvc repro` writes the file again"
@@ -51,12 +53,12 @@ def read_chats(path: Path, schema_types: bool, comments: bool = False) -> list[C
     return chats
 
 
-def _chat(where: str, question: dict[str, Any], schema_types: bool, comments: bool) -> Chat:
+def _chat(where: str, question: dict[str, Any], schema_types: bool, comments: bool, form: PromptForm) -> Chat:
     row = _field(where, question, "row", int)
     ddl = _schema(where, question, schema_types, comments)
     found = _field(where, question, "examples", list) if "examples" in question else []
     examples = [_example(f"{where}, example {n}", e, schema_types, comments) for n, e in enumerate(found, 1)]
-    prompt = messages(ddl, _field(where, question, "question", str), examples)
+    prompt = messages(ddl, _field(where, question, "question", str), examples, form)
     test_set = _field(where, question, "test_set", str) if "test_set" in question else ""
     scored = bool(_field(where, question, "gold", str).strip()) if "gold" in question else True
     return Chat(row, _field(where, question, "db_id", str), prompt, test_set, scored)

@@ -24,7 +24,7 @@ from text2sql.inference.journal import generate_all
 from text2sql.inference.questions import Chat
 from text2sql.inference.settings import SamplingPlan
 from text2sql.inference.voting import Candidates, Choice, vote
-from text2sql.prompts import repair_turns
+from text2sql.prompts import repaired
 from text2sql.records import Prediction
 from text2sql.workstore import hash_path
 
@@ -175,8 +175,9 @@ def _prediction(answered: _Answered, choice: Choice, plan: SamplingPlan, number:
 def _repair_chat(answered: _Answered, choice: Choice) -> Chat:
     """The chat, followed by the chosen answer and its error."""
     answer = answered.answers[choice.chosen].text
-    turns = repair_turns(extract_sql(answer) or answer, str(choice.failure))
-    return replace(answered.chat, messages=[*answered.chat.messages, *turns])
+    chat = answered.chat
+    messages = repaired(chat.messages, extract_sql(answer) or answer, str(choice.failure))
+    return replace(chat, messages=messages)
 
 
 def _seed(*place: int) -> int:

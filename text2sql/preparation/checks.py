@@ -120,7 +120,8 @@ class Checker:
 
         The schema becomes CREATE TABLE text in the same form as the test schemas (NOT NULL and the like are
         left out, and INSERTs unless `insert_rows` wants them); SQLite's SQL stays as it is, without a final
-        semicolon and without the names of schemas, which SQLite does not have.
+        semicolon and without the names of schemas, which SQLite does not have. With `as_written` all texts
+        stay as they are.
 
         Raises:
             Unusable: `value` is not a usable row.
@@ -128,6 +129,8 @@ class Checker:
         self._notes.clear()
         found = self._found(source, value)
         db_id = _optional(str(found.db_id) if isinstance(found.db_id, int) else found.db_id, "db_id")
+        if self._settings.as_written:
+            return self._unchecked(f"{source}:{number}", source, found, db_id)
         schema = _optional(found.schema, "schema") or self._named.schema(source, db_id)
         sql = _text(found.sql, "SQL").rstrip("; \t\r\n")
         question = with_evidence(_text(found.question, "question"), _optional(found.evidence, "evidence"))
@@ -137,6 +140,19 @@ class Checker:
         if fault:
             raise Unusable(*fault)
         return TrainingRow(f"{source}:{number}", source, question, ddl, sql, db_id)
+
+    def _unchecked(self, row_id: str, source: str, found: Fields, db_id: str) -> TrainingRow:
+        """The row with the texts of its file, white space and final semicolons included.
+
+        Raises:
+            Unusable: a text is missing, blank or cannot be written.
+        """
+        for value, name in ((found.question, "question"), (found.sql, "SQL")):
+            _text(value, name)
+        evidence = _optional(found.evidence, "evidence")
+        question = with_evidence(found.question, evidence) if evidence else found.question
+        schema = found.schema if _optional(found.schema, "schema") else self._named.schema(source, db_id)
+        return TrainingRow(row_id, source, question, schema, found.sql, db_id)
 
     def _found(self, source: str, value: object) -> Fields:
         """The fields of a row.

@@ -200,9 +200,10 @@ class Prepare(Settings):
     known shape, in UTF-8 and in SQLite's SQL. `on_dialect`: what is done with SQL of another dialect,
     unless the source says.
     `insert_rows`: how many rows of each table a schema shows as an INSERT statement, "all" of those that the
-    row of data has, None: no rows. `max_rejected`: percent of a source's rows that may be rejected before the
-    stage stops; a source with more is most likely read in a wrong way. `executor` "ray" checks the rows on a
-    Ray cluster, "local" in this process.
+    row of data has, None: no rows. `as_written`: question, schema and SQL stay as they are in the file, and
+    neither schema nor SQL is checked. `max_rejected`: percent of a source's rows that may be rejected before
+    the stage stops; a source with more is most likely read in a wrong way. `executor` "ray" checks the rows
+    on a Ray cluster, "local" in this process.
     """
 
     train_limit: Positive | None = None
@@ -211,6 +212,7 @@ class Prepare(Settings):
     sql_check: SqlCheck = "compile"
     on_dialect: OnDialect = "transpile"
     insert_rows: Positive | Literal["all"] | None = None
+    as_written: bool = False
     max_rejected: Annotated[float, Field(ge=0, le=100)] = 50.0
     executor: Executor = "local"
 

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from text2sql.endpoint_settings import Endpoint
 from text2sql.settings import Count, NotNegative, Positive, PositiveFloat, Settings
 
 Values = Literal["none", "comment", "insert"]
+FORMS = ("compact", "reference")
+"""The built-in forms of prompts, see text2sql/prompts.py."""
+
+PROMPT_FILES = "configs/prompts"
+"""The folder of forms in files; DVC compares it as a whole."""
+
 _MILLION = 1_000_000
 
 
@@ -48,11 +54,23 @@ class OpenAI(Endpoint):
         return self
 
 
+def _form(name: str) -> str:
+    if name not in FORMS and (not name.startswith(f"{PROMPT_FILES}/") or ".." in name):
+        raise ValueError(
+            f"choose {', '.join(FORMS)} or a Jinja2 file in {PROMPT_FILES}/, where DVC sees that it changes"
+        )
+    return name
+
+
 class Prompt(Settings):
-    """How schemas are written in prompts: with or without column types, and the columns' comments."""
+    """How prompts are written: their form, and schemas with or without column types and comments.
+
+    `form` is the name of a form in text2sql/prompts.py, or a Jinja2 file in configs/prompts.
+    """
 
     schema_types: bool
     comments: bool = False
+    form: Annotated[str, AfterValidator(_form)] = "compact"
 
 
 class ConvertSchema(Settings):

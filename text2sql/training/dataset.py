@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from text2sql.files import replacing, write_json
-from text2sql.prompts import SYSTEM, user_text
+from text2sql.prompts import COMPACT, PromptForm
 
 # https://github.com/hiyouga/LLaMA-Factory/blob/main/data/README.md, "Alpaca Format"
 _COLUMNS = {"prompt": "instruction", "query": "input", "response": "output", "system": "system"}
@@ -22,12 +22,16 @@ def describes_our_rows(entry: Mapping[str, object]) -> bool:
     return entry == _INFO["train"]
 
 
-def turn(schema: str, question: str, sql: str) -> dict[str, str]:
-    """One row of the data set: the same prompt as in prediction, and the SQL as the answer.
+def turn(schema: str, question: str, sql: str, form: PromptForm = COMPACT) -> dict[str, str]:
+    """One row of the data set: the training prompt of `form`, and the SQL as the answer.
 
     Not covered: SQL with a <think> tag; LLaMA-Factory then leaves out the empty thought of the prompt.
+
+    Raises:
+        UserError: the file of the form fails with these texts.
     """
-    return {"system": SYSTEM, "instruction": user_text(schema, question), "input": "", "output": sql}
+    prompt = form.training(schema, question)
+    return {"system": prompt.system, "instruction": prompt.user, "input": "", "output": sql}
 
 
 SAMPLE: Row = turn(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from text2sql.errors import UserError
-from text2sql.training.settings import Lora, Recipe
+from text2sql.training.settings import Lora, Megatron, Recipe
 
 
 def accumulation(recipe: Recipe, nodes: int) -> int:
@@ -62,8 +62,7 @@ def llamafactory_config(
         "do_train": True,
         **_method(recipe.lora),
         "template": recipe.template,
-        # Prompts end with Qwen3's empty thought, as in prediction; the loss is computed on the SQL only.
-        "enable_thinking": False,
+        **_thinking(recipe),
         "cutoff_len": recipe.cutoff_len,
         "per_device_train_batch_size": recipe.device_batch,
         "gradient_accumulation_steps": accumulation(recipe, nodes),
@@ -75,7 +74,7 @@ def llamafactory_config(
         "logging_steps": recipe.logging_steps,
         "save_steps": recipe.save_steps,
         "save_total_limit": 2,  # a kill may leave the newest incomplete; the one before it is complete
-        "preprocessing_num_workers": 1,
+        "preprocessing_num_workers": recipe.preprocessing_workers,
         "overwrite_cache": True,
         "plot_loss": False,
         "report_to": "none",
@@ -84,6 +83,11 @@ def llamafactory_config(
         **_speed(recipe),
         **_parallelism(recipe),
     }
+
+
+def _thinking(recipe: Recipe) -> dict[str, object]:
+    """With False prompts end with Qwen3's empty thought, and the loss is computed on the SQL only."""
+    return {} if recipe.enable_thinking is None else {"enable_thinking": recipe.enable_thinking}
 
 
 def _method(lora: Lora | None) -> dict[str, object]:
@@ -134,16 +138,27 @@ def _speed(recipe: Recipe) -> dict[str, object]:
 
 
 def _parallelism(recipe: Recipe) -> dict[str, object]:
+    config: dict[str, object] = {}
+    if recipe.ddp_timeout_s is not None:
+        config["ddp_timeout"] = recipe.ddp_timeout_s
     if recipe.deepspeed is not None:
-        return {"deepspeed": str(recipe.deepspeed_file)}
-    if recipe.megatron is None:
-        return {}
+        config["deepspeed"] = str(recipe.deepspeed_file)
+    if recipe.megatron is not None:
+        config |= _megatron(recipe.megatron)
+    return config
+
+
+def _megatron(megatron: Megatron) -> dict[str, object]:
+    options = ("bias_activation_fusion", "apply_rope_fusion", "overlap_p2p_comm")
+    chosen = {name: getattr(megatron, name) for name in options}
     return {
-        "tensor_model_parallel_size": recipe.megatron.tensor_parallel,
+        "use_mca": True,
+        "tensor_model_parallel_size": megatron.tensor_parallel,
         "pipeline_model_parallel_size": 1,
-        "sequence_parallel": recipe.megatron.sequence_parallel,
-        "use_distributed_optimizer": recipe.megatron.distributed_optimizer,
+        "sequence_parallel": megatron.sequence_parallel,
+        "use_distributed_optimizer": megatron.distributed_optimizer,
         # Both overlap communication with computation without changing results; they need that optimizer.
-        "overlap_grad_reduce": recipe.megatron.distributed_optimizer,
-        "overlap_param_gather": recipe.megatron.distributed_optimizer,
+        "overlap_grad_reduce": megatron.distributed_optimizer,
+        "overlap_param_gather": megatron.distributed_optimizer,
+        **{name: value for name, value in chosen.items() if value is not None},
     }

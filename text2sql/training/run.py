@@ -73,7 +73,8 @@ def train(
     """
     nodes = Nodes.from_environment()
     base_hash = hash_path(base)
-    form = form_of(recipe.template, base, base_hash, dataset)  # refuses prompts unlike prediction's
+    # refuses prompts unlike prediction's
+    form = form_of(recipe.template, base, base_hash, dataset, recipe.enable_thinking)
     recipe = recipe.replace(template=form.template)
     lengths = _lengths(recipe, base, base_hash, dataset, form.answer_tokens)
     work = WorkStore.from_environment().open("train", _key(recipe, base_hash, dataset, lengths, nodes))

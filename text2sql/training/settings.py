@@ -35,15 +35,20 @@ class Run(Settings):
 class Training(Run):
     """Settings that all trained arms share. A key of `Run` in the section of an arm replaces the one here.
 
-    `template` is LLaMA-Factory's name of the chat template; "auto" finds it from the base model. Lengths are
-    in tokens. `optimizer`: "adamw_8bit" stores its moments in 8 bits (Dettmers et al. 2022, GPU
-    only). `packing` joins complete rows to sequences of up to `cutoff_len`, without attention between rows;
-    `group_by_length` puts rows of similar length into one batch, so that little of it is padding;
-    `fused_loss` is Liger's (Hsu et al. 2024), which never stores all logits (GPU only). `save_minutes`: a
-    checkpoint is also saved after this many minutes, at the next log line.
+    `template` is LLaMA-Factory's name of the chat template; "auto" finds it from the base model.
+    `enable_thinking` is LLaMA-Factory's, for templates of models that think: False makes an empty thought
+    part of the prompt, True makes it part of the answer that is learned, None leaves it to LLaMA-Factory,
+    whose default is True. Lengths are in tokens. `optimizer`: "adamw_8bit" stores its moments in 8 bits
+    (Dettmers et al. 2022, GPU only). `packing` joins complete rows to sequences of up to `cutoff_len`,
+    without attention between rows; `group_by_length` puts rows of similar length into one batch, so that
+    little of it is padding; `fused_loss` is Liger's (Hsu et al. 2024), which never stores all logits (GPU
+    only). `save_minutes`: a checkpoint is also saved after this many minutes, at the next log line.
+    `preprocessing_workers` processes turn rows into tokens. Ranks wait for one another for at most
+    `ddp_timeout_s`; None: torch's default.
     """
 
     template: str = "auto"
+    enable_thinking: bool | None = False
     cutoff_len: Positive
     optimizer: Literal["adamw", "adamw_8bit", "muon"]
     scheduler: Literal["cosine", "cosine_with_min_lr", "linear", "constant"]
@@ -60,6 +65,8 @@ class Training(Run):
     logging_steps: Positive
     save_steps: Positive
     save_minutes: PositiveFloat | None = None
+    preprocessing_workers: Positive = 1
+    ddp_timeout_s: Positive | None = None
     threads: Positive
 
     @model_validator(mode="after")
@@ -86,19 +93,23 @@ class Megatron(Settings):
 
     `tensor_parallel` ranks share one copy of the model. Sequence parallelism (Korthikanti et al. 2022)
     splits the activations that each of these ranks would otherwise store; the distributed optimizer splits
-    its states over the copies.
+    its states over the copies. The last three are mcore_adapter's options of these names; None: its default.
     """
 
     tensor_parallel: Positive = 1
     sequence_parallel: bool = False
     distributed_optimizer: bool = False
+    bias_activation_fusion: bool | None = None
+    apply_rope_fusion: bool | None = None
+    overlap_p2p_comm: bool | None = None
 
 
 class TrainedArm(Run):
-    """Settings of one trained arm."""
+    """Settings of one trained arm; `save_steps` None is the shared one."""
 
     enabled: bool
     learning_rate: Rate
+    save_steps: Positive | None = None
 
 
 class LoraArm(TrainedArm, Lora):
@@ -182,6 +193,8 @@ def recipe_of(training: Training, arm: TrainedArm) -> Recipe:
     own = {key: getattr(arm, key) for key in Run.model_fields if key in arm.model_fields_set}
     if arm.max_steps or arm.epochs:  # either of them replaces the one that the arms share
         own |= {"max_steps": arm.max_steps, "epochs": arm.epochs}
+    if arm.save_steps:
+        own["save_steps"] = arm.save_steps
     values = {**dict(training), **own, "learning_rate": arm.learning_rate}
     if isinstance(arm, LoraArm | OwnArm):
         values["lora"] = arm.lora

@@ -17,6 +17,9 @@ class Seq2SeqTrainingArguments(HuggingFaceArguments):
     use_distributed_optimizer: bool = False
     overlap_grad_reduce: bool = False
     overlap_param_gather: bool = False
+    bias_activation_fusion: bool = False
+    apply_rope_fusion: bool = False
+    overlap_p2p_comm: bool = True
     sequence_packing: bool = False
 
 
