@@ -190,12 +190,18 @@ def _effective(params: Params) -> dict[str, Any]:
     """All settings; a trained arm shows what it takes from `training`, nothing where it is not enabled."""
     values = params.model_dump(exclude={"profile"})
     for section, arm in params.trained().items():
-        if not arm.enabled:
-            values[section] = {"enabled": False}
-            continue
-        recipe = params.recipe(section)
-        values[section] |= {key: getattr(recipe, key) for key in Run.model_fields}
+        *above, name = section.split(".")
+        table = values[above[0]] if above else values
+        table[name] = _trained(params, section, table[name]) if arm.enabled else {"enabled": False}
+    for arm in values["arms"].values():
+        if not arm["predict"]:
+            del arm["predict"]
     return values
+
+
+def _trained(params: Params, section: str, values: dict[str, Any]) -> dict[str, Any]:
+    recipe = params.recipe(section)
+    return values | {key: getattr(recipe, key) for key in Run.model_fields}
 
 
 def _leaves(values: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import os
 import subprocess
+import threading
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -24,6 +26,19 @@ _WORKER_BYTES = 3 << 30  # a worker with torch, and a trainer or two that it sta
 # By default Hypothesis also fails an example that takes over 200 ms, as any may on a busy machine.
 settings.register_profile("no_deadline", deadline=None)
 settings.load_profile("no_deadline")
+
+
+class Told(io.StringIO):
+    """A standard error stream that says when a run waits for another."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.waits = threading.Event()
+
+    def write(self, text: str) -> int:
+        if "another run is doing this work" in text:
+            self.waits.set()
+        return super().write(text)
 
 
 def pytest_xdist_auto_num_workers() -> int:

@@ -3,10 +3,13 @@
 import json
 import os
 import re
+import shlex
 import shutil
 import sqlite3
 import subprocess
 import sys
+import time
+from collections import Counter
 from contextlib import closing
 from pathlib import Path
 
@@ -28,6 +31,16 @@ SMALL = {
     "predict": {"max_new_tokens": 8},
 }
 ARMS = ("baseline", "rag_rerank", "full", "lora")  # an arm of each kind; all are trained
+OWN = {  # an own arm on top of the trained model, with prediction settings of its own
+    "train": {
+        "mine": {
+            **{"base": "models/full", "data": "data/train", "sources": ["embedded"]},
+            **{"learning_rate": 0.01, "max_steps": 10},
+        }
+    },
+    "arms": {"weights": "models/mine", "questions": "data/test", "predict": {"max_new_tokens": 5}},
+}
+SWEEP = re.compile(r"^(dvc exp run --queue -S '(\S+)=(\S+)'|dvc queue start -j 2) +#", re.MULTILINE)
 TINY = {"rows": 100, "vocab_size": 400, "hidden_size": 32, "layers": 1, "heads": 2, "max_steps": 10}
 
 
@@ -70,7 +83,8 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for section, values in SMALL.items():
         params[section] |= values
     params["fetch_model"]["tiny"] |= TINY
-    params["arms"] = {arm: params["arms"][arm] for arm in ARMS}
+    params["arms"] = {arm: params["arms"][arm] for arm in ARMS} | {"mine": OWN["arms"]}
+    params["train"] = OWN["train"]
     (place / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
     _run(place, "git", "init", "-q")
     _run(place, "dvc", "repro")
@@ -100,7 +114,7 @@ def test_a_second_run_runs_no_stage(place: Path) -> None:
 
 def test_the_speed_of_every_training_is_plotted_and_not_in_git(place: Path) -> None:
     folder = "metrics/throughput/tokens_per_s"
-    stages = ["train_full", "train_lora", "train_lora128", "train_lora32"]
+    stages = ["train_full", "train_lora", "train_lora128", "train_lora32", "train_mine"]
     assert sorted(file.stem for file in (place / folder).iterdir()) == stages
     assert _run(place, "git", "ls-files", "metrics/throughput").split() == ["metrics/throughput/.gitignore"]
     page = place / _run(place, "dvc", "plots", "show").strip().rpartition("file://")[2]
@@ -132,6 +146,49 @@ def test_the_recipe_of_lora128_changes_the_arm_lora_only_and_is_not_trained_agai
     assert "Execution accuracy by hardness" in page.read_text()
     _run(place, "git", "checkout", "-q", ".")
     _run(place, "dvc", "checkout", "-q")
+
+
+def test_an_own_arm_is_trained_on_its_base_and_predicts_with_its_own_settings(place: Path) -> None:
+    own, full = ((place / "models" / arm / "model.safetensors").read_bytes() for arm in ("mine", "full"))
+    assert own != full
+    answers = {
+        arm: [json.loads(line)["raw"] for line in _lines(place / "data" / "predictions" / f"{arm}.jsonl")]
+        for arm in ("mine", "full")
+    }
+    assert max(map(len, answers["mine"])) < max(map(len, answers["full"]))
+    assert "| mine | 10 |" in (place / "metrics" / "table.md").read_text()
+
+
+def _lines(path: Path) -> list[str]:
+    return path.read_text().splitlines()
+
+
+def test_a_changed_setting_of_one_arm_predicts_this_arm_only(place: Path) -> None:
+    output = _run(place, "dvc", "exp", "run", "-S", "arms.mine.predict.max_new_tokens=4", "-n", "shorter")
+    assert _ran(output) - {"outside_data"} == {"predict@mine", "evaluate@mine", "report"}
+    _run(place, "git", "checkout", "-q", ".")
+    _run(place, "dvc", "checkout", "-q")
+
+
+def test_the_sweep_of_the_readme_runs_two_at_a_time_and_trains_nothing_twice(place: Path) -> None:
+    found = list(SWEEP.finditer((ROOT / "README.md").read_text()))
+    queue, start = (shlex.split(command[1]) for command in found)
+    key, values = found[0][2], found[0][3].split(",")
+    before = _trainings(place)
+    _run(place, *queue)
+    _run(place, *start)
+    while (counts := _statuses(place)).keys() & {"Queued", "Running"}:
+        time.sleep(1)
+    assert counts == {"Success": len(values)}
+    assert _trainings(place) == before + len(values) - 1  # the rank of params.yaml is trained already
+    shown = _run(place, "dvc", "exp", "show", "--csv", "--no-pager", "--drop", ".*", "--keep", key)
+    assert set(values) <= {line.rsplit(",", 1)[-1] for line in shown.splitlines()}
+
+
+def _statuses(place: Path) -> Counter[str]:
+    """How many experiments of the queue wait, run, have succeeded or failed."""
+    lines = _run(place, "dvc", "queue", "status").partition("\n\n")[0].splitlines()[1:]
+    return Counter(line.split()[-1] for line in lines)
 
 
 def test_a_parameter_that_is_not_allowed_stops_the_stage_with_an_error_that_names_it(place: Path) -> None:

@@ -2,11 +2,13 @@
 
 import multiprocessing
 import signal
+import threading
 from multiprocessing.synchronize import Event
 from pathlib import Path
 
 import pytest
 
+from tests.conftest import Told
 from text2sql.errors import UserError
 from text2sql.workstore import WorkStore, hash_path, locked
 
@@ -50,9 +52,41 @@ def test_hashing_a_missing_path_is_an_error_that_names_it(tmp_path: Path) -> Non
         hash_path(tmp_path / "nowhere")
 
 
-def test_a_second_run_of_the_same_work_is_refused(tmp_path: Path) -> None:
-    with locked(tmp_path), pytest.raises(UserError, match="another run"), locked(tmp_path):
-        pytest.fail("two runs have locked one folder")
+def test_a_second_run_of_the_same_work_says_that_it_waits_until_the_first_ends(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told, order = Told(), []
+    monkeypatch.setattr("sys.stderr", told)
+
+    def second() -> None:
+        with locked(tmp_path):
+            order.append("second")
+
+    thread = threading.Thread(target=second)
+    with locked(tmp_path):
+        thread.start()
+        assert told.waits.wait(60)
+        order.append("first")
+    thread.join(60)
+    assert order == ["first", "second"]
+    assert str(tmp_path) in told.getvalue()
+
+
+def test_the_lock_of_a_killed_run_is_free(tmp_path: Path) -> None:
+    context = multiprocessing.get_context("fork")
+    started = context.Event()
+    run = context.Process(target=_lock_and_wait, args=(tmp_path, started))
+    run.start()
+    assert started.wait(60)
+    run.kill()
+    run.join()
+    with locked(tmp_path):
+        assert run.exitcode == -signal.SIGKILL
+
+
+def _lock_and_wait(folder: Path, started: Event) -> None:
+    with locked(folder):
+        _set_and_wait(started)
 
 
 def _set_and_wait(started: Event) -> None:

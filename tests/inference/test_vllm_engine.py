@@ -20,7 +20,7 @@ from text2sql.errors import UserError
 from text2sql.inference.engine import Answer, Engine, Request
 from text2sql.inference.settings import Batching, Decoding, Vllm
 from text2sql.inference.transformers_engine import TransformersEngine
-from text2sql.inference.vllm_engine import VllmEngine
+from text2sql.inference.vllm_engine import VllmEngine, _engine_settings
 from text2sql.inference.weights import resolve_weights
 from text2sql.prompts import messages
 
@@ -154,6 +154,13 @@ def runs(pid: int) -> bool:
         return "\nState:\tZ" not in Path(f"/proc/{pid}/status").read_text()
     except FileNotFoundError:
         return False
+
+
+def test_vllm_knows_every_argument_that_it_gets() -> None:
+    from vllm.engine.arg_utils import EngineArgs
+
+    settings = Vllm(tensor_parallel=2, max_model_len=100, max_num_seqs=8)
+    assert set(_engine_settings(settings)) <= set(EngineArgs.__dataclass_fields__)
 
 
 def test_the_longest_prompt_is_that_of_max_model_len(base: Path) -> None:

@@ -63,6 +63,21 @@ def test_an_adapter_without_base_json_is_refused(adapter: Path) -> None:
         resolve_weights(adapter)
 
 
+def test_the_error_has_the_base_json_that_confirms_the_base(base: Path, adapter: Path) -> None:
+    before = (adapter / "base.json").read_text()
+    (adapter / "base.json").unlink()
+    with pytest.raises(UserError) as refusal:
+        resolve_weights(adapter)
+    assert before in str(refusal.value) and str(adapter) in str(refusal.value)
+
+
+@pytest.mark.parametrize("named", ["Qwen/Qwen3-1.7B", "/elsewhere/model"])
+def test_a_base_that_is_no_folder_here_is_refused_with_the_line_to_change(adapter: Path, named: str) -> None:
+    write(adapter / "adapter_config.json", {"base_model_name_or_path": named})
+    with pytest.raises(UserError, match=f"{named}.*no such folder.*models/base as base_model_name_or_path"):
+        resolve_weights(adapter)
+
+
 @pytest.mark.parametrize("text", ["{", "[]", '{"path": "models/base"}', '{"path": 1, "sha256": 2}'])
 def test_an_invalid_base_json_is_named(adapter: Path, text: str) -> None:
     (adapter / "base.json").write_text(text)

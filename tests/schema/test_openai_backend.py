@@ -19,7 +19,7 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import ROOT
+from tests.conftest import ROOT, Told
 from tests.openai_server import (
     DECLINED,
     FAULTS,
@@ -524,12 +524,20 @@ def test_a_full_disk_ends_the_run_and_leaves_whole_lines(
     assert len(convert(backend(server, work), 0, 1, 2)) == 3
 
 
-def test_two_runs_do_not_share_a_journal(serve: Serve, work: Path) -> None:
+def test_two_runs_do_not_share_a_journal(serve: Serve, work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    told = Told()
     running = backend(serve(right), work).convert_all([source(0), source(1)])
     next(running)
-    with pytest.raises(UserError, match="another run is using this folder"):
-        convert(backend(serve(right), work), 2)
+    monkeypatch.setattr("sys.stderr", told)
+    server = serve(right)
+    found: list[dict[int, Conversion]] = []
+    second = threading.Thread(target=lambda: found.append(convert(backend(server, work), 2)))
+    second.start()
+    assert told.waits.wait(60)
+    assert not server.requests and not found
     running.close()
+    second.join(60)
+    assert found == [{2: Conversion(ddl(2), "openai", 1, ())}]
 
 
 def test_a_run_that_is_stopped_sends_no_more_requests(

@@ -127,6 +127,20 @@ def test_a_table_of_free_names_is_replaced_whole(checkout: Path) -> None:
     assert list(load_profile("mine", checkout).arms) == ["mine"]
 
 
+def test_own_arms_of_a_profile_are_composed_and_shown(checkout: Path) -> None:
+    own = "{base: models/base, data: data/train, learning_rate: 1.0e-2, max_steps: 9}"
+    arm = "{weights: models/low, questions: data/test, predict: {samples: 4, temperature: 0.7}}"
+    write_profile(checkout, f"train:\n  low: {own}   # short\narms:\n  low: {arm}\n")
+    params = load_profile("mine", checkout)
+    assert (list(params.train), params.prediction("low").samples) == (["low"], 4)
+    text = composed("mine", checkout)
+    assert re.search(r"\ntrain:[^\n]*\n  low: \{.*\} +# short\n\n# --- prediction and evaluation", text)
+    rows = table(checkout).splitlines()
+    assert "| train.low.max_steps | – | 9 |" in rows
+    assert "| train.low.global_batch | – | 8 |" in rows
+    assert "| arms.low.predict.samples | – | 4 |" in rows
+
+
 def test_the_base_is_found_in_the_history_after_a_profile_was_committed(checkout: Path) -> None:
     write_profile(checkout, "lora:\n  rank: 8\n")
     commit(checkout, composed("mine", checkout))

@@ -146,7 +146,123 @@ BAD_VALUES = [  # key, value, pattern of the message
     ),
     ("arms.summary", {"weights": "models/base", "questions": "data/test"}, "is none of summary, pairs"),
     ("arms.full.wights", "models/base", "arms.full.wights: unknown key; .*weights"),
+    ("arms.full.weights", "models/full/", "arms.full.weights: 'models/full/': write it as models/full"),
+    ("arms.full.weights", "./models/full", "arms.full.weights: .*write it as models/full"),
+    ("arms.full.weights", "my weights", "arms.full.weights: 'my weights': a folder here has letters"),
+    ("arms.full.weights", "a;touch", "arms.full.weights: 'a;touch': a folder here has letters"),
+    ("arms.full.weights", "models", "arms.full.weights: no model 'models'; choose from models/base, "),
+    ("arms.full.predict", {"sampels": 8}, r"arms\.full\.predict\.sampels: unknown key; .*samples"),
+    ("arms.full.predict", {"top_p": 0.0}, r"arms\.full\.predict\.top_p: .*greater than 0 \(found 0.0\)"),
+    ("arms.full.predict", {"samples": 8}, r"arms\.full\.predict: samples above 1 need a temperature"),
+    ("arms.full.predict", {"engine": "openai"}, r"arms\.full\.predict: endpoint\.base_url is needed"),
+    ("arms.full.predict", 8, r"arms\.full\.predict: .*dictionary"),
+    (
+        "arms.full.predict",
+        {"engine": "openai", "endpoint": {"base_url": "http://localhost:1/v1"}},
+        r"predict\.endpoint\.models has no models/full \(arms\.full\)",
+    ),
+    (
+        "arms.full.predict",
+        {"endpoint": {"base_url": "http://me:secret@host/v1"}},
+        r"arms\.full\.predict\.endpoint\.base_url: contains a user",
+    ),
 ]
+OWN = {"base": "models/base", "data": "data/train", "learning_rate": 1.0e-2, "max_steps": 10}
+BAD_OWN = [  # the table `train`, pattern of the message
+    ({"mine": {"data": "data/train", "learning_rate": 0.1}}, r"train\.mine\.base: missing"),
+    ({"mine": OWN | {"rnk": 8}}, r"train\.mine\.rnk: unknown key; allowed beside it: .*sources, rank"),
+    ({"mine": OWN | {"rank": 8}}, r"train\.mine: rank, alpha and targets go together"),
+    ({"mine": OWN | {"sources": []}}, r"train\.mine\.sources: .*at least 1"),
+    ({"mine": OWN | {"data": "my data"}}, r"train\.mine\.data: 'my data': a folder here has letters"),
+    ({"mine": OWN | {"global_batch": 5}}, r"train\.mine, with training: global_batch must be a multiple"),
+    ({"full": OWN}, "the name of an arm has letters.*none of base, lora32, lora128, full, lora"),
+    ({"base": OWN}, "the name of an arm has letters.*none of base"),
+    ({"a/b": OWN}, "the name of an arm has letters"),
+    ({1: OWN}, r"train\.1.*: .*string"),
+    (
+        {"mine": OWN | {"base": "models/none"}},
+        r"train\.mine\.base: no model 'models/none'; choose from models/base, models/full, which",
+    ),
+    (
+        {"mine": OWN | {"base": "models/lora32"}},
+        r"train\.mine\.base: models/lora32 is a LoRA adapter.*text2sql merge --adapter models/lora32",
+    ),
+    (
+        {"a": OWN | {"rank": 4, "alpha": 4, "targets": ["all"]}, "b": OWN | {"base": "models/a"}},
+        r"train\.b\.base: models/a is a LoRA adapter",
+    ),
+    ({"a": OWN | {"base": "models/a"}}, r"train\.a\.base: a circle \(models/a from models/a\)"),
+    (
+        {"a": OWN | {"base": "models/b"}, "b": OWN | {"base": "models/a"}},
+        r"train\.a\.base: a circle \(models/a from models/b from models/a\).*models/base; train\.b\.base",
+    ),
+    (
+        {"a": OWN | {"enabled": False}, "b": OWN | {"base": "models/a"}},
+        r"train\.b\.base: models/a is not trained, because its training has enabled: false",
+    ),
+]
+
+
+def test_an_own_arm_that_cannot_be_trained_is_named(tmp_path: Path) -> None:
+    unclear = []
+    for table, pattern in BAD_OWN:
+        with pytest.raises(UserError) as refusal:
+            load_params(_write(tmp_path, {"train": table}))
+        if not re.search(pattern, str(refusal.value)):
+            unclear.append((pattern, str(refusal.value)))
+    assert unclear == []
+
+
+def test_own_arms_have_recipes_like_the_others(tmp_path: Path) -> None:
+    adapter = {"rank": 32, "alpha": 64, "targets": ["all"]}
+    own = {"low": OWN | adapter | {"max_steps": 400}, "next": OWN | {"base": "models/full", "ranks": 1}}
+    params = load_params(_write(tmp_path, {"train": own}))
+    assert params.recipe("train.low") == params.recipe("lora")
+    assert params.recipe("train.next").lora is None
+
+
+def test_the_weights_of_an_arm_can_be_an_own_one_or_a_folder_outside_models(tmp_path: Path) -> None:
+    arms = {
+        "mine": {"weights": "models/mine", "questions": "data/test"},
+        "brought": {"weights": "/mnt/weights/qwen-3", "questions": "data/test"},
+        "baseline": {"weights": "models/base", "questions": "data/test"},
+    }
+    params = load_params(_write(tmp_path, {"train": {"mine": OWN}, "arms": arms}))
+    assert params.compared_models() == ["mine"]
+    for table in ({}, {"mine": OWN | {"enabled": False}}):
+        with pytest.raises(UserError, match=r"arms\.mine.*models/mine"):
+            load_params(_write(tmp_path, {"train": table, "arms": arms}))
+
+
+def test_the_arms_of_the_docs_are_valid(tmp_path: Path) -> None:
+    page = (ROOT / "docs" / "your-arms.md").read_text()
+    trained, voting = map(yaml.safe_load, re.findall(r"```yaml\n(.*?)```", page, re.DOTALL))
+    params = load_params(_write(tmp_path, trained))
+    assert set(params.compared_models()) == set(params.train) == {"small", "longer"}
+    params = load_params(_write(tmp_path, voting))
+    samples = {arm: params.prediction(arm).samples for arm in params.arms}
+    assert samples == {"baseline": 1, "full": 1, "full_vote": 8}
+
+
+def test_the_settings_of_an_arm_replace_those_of_the_section_key_by_key(tmp_path: Path) -> None:
+    own = {"samples": 8, "temperature": 0.8, "endpoint": {"concurrency": 2}}
+    params = load_params(_write(tmp_path, {"arms.full.predict": own, "predict.endpoint.timeout_s": 7.0}))
+    found, section = params.prediction("full"), params.predict
+    assert (found.samples, found.temperature, found.max_new_tokens) == (8, 0.8, section.max_new_tokens)
+    assert (found.endpoint.concurrency, found.endpoint.timeout_s) == (2, 7.0)
+    assert params.prediction("baseline") == section
+
+
+def test_a_name_that_is_given_twice_is_an_error_with_its_line(tmp_path: Path) -> None:
+    file = _write(tmp_path, {})
+    text = file.read_text()
+    line = "  full: {weights: models/base, questions: data/test}\n"
+    file.write_text(text.replace("arms:\n", f"arms:\n{line}{line}"))
+    number = file.read_text().splitlines().index("arms:") + 3
+    with pytest.raises(
+        UserError, match=rf'params\.yaml, line {number}: found duplicate key "full"; give each'
+    ):
+        load_params(file)
 
 
 def test_a_bad_value_is_named_with_the_allowed_ones(tmp_path: Path) -> None:

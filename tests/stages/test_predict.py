@@ -542,10 +542,106 @@ def full_disk(*_: object) -> None:
     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
-def test_a_second_run_of_the_same_work_is_refused(workplace: Path) -> None:
+def test_a_second_run_of_the_same_work_waits_and_uses_the_answers_of_the_first(workplace: Path) -> None:
     from text2sql.workstore import locked
 
     predict()
+    first, answers = OUTPUT.read_bytes(), journal().read_bytes()
     OUTPUT.unlink()
+    command = [sys.executable, "-m", "stages.predict", *arguments()]
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
     with locked(journal().parent):
-        assert "another run is using this folder" in refused(predict())
+        second = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
+        assert second.stderr
+        assert any("another run is doing this work" in line for line in second.stderr)
+        assert not OUTPUT.exists()
+    assert second.wait(120) == 0
+    assert (OUTPUT.read_bytes(), journal().read_bytes()) == (first, answers)
+
+
+# -- prediction settings of an arm --
+
+
+def give_arm(arm: str, **own: Any) -> None:
+    params = yaml.safe_load(Path("params.yaml").read_text())
+    params["arms"][arm] = {"weights": "models/base", "questions": "data/test", "predict": own}
+    Path("params.yaml").write_text(yaml.safe_dump(params, sort_keys=False), encoding="utf-8")
+
+
+def key() -> dict[str, Any]:
+    """The work key of the newest prediction."""
+    files = Path("work/predict").glob("*/key.json")
+    return json.loads(max(files, key=lambda file: file.stat().st_mtime_ns).read_text())
+
+
+def test_an_arm_predicts_with_its_own_settings_and_the_others_with_those_of_the_section(
+    workplace: Path,
+) -> None:
+    give_arm("short", max_new_tokens=5)
+    assert predict().exit_code == 0
+    greedy, plain = OUTPUT.read_bytes(), key()
+    assert predict(arm="short").exit_code == 0
+    assert max(len(row["raw"]) for row in predictions()) < max(
+        len(json.loads(line)["raw"]) for line in greedy.splitlines()
+    )
+    assert key() == plain | {"predict": plain["predict"] | {"max_new_tokens": 5}}
+
+
+def test_own_settings_that_change_nothing_reuse_the_answers(workplace: Path) -> None:
+    give_arm("same", max_new_tokens=SETTINGS["max_new_tokens"])
+    assert predict().exit_code == 0
+    assert predict(arm="same").exit_code == 0
+    assert journal().is_file()  # of the only work folder
+
+
+def test_an_arm_can_vote_beside_a_greedy_one(workplace: Path, serve: Serve) -> None:
+    write_database()
+    server = serve(select_age)
+    write_endpoint_params(server)
+    give_arm("vote", samples=3, temperature=0.8)
+    assert predict(arm="vote").exit_code == 0
+    assert {row["agreement"] for row in predictions()} == {1.0}
+    assert len(server.requests) == 3 * 10
+    assert {request.body["temperature"] for request in server.requests} == {0.8}
+    assert predict().exit_code == 0
+    assert len(server.requests) == 3 * 10 + 10
+    assert "agreement" not in predictions()[0]
+
+
+def test_an_arm_with_an_engine_of_its_own_asks_the_server(workplace: Path, serve: Serve) -> None:
+    server = serve(select_age)
+    endpoint = {"base_url": server.base_url, "models": {"models/base": "served"}, "max_retries": 0}
+    give_arm("remote", engine="openai", endpoint=endpoint)
+    assert predict(arm="remote").exit_code == 0
+    assert {request.body["model"] for request in server.requests} == {"served"}
+
+
+# -- weights of the user's --
+
+
+def test_weights_from_any_folder_are_used(workplace: Path) -> None:
+    shutil.move("models/another", "brought")
+    assert predict("models/base").exit_code == 0
+    ours = OUTPUT.read_bytes()
+    assert predict("brought").exit_code == 0
+    assert OUTPUT.read_bytes() != ours
+
+
+def test_an_adapter_that_was_trained_elsewhere_is_used_once_its_base_is_confirmed(workplace: Path) -> None:
+    shutil.move("models/lora32", "brought")
+    Path("brought/base.json").unlink()
+    text = refused(predict("brought"))
+    assert "brought/base.json: no such file" in text
+    line = text[text.index('{"path"') : text.index("}") + 1]
+    Path("brought/base.json").write_text(line)
+    assert predict("brought").exit_code == 0
+
+
+def test_an_adapter_whose_base_is_a_name_on_the_hub_is_refused_with_the_line_to_change(
+    workplace: Path,
+) -> None:
+    shutil.move("models/lora32", "brought")
+    file = Path("brought/adapter_config.json")
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"base_model_name_or_path": "Qwen/Qwen3-1.7B"}))
+    text = refused(predict("brought"))
+    assert "base_model_name_or_path" in text and "Qwen/Qwen3-1.7B" in text and "models/base" in text

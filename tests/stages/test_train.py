@@ -1,4 +1,4 @@
-"""The four training stages: the arguments for the library, and arms that are switched off."""
+"""The training stages: the arguments for the library, and arms that are switched off."""
 
 import json
 from pathlib import Path
@@ -10,6 +10,7 @@ from click.testing import CliRunner
 
 from scripts.profiles import composed
 from stages import _train, train_full, train_lora, train_lora32, train_lora128
+from stages import train as own_stage
 from stages._params import load_params
 from text2sql.training.settings import Lora, Megatron
 
@@ -123,3 +124,69 @@ def test_a_missing_base_model_is_an_error_that_names_it(place: Path) -> None:
     result = CliRunner().invoke(train_full.main, ARGUMENTS)
     assert result.exit_code == 1
     assert "error: base: no such file" in result.output
+
+
+# -- arms of section train --
+
+OWN = {"base": "models/full", "data": "data/train", "learning_rate": 1.0e-2, "max_steps": 7}
+OWN_ARGUMENTS = [
+    *("--arm", "mine", "--base", "models/full", "--train", "data/train"),
+    *("--output", "models/mine", "--loss", "metrics/loss/train_mine.csv"),
+    *("--throughput", "metrics/throughput"),
+]
+
+
+@pytest.fixture
+def model(place: Path) -> Path:
+    """The folder of the base, with a configuration."""
+    folder = place / "models" / "full"
+    folder.mkdir(parents=True)
+    (folder / "config.json").write_text("{}")
+    return folder
+
+
+def _train_own(monkeypatch: pytest.MonkeyPatch, **own: object) -> tuple[list[Any], str]:
+    """The arguments that the library gets for an own arm, and the output of the stage."""
+    file = Path("params.yaml")
+    params = yaml.safe_load(file.read_text())
+    params["train"] = {"mine": OWN | own}
+    file.write_text(yaml.safe_dump(params))
+    seen: list[Any] = []
+    monkeypatch.setattr(own_stage, "train", lambda *arguments: seen.append(arguments))
+    monkeypatch.setattr(own_stage, "training_data", lambda *arguments: arguments)
+    result = CliRunner().invoke(own_stage.main, OWN_ARGUMENTS)
+    return seen, result.output
+
+
+def test_an_own_arm_trains_with_its_section_on_the_rows_of_its_sources(
+    model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ((recipe, base, data, *others),), _ = _train_own(monkeypatch, sources=["spider"])
+    assert (recipe.max_steps, recipe.lora, base) == (7, None, Path("models/full"))
+    assert data == (Path("data/train"), ["spider"], "train.mine")
+    paths = [Path("models/mine"), Path("metrics/loss/train_mine.csv")]
+    assert others == [*paths, "train_mine", Path("metrics/throughput")]
+
+
+def test_an_own_arm_that_is_switched_off_gives_an_empty_folder(
+    model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen, output = _train_own(monkeypatch, enabled=False)
+    assert seen == [] and "train.mine.enabled is false" in output
+    assert list(Path("models/mine").iterdir()) == []
+
+
+def test_a_base_that_is_an_adapter_or_no_model_is_refused(
+    model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (model / "adapter_config.json").write_text("{}")
+    assert "models/full is a LoRA adapter" in _train_own(monkeypatch)[1]
+    (model / "adapter_config.json").unlink()
+    (model / "config.json").unlink()
+    assert "error: train.mine.base: models/full has no config.json" in _train_own(monkeypatch)[1]
+
+
+def test_an_arm_that_params_yaml_does_not_have_is_named(model: Path) -> None:
+    result = CliRunner().invoke(own_stage.main, OWN_ARGUMENTS)
+    assert result.exit_code == 1
+    assert "error: params.yaml: train has no 'mine'; it has no arm" in result.output

@@ -39,21 +39,47 @@ def resolve_weights(folder: Path) -> Weights:
     if not (folder / "adapter_config.json").is_file():
         _require_file(folder, "config.json")
         return Weights(folder, hash_path(folder))
-    base = Path(_field(folder / "adapter_config.json", "base_model_name_or_path"))
+    base = _named_base(folder)
     _require_file(base, *_WEIGHT_FILES)
     _require_file(base, "config.json")
     return Weights(folder, hash_path(folder), base, _checked_base(folder, base))
 
 
+def _named_base(adapter: Path) -> Path:
+    """The base that the adapter names; one from elsewhere may name a model on the hub."""
+    file = adapter / "adapter_config.json"
+    base = Path(_field(file, "base_model_name_or_path"))
+    if not base.is_dir():
+        raise UserError(
+            f"{adapter} was trained on {base}: no such folder; `dvc repro` creates the pipeline's models. "
+            "For an adapter from elsewhere bring its base (fetch_model in params.yaml), and write "
+            f"models/base as base_model_name_or_path in {file}"
+        )
+    return base
+
+
 def _checked_base(adapter: Path, base: Path) -> str:
-    trained_on, expected = (_field(adapter / "base.json", key) for key in ("path", "sha256"))
     found = hash_path(base)
+    _require_base_json(adapter, base, found)
+    trained_on, expected = (_field(adapter / "base.json", key) for key in ("path", "sha256"))
     if found != expected:
         raise UserError(
             f"{adapter} was trained on {trained_on} with sha256 {expected}, but {base} has sha256 "
             f"{found}: another base model; restore the first, or train the adapter again (`dvc repro`)"
         )
     return found
+
+
+def _require_base_json(adapter: Path, base: Path, sha256: str) -> None:
+    """An adapter from elsewhere has no base.json; only its owner knows the weights that it was trained on."""
+    file = adapter / "base.json"
+    if not file.is_file():
+        line = json.dumps({"path": str(base), "sha256": sha256})
+        raise UserError(
+            f"{file}: no such file, which says on what {adapter} was trained; training writes it "
+            f"(`dvc repro`). If {adapter} is from elsewhere and was trained on the weights in {base}, write "
+            f"this line to it: {line}"
+        )
 
 
 def _require_file(folder: Path, *patterns: str) -> None:

@@ -152,7 +152,8 @@ def _one_decimal(value: float) -> float:
 
 
 def _read_loss(arm: str, path: Path) -> LossHistory:
-    again = f"`dvc repro --force --single-item train_{arm}`"
+    own = f"train@{arm} for an arm of section train"
+    again = f"`dvc repro --force --single-item train_{arm}` ({own})"
     with path.open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     if not rows:
