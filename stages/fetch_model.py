@@ -55,7 +55,7 @@ def _facts(params: Params, output: Path, commit: str | None) -> dict[str, object
         "commit": commit,
         "sha256": hash_path(output),
         **model_facts(output),
-        "template": checked_template(params.training.template, output),
+        "template": checked_template(params.training.template, output, params.training.enable_thinking),
     }
 
 

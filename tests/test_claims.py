@@ -165,6 +165,22 @@ def test_a_claim_inside_another_uses_its_gpus_without_waiting(
             )
 
 
+def test_a_gpu_can_be_held_until_the_process_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    gpu_machine(monkeypatch, tmp_path, 80, 80)
+    code = f"""{BUILD}
+import os, sys
+from text2sql.claims import hold_gpus
+first, again = hold_gpus(1, "embed"), hold_gpus(1, "rerank")
+assert first == again
+print(os.environ["CUDA_VISIBLE_DEVICES"], flush=True)
+sys.stdin.read()
+"""
+    with job(1, code=code) as holder:
+        assert line(holder) == "0"
+        with job(1) as other:
+            assert line(other) == "1"
+
+
 def test_without_a_gpu_nothing_is_claimed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     gpu_machine(monkeypatch, tmp_path)
     before = dict(os.environ)

@@ -218,6 +218,16 @@ def test_a_full_disk_is_named_by_its_folder(
     assert error.value.filename == str(cache)
 
 
+def test_an_error_of_the_download_itself_is_named(server: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object, **__: object) -> None:
+        raise RuntimeError("CAS client: reset by peer")
+
+    monkeypatch.setattr(huggingface_hub.file_download, "http_get", broken)
+    said = refusal()
+    assert "the download failed (RuntimeError: CAS client: reset by peer)" in said
+    assert said.endswith("run the same command again")
+
+
 @pytest.mark.parametrize("name", ["train.json", "database/b/b.sqlite"])
 def test_a_damaged_file_of_the_cache_is_named_with_the_command(server: Hub, name: str) -> None:
     folder = fetched()
@@ -229,6 +239,16 @@ def test_a_damaged_file_of_the_cache_is_named_with_the_command(server: Hub, name
     for path in command.split():
         Path(path).unlink()
     assert (fetched(revision=COMMIT) / name).read_bytes() == FILES[name]
+
+
+def test_of_a_damaged_file_that_caches_share_every_copy_is_named(offline: Path, tmp_path: Path) -> None:
+    snapshot = lay_snapshot(offline, REPO, "dataset", FILES)
+    blob = (snapshot / "database/a/a.sqlite").resolve()
+    blob.rename(tmp_path / "shared")
+    blob.symlink_to(tmp_path / "shared")
+    (tmp_path / "shared").write_bytes(b"x")
+    command = refusal().partition("`rm ")[2].partition("`")[0]
+    assert command.split() == sorted(map(str, (blob, snapshot / "database/a/a.sqlite", tmp_path / "shared")))
 
 
 # -- without a network --

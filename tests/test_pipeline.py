@@ -263,8 +263,8 @@ def test_your_own_data_are_scored_as_the_page_says(place: Path, tmp_path: Path) 
     lines = next(text for text in re.findall(r"```yaml\n(.*?)```", PAGE.read_text(), re.DOTALL))
     file = place / "params.yaml"
     text = file.read_text()
-    assert text.count("  test: null\n") == 1
-    file.write_text(text.replace("  test: null\n", lines))
+    assert text.count("  test: {}\n") == 1
+    file.write_text(text.replace("  test: {}\n", lines))
     _run(place, "dvc", "repro", TEXT2SQL_DATA=str(_own_data(tmp_path / "mine")))
     for arm in ARMS:
         scores = json.loads((place / "metrics" / f"{arm}.json").read_text())

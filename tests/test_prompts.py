@@ -6,12 +6,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+import yaml
 
 from tests import reference
 from tests.conftest import ROOT
 from text2sql.errors import UserError
 from text2sql.prompts import COMPACT, SYSTEM, Example, Prompt, messages, prompt_form, repaired, with_evidence
 from text2sql.schema.recorded import recorded_ddl
+from text2sql.schema.settings import PROMPT_FILES
 
 DDL = "CREATE TABLE dog (name TEXT);"
 EXAMPLES = [
@@ -139,6 +141,14 @@ def test_a_file_that_fails_with_one_question_names_its_line(tmp_path: Path) -> N
     form = prompt_form(str(tmp_path / "mine.jinja"))
     with pytest.raises(UserError, match=r"mine.jinja, line 3: ZeroDivisionError"):
         form.training(DDL, "")
+
+
+def test_dvc_compares_the_folder_of_forms_wherever_the_form_of_prompts_counts() -> None:
+    stages = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"].items()
+    bodies = {name: body.get("do", body) for name, body in stages}
+    with_form = {name for name, body in bodies.items() if "prompt" in body.get("params", [])}
+    assert {name for name, body in bodies.items() if PROMPT_FILES in body["deps"]} == with_form
+    assert with_form == {"fetch_model", "dedupe_test", "predict"}
 
 
 def test_a_repair_follows_the_chat() -> None:

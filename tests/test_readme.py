@@ -98,6 +98,13 @@ def test_a_stage_that_runs_for_each_arm_has_one_row() -> None:
     assert row == "| `predict@ARM` | Asks | the arm's weights | `data/predictions/ARM.jsonl` |"
 
 
+def test_a_stage_that_runs_for_each_source_has_one_row() -> None:
+    body = {"desc": "Hashes", "deps": ["text2sql/files.py"], "outs": ["data/outside/train/${key}.json"]}
+    stage = {"foreach": "${fetch_data.train}", "do": body}
+    row = tables.stage_table({"stages": {"outside_train": stage}}).splitlines()[-1]
+    assert row == "| `outside_train@NAME` | Hashes | – | `data/outside/train/NAME.json` |"
+
+
 def test_the_text_around_a_block_is_unchanged() -> None:
     page = "before\n<!-- x: begin (by `make readme`) -->\n{}\n<!-- x: end -->\nafter\n"
     assert tables.with_block(page.format("old"), "x", "new") == page.format("new")

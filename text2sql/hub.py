@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import fnmatch
 import hashlib
+import os
 import re
 import shutil
 import sys
@@ -42,6 +43,7 @@ class Hub:
     def __init__(self, pins: Mapping[str, str] | None = None) -> None:
         """`pins` has the commits of an earlier run: `pin(kind, repo, revision)` -> 40 hex digits."""
         self._pins = dict(pins or {})
+        self._listings: dict[tuple[str, str, Kind], dict[str, int]] = {}
 
     def resolve(self, repo: str, revision: str, kind: Kind) -> str:
         """The commit (40 hex digits) that a branch or tag stands for; a commit stands for itself.
@@ -80,15 +82,10 @@ class Hub:
         Raises:
             UserError: the hub does not have it, does not give it, or cannot be reached, and it is not cached.
         """
-        try:
-            return _listed(repo, commit, kind)
-        except UserError:
-            folder = _folder(repo, commit, kind)
-            if not folder.is_dir():
-                raise
-        print(f"{repo}: the hub does not list its files; using the cached ones", file=sys.stderr)
-        paths = [path for path in folder.rglob("*") if path.is_file()]
-        return {path.relative_to(folder).as_posix(): path.stat().st_size for path in paths}
+        place = repo, commit, kind
+        if place not in self._listings:
+            self._listings[place] = _listed_or_cached(*place)
+        return self._listings[place]
 
     def problems(self, repo: str, revision: str, kind: Kind, patterns: Sequence[str] = ()) -> list[str]:
         """What keeps the files that match `patterns` from being brought, each with the remedy."""
@@ -126,6 +123,18 @@ def exactly(name: str) -> str:
 
 
 # -- bringing files --
+
+
+def _listed_or_cached(repo: str, commit: str, kind: Kind) -> dict[str, int]:
+    try:
+        return _listed(repo, commit, kind)
+    except UserError:
+        folder = _folder(repo, commit, kind)
+        if not folder.is_dir():
+            raise
+    print(f"{repo}: the hub does not list its files; using the cached ones", file=sys.stderr)
+    paths = [path for path in folder.rglob("*") if path.is_file()]
+    return {path.relative_to(folder).as_posix(): path.stat().st_size for path in paths}
 
 
 def _listed(repo: str, commit: str, kind: Kind) -> dict[str, int]:
@@ -227,9 +236,13 @@ def _check(path: Path, name: str) -> None:
     found = {64: _sha256, 40: _git_id}.get(len(expected))
     if found is None or (actual := found(path)) == expected:
         return
+    blob = os.path.normpath(path.parent / path.readlink())
+    copies = sorted(
+        {blob, str(path), os.path.realpath(blob)}
+    )  # a blob may be a link to one that caches share
     raise UserError(
         f"{name} is damaged in the local cache: its checksum is {actual}, not {expected}; "
-        f"`rm {path.parent / path.readlink()} {path}`, then {RERUN}"
+        f"`rm {' '.join(copies)}`, then {RERUN}"
     )
 
 
@@ -260,7 +273,7 @@ def _sentences(repo: str, revision: str, kind: Kind) -> Iterator[None]:
     """
     import httpx
     from huggingface_hub.constants import HF_HUB_CACHE
-    from huggingface_hub.errors import HFValidationError, RevisionResolutionError, XetDownloadError
+    from huggingface_hub.errors import HFValidationError, RevisionResolutionError
 
     try:
         yield
@@ -268,7 +281,7 @@ def _sentences(repo: str, revision: str, kind: Kind) -> Iterator[None]:
         raise UserError(
             f"{repo}: not a name of a repository, which is owner/name ({_first(error)})"
         ) from error
-    except (OSError, httpx.HTTPError, RevisionResolutionError, XetDownloadError) as error:
+    except (OSError, httpx.HTTPError, RevisionResolutionError, RuntimeError) as error:  # the last by hf_xet
         if isinstance(error, OSError) and error.errno in DISK_FULL:
             raise OSError(error.errno, error.strerror, error.filename or HF_HUB_CACHE) from error
         raise UserError(f"{repo} at {revision}: {_remedy(error, repo, kind)}") from error

@@ -9,15 +9,15 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
 from scripts.profiles import composed
 
 ROOT = Path(__file__).resolve().parents[2]
-SOURCES = ("spider", "sql_create_context")
 ARMS = ("baseline", "rag_embedding", "rag_rerank", "lora32", "lora128", "full")
 
 
-PROFILES = ["qwen3-1.7b-reference", "qwen3-1.7b"]
+PROFILES = ["qwen3-1.7b-reference", "qwen3-1.7b", "bird"]
 
 
 def plan(folder: Path, profile: str, *options: str) -> subprocess.CompletedProcess[str]:
@@ -46,15 +46,9 @@ def test_a_profile_of_full_size_prints_its_whole_plan_before_anything_is_there(
 ) -> None:
     done = plan(tmp_path, profile, "--force")
     assert done.returncode == 0, done.stderr
-    stages = [
-        *(f"outside_train@{name}" for name in SOURCES),
-        "outside_test@spider_dev",
-        "fetch_data",
-        "fetch_model",
-        "prepare",
-        "dedupe_test",
-        "convert_schema",
-    ]
+    sources = yaml.safe_load(composed(profile))["fetch_data"]
+    stages = [f"outside_{kind}@{name}" for kind in ("train", "test") for name in sources[kind]]
+    stages += ["fetch_data", "fetch_model", "prepare", "dedupe_test", "convert_schema"]
     stages += ["train_lora32", "train_lora128", "train_full", "report"]
     stages += [f"{stage}@{arm}" for stage in ("predict", "evaluate") for arm in ARMS]
     assert not [stage for stage in stages if f"Running stage '{stage}'" not in done.stdout]

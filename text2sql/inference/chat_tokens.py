@@ -145,6 +145,8 @@ def _without_system(messages: Messages) -> list[dict[str, str]]:
     first, *others = (dict(message) for message in messages)
     if first["role"] != "system":
         return [first, *others]
+    if not first["content"]:
+        return others
     user, *others = others
     return [{**user, "content": f"{first['content']}\n\n{user['content']}"}, *others]
 

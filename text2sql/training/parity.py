@@ -63,7 +63,6 @@ class Parity:
     def trained(self, template: str) -> TrainedRow:
         """The row as LLaMA-Factory makes it, which first changes the tokenizer's special tokens."""
         tokenizer = load(AutoTokenizer, Weights(self._folder, ""))
-        _quiet()
         _found(template).fix_special_tokens(tokenizer)
         return encoded(template, tokenizer, self._row, self._thinks)
 
@@ -156,6 +155,7 @@ def known_templates() -> Mapping[str, Any]:
         from llamafactory.data.template import TEMPLATES
     except ImportError as error:
         raise UserError("LLaMA-Factory is not installed; `make setup` installs it") from error
+    logging.getLogger("llamafactory").setLevel(logging.ERROR)  # it prints every change of a tokenizer
     return cast("Mapping[str, Any]", TEMPLATES)
 
 
@@ -183,8 +183,3 @@ def _reads_images(folder: Path) -> bool:
 def _until(ids: Sequence[int], ends: Sequence[int]) -> list[int]:
     at = next((n for n, token in enumerate(ids) if token in ends), 0)
     return list(ids[:at])
-
-
-def _quiet() -> None:
-    """LLaMA-Factory prints every change of the tokenizer."""
-    logging.getLogger("llamafactory").setLevel(logging.ERROR)

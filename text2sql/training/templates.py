@@ -81,17 +81,17 @@ def template_of(folder: Path, row: Row = SAMPLE, enable_thinking: bool | None = 
     )
 
 
-def checked_template(template: str, folder: Path) -> str:
+def checked_template(template: str, folder: Path, enable_thinking: bool | None = False) -> str:
     """`template`, or for "auto" the one that is found, for the model in `folder`.
 
     Raises:
         UserError: it makes other prompts than prediction, or none fits.
     """
     if template == AUTO:
-        return template_of(folder)
+        return template_of(folder, enable_thinking=enable_thinking)
     from text2sql.training.parity import parity_problem
 
-    problem = parity_problem(folder, template)
+    problem = parity_problem(folder, template, enable_thinking)
     if problem is not None:
         raise UserError(f"{problem}; {_REMEDY}")
     return template
