@@ -212,7 +212,7 @@ def test_an_own_arm_that_cannot_be_trained_is_named(tmp_path: Path) -> None:
 
 
 def test_own_arms_have_recipes_like_the_others(tmp_path: Path) -> None:
-    adapter = {"rank": 32, "alpha": 64, "targets": ["all"]}
+    adapter = {"rank": 32, "alpha": 32, "targets": ["all"]}
     own = {"low": OWN | adapter | {"max_steps": 400}, "next": OWN | {"base": "models/full", "ranks": 1}}
     params = load_params(_write(tmp_path, {"train": own}))
     assert params.recipe("train.low") == params.recipe("lora")
