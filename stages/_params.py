@@ -42,7 +42,10 @@ def _free_name(*taken: str) -> AfterValidator:
 
 # Other files of metrics/, and folders of models/.
 _ArmName = Annotated[
-    str, _free_name("summary", "pairs", "prepare", "dedupe_test", "convert_schema", "fetch_model")
+    str,
+    _free_name(
+        *("summary", "pairs", "fetch_data", "fetch_model", "prepare", "dedupe_test", "convert_schema")
+    ),
 ]
 _TrainedName = Annotated[str, _free_name("base", *(name.removeprefix("train_") for name in _FIXED))]
 
@@ -116,15 +119,6 @@ class Params(Settings):
         return self
 
     @model_validator(mode="after")
-    def _engine_begins_the_answer(self) -> Params:
-        if self.predict.engine == "openai" and self.prompt.form == "reference":
-            raise ValueError(
-                "prompt.form: reference begins the answer, which predict.engine: openai cannot send; set "
-                "predict.engine: vllm or transformers, or prompt.form: compact"
-            )
-        return self
-
-    @model_validator(mode="after")
     def _names_have_the_rank(self) -> Params:
         for rank, arm in ((32, self.train_lora32), (128, self.train_lora128)):
             if arm.rank != rank:
@@ -172,6 +166,16 @@ class Params(Settings):
                 problems.append(sentences(Predict, error, f"arms.{name}.predict"))
         if problems:
             raise ValueError("; ".join(problems))
+        return self
+
+    @model_validator(mode="after")
+    def _engine_begins_the_answer(self) -> Params:
+        asking = [name for name in self.arms if self.prediction(name).engine == "openai"]
+        if asking and self.prompt.form == "reference":
+            raise ValueError(
+                "prompt.form: reference begins the answer, which predict.engine: openai cannot send "
+                f"(arms.{asking[0]}); set predict.engine: vllm or transformers, or prompt.form: compact"
+            )
         return self
 
     @model_validator(mode="after")

@@ -139,7 +139,8 @@ def test_the_speed_of_every_training_is_plotted_and_not_in_git(place: Path) -> N
 def test_the_recipe_of_lora128_changes_the_arm_lora_only_and_is_not_trained_again(place: Path) -> None:
     before = _trainings(place)
     lora128 = yaml.safe_load((place / "params.yaml").read_text())["train_lora128"]
-    changes = [f"lora.{key}={json.dumps(lora128[key])}" for key in ("rank", "targets", "learning_rate")]
+    keys = ("rank", "alpha", "targets", "learning_rate")
+    changes = [f"lora.{key}={json.dumps(lora128[key])}" for key in keys]
     flags = [word for change in changes for word in ("-S", change)]
     output = _run(place, "dvc", "exp", "run", *flags, "-n", "wide")
     assert _ran(output) == {"train_lora", "predict@lora", "evaluate@lora", "report"}

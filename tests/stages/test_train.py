@@ -43,7 +43,7 @@ ARGUMENTS = [
 def test_lora_with_the_settings_of_lora128_has_its_recipe(place: Path) -> None:
     arm = load_params().train_lora128
     assert load_params().recipe("lora") != load_params().recipe("train_lora128")
-    same = ("rank", "targets", "learning_rate", "max_steps")
+    same = ("rank", "alpha", "targets", "learning_rate", "max_steps")
     _set(place, "lora", **{key: getattr(arm, key) for key in same})
     assert load_params().recipe("lora") == load_params().recipe("train_lora128")
 
