@@ -62,6 +62,7 @@ _KEYS = {
     "seed": "predict.endpoint.extra_body (seed: null leaves it out)",
     "logprobs": "predict.endpoint.extra_body (logprobs: null leaves it out)",
 }
+_SHOWN = 200  # characters of a question
 _LARGEST_SEED = 2**31 - 1  # Gemini reads it as a signed number of 32 bits
 
 
@@ -215,7 +216,8 @@ def _rejected_field(failure: Failure, sent: Mapping[str, Any]) -> str | None:
 
 def _note(request: Request, what: str, said: str) -> None:
     question = request.messages[-1]["content"].rpartition("\n")[2]
-    print(f"{what}: {question} ({said})", file=sys.stderr)
+    shown = question if len(question) <= _SHOWN else f"{question[:_SHOWN]}..."
+    print(f"{what}: {shown} ({said})", file=sys.stderr)
 
 
 def _read(choice: Choice) -> Answer:

@@ -78,7 +78,7 @@ def vote(questions: Sequence[Candidates], databases: Path, limits: EvaluationSet
     has several databases, a query must run on all of them, and the results on ID.sqlite are compared.
     """
     compared = compare(questions, databases, limits)
-    return [_choose(*pair) for pair in zip(questions, compared, strict=True)]
+    return [choose(*pair) for pair in zip(questions, compared, strict=True)]
 
 
 def compare(questions: Sequence[Candidates], databases: Path, limits: EvaluationSettings) -> list[Comparison]:
@@ -110,7 +110,9 @@ def _votes(number: int, sql: str, question: Candidates, failures: dict[_Query, s
     return sum(sql == other or (number, sql, other) in same for other in question.queries)
 
 
-def _choose(question: Candidates, compared: Comparison) -> Choice:
+def choose(question: Candidates, compared: Comparison) -> Choice:
+    """Choose one of the queries by the rules of `vote`."""
+
     def rank(at: int) -> tuple[bool, bool, int, bool, float, int]:
         sql, logprob = question.queries[at], question.logprobs[at]
         votes, has_rows = compared.votes[sql], sql not in compared.empty
