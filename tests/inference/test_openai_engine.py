@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 from collections.abc import Callable
@@ -40,6 +41,8 @@ KEY = "sk-a-secret-of-4711"
 REQUESTS = [
     engine_module.Request([{"role": "user", "content": f"CREATE TABLE t;\nQ{n}"}], n) for n in range(6)
 ]
+DRAWN = Decoding(max_new_tokens=60, temperature=0.7, likelihood=True)
+RECORDED = json.loads(Path(__file__).with_name("recorded_answers.json").read_text(encoding="utf-8"))
 EXPECTED = [Answer(f"SELECT {n}") for n in range(6)]
 
 
@@ -126,6 +129,15 @@ def test_an_answer_without_content_is_empty(serve: Serve, journal: Path) -> None
     assert answers(engine(serve(lambda _: Reply(None))), journal) == expected
 
 
+@pytest.mark.parametrize("recorded", RECORDED, ids=[one["server"] for one in RECORDED])
+def test_recorded_answers_of_real_servers_are_read(
+    serve: Serve, journal: Path, recorded: dict[str, Any]
+) -> None:
+    server = serve(lambda _: Reply(body=json.dumps(recorded["body"])))
+    expected = Answer(recorded["text"], recorded["logprob"], recorded["problem"])
+    assert answers(engine(server, DRAWN), journal) == [expected] * len(REQUESTS)
+
+
 @pytest.mark.parametrize("finish", ["length", "max_tokens", "MAX_TOKENS", "model_length"])
 def test_an_answer_that_reached_its_limit_is_truncated(serve: Serve, journal: Path, finish: str) -> None:
     server = serve(except_for(2, Reply("SELECT 2, (", finish=finish)))
@@ -194,7 +206,6 @@ REJECTIONS = {
     "seed": refusal(422, '[{"type": "extra_forbidden", "loc": ["body", "seed"]}]'),
     "logprobs": refusal(403, "You are not allowed to request logprobs from this model"),
 }
-DRAWN = Decoding(max_new_tokens=60, temperature=0.7, likelihood=True)
 
 
 def reasoning_model(request: Request) -> Reply:
