@@ -6,6 +6,7 @@ import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import get_args
 
 import click
 
@@ -19,7 +20,7 @@ from text2sql.evaluation.settings import JudgeSettings
 from text2sql.evaluation.verdicts import Case, Verdict, without_gold
 from text2sql.files import write_json, write_jsonl
 from text2sql.progress import Progress
-from text2sql.records import ConvertedQuestion, Prediction, read_records
+from text2sql.records import ConvertedQuestion, Prediction, Problem, read_records
 from text2sql.workstore import WorkStore
 
 
@@ -40,9 +41,11 @@ def main(
     predicted = read_predictions(predictions, asked, arm)
     scored = [q for q in asked if has_gold(q)]
     check_databases(databases, ((q.test_set, q.db_id) for q in scored))
-    cases = [Case(q.row, q.db_id, q.gold, predicted[q.row], q.slice) for q in scored]
+    cases = [Case(q.row, q.db_id, q.gold, predicted[q.row].sql, q.slice) for q in scored]
     judged = judge(cases, databases, settings, gold_cache=gold_cache()) if cases else ()
     scores = ScoresBySet(q.test_set for q in asked)
+    for question in asked:
+        scores.count_answers(question.test_set, predicted[question.row].problems or {})
     write_jsonl(verdicts, watched(asked, judged, scores, arm, questions))
     write_json(metrics, scores.metrics(describe(settings)))
     for warning in scores.warnings():
@@ -111,11 +114,11 @@ def read_questions(path: Path) -> list[ConvertedQuestion]:
     return questions
 
 
-def read_predictions(path: Path, questions: Sequence[ConvertedQuestion], arm: str) -> dict[int, str]:
-    """Read the predicted SQL by row.
+def read_predictions(path: Path, questions: Sequence[ConvertedQuestion], arm: str) -> dict[int, Prediction]:
+    """Read the predictions by row.
 
     Raises:
-        UserError: rows are missing, repeated, unknown or without text.
+        UserError: rows are missing, repeated, unknown, without text or with unknown problems.
     """
     predictions = read_records(path, Prediction)
     asked = {question.row for question in questions}
@@ -125,12 +128,21 @@ def read_predictions(path: Path, questions: Sequence[ConvertedQuestion], arm: st
         "missing": sorted(asked - rows),
         "not among the questions": sorted(rows - asked),
         "without SQL text": [p.row for p in predictions if not isinstance(p.sql, str)],
+        "with unknown problems": [p.row for p in predictions if not _are_counts(p.problems)],
     }
     found = [f"{_rows(wrong)} {fault}" for fault, wrong in faults.items() if wrong]
     if found:
         counts = f"{len(predictions)} predictions for {len(asked)} questions"
         raise UserError(f"{path}: {counts}: {'; '.join(found)}; run `dvc repro predict@{arm}`")
-    return {prediction.row: prediction.sql for prediction in predictions}
+    return {prediction.row: prediction for prediction in predictions}
+
+
+def _are_counts(problems: object) -> bool:
+    """Whether `problems` are numbers by `Problem`, or None."""
+    if problems is None:
+        return True
+    known = set(get_args(Problem))
+    return isinstance(problems, dict) and all(k in known and type(n) is int for k, n in problems.items())
 
 
 def _without_gold(question: ConvertedQuestion) -> Verdict:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -67,10 +68,57 @@ class Request:
         return write_ddl(read_prose(self.prose)[1])
 
 
-def refusal(status: int, message: str, code: str | None = None, **headers: str) -> Reply:
+def refusal(
+    status: int, message: str, code: str | int | None = None, param: str | None = None, **headers: str
+) -> Reply:
     """An error in OpenAI's form."""
     named = {name.replace("_", "-"): value for name, value in headers.items()}
-    return Reply(status=status, headers=named, body=json.dumps({"error": {"message": message, "code": code}}))
+    error = {"message": message, "code": code, "param": param}
+    return Reply(status=status, headers=named, body=json.dumps({"error": error}))
+
+
+def _llama_cpp_too_long() -> Reply:
+    """As llama.cpp's server (xllamacpp 2026.10.11549) answers, with its own fields."""
+    message = "request (9031 tokens) exceeds the available context size (1024 tokens), try increasing it"
+    fields = {"type": "exceed_context_size_error", "n_prompt_tokens": 9031, "n_ctx": 1024}
+    return Reply(status=400, body=json.dumps({"error": {"code": 400, "message": message, **fields}}))
+
+
+# A prompt that is too long, as servers say it
+TOO_LONG = {
+    "vLLM 0.32.0": refusal(
+        400,
+        "This model's maximum context length is 2048 tokens. However, your prompt contains at least 2049 "
+        "input tokens, which exceeds this limit even without any output tokens. Please reduce the length of "
+        "the input prompt. (parameter=input_tokens, value=2049)",
+        400,
+        "input_tokens",
+    ),
+    "OpenAI, Azure": refusal(400, "Your input has too many tokens.", "context_length_exceeded", "messages"),
+    "llama.cpp": _llama_cpp_too_long(),
+    "SGLang": refusal(400, "The input (9031 tokens) is longer than the model's context length (512 tokens)."),
+    "Anthropic": refusal(400, "prompt is too long: 213462 tokens > 200000 maximum"),
+    "Gemini": refusal(
+        400, "The input token count (1196265) exceeds the maximum number of tokens allowed (1048575)."
+    ),
+    "xAI": refusal(
+        400, "This model's maximum prompt length is 131072 but the request contains 537812 tokens"
+    ),
+    "Groq": refusal(400, "Please reduce the length of the messages or completion."),
+    "Mistral": refusal(
+        400, "Prompt contains 200000 tokens, too large for model with 131072 maximum context length"
+    ),
+    "Alibaba": refusal(400, "Range of input length should be [1, 30720]"),
+    "Text Generation Inference": refusal(
+        422, "Input validation error: `inputs` tokens + `max_new_tokens` must be <= 4096. Given: 9031 and 20"
+    ),
+}
+# Errors with the word "context" that say nothing of the prompt's length
+OTHER_CONTEXTS = {
+    "a gateway": "upstream: context deadline exceeded",
+    "a field": "Unknown field 'context' in the request",
+    "a setting": "num_ctx: the context size must be positive",
+}
 
 
 FILTERS = {
@@ -142,6 +190,13 @@ LENIENT = {
     "empty usage": Reply("SELECT 1", usage={}),
     "another end": Reply("SELECT 1", finish="eos"),
     "log-probabilities of another type": Reply("SELECT 1", choice={"logprobs": [-0.5]}),
+    "a null among the log-probabilities": Reply(
+        "SELECT 1", choice={"logprobs": {"content": [{"token": "x", "logprob": None}]}}
+    ),
+    "an infinite log-probability": Reply(
+        "SELECT 1", choice={"logprobs": {"content": [{"token": "x", "logprob": -math.inf}]}}
+    ),
+    "usage without the tokens written": Reply("SELECT 1", usage={"prompt_tokens": 100, "total_tokens": 110}),
 }
 # Answers, paid like others, in which there is no text, and the words that say why
 SORRY = "I cannot help with that."

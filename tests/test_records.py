@@ -16,6 +16,8 @@ def test_optional_fields_of_a_prediction_may_be_missing(tmp_path: Path) -> None:
         '{"row": 1, "sql": "", "raw": ""}\n{"row": 2, "sql": "", "raw": "", "agreement": 0.5, "tries": 2}\n'
     )
     assert read_records(file, Prediction) == [Prediction(1, "", ""), Prediction(2, "", "", 0.5, 2)]
+    file.write_text('{"row": 1, "sql": "", "raw": "", "problems": {"empty": 1}}\n')
+    assert read_records(file, Prediction) == [Prediction(1, "", "", problems={"empty": 1})]
 
 
 @pytest.mark.parametrize("line", ['{"row": 1, "sql": ""}', '{"row": 1, "sql": "", "raw": "", "votes": 1}'])

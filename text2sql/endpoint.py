@@ -15,7 +15,7 @@ import random
 import re
 import sys
 import time
-from collections.abc import Coroutine, Iterable, Iterator, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -66,11 +66,11 @@ class Failure:
 
 
 class Refused(Exception):
-    """The endpoint rejects this request (because it is too long, for instance); others may succeed."""
+    """The endpoint rejects this `request` (because it is too long, for instance); others may succeed."""
 
-    def __init__(self, what: str, failure: Failure) -> None:
+    def __init__(self, what: str, failure: Failure, request: Mapping[str, Any]) -> None:
         super().__init__(what)
-        self.failure = failure
+        self.failure, self.request = failure, request
 
 
 class Filtered(Refused):
@@ -106,8 +106,10 @@ class Client:
         self._turn, self._next_start = asyncio.Lock(), 0.0  # of time.monotonic()
         self._stop = asyncio.Event()
 
-    async def complete(self, request: Mapping[str, Any]) -> Completion:
+    async def complete(self, request: Mapping[str, Any] | Callable[[], Mapping[str, Any]]) -> Completion:
         """The answer to `request`, which has the fields of the protocol, and further ones in `extra_body`.
+
+        A function is called when the request's turn comes, with what earlier answers have shown by then.
 
         Raises:
             Refused: the endpoint rejects this request; it may accept others.
@@ -119,7 +121,7 @@ class Client:
             while True:
                 await self._wait_turn()
                 try:
-                    return await self._send(request)
+                    return await self._send(request() if callable(request) else request)
                 except _Fault as fault:
                     await self._wait_after(fault, retry)
                 retry += 1
@@ -152,7 +154,7 @@ class Client:
         status, place = failure.status, self._endpoint.base_url
         said = self._clean(f"{failure.form}: {failure.message}")
         if status in (400, 403, 422) and _FILTER.search(f"{failure.code} {failure.message}"):
-            return Filtered(f"a content filter stopped the request ({said})", failure)
+            return Filtered(f"a content filter stopped the request ({said})", failure, request)
         if status == 402 or failure.code == "insufficient_quota":
             return UserError(f"{place}: no credit left ({said}); {self._kept()}; add credit and {RERUN}")
         if status in (408, 409, 425, 429) or status >= 500:
@@ -161,13 +163,13 @@ class Client:
                 return _Fault(said, hold)
             return UserError(f"{place}: asks to wait {hold:.0f} s ({said}); {self._kept()}; {RERUN} then")
         if status in (400, 413, 422) or (status == 403 and _is_about_a_field(failure, request)):
-            return Refused(said, failure)
+            return Refused(said, failure, request)
         return UserError(f"{place}: {self._fix(status, failure, said)}, and {RERUN}")
 
     def _fix(self, status: int, failure: Failure, said: str) -> str:
         """What is wrong for all requests, and how to change that."""
         model = self._endpoint.model
-        if failure.code == "model_not_found" or failure.kind == "model_not_found":
+        if "model_not_found" in (failure.code, failure.kind) or failure.param == "model":
             return f"{said}; the server has no model {model!r} for this key: fix the name of the model"
         if status == 401:
             return f"refuses the key ({said}); `export {KEY_VARIABLE}=...`"

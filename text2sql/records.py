@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 from collections.abc import Iterator
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 from text2sql.errors import UserError
 from text2sql.files import read_jsonl
@@ -65,15 +65,18 @@ class ConvertedQuestion:
     test_set: str = ""
 
 
+Problem = Literal["truncated", "empty", "declined", "prompt_too_long"]
+"""Why an answer has no text, or not all of it; see `text2sql.inference.engine.Answer`."""
+
+
 @dataclasses.dataclass(frozen=True, slots=True)
 class Prediction:
     """The SQL extracted from the model's answer `raw` to the test question `row`.
 
     `agreement`: the share (0 to 1) of the sampled answers with the same result, None if only one was sampled.
     `tries`: how often the model was asked until this answer, None if its errors are not shown to it.
-    `problems`: how many of the answers to the question were truncated, empty, declined or not given because
-    the prompt is too long (see `text2sql.inference.engine.Answer`), None if none was. Fields that are None
-    are left out of the file.
+    `problems`: how many of the answers to the question (of the last try) have each `Problem`, None if none
+    has one. Fields that are None are left out of the file.
     """
 
     row: int

@@ -42,6 +42,16 @@ def test_with_several_sets_the_first_is_at_the_top_and_named() -> None:
     }
 
 
+def test_problems_of_answers_are_counted_by_set() -> None:
+    scores = ScoresBySet(["spider", "geo"])
+    for name, problems in (("geo", {"truncated": 2}), ("spider", {}), ("geo", {"truncated": 1, "empty": 1})):
+        scores.count_answers(name, problems)
+    none = {"truncated": 0, "empty": 0, "declined": 0, "prompt_too_long": 0}
+    metrics = scores.metrics(EVALUATOR)
+    assert metrics["answers"] == none
+    assert metrics["other_sets"]["geo"]["answers"] == none | {"truncated": 3, "empty": 1}
+
+
 def test_with_several_sets_a_row_names_its_set_after_its_number() -> None:
     row = ScoresBySet(["spider", "geo"]).add("geo", WRONG)
     assert list(row)[:3] == ["row", "test_set", "db_id"]

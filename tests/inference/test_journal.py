@@ -104,6 +104,9 @@ def test_a_line_cut_short_is_reported(journal: Path, capsys: pytest.CaptureFixtu
         '{"batch": true, "prompts": [0, 1, 3], "raw": ["a", "b", "c"]}',
         '{"batch": 0, "prompts": [6, 2], "raw": ["a", "b"], "logprob": [-0.1]}',
         '{"batch": 0, "prompts": [6, 2], "raw": ["a", "b"], "logprob": ["-1", null]}',
+        '{"batch": 0, "prompts": [6, 2], "raw": ["a", "b"], "problem": ["truncated"]}',
+        '{"batch": 0, "prompts": [6, 2], "raw": ["a", "b"], "problem": ["lost", null]}',
+        '{"batch": 0, "prompts": [6, 2], "raw": ["a", "b"], "problem": [[], null]}',
         '{"batch": 2, "prompts": [5], "raw": ["say 5"]}',  # repeated
     ],
 )
@@ -141,6 +144,15 @@ def test_logprobs_are_kept_to_the_last_digit(journal: Path) -> None:
     first = run(journal, FakeEngine(logprob=-0.1234567890123))
     assert first[0] == Answer("say 0", -0.1234567890123)
     assert run(journal, FakeEngine(stops_at=0)) == first
+
+
+def test_problems_are_kept_and_null_for_answers_without(journal: Path) -> None:
+    log = BatchJournal(journal, BATCHES)
+    answers = [Answer("say 6", problem="truncated"), Answer("say 2", -0.5)]
+    log.append(0, answers)
+    entry = json.loads(journal.read_text())
+    assert (entry["problem"], entry["logprob"]) == (["truncated", None], [None, -0.5])
+    assert BatchJournal(journal, BATCHES).finished == {0: answers}
 
 
 def test_batches_that_finished_out_of_order_are_reused(journal: Path) -> None:

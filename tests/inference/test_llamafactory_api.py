@@ -66,6 +66,15 @@ def listens(port: int) -> bool:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
+def test_the_server_has_no_log_probabilities_and_says_that_an_answer_reached_its_limit(
+    url: str, tmp_path: Path
+) -> None:
+    endpoint = Endpoint(base_url=url, model="tiny", concurrency=2, timeout_s=60.0, max_retries=1)
+    decoding = Decoding(max_new_tokens=1, temperature=0.8, likelihood=True)
+    found = generate_all(OpenAIEngine(endpoint, decoding, {}), REQUESTS, tmp_path / "journal", "test")
+    assert [(answer.logprob, answer.problem) for answer in found if answer] == [(None, "truncated")] * 5
+
+
 def texts(engine: Engine, folder: Path) -> list[str]:
     return [answer.text for answer in generate_all(engine, REQUESTS, folder / "journal", "test") if answer]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 from collections.abc import Callable
@@ -15,7 +16,9 @@ from tests.openai_server import (
     DECLINED,
     FILTERS,
     LENIENT,
+    OTHER_CONTEXTS,
     SORRY,
+    TOO_LONG,
     TYPICAL,
     Reply,
     Request,
@@ -32,11 +35,14 @@ from text2sql.inference.engine import Answer
 from text2sql.inference.journal import generate_all
 from text2sql.inference.openai_engine import OpenAIEngine
 from text2sql.inference.settings import Decoding
+from text2sql.records import Problem
 
 KEY = "sk-a-secret-of-4711"
 REQUESTS = [
     engine_module.Request([{"role": "user", "content": f"CREATE TABLE t;\nQ{n}"}], n) for n in range(6)
 ]
+DRAWN = Decoding(max_new_tokens=60, temperature=0.7, likelihood=True)
+RECORDED = json.loads(Path(__file__).with_name("recorded_answers.json").read_text(encoding="utf-8"))
 EXPECTED = [Answer(f"SELECT {n}") for n in range(6)]
 
 
@@ -98,7 +104,6 @@ def test_a_greedy_request_has_no_seed_and_no_logprobs(serve: Serve, journal: Pat
         "messages": REQUESTS[0].messages,
         "max_tokens": 60,
         "temperature": 0.0,
-        "top_p": 1.0,
     }
 
 
@@ -120,7 +125,152 @@ def test_a_request_for_a_drawn_answer_has_seed_and_logprobs(serve: Serve, journa
 
 
 def test_an_answer_without_content_is_empty(serve: Serve, journal: Path) -> None:
-    assert answers(engine(serve(lambda _: Reply(None))), journal) == [Answer("")] * len(REQUESTS)
+    expected = [Answer("", problem="empty")] * len(REQUESTS)
+    assert answers(engine(serve(lambda _: Reply(None))), journal) == expected
+
+
+@pytest.mark.parametrize("recorded", RECORDED, ids=[one["server"] for one in RECORDED])
+def test_recorded_answers_of_real_servers_are_read(
+    serve: Serve, journal: Path, recorded: dict[str, Any]
+) -> None:
+    server = serve(lambda _: Reply(body=json.dumps(recorded["body"])))
+    expected = Answer(recorded["text"], recorded["logprob"], recorded["problem"])
+    assert answers(engine(server, DRAWN), journal) == [expected] * len(REQUESTS)
+
+
+@pytest.mark.parametrize("finish", ["length", "max_tokens", "MAX_TOKENS", "model_length"])
+def test_an_answer_that_reached_its_limit_is_truncated(serve: Serve, journal: Path, finish: str) -> None:
+    server = serve(except_for(2, Reply("SELECT 2, (", finish=finish)))
+    found = answers(engine(server), journal)
+    assert found == [*EXPECTED[:2], Answer("SELECT 2, (", problem="truncated"), *EXPECTED[3:]]
+    server.requests.clear()
+    assert answers(engine(server), journal) == found  # the journal keeps it
+    assert server.requests == []
+
+
+@pytest.mark.parametrize("field", ["reasoning_content", "reasoning"])
+def test_a_thought_that_took_all_tokens_leaves_a_truncated_answer_and_the_remedy_is_named_once(
+    serve: Serve, journal: Path, capsys: pytest.CaptureFixture[str], field: str
+) -> None:
+    thought = Reply(None, message={field: "Is it SELECT 7?"}, finish="length")
+    found = answers(engine(serve(lambda _: thought)), journal)
+    assert found == [Answer("", problem="truncated")] * len(REQUESTS)
+    said = capsys.readouterr().err
+    remedy = "raise predict.max_new_tokens (60), or switch thinking off in predict.endpoint.extra_body"
+    assert said.count(remedy) == 1
+
+
+@pytest.mark.parametrize("field", ["reasoning_content", "reasoning"])
+def test_an_answer_that_the_server_took_for_a_thought_is_the_answer(
+    serve: Serve, journal: Path, field: str
+) -> None:
+    server = serve(lambda request: Reply(None, message={field: echo(request).text}))
+    assert answers(engine(server), journal) == EXPECTED
+
+
+@pytest.mark.parametrize("finish", ["abort", "error", "insufficient_system_resource"])
+def test_an_answer_that_the_server_interrupted_is_requested_again_and_never_kept(
+    serve: Serve, journal: Path, finish: str
+) -> None:
+    half = Reply("SEL", finish=finish)
+    server = serve(lambda request: half if request.nth == 0 else echo(request))
+    assert answers(engine(server, max_retries=1), journal) == EXPECTED
+    journal.unlink()
+    server.script = except_for(0, half)
+    with pytest.raises(UserError, match=rf"interrupted the answer \(finish_reason {finish}\)"):
+        answers(engine(server, concurrency=1), journal)
+    assert not journal.exists() or 'SEL"' not in journal.read_text()
+
+
+# -- a model that does not take every field --
+
+# What OpenAI's reasoning models answer
+ONLY_COMPLETION_TOKENS = refusal(
+    400,
+    "Unsupported parameter: 'max_tokens' is not supported with this model. "
+    "Use 'max_completion_tokens' instead.",
+    "unsupported_parameter",
+    "max_tokens",
+)
+ONLY_TEMPERATURE_1 = refusal(
+    400,
+    "Unsupported value: 'temperature' does not support 0.0 with this model. Only the default (1) value is "
+    "supported.",
+    "unsupported_value",
+    "temperature",
+)
+REJECTIONS = {
+    "max_tokens": ONLY_COMPLETION_TOKENS,
+    "temperature": ONLY_TEMPERATURE_1,
+    "top_p": refusal(400, "`temperature` and `top_p` cannot both be specified for this model."),
+    "seed": refusal(422, '[{"type": "extra_forbidden", "loc": ["body", "seed"]}]'),
+    "logprobs": refusal(403, "You are not allowed to request logprobs from this model"),
+}
+
+
+def reasoning_model(request: Request) -> Reply:
+    """Rejects one field after the other, as OpenAI's reasoning models do."""
+    for name in ("max_tokens", "temperature", "top_p", "logprobs"):
+        if name in request.body:
+            return REJECTIONS[name]
+    return echo(request)
+
+
+def test_a_reasoning_model_needs_no_setting(
+    serve: Serve, journal: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    server = serve(reasoning_model)
+    assert answers(engine(server, DRAWN, concurrency=1), journal) == EXPECTED
+    assert len(server.requests) == len(REQUESTS) + 4  # remembered from the first question on
+    body = {k: v for k, v in server.requests[-1].body.items() if k not in ("messages", "seed")}
+    assert body == {"model": "qwen3", "max_completion_tokens": 60}
+    said = capsys.readouterr().err
+    assert [said.count(f"model qwen3: rejects {name} ") for name in REJECTIONS] == [1, 1, 1, 0, 1]
+
+
+@pytest.mark.parametrize("name", REJECTIONS)
+def test_a_rejected_field_is_left_out_with_a_note_also_while_others_are_on_their_way(
+    serve: Serve, journal: Path, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    server = serve(lambda request: REJECTIONS[name] if name in request.body else echo(request))
+    assert answers(engine(server, DRAWN, concurrency=6), journal) == EXPECTED
+    assert capsys.readouterr().err.count(f"rejects {name} ") == 1
+    assert "max_completion_tokens" in server.requests[-1].body or name != "max_tokens"
+
+
+def test_what_a_server_rejects_does_not_change_the_identity(serve: Serve, journal: Path) -> None:
+    one = engine(serve(reasoning_model), DRAWN)
+    before = one.identity
+    answers(one, journal)
+    assert one.identity == before
+
+
+def test_a_field_that_is_still_rejected_under_its_other_name_ends_the_run(
+    serve: Serve, journal: Path
+) -> None:
+    neither = refusal(400, "Unsupported parameter: 'max_completion_tokens'", "unsupported_parameter")
+    limited = "max_completion_tokens"
+    server = serve(lambda request: neither if limited in request.body else ONLY_COMPLETION_TOKENS)
+    with pytest.raises(UserError, match=r"change predict\.max_new_tokens in params\.yaml"):
+        answers(engine(server, concurrency=1), journal)
+    assert len(server.requests) == 2
+
+
+def test_additional_fields_replace_the_engines_own_and_null_leaves_one_out(
+    serve: Serve, journal: Path
+) -> None:
+    server = serve(lambda _: Reply("SELECT 1"))
+    extra = {"temperature": None, "logprobs": None, "seed": 7, "max_completion_tokens": 500, "top_k": 20}
+    answers(engine(server, DRAWN, extra_body=extra), journal)
+    body = {k: v for k, v in server.requests[0].body.items() if k != "messages"}
+    assert body == {"model": "qwen3", "top_p": 1.0, "seed": 7, "max_completion_tokens": 500, "top_k": 20}
+
+
+def test_a_seed_has_at_most_31_bits(serve: Serve, journal: Path) -> None:
+    server = serve(echo)
+    request = engine_module.Request(REQUESTS[0].messages, 2**32 - 1)
+    generate_all(engine(server, DRAWN), [request], journal, "test")
+    assert server.requests[0].body["seed"] == 2**31 - 1
 
 
 # -- a server that fails --
@@ -208,10 +358,25 @@ def test_a_prompt_too_long_for_the_server_gets_an_empty_answer_and_is_listed(
 ) -> None:
     too_long = refusal(400, "This model's maximum context length is 100 tokens")
     found = answers(engine(serve(except_for(2, too_long))), journal)
-    assert found == [*EXPECTED[:2], Answer(""), *EXPECTED[3:]]
+    assert found == [*EXPECTED[:2], Answer("", problem="prompt_too_long"), *EXPECTED[3:]]
     said = capsys.readouterr().err
     assert "too long for the server, so its prediction is empty: Q2" in said
     assert "maximum context length is 100 tokens" in said
+
+
+@pytest.mark.parametrize("reply", TOO_LONG.values(), ids=TOO_LONG.keys())
+def test_a_prompt_that_is_too_long_is_recognised_on_every_server(
+    serve: Serve, journal: Path, reply: Reply
+) -> None:
+    found = answers(engine(serve(except_for(2, reply))), journal)
+    assert found == [*EXPECTED[:2], Answer("", problem="prompt_too_long"), *EXPECTED[3:]]
+
+
+@pytest.mark.parametrize("message", OTHER_CONTEXTS.values(), ids=OTHER_CONTEXTS.keys())
+def test_another_error_with_the_word_context_ends_the_run(serve: Serve, journal: Path, message: str) -> None:
+    with pytest.raises(UserError, match=r"fix predict\.endpoint in params\.yaml"):
+        answers(engine(serve(lambda _: refusal(400, message))), journal)
+    assert not journal.exists() or journal.read_bytes() == b""
 
 
 @pytest.mark.parametrize("reply", FILTERS.values(), ids=FILTERS.keys())
@@ -219,7 +384,8 @@ def test_a_question_that_a_content_filter_stops_gets_an_empty_answer_and_is_list
     serve: Serve, journal: Path, capsys: pytest.CaptureFixture[str], reply: Reply
 ) -> None:
     server = serve(except_for(2, reply))
-    assert answers(engine(server), journal) == [*EXPECTED[:2], Answer(""), *EXPECTED[3:]]
+    declined = Answer("", problem="declined")
+    assert answers(engine(server), journal) == [*EXPECTED[:2], declined, *EXPECTED[3:]]
     said = capsys.readouterr().err
     assert "stopped by a content filter, so its prediction is empty: Q2" in said and "policy" in said
     assert len(server.requests) == len(REQUESTS)
@@ -231,7 +397,8 @@ def test_a_refusal_is_an_answer_and_is_listed(
 ) -> None:
     server = serve(except_for(2, reply))
     found = answers(engine(server), journal)
-    assert found == [*EXPECTED[:2], Answer(words if words == SORRY else ""), *EXPECTED[3:]]
+    declined = Answer(words if words == SORRY else "", problem="declined")
+    assert found == [*EXPECTED[:2], declined, *EXPECTED[3:]]
     said = capsys.readouterr().err
     assert "not answered, or not to the end: Q2" in said and words in said
     assert len(server.requests) == len(REQUESTS)
@@ -242,7 +409,8 @@ def test_an_answer_is_accepted_in_every_form(serve: Serve, journal: Path, reply:
     decoding = Decoding(max_new_tokens=60, temperature=0.7, likelihood=True)
     server = serve(lambda _: reply)
     found = answers(engine(server, decoding), journal)
-    assert found == [Answer("SELECT 1", -1.0 if reply.logprobs else None)] * len(REQUESTS)
+    problem: Problem | None = "truncated" if reply.finish == "length" else None
+    assert found == [Answer("SELECT 1", -1.0 if reply.logprobs else None, problem)] * len(REQUESTS)
 
 
 @pytest.mark.parametrize(
@@ -250,6 +418,32 @@ def test_an_answer_is_accepted_in_every_form(serve: Serve, journal: Path, reply:
     [
         (refusal(403, f"not for {KEY}"), r"denies access .*not for \(OPENAI_API_KEY\).*use a key"),
         (refusal(400, f"unknown field logprobs {KEY}"), "unknown field logprobs.*fix predict.endpoint"),
+        (
+            refusal(400, "max_tokens is too large: 60. This model supports at most 16", "invalid_value"),
+            r"change predict\.max_new_tokens in params\.yaml",
+        ),
+        (
+            refusal(400, f"no such model for {KEY}", param="model"),
+            r"no such model.*fix the name of the model in predict\.endpoint\.models",
+        ),
+        (
+            refusal(404, f"The model `qwen3` does not exist, {KEY}", "model_not_found"),
+            r"the server has no model 'qwen3' for this key: fix the name of the model",
+        ),
+        (  # vLLM 0.32.0, as the next two
+            refusal(404, "The model `qwen3` does not exist. Valid aliases: tiny.", 404, "model"),
+            r"Valid aliases: tiny.*the server has no model 'qwen3'",
+        ),
+        (
+            refusal(400, "max_tokens=60 cannot be greater than max_model_len=20", 400, "max_tokens"),
+            r"change predict\.max_new_tokens in params\.yaml",
+        ),
+        (
+            refusal(
+                400, "temperature must be non-negative, got 0 (parameter=temperature)", 400, "temperature"
+            ),
+            r"change predict\.temperature in params\.yaml",
+        ),
         (
             refusal(404, f"no model qwen3 for {KEY}"),
             r"no model qwen3.*fix the model \('qwen3'\) or base_url",

@@ -28,7 +28,7 @@ class Scripted:
     identity: Mapping[str, object] = {}
     max_prompt_tokens = 10
 
-    def __init__(self, answer: Callable[[Request], str], longest: int = 99) -> None:
+    def __init__(self, answer: Callable[[Request], str | Answer], longest: int = 99) -> None:
         self.asked: list[Request] = []
         self._answer, self._longest = answer, longest
 
@@ -40,7 +40,8 @@ class Scripted:
     ) -> Iterator[tuple[int, list[Answer]]]:
         for number, (request,) in batches:
             self.asked.append(request)
-            yield number, [Answer(self._answer(request))]
+            answer = self._answer(request)
+            yield number, [answer if isinstance(answer, Answer) else Answer(answer)]
 
 
 def row(request: Request) -> int:
@@ -120,6 +121,23 @@ def test_a_question_too_long_to_be_asked_again_keeps_its_first_answer(
     found = predict(Scripted(lambda _: BAD, longest=2), place, max_repairs=1)
     assert [(p.sql, p.tries) for p in found] == [(BAD, 1), (BAD, 1)]
     assert "2 of 2 prompts exceed 10 tokens" in capsys.readouterr().err
+
+
+def test_the_problems_of_all_samples_are_counted_and_listed(
+    place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cut, none = Answer("SELECT name FROM", problem="truncated"), Answer("", problem="empty")
+    answers = {3: [cut, Answer(GOOD), none, cut], 7: [Answer(GOOD)] * 4}
+    found = predict(Scripted(lambda request: answers[row(request)].pop(0)), place, samples=4)
+    assert [(p.sql, p.problems) for p in found] == [(GOOD, {"empty": 1, "truncated": 2}), (GOOD, None)]
+    said = capsys.readouterr().err
+    assert "test: 2 answers are truncated; raise predict.max_new_tokens" in said
+    assert "test: 1 answers have no text" in said and "declined" not in said
+
+
+def test_a_question_that_is_too_long_to_be_asked_says_so(place: Path) -> None:
+    found = predict(Scripted(lambda _: GOOD, longest=1), place)
+    assert found == [Prediction(n, "", "", problems={"prompt_too_long": 1}) for n in (3, 7)]
 
 
 def test_a_finished_vote_is_not_repeated(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -88,7 +88,7 @@ def test_an_answer_is_the_likeliest_token_at_every_step(base: Path) -> None:
         with torch.inference_mode():
             ids.append(int(model(torch.tensor([ids])).logits[0, -1].argmax()))
     expected = AutoTokenizer.from_pretrained(str(base)).decode(ids[start:], skip_special_tokens=True)
-    assert ask(one, CHATS[:1]) == [Answer(expected)]
+    assert ask(one, CHATS[:1]) == [Answer(expected, problem=None if ids[-1] == 2 else "truncated")]
 
 
 def test_two_runs_give_the_same_answers(base: Path) -> None:
@@ -110,6 +110,22 @@ def test_an_answer_ends_at_any_end_token_of_the_model(base: Path, copy: Path) ->
     assert len(ask(engine(copy), CHATS[:1])[0].text) < len(text)
 
 
+def test_an_answer_without_an_end_token_is_truncated_and_one_of_end_tokens_alone_is_empty(
+    base: Path, copy: Path
+) -> None:
+    for likelihood in (False, True):
+        assert [a.problem for a in ask(engine(base, likelihood=likelihood), CHATS[:1])] == ["truncated"]
+    tokenizer = AutoTokenizer.from_pretrained(str(base))
+    ids = engine(base).encode(CHATS[0])
+    with torch.inference_mode():
+        model = AutoModelForCausalLM.from_pretrained(str(base), dtype=torch.float32)
+        first = int(model(torch.tensor([ids])).logits[0, -1].argmax())
+    (copy / "generation_config.json").write_text(f'{{"eos_token_id": [{first}, 2]}}')
+    tokenizer.add_special_tokens({"additional_special_tokens": [tokenizer.decode([first])]})
+    tokenizer.save_pretrained(str(copy))
+    assert ask(engine(copy), CHATS[:1]) == [Answer("", problem="empty")]
+
+
 def test_a_merged_adapter_gives_the_same_answers_as_an_unmerged_one(base: Path, adapter: Path) -> None:
     model = AutoModelForCausalLM.from_pretrained(str(base), dtype=torch.float32)
     plain = PeftModel.from_pretrained(model, str(adapter)).eval()
@@ -122,7 +138,7 @@ def test_a_merged_adapter_gives_the_same_answers_as_an_unmerged_one(base: Path, 
         do_sample=False,
     )[0, len(ids) :]
     expected = AutoTokenizer.from_pretrained(str(base)).decode(output, skip_special_tokens=True)
-    assert ask(one, CHATS[:1]) == [Answer(expected)]
+    assert [answer.text for answer in ask(one, CHATS[:1])] == [expected]
 
 
 def test_an_adapter_changes_the_answers_of_its_base(base: Path, adapter: Path) -> None:

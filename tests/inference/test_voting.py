@@ -15,6 +15,8 @@ LIMITS = EvaluationSettings(timeout_s=1.0, max_rows=1000)
 NAMES = "SELECT name FROM singer"
 SAME_NAMES = "SELECT singer.name FROM singer WHERE 1"
 AGES = "SELECT age FROM singer"
+NOBODY = "SELECT name FROM singer WHERE age > 90"
+ALSO_NOBODY = "SELECT age FROM singer WHERE name = 'Dee'"
 FAILING = "SELECT nme FROM singer"
 ENDLESS = "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n) SELECT max(x) FROM n"
 # one long opcode, which cannot be interrupted: its process is killed
@@ -48,6 +50,34 @@ def test_the_most_frequent_result_wins_even_if_the_queries_are_written_different
 def test_a_tie_goes_to_the_likeliest_query_and_without_likelihoods_to_the_first(databases: Path) -> None:
     assert chosen_of(databases, AGES, NAMES, logprobs=(-0.5, -0.1)) == Choice(1, 0.5, None)
     assert chosen_of(databases, AGES, NAMES) == Choice(0, 0.5, None)
+
+
+def test_three_queries_that_return_nothing_do_not_outvote_two_that_agree_on_rows(databases: Path) -> None:
+    assert chosen_of(databases, NOBODY, ALSO_NOBODY, NOBODY, NAMES, SAME_NAMES) == Choice(3, 0.4, None)
+    assert chosen_of(databases, NOBODY, NOBODY, NOBODY, NAMES, NAMES).chosen == 3
+
+
+def test_a_single_query_with_rows_does_not_outvote_two_that_return_nothing(databases: Path) -> None:
+    assert chosen_of(databases, NAMES, NOBODY, ALSO_NOBODY) == Choice(1, 2 / 3, None)
+
+
+def test_at_equal_votes_rows_win_even_against_a_higher_likelihood(databases: Path) -> None:
+    assert chosen_of(databases, NOBODY, NAMES, logprobs=(-0.1, -9.0)) == Choice(1, 0.5, None)
+
+
+def test_of_two_results_with_rows_the_more_frequent_wins(databases: Path) -> None:
+    found = chosen_of(databases, NOBODY, NAMES, NAMES, AGES, AGES, AGES)
+    assert found == Choice(3, 0.5, None)
+
+
+def test_a_query_that_returns_nothing_is_preferred_to_one_that_fails(databases: Path) -> None:
+    assert chosen_of(databases, FAILING, FAILING, NOBODY, logprobs=(-0.1, -0.1, -9.0)).chosen == 2
+
+
+def test_a_count_of_zero_and_a_null_are_rows(databases: Path) -> None:
+    zero, null = "SELECT count(*) FROM singer WHERE age > 90", "SELECT max(age) FROM singer WHERE age > 90"
+    assert chosen_of(databases, NOBODY, NOBODY, NOBODY, zero, zero).chosen == 3
+    assert chosen_of(databases, NOBODY, NOBODY, NOBODY, null, null).chosen == 3
 
 
 def test_of_queries_with_equal_results_the_likeliest_is_chosen(databases: Path) -> None:

@@ -116,6 +116,23 @@ def test_it_writes_one_verdict_per_question_and_the_scores(pipeline: Path) -> No
     assert metrics(pipeline)["errors"] == {"no_such_column": 1}
 
 
+def test_answers_that_were_cut_short_empty_or_declined_are_counted(pipeline: Path) -> None:
+    run()
+    none = {"truncated": 0, "empty": 0, "declined": 0, "prompt_too_long": 0}
+    assert metrics(pipeline)["answers"] == none
+    counted = [{"truncated": 2, "empty": 1}, {"truncated": 1}, {"prompt_too_long": 1}]
+    rows = [prediction(row) | {"problems": problems} for row, problems in enumerate(counted)]
+    write_predictions(pipeline, rows)
+    assert run().exit_code == 0
+    assert metrics(pipeline)["answers"] == none | {"truncated": 3, "empty": 1, "prompt_too_long": 1}
+
+
+@pytest.mark.parametrize("problems", [{"lost": 1}, {"truncated": "3"}, {"truncated": True}, ["truncated"], 3])
+def test_predictions_with_unknown_problems_are_named(pipeline: Path, problems: object) -> None:
+    write_predictions(pipeline, [prediction(0), prediction(1) | {"problems": problems}, prediction(2)])
+    assert_refused(pipeline, "row 1 with unknown problems", "run `dvc repro predict@lora`")
+
+
 def test_the_metrics_name_the_evaluator_and_its_limits(pipeline: Path) -> None:
     run()
     assert metrics(pipeline)["evaluator"] == {

@@ -145,7 +145,8 @@ def test_every_question_has_a_prediction_in_the_order_of_the_questions(workplace
     result = predict()
     assert result.exit_code == 0, result.output
     assert [p["row"] for p in predictions()] == list(range(100, 110))
-    assert all(set(p) == {"row", "sql", "raw"} and p["raw"] for p in predictions())
+    assert all(set(p) - {"problems"} == {"row", "sql", "raw"} and p["raw"] for p in predictions())
+    assert all(p.get("problems") in (None, {"truncated": 1}) for p in predictions())
 
 
 def test_the_prediction_is_the_sql_extracted_from_the_answer(
@@ -215,7 +216,7 @@ def test_a_prompt_longer_than_the_context_is_listed_and_its_prediction_is_empty(
     assert "1 of 4 prompts exceed 452 tokens" in result.stderr
     assert "rows 102" in result.stderr
     assert [bool(p["raw"]) for p in predictions()] == [True, True, False, True]
-    assert predictions()[2] == {"row": 102, "sql": "", "raw": ""}
+    assert predictions()[2] == {"row": 102, "sql": "", "raw": "", "problems": {"prompt_too_long": 1}}
 
 
 def test_a_question_whose_schema_sqlite_rejects_is_asked_with_a_warning(workplace: Path) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from typing import Any
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, get_args
 
 from text2sql.evaluation.scores import Scores
 from text2sql.evaluation.verdicts import Verdict, as_row
+from text2sql.records import Problem
 
 _FAILING_SHARE = 0.2  # of a set's gold queries; above it something is wrong with the whole set
 _SHOWN_MESSAGES = 3
@@ -21,6 +23,7 @@ class ScoresBySet:
 
     def __init__(self, names: Iterable[str]) -> None:
         self._scores = {name: Scores() for name in dict.fromkeys(names)}
+        self._problems: dict[str, Counter[str]] = {}
 
     def add(self, test_set: str, verdict: Verdict) -> dict[str, Any]:
         """Count a verdict and return its JSON row, with the field `test_set` if there are several sets."""
@@ -30,17 +33,28 @@ class ScoresBySet:
             return row
         return {"row": row.pop("row"), "test_set": test_set, **row}
 
+    def count_answers(self, test_set: str, problems: Mapping[str, int]) -> None:
+        """Count the answers to a question that have a problem (see `Prediction.problems`)."""
+        self._problems.setdefault(test_set, Counter()).update(problems)
+
     def metrics(self, evaluator: dict[str, Any]) -> dict[str, Any]:
         """Return the table of the first set with `evaluator` (see `Scores.table`).
 
         With several sets `test_set` names the first one, and `other_sets` has the tables of the others by
-        name.
+        name. If answers were counted, `answers` in each table has the number of those with each `Problem`;
+        a question that was asked several times has several.
         """
-        (first, scores), *others = self._scores.items()
-        table = {**scores.table(), "evaluator": evaluator}
+        first, *others = self._scores
+        table = {**self._table(first), "evaluator": evaluator}
         if not others:
             return table
-        return {"test_set": first, **table, "other_sets": {name: other.table() for name, other in others}}
+        return {"test_set": first, **table, "other_sets": {name: self._table(name) for name in others}}
+
+    def _table(self, name: str) -> dict[str, Any]:
+        table = self._scores[name].table()
+        if name in self._problems:
+            table["answers"] = {problem: self._problems[name][problem] for problem in get_args(Problem)}
+        return table
 
     def warnings(self) -> Iterator[str]:
         """Yield a sentence for each set that has no gold, or of which many gold queries fail."""

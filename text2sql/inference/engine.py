@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Protocol
+
+from text2sql.records import Problem
 
 Messages = Sequence[Mapping[str, str]]
-Problem = Literal["truncated", "empty", "declined", "prompt_too_long"]
 
 
 @dataclass(frozen=True, slots=True)

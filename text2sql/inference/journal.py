@@ -12,9 +12,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, get_args
 
-from text2sql.inference.engine import Answer, Engine, Problem, Request
+from text2sql.inference.engine import Answer, Engine, Request
 from text2sql.journal import Journal
 from text2sql.progress import Progress
+from text2sql.records import Problem
 
 _FIELDS = {"batch", "prompts", "raw"}
 _OPTIONAL = {"logprob", "problem"}

@@ -11,8 +11,9 @@ from text2sql.completions import Choice
 from text2sql.endpoint import Client, Failure, Filtered, Refused, run_all
 from text2sql.endpoint_settings import Endpoint
 from text2sql.errors import UserError
-from text2sql.inference.engine import Answer, Problem, Request
+from text2sql.inference.engine import Answer, Request
 from text2sql.inference.settings import Decoding
+from text2sql.records import Problem
 
 # `code` of OpenAI, Azure and Groq, and `type` of llama.cpp's server, for a prompt that is too long
 _TOO_LONG_CODES = ("context_length_exceeded", "string_above_max_length", "exceed_context_size_error")
@@ -61,6 +62,7 @@ _KEYS = {
     "seed": "predict.endpoint.extra_body (seed: null leaves it out)",
     "logprobs": "predict.endpoint.extra_body (logprobs: null leaves it out)",
 }
+_SHOWN = 200  # characters of a question
 _LARGEST_SEED = 2**31 - 1  # Gemini reads it as a signed number of 32 bits
 
 
@@ -141,21 +143,20 @@ class OpenAIEngine:
             UserError: the server fails.
         """
         while True:
-            fields = self._fields(request)
             try:
-                return (await client.complete(self._body(request, fields))).choices[0]
+                return (await client.complete(lambda: self._body(request))).choices[0]
             except Refused as refusal:
-                name = _rejected_field(refusal.failure, fields)
+                name = _rejected_field(refusal.failure, refusal.request)
                 if name is None:
                     raise
                 self._leave_out(name, str(refusal))
 
-    def _body(self, request: Request, fields: Mapping[str, Any]) -> dict[str, Any]:
+    def _body(self, request: Request) -> dict[str, Any]:
         extra = {name: value for name, value in self._extra_body.items() if value is not None}
         if self._decoding.repetition_penalty != 1 and "repetition_penalty" not in self._extra_body:
             extra["repetition_penalty"] = self._decoding.repetition_penalty  # vLLM's and SGLang's name
         asked = {"model": self._endpoint.model, "messages": list(request.messages)}
-        return {**asked, **fields, "extra_body": extra}
+        return {**asked, **self._fields(request), "extra_body": extra}
 
     def _fields(self, request: Request) -> dict[str, Any]:
         """The fields of the protocol that say how the answer is drawn."""
@@ -201,20 +202,22 @@ def _is_too_long(failure: Failure) -> bool:
     return bool({failure.code, failure.kind} & {*_TOO_LONG_CODES} or _TOO_LONG.search(failure.message))
 
 
-def _rejected_field(failure: Failure, fields: Mapping[str, Any]) -> str | None:
-    """The field among `fields` that the server does not support; None if that is not its reason."""
+def _rejected_field(failure: Failure, sent: Mapping[str, Any]) -> str | None:
+    """The field of the request `sent` that the server does not support; None if that is not its reason."""
     if _is_too_long(failure):
         return None
     if failure.code not in _UNSUPPORTED_CODES and not _UNSUPPORTED.search(failure.message):
         return None
-    sent = [name for name in _LEFT_OUT if name in fields]
-    by_name = [name for name in sent if name == failure.param] or [n for n in sent if failure.names(n)]
-    return next(iter(by_name), None)
+    optional = [name for name in _LEFT_OUT if name in sent]
+    if failure.param in optional:
+        return failure.param
+    return next((name for name in optional if failure.names(name)), None)
 
 
 def _note(request: Request, what: str, said: str) -> None:
     question = request.messages[-1]["content"].rpartition("\n")[2]
-    print(f"{what}: {question} ({said})", file=sys.stderr)
+    shown = question if len(question) <= _SHOWN else f"{question[:_SHOWN]}..."
+    print(f"{what}: {shown} ({said})", file=sys.stderr)
 
 
 def _read(choice: Choice) -> Answer:

@@ -119,7 +119,7 @@ def _rounds(
     found: dict[int, Prediction] = {}
     waiting = list(chats)
     for number in range(1 + plan.max_repairs):
-        answered = _draw(engine, waiting, plan, number, work, label)
+        answered = draw(engine, waiting, plan, number, work, label)
         choices = _choices(answered, plan, execution, work / f"votes{_suffix(number)}.jsonl")
         pairs = list(zip(answered, choices, strict=True))
         found |= {a.chat.row: _prediction(a, choice, plan, number) for a, choice in pairs}
@@ -130,16 +130,16 @@ def _rounds(
 
 
 @dataclass(frozen=True, slots=True)
-class _Answered:
+class Answered:
     """A chat with its answers of one round."""
 
     chat: Chat
     answers: list[Answer]
 
 
-def _draw(
+def draw(
     engine: Engine, chats: Sequence[Chat], plan: SamplingPlan, number: int, work: Path, label: str
-) -> list[_Answered]:
+) -> list[Answered]:
     """The answers of round `number`; chats that are too long are listed on stderr and left out."""
     requests = [
         Request(chat.messages, _seed(plan.seed, chat.row, number, sample))
@@ -151,12 +151,12 @@ def _draw(
     for at, chat in enumerate(chats):
         answers = [a for a in drawn[at * plan.samples : (at + 1) * plan.samples] if a is not None]
         if answers:  # either all samples of a chat have an answer, or its prompt is too long
-            answered.append(_Answered(chat, answers))
+            answered.append(Answered(chat, answers))
     _list_too_long(engine, chats, answered, label)
     return answered
 
 
-def _list_too_long(engine: Engine, chats: Sequence[Chat], answered: Sequence[_Answered], label: str) -> None:
+def _list_too_long(engine: Engine, chats: Sequence[Chat], answered: Sequence[Answered], label: str) -> None:
     rows = {chat.row for chat in chats} - {a.chat.row for a in answered}
     if rows:
         listed = ", ".join(map(str, sorted(rows)))
@@ -168,7 +168,7 @@ def _list_too_long(engine: Engine, chats: Sequence[Chat], answered: Sequence[_An
 
 
 def _choices(
-    answered: Sequence[_Answered], plan: SamplingPlan, execution: Execution, kept: Path
+    answered: Sequence[Answered], plan: SamplingPlan, execution: Execution, kept: Path
 ) -> list[Choice]:
     """The chosen answer of each chat; read from the file `kept` if an earlier run wrote it."""
     if not plan.executes:
@@ -178,12 +178,12 @@ def _choices(
     return [Choice(**row) for row in read_jsonl(kept)]
 
 
-def _candidates(answered: _Answered) -> Candidates:
+def _candidates(answered: Answered) -> Candidates:
     queries = tuple(extract_sql(answer.text) for answer in answered.answers)
     return Candidates(answered.chat.db_id, queries, tuple(answer.logprob for answer in answered.answers))
 
 
-def _prediction(answered: _Answered, choice: Choice, plan: SamplingPlan, number: int) -> Prediction:
+def _prediction(answered: Answered, choice: Choice, plan: SamplingPlan, number: int) -> Prediction:
     raw = answered.answers[choice.chosen].text
     return Prediction(
         answered.chat.row,
@@ -195,7 +195,7 @@ def _prediction(answered: _Answered, choice: Choice, plan: SamplingPlan, number:
     )
 
 
-def _repair_chat(answered: _Answered, choice: Choice) -> Chat:
+def _repair_chat(answered: Answered, choice: Choice) -> Chat:
     """The chat, followed by the chosen answer and its error."""
     answer = answered.answers[choice.chosen].text
     chat = answered.chat

@@ -62,7 +62,10 @@ class Batching(Settings):
 
 
 class ServedModels(EndpointSettings):
-    """The server, its model's name for the weights of each arm, and additional fields of every request."""
+    """The server, its model's name for the weights of each arm, and additional fields of every request.
+
+    A field in `extra_body` replaces the engine's own of that name; None leaves it out.
+    """
 
     timeout_s: PositiveFloat = 60.0
     max_retries: Count = 5

@@ -65,18 +65,20 @@ def vote(questions: Sequence[Candidates], databases: Path, limits: EvaluationSet
 
     The first of these rules that decides is applied:
     1. A query that runs is preferred to one that fails.
-    2. A query that returns at least one row is preferred to one that returns none, whatever the number of
-       either: wrong conditions give empty results too, so their agreement says little. A row that has only
-       NULL or 0 counts as a row.
+    2. A query that returns rows, and whose result at least one other query has, is preferred to all others:
+       many wrong conditions return nothing, so that the agreement of empty results says little.
     3. The query whose result is the most frequent among the queries of the question.
-    4. The query with the higher log-probability; an unknown one is the lowest.
-    5. The query drawn first.
+    4. A query that returns rows is preferred to one that returns none.
+    5. The query with the higher log-probability; an unknown one is the lowest.
+    6. The query drawn first.
+    So one query with rows does not outvote two that return nothing, which may be right. A row with only NULL
+    or 0 is a row. Queries are counted, not different texts: the same text drawn twice agrees with itself.
 
     Two queries have the same result if each would be right with the other as the gold query. If a folder ID/
     has several databases, a query must run on all of them, and the results on ID.sqlite are compared.
     """
     compared = compare(questions, databases, limits)
-    return [_choose(*pair) for pair in zip(questions, compared, strict=True)]
+    return [choose(*pair) for pair in zip(questions, compared, strict=True)]
 
 
 def compare(questions: Sequence[Candidates], databases: Path, limits: EvaluationSettings) -> list[Comparison]:
@@ -108,11 +110,21 @@ def _votes(number: int, sql: str, question: Candidates, failures: dict[_Query, s
     return sum(sql == other or (number, sql, other) in same for other in question.queries)
 
 
-def _choose(question: Candidates, compared: Comparison) -> Choice:
-    def rank(at: int) -> tuple[bool, bool, int, float, int]:
+def choose(question: Candidates, compared: Comparison) -> Choice:
+    """Choose one of the queries by the rules of `vote`."""
+
+    def rank(at: int) -> tuple[bool, bool, int, bool, float, int]:
         sql, logprob = question.queries[at], question.logprobs[at]
-        runs, has_rows = sql not in compared.failures, sql not in compared.empty
-        return runs, has_rows, compared.votes[sql], -inf if logprob is None else logprob, -at
+        votes, has_rows = compared.votes[sql], sql not in compared.empty
+        agreed = has_rows and votes > 1
+        return (
+            sql not in compared.failures,
+            agreed,
+            votes,
+            has_rows,
+            -inf if logprob is None else logprob,
+            -at,
+        )
 
     chosen = max(range(len(question.queries)), key=rank)
     sql = question.queries[chosen]
