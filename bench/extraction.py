@@ -1,7 +1,7 @@
 """Share of answers from which the right SQL is extracted, ours and by a simple method; and the speed.
 
-The answers are in bench/answers.jsonl, one a line: `kind`, `answer`, and the right `sql` ("" if the answer has
-none). They were written by hand in the style of many models. Two fifths of them, chosen by a hash of the
+The answers are in bench/answers.jsonl, one a line: `kind`, `answer`, and the right `sql` ("" if the answer
+has none). They were written by hand in the style of many models. Two fifths of them, chosen by a hash of the
 answer, were held back while the rules were written.
 """
 

@@ -7,7 +7,11 @@ import re
 from text2sql.inference.places import Place, Rank, find_places
 from text2sql.inference.sql_tokens import unescape
 
-_THOUGHT = re.compile(r"<(/?)(?:think|thinking|thought|reasoning|reflection|scratchpad)>", re.IGNORECASE)
+_THOUGHT = re.compile(
+    r"<(?P<end>/?)(?:think|thinking|thought|reasoning|reflection|scratchpad)>"
+    r"|<\|(?:begin|(?P<over>end))_of_thought\|>",
+    re.IGNORECASE,
+)
 _CHANNEL = re.compile(r"\A.*<\|channel\|>final[^<]*<\|message\|>", re.DOTALL)
 _TURN = re.compile(
     r"<[|｜][^<>\n]{1,40}[|｜]>|</?s>|<(?:start|end)_of_turn>|<(?:eos|bos|pad)>|\[/?INST\]", re.IGNORECASE
@@ -19,13 +23,16 @@ _ESCAPED_QUERY = re.compile(r"\\[nrt\"']\s*(?:SELECT|WITH)\b", re.IGNORECASE)
 _DECORATION = r"[\s*_#>\"'`~]*(?:```\w*|~~~\w*)?(?:sql\w*)?[\s*`\"']*\Z"
 _HEADING = re.compile(  # text before a query that replaces an earlier one
     r"""(?: \b(?:final|corrected|correct|fixed|revised|updated|improved|corrig|corregid|korrigiert|endgültig)
-          | 修正 | 更正 | 改正 | 最终 | 最終 | 正确) [^\n:：]{0,60} [:：]"""
+          | 修正 | 更正 | 改正 | 最终 | 最終 | 正确)
+        [^\n:：.。]{0,60} (?: [:：] | (?<=\w)\** [ \t]* (?=\n) )"""
     + _DECORATION,
     re.VERBOSE | re.IGNORECASE,
 )
 _RETRACTION = re.compile(
-    r"\b(?:wait|actually|sorry|oops|mistaken?|wrong|incorrect|let me (?:fix|correct|revise)|should be|hmm)\b",
-    re.IGNORECASE,
+    r"""\b(?: (?:edit|update|correction):
+            | (?: wait | actually | sorry | oops | mistaken? | wrong | incorrect | should\ be | hmm
+                | let\ me\ (?:fix|correct|revise) )\b )""",
+    re.VERBOSE | re.IGNORECASE,
 )
 _FROM = re.compile(r"\bFROM\b", re.IGNORECASE)
 _OPTION = re.compile(r"\bif\b|\balternativ|\boption", re.IGNORECASE)
@@ -35,8 +42,8 @@ _KINDS = [
     {Rank.WITHIN, Rank.CONTINUED},
     {Rank.TITLE, Rank.DOUBTFUL},
 ]
-_MAX_PLACES = 8  # places tried, so that an answer full of repetitions does not take long
-_MAX_LATER = 20  # later queries that may replace the first; of more, the last are looked at
+_MAX_PLACES = 6  # places tried, so that an answer full of repetitions does not take long
+_MAX_LATER = 5  # later queries that may replace the first; of more, the last are looked at
 _NEAR = 300  # characters before a query in which a correction is announced
 
 
@@ -72,7 +79,7 @@ def _outside_thoughts(raw: str) -> list[str]:
     texts: list[str] = []
     begin: int | None = 0  # of the text outside thoughts; None inside
     for tag in _THOUGHT.finditer(raw):
-        if tag[1]:
+        if tag["end"] or tag["over"]:
             texts = [] if begin is not None else texts
             begin = tag.end()
         elif begin is not None:

@@ -12,9 +12,13 @@ _CLAUSE = re.compile(  # words that continue a statement
     re.VERBOSE | re.IGNORECASE,
 )
 _NEXT_QUERY = re.compile(r"(?:OR\s+)?(?:SELECT|WITH)\b", re.IGNORECASE)
-_MARK = re.compile(r"[.!?](?=\s|\Z)|:(?!:)|\*\*|[-=]+>\s+\w|[—–…→✅]")  # ends a sentence or stands before one
+_MARK = re.compile(  # ends a sentence, or stands between SQL and prose
+    r"[.!?](?=\s|\Z)|:(?!:)|\*\*|[-=]+>\s+\w|\|\s+[A-Z][a-z]+\b|\[/?[A-Z]+\]|[—–…→✅]"
+)
 _STRAY = re.compile(r"[#|}\])$\"'`»*“”]|[^\w\s\x00-\x7f]")  # what SQLite cannot read
-_ITEM = re.compile(r"[-*•]\s|\d+[.)]\s|[|#>(]|[^\w\s\x00-\x7f]|\w+:(?!:)")  # lists, tables, headings, labels
+_ITEM = re.compile(  # of a list or a table, a heading, a label, a word in capitals alone on its line
+    r"[-*•]\s|\d+[.)]\s|[|#>(]|[^\w\s\x00-\x7f]|\w+:(?!:)|[A-Z]{3,}[ \t]*(?:\n|\Z)"
+)
 _ASIDE = re.compile(r"[,(，（] ?(?=[^\W\d_])")
 _FOREIGN = re.compile(r"[，（]?(?=[^\x00-\x7f])\w")
 _WORD = re.compile(r"[^\W\d_]+(?![\w'(.])")

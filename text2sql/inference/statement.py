@@ -20,6 +20,7 @@ from text2sql.inference.sql_brackets import without_brackets
 from text2sql.inference.sql_tokens import State, Token, is_complete, read_tokens, sql_of, state
 
 _FROM = re.compile(r"\bFROM\b", re.IGNORECASE)
+_BRACKETED = re.compile(r"(?:\A|\b(?:UNION|ALL|INTERSECT|EXCEPT))\s*\(", re.IGNORECASE)
 _CLOSING = dict(zip("{[(“„«「‘", "}])”“»」’", strict=True))
 _OPENING = re.compile(r"(?:(\"\"\"|'''|(?<!`)`(?!`)|[\"'{\[(“„«「‘])\s*|(\*\*?|(?<!\w)_))\Z")
 _FAR = 4_000  # characters in which a closing quote or bracket is looked for
@@ -49,7 +50,7 @@ def read_statement(text: str, opening: str, cuts: bool = True) -> Statement:
     if enclosed:
         return enclosed
     text, tokens = read_tokens(text)
-    plain = tokens if is_complete(tokens) else without_brackets(tokens)
+    plain = without_brackets(tokens) if _BRACKETED.search(text) and not is_complete(tokens) else tokens
     if cuts:
         plain = plain[: _end(text, plain)]
     return _statement(plain) if is_complete(plain) else _statement(tokens)
@@ -114,7 +115,9 @@ def _from_follows(before: list[Token], after: str) -> bool:
 
 def _first_wrong(tokens: list[Token]) -> int:
     """The number of the first token that no statement with this beginning can have."""
-    good, wrong = 0, len(tokens)
+    good, wrong = 0, min(32, len(tokens))
+    while state(sql_of(tokens[:wrong])) is not State.WRONG:
+        good, wrong = wrong, min(2 * wrong, len(tokens))
     while wrong - good > 1:
         middle = (good + wrong) // 2
         if state(sql_of(tokens[:middle])) is State.WRONG:
@@ -153,7 +156,8 @@ def _last_words_begin(text: str, tokens: list[Token], at: int, whole: State) -> 
         return False
     if begins_foreign(text, start):
         return all(token.sql.isascii() for token in tokens[:at] if token.kind != "quoted")
-    return "\n" in _gap(text, tokens, at) and begins_capitalised(text, start)
+    alone = at == len(tokens) - 1 and len(tokens[at].sql) > 2 and tokens[at].sql.isupper()
+    return "\n" in _gap(text, tokens, at) and (alone or begins_capitalised(text, start))
 
 
 def _gap(text: str, tokens: list[Token], at: int) -> str:
