@@ -11,7 +11,8 @@ _CLAUSE = re.compile(  # words that continue a statement
           | CASE | WHEN | THEN | ELSE | END | WINDOW )\b""",
     re.VERBOSE | re.IGNORECASE,
 )
-_NEXT_QUERY = re.compile(r"(?:OR\s+)?(?:SELECT|WITH)\b", re.IGNORECASE)
+_RARE_IN_PROSE = re.compile(r"select|from|where|group|having|order|limit|join|union|on|using", re.IGNORECASE)
+_NEXT_QUERY = re.compile(r"(?:OR\s+)?(?:SELECT\b|WITH\s+(?:RECURSIVE\b|\S+\s+AS\b))", re.IGNORECASE)
 _MARK = re.compile(  # ends a sentence, or stands between SQL and prose
     r"[.!?](?=\s|\Z)|:(?!:)|\*\*|[-=]+>\s+\w|\|\s+[A-Z][a-z]+\b|\[/?[A-Z]+\]|[—–…→✅]"
 )
@@ -20,14 +21,14 @@ _ITEM = re.compile(  # of a list or a table, a heading, a label, a word in capit
     r"[-*•]\s|\d+[.)]\s|[|#>(]|[^\w\s\x00-\x7f]|\w+:(?!:)|[A-Z]{3,}[ \t]*(?:\n|\Z)"
 )
 _ASIDE = re.compile(r"[,(，（] ?(?=[^\W\d_])")
-_FOREIGN = re.compile(r"[，（]?(?=[^\x00-\x7f])\w")
+_FOREIGN = re.compile(r"[，（]?\w*[^\W\x00-\x7f]")
 _WORD = re.compile(r"[^\W\d_]+(?![\w'(.])")
 _LOWER = re.compile(r"[^\W\d_A-Z]+(?:['’-][^\W\d_]+)*(?: [^\W\d_A-Z]+(?:['’-][^\W\d_]+)*){0,5}")
 _OPERATOR = re.compile(r"[^\n]{0,200}?[=<>]")
 
 
 def begins_next_query(text: str, at: int) -> bool:
-    """Whether "SELECT", "WITH" or "or SELECT" is at `at`."""
+    """Whether "SELECT", "WITH x AS" or "or SELECT" is at `at`."""
     return _NEXT_QUERY.match(text, at) is not None
 
 
@@ -60,7 +61,7 @@ def begins_sentence(text: str, at: int, words: int) -> bool:
     if not found or _OPERATOR.match(text, at):
         return False
     run = found[0].split()
-    return len(run) >= words and not any(map(_CLAUSE.fullmatch, run[:3]))
+    return len(run) >= words and not any(map(_RARE_IN_PROSE.fullmatch, run[:3]))
 
 
 def begins_capitalised(text: str, at: int) -> bool:

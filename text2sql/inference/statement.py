@@ -95,17 +95,22 @@ def _end(text: str, tokens: list[Token]) -> int:
 
 def _last_good(text: str, tokens: list[Token], stops: list[int]) -> int:
     """The last of the stops with a statement before it; one just before if the words between are an alias."""
-    good = [
-        at
-        for at in stops
-        if is_complete(tokens[:at]) and not _from_follows(tokens[:at], text[tokens[at].at :])
-    ]
+    good = [at for at in stops if _is_good(text, tokens, at)]
     end = good[0] if good else len(tokens)
     for earlier in good[1:]:
         if end - earlier > _ALIAS:
             break
         end = earlier
     return end
+
+
+def _is_good(text: str, tokens: list[Token], at: int) -> bool:
+    """Whether the tokens before `at` are a statement that needs nothing of what follows."""
+    before = tokens[:at]
+    if not is_complete(before) or _from_follows(before, text[tokens[at].at :]):
+        return False
+    qualifier = [tokens[at].sql, "."]
+    return all([before[i].sql, before[i + 1].sql] != qualifier for i in range(at - 1))
 
 
 def _from_follows(before: list[Token], after: str) -> bool:
