@@ -78,9 +78,9 @@ def main(rounds: int) -> None:
 
 
 def print_line(label: str, answers: Sequence[Answer]) -> None:
-    """One line of the table: the number of answers and the percent right."""
-    simple, ours = (share(extract, answers) for extract in (first_fence, extract_sql))
-    print(f"| {label} | {len(answers)} | {simple:.0f} | {ours:.0f} |")
+    """One line of the table: the number of answers and the percent right, rounded down."""
+    simple, ours = (int(share(extract, answers)) for extract in (first_fence, extract_sql))
+    print(f"| {label} | {len(answers)} | {simple} | {ours} |")
 
 
 def seconds(extract: Callable[[str], str], answers: Sequence[Answer], rounds: int) -> float:

@@ -260,7 +260,7 @@ HOSTILE = [
 
 @pytest.mark.slow
 def test_no_text_takes_long() -> None:
-    """100,000 characters take about a second; with a search that is quadratic they would take minutes."""
+    """100,000 characters take less than a second."""
     for text in HOSTILE:
         for raw in (
             text * (100_000 // len(text)),
@@ -268,4 +268,4 @@ def test_no_text_takes_long() -> None:
         ):
             started = time.process_time()
             extract_sql(raw)
-            assert time.process_time() - started < 20, raw[:50]
+            assert time.process_time() - started < 5, raw[:50]
