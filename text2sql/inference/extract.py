@@ -21,11 +21,11 @@ _QUERY = re.compile(
 )
 _ESCAPED_QUERY = re.compile(r"\\[nrt\"']\s*(?:SELECT|WITH)\b", re.IGNORECASE)
 _DECORATION = r"[\s*_#>\"'`~]*(?:```\w*|~~~\w*)?(?:sql\w*)?[\s*`\"']*\Z"
-_HEADING = re.compile(  # text before a query that replaces an earlier one
-    r"""(?: \b(?:final|corrected|correct|fixed|revised|updated|improved|corrig|corregid|korrigiert|endgültig)
-          | 修正 | 更正 | 改正 | 最终 | 最終 | 正确)
-        [^\n:：.。]{0,60} (?: [:：] | (?<=\w)\** [ \t]* (?=\n) )"""
-    + _DECORATION,
+_FINAL = r"""(?: \b(?:final|corrected|correct|fixed|revised|updated|improved)\b
+               | \b(?:corrig|corregid|korrigiert|endgültig) | 修正 | 更正 | 改正 | 最终 | 最終 | 正确)"""
+_HEADING = re.compile(  # text before a query that replaces an earlier one: "Final SQL:", "### Final Answer"
+    rf"""(?: {_FINAL} [^\n:：.。]{{0,60}} [:：]
+           | (?:\A|\n)[ \t]*[\#*] [^\n]{{0,40}} {_FINAL} [^\n]{{0,40}} \n ) {_DECORATION}""",
     re.VERBOSE | re.IGNORECASE,
 )
 _RETRACTION = re.compile(

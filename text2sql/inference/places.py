@@ -29,6 +29,7 @@ _CONTINUED = re.compile(  # text before a SELECT that continues a statement
           | FROM | JOIN | SELECT | DISTINCT | WHEN | THEN | ELSE | HAVING | BETWEEN )) \s* \Z""",
     re.VERBOSE | re.IGNORECASE,
 )
+_COMPARED = re.compile(r"(?:[+*/|-]|(?<!<)(?<!</)\b\w+>|[^\w]>)\s*\Z")  # text before a subquery in brackets
 _BRACKETS = re.compile(r"\([(\s]*\Z")
 _COMPOUND = re.compile(r"[)\s]*(?:UNION|INTERSECT|EXCEPT)\b", re.IGNORECASE)
 _COMMENTED = re.compile(r"(?:--|/\*)[^\n]*\Z")
@@ -79,7 +80,8 @@ class Place:
             return Rank.LEADING if _VALUES_LEAD_IN.search(before) else Rank.DOUBTFUL
         if _COMMENTED.search(before):
             return Rank.DOUBTFUL
-        if _CONTINUED.search(before.rstrip()[-12:]):
+        compared = len(before) < len(self.before) and _COMPARED.search(before)
+        if compared or _CONTINUED.search(before.rstrip()[-12:]):
             return Rank.CONTINUED
         return self._rank_of_beginning(before)
 

@@ -15,11 +15,12 @@ _TOKEN = re.compile(
     r"""(?P<end> ; | ```+ | ~~~ | \#\#\# | </?[A-Za-z]\w*(?:=\w+)?> | \[/\w+\] | [；。！？：»」』] )
       | (?P<quoted> '(?:[^']|'')*' | "(?:[^"]|"")*" | `(?:[^`]|``)*` | \[[^\[\]\n]*\] )
       | (?P<curly> ‘[^‘’\n]*’ | ’[^‘’\n]*’ | “[^“”\n]*” | ”[^“”\n]*” )
-      | (?P<encoded> &(?:\#\d{1,6}|gt|lt|amp|quot|apos|nbsp); | \\. )
+      | (?P<encoded> &(?:\#\d{1,6}|\#x[0-9a-f]{1,5}|gt|lt|amp|quot|apos|nbsp); | \\. )
       | (?P<space> (?: \s | --[^\n]* | /\*.*?(?:\*/|\Z) )+ )
-      | (?P<word> \w+ )
-      | (?P<other> \*\* | . )""",
-    re.VERBOSE | re.DOTALL,
+      | (?P<number> \d+ (?:\.\d+)? (?:e[+-]?\d+)? (?!\w) )
+      | (?P<word> [@:]?\w+ )
+      | (?P<other> \*\* | [!=<>]= | <> | << | >> | \|\| | ->>? | . )""",
+    re.VERBOSE | re.DOTALL | re.IGNORECASE,
 )
 _STRAIGHT = str.maketrans("‘’“”", "''\"\"")
 _ENTITY = re.compile(r"&#?\w{1,8};")
