@@ -19,7 +19,7 @@ _TURN = re.compile(
 _QUERY = re.compile(
     r"(?<![A-Za-z0-9.])(?:SELECT|WITH|VALUES)(?![A-Za-z0-9_])|\\[nrt\"]+(?:SELECT|WITH)\b", re.I
 )
-_ESCAPED_QUERY = re.compile(r"\\[nrt\"']\s*(?:SELECT|WITH)\b", re.IGNORECASE)
+_ESCAPED_QUERY = re.compile(r"\\[nrt\"']\s*(?:SELECT|WITH|AS|FROM|WHERE)\b", re.IGNORECASE)
 _DECORATION = r"[\s*_#>\"'`~]*(?:```\w*|~~~\w*)?(?:sql\w*)?[\s*`\"']*\Z"
 _FINAL = r"""(?: \b(?:final|corrected|correct|fixed|revised|updated|improved)\b
                | \b(?:corrig|corregid|korrigiert|endgültig) | 修正 | 更正 | 改正 | 最终 | 最終 | 正确)"""

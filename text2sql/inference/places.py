@@ -13,7 +13,7 @@ from text2sql.inference.statement import Statement, read_statement
 
 _START = re.compile(
     r"""(?<![A-Za-z0-9.])
-        (?: SELECT (?![A-Za-z0-9_]) (?! [:;.)`,] | \s+ (?:statement|clause|keyword|part|quer) )
+        (?: SELECT (?![A-Za-z0-9_]) (?![:;.)`,])
           | WITH \s+ (?:RECURSIVE\s+)? (?: "[^"]*" | [\w`\[\]]+ ) \s* (?:\([^()]*\)\s*)?
             AS \s* (?:(?:NOT\s+)?MATERIALIZED\s*)? \(
           | VALUES \s* \( )""",

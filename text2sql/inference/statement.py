@@ -62,7 +62,7 @@ def _enclosed(text: str, opening: str) -> Statement | None:
     if not opened:
         return None
     quote = opened[1] or opened[2]
-    closing = re.compile(r"(?<!\\)" + re.escape(_CLOSING.get(quote, quote)))
+    closing = re.compile(r"(?<!\\)" + re.escape(_CLOSING.get(quote, quote)) + r"(?!\w)")
     ends = [match.start() for match in closing.finditer(text, 0, _FAR)]
     found = (_statement_before(text, end) for end in ends[:_TRIES])
     return next(filter(None, found), None)
@@ -109,8 +109,9 @@ def _is_good(text: str, tokens: list[Token], at: int) -> bool:
     before = tokens[:at]
     if not is_complete(before) or _from_follows(before, text[tokens[at].at :]):
         return False
-    qualifier = [tokens[at].sql, "."]
-    return all([before[i].sql, before[i + 1].sql] != qualifier for i in range(at - 1))
+    word = tokens[at].sql.lower()
+    qualified = (before[i].sql.lower() for i in range(at - 1) if before[i + 1].sql == ".")
+    return word not in qualified  # else it is an alias
 
 
 def _from_follows(before: list[Token], after: str) -> bool:
@@ -135,10 +136,12 @@ def _first_wrong(tokens: list[Token]) -> int:
 def _prose_begins(text: str, tokens: list[Token], at: int, wrong: int) -> bool:
     """Whether prose, a list or the next query may begin at token `at`; SQLite rejects token `wrong`."""
     start, gap = tokens[at].at, _gap(text, tokens, at)
-    if at == wrong and (begins_next_query(text, start) or _is_stray(text, tokens[at])):
+    if wrong - at <= 2 and begins_next_query(text, start):  # "or" and "WITH" may be read before the error
+        return True
+    if at == wrong and _is_stray(text, tokens[at]):
         return True
     if begins_clause(text, start, titles=tokens[0].sql.istitle()):
-        return at == wrong - 2 and begins_next_query(text, start)  # "or SELECT"
+        return False
     if "\n" in gap:
         return gap.count("\n") > 1 or begins_line(text, start)
     if wrong - at > _NEAR:
