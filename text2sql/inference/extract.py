@@ -17,7 +17,8 @@ _TURN = re.compile(
     r"<[|｜][^<>\n]{1,40}[|｜]>|</?s>|<(?:start|end)_of_turn>|<(?:eos|bos|pad)>|\[/?INST\]", re.IGNORECASE
 )
 _QUERY = re.compile(
-    r"(?<![A-Za-z0-9.])(?:SELECT|WITH|VALUES)(?![A-Za-z0-9_])|\\[nrt\"]+(?:SELECT|WITH)\b", re.I
+    r"(?<![A-Za-z0-9.])(?:SELECT|WITH|VALUES)(?![A-Za-z0-9_])|\\[nrt\"]+(?:SELECT|WITH)\b",
+    re.IGNORECASE,
 )
 _ESCAPED_QUERY = re.compile(r"\\[nrt\"']\s*(?:SELECT|WITH|AS|FROM|WHERE)\b", re.IGNORECASE)
 _DECORATION = r"[\s*_#>\"'`~]*(?:```\w*|~~~\w*)?(?:sql\w*)?[\s*`\"']*\Z"
@@ -56,7 +57,8 @@ def extract_sql(raw: str) -> str:
        the last one with a query counts. So are special tokens and what follows the end of the turn.
     2. The places where a statement may begin are ranked: values of JSON keys such as "sql" and tags such as
        <sql>, the start of the text, code fences, other places after a line break, colon or quote, code in a
-       sentence, the middle of a sentence. The first place whose statement SQLite can parse is taken.
+       sentence, the middle of a sentence. The first place whose statement SQLite can parse is taken; but
+       if it can parse none after a label, at the start or in a fence, prose is not searched for another.
     3. A statement ends at a semicolon, fence, tag, or closing quote or bracket. If SQLite cannot parse it,
        it is cut at the last place where it can and prose, a list, a table or the next query follows.
     4. A later query replaces it if the text before says so ("Corrected:", "Final SQL:", "Wait, ...").
