@@ -337,7 +337,7 @@ def test_without_any_gold_the_stage_succeeds_and_says_that_nothing_is_scored(pip
     assert result.exit_code == 0, result.output
     said = "data/test/test.jsonl: no question has gold SQL; 3 questions are predicted and not scored"
     assert said in result.stderr
-    assert list(metrics(pipeline)) == ["without_gold", "evaluator"]
+    assert list(metrics(pipeline)) == ["without_gold", "answers", "evaluator"]
 
 
 def test_questions_without_gold_need_no_database(pipeline: Path) -> None:
@@ -346,7 +346,8 @@ def test_questions_without_gold_need_no_database(pipeline: Path) -> None:
     result = run()
     assert result.exit_code == 0, result.output
     assert "test set own: no question has gold SQL; 1 questions" in result.stderr
-    assert metrics(pipeline)["other_sets"] == {"own": {"without_gold": 1}}
+    none = {"truncated": 0, "empty": 0, "declined": 0, "prompt_too_long": 0}
+    assert metrics(pipeline)["other_sets"] == {"own": {"without_gold": 1, "answers": none}}
 
 
 def test_the_set_of_a_missing_database_is_named(pipeline: Path) -> None:
