@@ -31,7 +31,7 @@ ARMS = {
     "full": RECIPE,
     "lora": RECIPE.replace(lora=Lora(rank=8, alpha=16, targets=["all"]), learning_rate=3.0e-2),
 }
-_SHORT = {"max_steps": 12, "global_batch": 1, "device_batch": 1, "threads": 2}
+_SHORT = {"max_steps": 8, "global_batch": 1, "device_batch": 1, "threads": 2}
 SMOLLM2 = {  # real weights learn the one row in fewer steps
     "full": ARMS["full"].replace(**_SHORT, learning_rate=1.0e-4),
     "lora": ARMS["lora"].replace(**_SHORT, learning_rate=3.0e-3),
