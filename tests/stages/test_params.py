@@ -305,8 +305,8 @@ def test_for_a_missing_file_and_invalid_yaml_the_error_has_the_next_command(tmp_
 
 def _endpoint_of_the_docs(folder: Path, arms: list[str]) -> Path:
     page = (ROOT / "docs" / "prediction.md").read_text()
-    (example,) = re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)
-    endpoint = yaml.safe_load(example)["predict"]["endpoint"]
+    examples = [yaml.safe_load(text)["predict"] for text in re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)]
+    (endpoint,) = [example["endpoint"] for example in examples if "endpoint" in example]
     changes = {f"predict.endpoint.{key}": value for key, value in endpoint.items()}
     known = yaml.safe_load(composed("embedded"))["arms"]
     asked = {name: known[name] for name in arms}
