@@ -351,9 +351,7 @@ def _known(params: Params) -> Iterator[tuple[str, Recipe, Model]]:
     """Stage, recipe and model of each training whose base model is here."""
     for stage, recipe, base in trainings(params):
         if _is_there(base, params):
-            with suppress(
-                UserError
-            ):  # the training's memory cannot be estimated either, and it is said there
+            with suppress(UserError):  # its memory cannot be estimated either, which is reported there
                 yield stage, recipe, read_model(base)
 
 

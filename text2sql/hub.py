@@ -237,9 +237,8 @@ def _check(path: Path, name: str) -> None:
     if found is None or (actual := found(path)) == expected:
         return
     blob = os.path.normpath(path.parent / path.readlink())
-    copies = sorted(
-        {blob, str(path), os.path.realpath(blob)}
-    )  # a blob may be a link to one that caches share
+    # a blob may be a link to one that caches share
+    copies = sorted({blob, str(path), os.path.realpath(blob)})
     raise UserError(
         f"{name} is damaged in the local cache: its checksum is {actual}, not {expected}; "
         f"`rm {' '.join(copies)}`, then {RERUN}"

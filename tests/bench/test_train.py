@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import yaml
 from click.testing import CliRunner
+from transformers import AutoTokenizer
 
 from bench import train as bench
 from scripts.profiles import composed
@@ -157,10 +158,15 @@ def test_the_large_model_has_the_size_of_qwen3_and_both_recipes_fit_a_gpu_of_80_
             assert estimate(recipe, size, recipe.cutoff_len, 1).total < 0.95 * 80e9
 
 
+def _write_configuration(folder: Path) -> None:
+    """Like initialise_qwen3, without the weights."""
+    bench.qwen3_config(AutoTokenizer.from_pretrained(str(folder))).save_pretrained(folder)
+
+
 def test_schemas_for_the_large_model_have_from_few_to_six_hundred_tokens(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(bench, "initialise_qwen3", lambda folder: None)
+    monkeypatch.setattr(bench, "initialise_qwen3", _write_configuration)
     mean = bench.make_inputs(tmp_path, "qwen3-1.7b", tokens=40_000)
     rows = read_json(tmp_path / "dataset" / "sft.json")
     lengths = row_lengths(tmp_path / "base", rows, enough=0, answer_tokens=2)
@@ -175,9 +181,7 @@ def test_schemas_for_the_large_model_have_from_few_to_six_hundred_tokens(
 def test_llamafactory_reads_the_configurations_of_a_gpu(tmp_path: Path, profile: str, section: str) -> None:
     recipe = bench.for_gpu(bench.profile_recipe(profile, section), bench.PACKAGES)
     recipe = bench.cut_short(recipe, 400, 32_768, 8)
-    recipe = recipe.replace(
-        fused_loss=False
-    )  # the parser needs its package, which installs on GPU machines only
+    recipe = recipe.replace(fused_loss=False)  # its package, which the parser needs, is for GPU machines only
     config = llamafactory_config(recipe, tmp_path / "base", tmp_path / "data", tmp_path / "run")
     parsed = parsed_by_llamafactory(config | {"save_strategy": "no"}, tmp_path, megatron=False)
     ours = profile == bench.OURS

@@ -19,11 +19,8 @@ from text2sql.inference.weights import Weights
 
 LOAD_ERRORS = (OSError, ValueError, RuntimeError, SafetensorError)
 
-_SYSTEM, _USER, _ANSWER = (
-    "#system#",
-    "#user#",
-    "#answer#",
-)  # texts of a chat that shows the form of a template
+# Texts of a chat that shows the form of a template.
+_SYSTEM, _USER, _ANSWER = "#system#", "#user#", "#answer#"
 # The chat templates of Llama 3.1 and 3.2 begin the system message with dates, 3.2 with that of today.
 _DATES = re.compile(
     r"(<\|start_header_id\|>system<\|end_header_id\|>\n\n)Cutting Knowledge Date: .*\nToday Date: .*\n\n"

@@ -72,9 +72,8 @@ def row_lengths(base: Path, rows: Sequence[dict[str, str]], enough: int, answer_
 
 
 def _tokens(base: Path, rows: Sequence[dict[str, str]]) -> list[int]:
-    from text2sql.inference.chat_tokens import (
-        ChatTokens,
-    )  # takes seconds to import; short rows do not need it
+    # its import takes seconds, and short rows do not need it
+    from text2sql.inference.chat_tokens import ChatTokens
 
     tokens = ChatTokens(Weights(base, ""))
     texts = [tokens.text(chat(row)) for row in rows], [row["output"] for row in rows]
