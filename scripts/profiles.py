@@ -242,9 +242,7 @@ def use(name: str) -> None:
         shutil.copy2(path, ROOT / "params.yaml.old")
     with replacing(path) as file:
         file.write(text)
-    click.echo(
-        f"params.yaml is now profile {name}; next: make reproduce; dvc repro --dry --force prints the plan"
-    )
+    click.echo(f"params.yaml is now profile {name}; next: text2sql check, then make reproduce")
 
 
 @main.command(name="table")

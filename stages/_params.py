@@ -181,12 +181,11 @@ class Params(Settings):
     @model_validator(mode="after")
     def _endpoint_serves_the_arms(self) -> Params:
         known = list(dict.fromkeys([BASE, *_folders(self), *(arm.weights for arm in self.arms.values())]))
-        unknown = sorted(set(self.predict.endpoint.models) - set(known))
-        if unknown:
-            choice = ", ".join(known)
-            raise ValueError(f"predict.endpoint.models: no weights {unknown[0]!r}; choose from {choice}")
         for name, arm in self.arms.items():
             settings = self.prediction(name)
+            if unknown := sorted(set(settings.endpoint.models) - set(known)):
+                choice = ", ".join(known)
+                raise ValueError(f"predict.endpoint.models: no weights {unknown[0]!r}; choose from {choice}")
             if settings.engine == "openai" and arm.weights not in settings.endpoint.models:
                 missing = f"{arm.weights} (arms.{name})"
                 raise ValueError(f"predict.endpoint.models has no {missing}: name the model that serves it")
@@ -214,7 +213,7 @@ def _base_problems(params: Params, name: str) -> Iterator[str]:
     elif folder not in (*full, f"models/{name}"):
         yield (
             f"{key}: {folder} is a LoRA adapter, and training starts from a complete model; merge it into a "
-            f"folder outside models/ (`text2sql merge --adapter {folder}`) and name that folder"
+            f"folder outside models/ (`text2sql merge --adapter {folder} --output FOLDER`) and name that one"
         )
     elif not folders[folder].enabled:
         yield f"{key}: {folder} is not trained, because its training has enabled: false"

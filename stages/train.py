@@ -41,7 +41,7 @@ def _check_base(base: Path, section: str) -> None:
     if (base / "adapter_config.json").is_file():
         raise UserError(
             f"{section}.base: {base} is a LoRA adapter, and training starts from a complete model; merge it "
-            f"(`text2sql merge --adapter {base}`) and name the merged folder"
+            f"(`text2sql merge --adapter {base} --output FOLDER`) and name the merged folder"
         )
     if not (base / "config.json").is_file():
         raise UserError(f"{section}.base: {base} has no config.json, so it is no model; name a model folder")

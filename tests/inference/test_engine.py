@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from text2sql.inference.engine import plan_batches
+from text2sql.errors import UserError
+from text2sql.inference.engine import plan_batches, prompt_room
 
 LENGTHS = st.dictionaries(st.integers(0, 99), st.integers(1, 300))
 SIZES = st.tuples(st.integers(1, 50), st.integers(1, 4000), st.integers(1, 20))
@@ -36,3 +38,9 @@ def test_the_plan_does_not_depend_on_the_order_of_the_prompts(
 
 def test_long_prompts_come_first_and_share_a_batch() -> None:
     assert plan_batches({0: 10, 1: 90, 2: 12, 3: 95}, 5, 200, 8) == [[3, 1], [2, 0]]
+
+
+def test_an_answer_that_may_take_the_whole_context_is_refused() -> None:
+    assert prompt_room(2048, 80) == 1968
+    with pytest.raises(UserError, match=r"predict\.max_new_tokens is 2048, .* at most 2048 tokens"):
+        prompt_room(2048, 2048)

@@ -233,7 +233,7 @@ def test_make_use_writes_the_composed_file_and_keeps_the_old_one(whole_checkout:
     assert done.returncode == 0, done.stderr
     assert (whole_checkout / "params.yaml").read_text() == composed("mine", whole_checkout)
     assert (whole_checkout / "params.yaml.old").read_text() == "profile: edited\n"
-    assert "params.yaml is now profile mine; next: make reproduce" in done.stdout
+    assert "params.yaml is now profile mine; next: text2sql check, then make reproduce" in done.stdout
 
 
 @pytest.mark.parametrize("argument", ["PROFILE=nope", "PROFILE="])

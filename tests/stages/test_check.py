@@ -28,7 +28,7 @@ from tests.gpu_machine import gpu_machine
 from tests.small_raw import write_params
 from tests.tiny import tiny_qwen3, tiny_tokenizer
 
-GPUS = r"need a GPU, and none is visible .*make use PROFILE=embedded"
+GPUS = r"needs? (?:a GPU|4 GPUs \(ranks\)), and none is visible .*make use PROFILE=embedded"
 
 
 @pytest.fixture
@@ -185,7 +185,7 @@ def test_more_gpus_than_the_machine_has_are_refused(project: Path, monkeypatch: 
     )
     assert matches(
         found(run()),
-        r"train_lora32, train_lora128, train_full, train_lora: ranks is 2 .* only 1 GPUs",
+        r"train_lora32, train_lora128, train_full, train_lora: ranks is 2 .* only 1 GPU is",
         r"predict: predict.vllm needs 4 GPUs \(tensor_parallel × data_parallel\), and 1 is visible",
     )
 

@@ -14,8 +14,8 @@ from text2sql.gpus import Gpu
 from text2sql.training import preflight
 from text2sql.training.memory import estimate, read_model
 from text2sql.training.nodes import Nodes
-from text2sql.training.preflight import check_feasible, cpp_compiler
-from text2sql.training.settings import Recipe
+from text2sql.training.preflight import check_feasible, cpp_compiler, missing_parts
+from text2sql.training.settings import Megatron, Recipe
 
 ROOT = Path(__file__).parents[2]
 GIB = 1 << 30
@@ -64,7 +64,9 @@ def test_a_setting_that_needs_a_gpu_is_refused_without_one(
     base: Path, monkeypatch: pytest.MonkeyPatch, changes: dict[str, object], name: str
 ) -> None:
     _gpus(monkeypatch)
-    with pytest.raises(UserError, match=f"{name} needs a GPU, .*make use PROFILE=embedded"):
+    with pytest.raises(
+        UserError, match=rf"{name} needs (a GPU|2 GPUs \(ranks\)), .*make use PROFILE=embedded"
+    ):
         check_feasible(RECIPE.replace(**changes), base, 100, Nodes())
 
 
@@ -76,6 +78,22 @@ def test_more_ranks_than_gpus_are_refused_with_the_number_that_fits(
         UserError, match=r"ranks is 4 .*only 2 GPUs .*set ranks to 2: the global batch stays 8"
     ):
         check_feasible(RECIPE.replace(ranks=4), base, 100, Nodes())
+
+
+@pytest.mark.parametrize(
+    ("memories", "advice"),
+    [
+        ((24, 24, 24), r"only 3 GPUs are visible; set ranks to 2:"),
+        ((24,), r"only 1 GPU is .*set megatron: null"),
+    ],
+)
+def test_fewer_ranks_with_megatron_are_still_groups(
+    monkeypatch: pytest.MonkeyPatch, memories: tuple[int, ...], advice: str
+) -> None:
+    _gpus(monkeypatch, *memories)
+    _packages(monkeypatch)
+    recipe = RECIPE.replace(ranks=4, megatron=Megatron(tensor_parallel=2))
+    assert any(re.search(advice, problem) for problem in missing_parts(recipe))
 
 
 @pytest.mark.parametrize(

@@ -171,3 +171,8 @@ def test_a_deepspeed_file_does_what_its_name_says(name: str) -> None:
     assert zero["stage"] == int(name[1])
     assert ("offload_optimizer" in zero) == name.endswith("offload")
     assert config["gradient_accumulation_steps"] == config["train_batch_size"] == "auto"
+
+
+def test_a_training_shorter_than_logging_steps_logs_its_last_step() -> None:
+    recipe = TINY_RECIPE.replace(logging_steps=10, save_steps=10, max_steps=6)
+    assert llamafactory_config(recipe, Path("base"), Path("data"), Path("out"))["logging_steps"] == 6

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from text2sql.errors import UserError
 from text2sql.records import Problem
 
 Messages = Sequence[Mapping[str, str]]
@@ -62,6 +63,20 @@ class Engine(Protocol):
         self, batches: Sequence[tuple[int, Sequence[Request]]]
     ) -> Iterator[tuple[int, list[Answer]]]:
         """Yield the number of each batch with its answers, as soon as they are complete, in any order."""
+
+
+def prompt_room(context: int, max_new_tokens: int) -> int:
+    """Largest number of tokens of a prompt, where prompt and answer together have at most `context`.
+
+    Raises:
+        UserError: the answer alone may take the whole context, so that no question could be asked.
+    """
+    if max_new_tokens >= context:
+        raise UserError(
+            f"predict.max_new_tokens is {max_new_tokens}, and prompt and answer together have at most "
+            f"{context} tokens; set it well below {context}"
+        )
+    return context - max_new_tokens
 
 
 def plan_batches(

@@ -17,7 +17,7 @@ from text2sql.cpu import KERNELS, allowed_cores, use_fixed_products
 from text2sql.devices import torch_device
 from text2sql.errors import UserError
 from text2sql.inference.chat_tokens import LOAD_ERRORS, ChatTokens, cannot_load, load
-from text2sql.inference.engine import Answer, Messages, Request, local_answer, plan_batches
+from text2sql.inference.engine import Answer, Messages, Request, local_answer, plan_batches, prompt_room
 from text2sql.inference.sampling import RowSampler
 from text2sql.inference.settings import Batching, Decoding
 from text2sql.inference.weights import Weights
@@ -62,8 +62,8 @@ class TransformersEngine:
 
     @property
     def max_prompt_tokens(self) -> int:
-        """Largest number of tokens of a prompt."""
-        return self._tokens.context - self._decoding.max_new_tokens
+        """Largest number of tokens of a prompt. Raises: UserError, see `prompt_room`."""
+        return prompt_room(self._tokens.context, self._decoding.max_new_tokens)
 
     def encode(self, messages: Messages) -> list[int]:
         """The token ids of a chat, with thinking switched off.

@@ -17,7 +17,7 @@ from text2sql.errors import UserError
 from text2sql.files import read_json
 from text2sql.gpus import environment
 from text2sql.inference.chat_tokens import ChatTokens
-from text2sql.inference.engine import Answer, Request, local_answer
+from text2sql.inference.engine import Answer, Request, local_answer, prompt_room
 from text2sql.inference.engine_processes import EngineProcesses
 from text2sql.inference.settings import Decoding, Vllm
 from text2sql.inference.weights import Weights
@@ -82,8 +82,8 @@ class VllmEngine:
 
     @property
     def max_prompt_tokens(self) -> int:
-        """Largest number of tokens of a prompt."""
-        return self._context - self._decoding.max_new_tokens
+        """Largest number of tokens of a prompt. Raises: UserError, see `prompt_room`."""
+        return prompt_room(self._context, self._decoding.max_new_tokens)
 
     def plan(self, requests: Sequence[Request]) -> list[list[int]]:
         """One batch per request: vLLM makes its own batches."""

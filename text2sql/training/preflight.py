@@ -73,16 +73,24 @@ def _missing_gpus(recipe: Recipe, gpus: list[Gpu]) -> Iterator[str]:
     }
     used = [name for name, is_used in gpu_settings.items() if is_used]
     if used and not gpus:
-        need = "needs a GPU" if len(used) == 1 else "need a GPU"
+        count = "a GPU" if recipe.ranks == 1 else f"{recipe.ranks} GPUs (ranks)"
         yield (
-            f"{', '.join(used)} {need}, and none is visible (check nvidia-smi and CUDA_VISIBLE_DEVICES); "
-            "train on a machine with a GPU, or use a profile for the CPU: `make use PROFILE=embedded`"
+            f"{', '.join(used)} {'needs' if len(used) == 1 else 'need'} {count}, and none is visible (check "
+            "nvidia-smi and CUDA_VISIBLE_DEVICES); train on a machine with a GPU, or use a profile for the "
+            "CPU: `make use PROFILE=embedded`"
         )
     if gpus and recipe.ranks > len(gpus):
-        yield (
-            f"ranks is {recipe.ranks} (one per GPU), but only {len(gpus)} GPUs are visible; set ranks to "
-            f"{len(gpus)}: the global batch stays {recipe.global_batch} rows"
-        )
+        seen = "1 GPU is" if len(gpus) == 1 else f"{len(gpus)} GPUs are"
+        advice = _fewer_ranks(recipe, len(gpus))
+        yield f"ranks is {recipe.ranks} (one per GPU), but only {seen} visible; {advice}"
+
+
+def _fewer_ranks(recipe: Recipe, gpus: int) -> str:
+    """How to train on `gpus` GPUs: with Megatron the ranks are groups of tensor_parallel."""
+    tensor = recipe.megatron.tensor_parallel if recipe.megatron else 1
+    if gpus < tensor:
+        return f"tensor_parallel {tensor} needs {tensor} of them; set megatron: null, and ranks to {gpus}"
+    return f"set ranks to {gpus // tensor * tensor}: the global batch stays {recipe.global_batch} rows"
 
 
 def _missing_packages(recipe: Recipe) -> Iterator[str]:

@@ -71,7 +71,8 @@ def llamafactory_config(
         "bf16": recipe.precision == "bf16",
         "seed": recipe.seed,
         "data_seed": recipe.seed,
-        "logging_steps": recipe.logging_steps,
+        # a short training logs its last step
+        "logging_steps": min(recipe.logging_steps, recipe.max_steps or recipe.logging_steps),
         "save_steps": recipe.save_steps,
         "save_total_limit": 2,  # a kill may leave the newest incomplete; the one before it is complete
         "preprocessing_num_workers": recipe.preprocessing_workers,
