@@ -30,13 +30,15 @@ from text2sql.errors import UserError
 from text2sql.files import read_json
 from text2sql.gpus import visible_gpus
 from text2sql.inference.settings import Predict
+from text2sql.inference.weights import resolve_weights
 from text2sql.preparation.outside_data import OutsideFolder, data_folder
 from text2sql.preparation.settings import TrainingFile
 from text2sql.prompts import prompt_form
 from text2sql.retrieval.settings import PACKAGED_MODEL
 from text2sql.training.disk import finished_bytes, working_bytes
-from text2sql.training.memory import Model, read_model
+from text2sql.training.memory import Model, read_model, weight_shapes
 from text2sql.training.nodes import Nodes
+from text2sql.training.own_data import described
 from text2sql.training.preflight import missing_memory, missing_parts
 from text2sql.training.settings import OwnArm, Recipe
 from text2sql.training.templates import checked_template
@@ -132,18 +134,49 @@ def file_problems(params: Params) -> Iterator[Problem]:
         if own.enabled:
             yield from (Problem(f"train@{name}", text) for text in _own_arm_problems(name, own))
     for name, arm in params.arms.items():
-        if not arm.weights.startswith("models/") and not Path(arm.weights).is_dir():
-            yield Problem(
-                f"predict@{name}", f"arms.{name}.weights: {arm.weights}: no such folder; fix the path"
+        if not _below(arm.weights, "models"):
+            yield from (
+                Problem(f"predict@{name}", f"arms.{name}.weights: {text}")
+                for text in _weights_problems(Path(arm.weights), params)
             )
 
 
 def _own_arm_problems(name: str, own: OwnArm) -> Iterator[str]:
-    """Folders of an own arm that are missing; those below models/ and data/ are made by the pipeline."""
-    if not own.base.startswith("models/") and not (Path(own.base) / "config.json").is_file():
-        yield f"train.{name}.base: {own.base} has no config.json; name a model folder"
-    if not own.data.startswith("data/") and not (Path(own.data) / "dataset_info.json").is_file():
-        yield f"train.{name}.data: {own.data} has no dataset_info.json; name a folder with LLaMA-Factory's"
+    """What is wrong with the folders of an own arm, except those that the pipeline makes."""
+    base, data = Path(own.base), Path(own.data)
+    if not _below(own.base, "models"):
+        if any((base / file).is_file() for file in ("config.json", "adapter_config.json")):
+            yield from (f"train.{name}.base: {text}" for text in model_problems(base))
+        else:
+            yield f"train.{name}.base: {base} has no config.json; name a model folder"
+    if data != Path("data/train"):
+        if (data / "dataset_info.json").is_file():
+            yield from (p.text for p in _caught("", partial(described, data, f"train.{name}")))
+        else:
+            yield f"train.{name}.data: {data} has no dataset_info.json; name a folder with LLaMA-Factory's"
+
+
+def _weights_problems(folder: Path, params: Params) -> Iterator[str]:
+    """What is wrong with weights from elsewhere; an adapter may have a base that the pipeline makes."""
+    if not folder.is_dir():
+        yield f"{folder}: no such folder; fix the path"
+        return
+    base = _base_of(folder)
+    if base is None or not _below(base, "models") or _is_there(Path(base), params):
+        yield from (problem.text for problem in _caught("", partial(resolve_weights, folder)))
+
+
+def _base_of(folder: Path) -> str | None:
+    """The base model that an adapter names, None if there is none; `resolve_weights` says what is wrong."""
+    with suppress(UserError):
+        config = read_json(folder / "adapter_config.json")
+        base = config.get("base_model_name_or_path") if isinstance(config, dict) else None
+        return base if isinstance(base, str) else None
+    return None
+
+
+def _below(folder: str, top: str) -> bool:
+    return Path(folder).parts[:1] == (top,)
 
 
 def _outside_problems(params: Params, sources: Iterable[TrainingFile]) -> Iterator[Problem]:
@@ -221,6 +254,7 @@ def training_problems(params: Params) -> Iterator[Problem]:
             yield Problem(stage, text)
         if _is_there(base, params):
             yield from _memory_problems(stage, recipe, base)
+            yield from _unknown_targets(stage, recipe, base)
 
 
 def trainings(params: Params) -> Iterator[tuple[str, Recipe, Path]]:
@@ -254,6 +288,23 @@ def _memory_problems(stage: str, recipe: Recipe, base: Path) -> Iterator[Problem
             yield Problem(stage, text)
     except UserError as error:
         yield Problem(stage, str(error))
+
+
+def _unknown_targets(stage: str, recipe: Recipe, base: Path) -> Iterator[Problem]:
+    """Names of layers to adapt that the base model does not have; one name may be the end of several."""
+    if recipe.lora is None:
+        return
+    layers = {name.removesuffix(".weight") for name, shape in weight_shapes(base) if len(shape) == 2}
+    ends = {f".{name}" for name in layers | {"lm_head"}}  # which may share the embedding's weights
+    targets = [name for name in recipe.lora.targets if name != "all"]
+    unknown = [name for name in targets if not any(end.endswith(f".{name}") for end in ends)]
+    if unknown:
+        known = sorted({name.rpartition(".")[2] for name in layers if ".layers." in name})
+        yield Problem(
+            stage,
+            f"targets: {base} has no layer {', '.join(unknown)}; its linear layers are {', '.join(known)}: "
+            "name some of them, or all",
+        )
 
 
 def template_problems(params: Params) -> Iterator[Problem]:

@@ -94,6 +94,7 @@ def test_the_example_file_is_the_compact_form(examples: list[Example]) -> None:
 
 
 GOOD_USER = "{% block user %}{{ schema }}{{ question }}{% endblock %}"
+SYSTEM_BLOCK = "{% block system %}{% endblock %}"
 BAD_FILES = [
     (GOOD_USER, "mine.jinja: has no block system; write {% block system %}"),
     ("{% block system %}{% endblock %}", "mine.jinja: has no block user"),
@@ -116,13 +117,40 @@ BAD_FILES = [
         f"{{% block system %}}{{% include 'no' %}}{{% endblock %}}{GOOD_USER}",
         "line 1: TemplateNotFound: 'no' not found",
     ),
+    (
+        f"{SYSTEM_BLOCK}{{% block user %}}{{{{ schema }}}}{{% endblock %}}",
+        "without examples lacks the question",
+    ),
+    (
+        f"{SYSTEM_BLOCK}{{% block user %}}{{{{ question }}}} t{{% endblock %}}",
+        "without examples lacks the schema",
+    ),
+    (
+        f"{SYSTEM_BLOCK}{{% block user %}}{{{{ schema }}}}{{% if examples %}}{{{{ examples[0].question }}}}"
+        "{% else %}{{ question }}{% endif %}{% endblock %}",
+        "mine.jinja: a prompt with an example lacks the question; write {{ question }} in the block user",
+    ),
+    (f"{SYSTEM_BLOCK}\n\n  Be short.\n{GOOD_USER}", "mine.jinja, line 3: text outside the blocks.*move it"),
+    (f"{SYSTEM_BLOCK}\n{GOOD_USER}\n{{{{ question }}}}", "mine.jinja, line 3: text outside the blocks"),
+    (
+        f"{{% block system %}}\n{{{{ 'a' * 10**10 }}}}{{% endblock %}}{GOOD_USER}",
+        "line 2: SecurityError: the result",
+    ),
+    (
+        f"{{% block system %}}{{{{ 10 ** 10000000 }}}}{{% endblock %}}{GOOD_USER}",
+        "line 1: SecurityError: the result",
+    ),
+    (
+        f"{{% block system %}}{{{{ 2000000 * [0] }}}}{{% endblock %}}{GOOD_USER}",
+        "line 1: SecurityError: the result",
+    ),
 ]
 
 
 @pytest.mark.parametrize(("text", "message"), BAD_FILES)
 def test_what_is_wrong_with_a_file_is_said_when_it_is_loaded(tmp_path: Path, text: str, message: str) -> None:
     (tmp_path / "mine.jinja").write_text(text)
-    with pytest.raises(UserError, match=message.replace("{% block", r"\{% block")):
+    with pytest.raises(UserError, match=message.replace("{", r"\{")):
         prompt_form(str(tmp_path / "mine.jinja"))
 
 
@@ -136,11 +164,19 @@ def test_a_missing_file_and_one_that_is_not_utf_8_are_named(tmp_path: Path) -> N
 
 def test_a_file_that_fails_with_one_question_names_its_line(tmp_path: Path) -> None:
     (tmp_path / "mine.jinja").write_text(
-        "{% block system %}{% endblock %}\n{% block user %}\n{{ 1 // (question | length) }}{% endblock %}"
+        "{% block system %}{% endblock %}\n{% block user %}\n{{ 1 // (question | length) }}"
+        "{{ question }}{{ schema }}{% endblock %}"
     )
     form = prompt_form(str(tmp_path / "mine.jinja"))
     with pytest.raises(UserError, match=r"mine.jinja, line 3: ZeroDivisionError"):
         form.training(DDL, "")
+
+
+def test_a_file_may_change_letters_and_multiply(tmp_path: Path) -> None:
+    text = "{# a comment #}\n{% block system %}{{ '=' * 3 }}{{ 2 ** 3 * 0.5 }}{% endblock %}\n"
+    (tmp_path / "mine.jinja").write_text(text + GOOD_USER.replace("question", "question | upper"))
+    prompt = prompt_form(str(tmp_path / "mine.jinja")).training(DDL, "How many?")
+    assert (prompt.system, prompt.user) == ("===4.0", f"{DDL}HOW MANY?")
 
 
 def test_dvc_compares_the_folder_of_forms_wherever_the_form_of_prompts_counts() -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import pytest
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from text2sql.errors import UserError
 from text2sql.settings import Positive, Settings, checked
@@ -14,9 +16,15 @@ class Inner(Settings):
     rate: float = 0.5
 
 
+def _without_space(name: str) -> str:
+    if " " in name:
+        raise ValueError("a name has no space")
+    return name
+
+
 class Outer(Settings):
     arm: Inner
-    arms: dict[str, Inner] = Field(default_factory=dict)
+    arms: dict[Annotated[str, AfterValidator(_without_space)], Inner] = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _refuse_seven(self) -> Outer:
@@ -37,6 +45,7 @@ class Outer(Settings):
             "f.yaml: arms.own.ranks: unknown key; allowed beside it: steps, rate",
         ),
         ({"arm": {"steps": 1}, "arn": 1}, "f.yaml: arn: unknown key; allowed beside it: arm, arms"),
+        ({"arm": {"steps": 1}, "arms": {"a b": {"steps": 1}}}, "f.yaml: arms.a b: a name has no space"),
         ({"arm": {"steps": 7}}, "f.yaml: arm.steps must not be 7"),
     ],
 )

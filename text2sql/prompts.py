@@ -10,20 +10,26 @@ from __future__ import annotations
 import functools
 import re
 import traceback
-from collections.abc import Sequence
+from collections.abc import Sequence, Sized
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, TypedDict
+from typing import TYPE_CHECKING, Any, Protocol, TypedDict
 
 from text2sql.errors import UserError
 from text2sql.schema.ddl import without_types
 from text2sql.schema.settings import PROMPT_FILES
+
+if TYPE_CHECKING:
+    from jinja2.runtime import Context
+    from jinja2.sandbox import SandboxedEnvironment
 
 SYSTEM = "Answer the question with one SQLite query."
 
 _TASK = "Given the database schema and the user question, generate the corresponding SQL query."
 _ANSWER_ONLY = "The output must be only a valid SQL query, without explanations, comments, or extra text."
 _SHOWN = "Here are some reference examples that might help you:"
+_TABLE, _ASKED = "zq_trial_table", "zq_trial_things"  # in trial prompts; no file has these words by itself
+_LARGEST = 1_000_000  # characters or items of a product, bits of a power
 _NO_THOUGHT = "<think>\n\n</think>\n"
 
 
@@ -110,14 +116,13 @@ class FileForm:
         """Load the file and write two trial prompts.
 
         Raises:
-            UserError: the file is missing or not UTF-8, has an error or lacks a block; the message names the
-                line if there is one.
+            UserError: the file is missing or not UTF-8, has an error or text outside its blocks, or lacks a
+                block, the question or the schema; the message names the line if there is one.
         """
         from jinja2 import FileSystemLoader, StrictUndefined
-        from jinja2.sandbox import SandboxedEnvironment
 
         self._path = path
-        self._environment = SandboxedEnvironment(
+        self._environment = _sandbox()(
             loader=FileSystemLoader(path.parent),
             undefined=StrictUndefined,
             trim_blocks=True,
@@ -128,9 +133,8 @@ class FileForm:
         if missing:
             block = f"{{% block {missing[0]} %}} ... {{% endblock %}}"
             raise UserError(f"{path}: has no block {missing[0]}; write {block}, as in {PROMPT_FILES}")
-        example = Example(question="How many?", ddl="CREATE TABLE t (a);", sql="SELECT count(*) FROM t")
-        for shown in ([], [example]):
-            self.prediction(example["ddl"], example["question"], shown)
+        self._require_nothing_outside()
+        self._require_question_and_schema()
 
     def training(self, ddl: str, question: str) -> Prompt:
         """As in prediction. Raises: UserError, see `prediction`."""
@@ -145,6 +149,36 @@ class FileForm:
         shown = [{"question": e["question"], "schema": e["ddl"], "sql": e["sql"]} for e in examples]
         variables = {"schema": ddl, "question": question, "examples": shown}
         return Prompt(self._written("system", variables), self._written("user", variables))
+
+    def _require_nothing_outside(self) -> None:
+        """Jinja2 would write text outside the blocks, but prompts are the blocks."""
+        from jinja2 import nodes
+
+        source = self._path.read_text(encoding="utf-8")
+        for output in (
+            node for node in self._environment.parse(source).body if isinstance(node, nodes.Output)
+        ):
+            for part in output.nodes:
+                text = part.data if isinstance(part, nodes.TemplateData) else "{{"
+                if text.strip():
+                    line = part.lineno + text[: -len(text.lstrip())].count("\n")
+                    raise UserError(
+                        f"{self._path}, line {line}: text outside the blocks, which no prompt has; move it "
+                        "into the block system or user, or make it a comment: {# ... #}"
+                    )
+
+    def _require_question_and_schema(self) -> None:
+        """Write two trial prompts with names that the file cannot have by itself."""
+        example = Example(question="How many?", ddl="CREATE TABLE t (a);", sql="SELECT count(*) FROM t")
+        for shown, which in (([], "without examples"), ([example], "with an example")):
+            prompt = self.prediction(f"CREATE TABLE {_TABLE} (a);", f"How many {_ASKED}?", shown)
+            written = f"{prompt.system}{prompt.user}".lower()  # a file may write capitals
+            for variable, mark in (("question", _ASKED), ("schema", _TABLE)):
+                if mark not in written:
+                    raise UserError(
+                        f"{self._path}: a prompt {which} lacks the {variable}; write {{{{ {variable} }}}} in "
+                        "the block user"
+                    )
 
     def _load(self) -> Any:
         from jinja2 import TemplateNotFound, TemplateSyntaxError
@@ -172,6 +206,32 @@ class FileForm:
             if frame.filename == self._template.filename and frame.lineno:
                 return f"{self._path}, line {self._template.get_corresponding_lineno(frame.lineno)}"
         return str(self._path)
+
+
+@functools.cache
+def _sandbox() -> type[SandboxedEnvironment]:
+    """Jinja2's sandbox, in which products and powers cannot take all memory; it is imported when needed."""
+    from jinja2.sandbox import SandboxedEnvironment, SecurityError
+
+    class Sandbox(SandboxedEnvironment):
+        intercepted_binops = frozenset(["*", "**"])
+
+        def call_binop(self, context: Context, operator: str, left: Any, right: Any) -> Any:
+            if _size(operator, left, right) > _LARGEST:
+                raise SecurityError(f"the result of {operator} is too large")
+            return super().call_binop(context, operator, left, right)
+
+    return Sandbox
+
+
+def _size(operator: str, left: Any, right: Any) -> int:
+    """Length of a repeated text or list, bits of a power; 0 for other operands, whose result is small."""
+    if operator == "**":
+        return left.bit_length() * right if isinstance(left, int) and isinstance(right, int) else 0
+    for one, count in ((left, right), (right, left)):
+        if isinstance(one, Sized) and isinstance(count, int):
+            return len(one) * count
+    return 0
 
 
 COMPACT = CompactForm()

@@ -94,7 +94,8 @@ def _merged(values: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, 
 
 
 def _sentence(model: type[BaseModel], fault: dict[str, Any], above: str) -> str:
-    key = ".".join(str(part) for part in (above, *fault["loc"]) if part != "")
+    # pydantic marks a fault of a key itself, such as the name of an arm, by "[key]" behind it
+    key = ".".join(str(part) for part in (above, *fault["loc"]) if part not in ("", "[key]"))
     if fault["type"] == "extra_forbidden":
         return f"{key}: unknown key; allowed beside it: {_siblings(model, fault['loc'])}"
     if fault["type"] == "missing":

@@ -16,7 +16,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
-import huggingface_hub
+import huggingface_hub.constants
 import pytest
 from click.testing import CliRunner, Result
 
@@ -172,6 +172,76 @@ def test_folders_of_own_arms_that_are_missing_are_named(project: Path) -> None:
         "train@mine: train.mine.base: mymodel has no config.json",
         "train@mine: train.mine.data: mydata has no dataset_info.json",
         "predict@other: arms.other.weights: weights: no such folder",
+    )
+
+
+SIZES = {"num_hidden_layers": 1, "hidden_size": 1, "intermediate_size": 1, "vocab_size": 1}
+
+
+def write_model_folder(folder: str, **config: object) -> Path:
+    """A folder with the header of two linear layers, without a tokenizer."""
+    path = Path(folder)
+    path.mkdir(parents=True)
+    (path / "config.json").write_text(json.dumps({"model_type": "qwen3"} | config))
+    names = ["model.embed_tokens", "model.layers.0.self_attn.q_proj", "model.layers.0.mlp.up_proj"]
+    header = {
+        f"{name}.weight": {"dtype": "F32", "shape": [1, 1], "data_offsets": [4 * at, 4 * at + 4]}
+        for at, name in enumerate(names)
+    }
+    text = json.dumps(header).encode()
+    (path / "model.safetensors").write_bytes(len(text).to_bytes(8, "little") + text + bytes(12))
+    return path
+
+
+def test_folders_of_own_arms_with_wrong_files_are_named(project: Path) -> None:
+    write_model_folder("mymodel", **SIZES)
+    Path("weights").mkdir()
+    Path("mydata").mkdir()
+    Path("mydata/dataset_info.json").write_text('{"train": {"file_name": "a.json", "split": "x"}}')
+    own = {"learning_rate": 1e-3, "max_steps": 1}
+    trained = {
+        "mine": own | {"base": "mymodel", "data": "data/extra"},
+        "other": own | {"base": "models/base", "data": "mydata"},
+    }
+    write_params(Path(), train=trained, arms={"other": {"weights": "weights", "questions": "data/test"}})
+    assert matches(
+        found(run("--offline")),
+        r"train@mine: train\.mine\.base: mymodel/tokenizer\.json: no such file",
+        r"train@mine: train\.mine\.base: mymodel/tokenizer_config\.json: no such file",
+        r"train@mine: train\.mine\.base: mymodel: no chat template",
+        r"train@mine: train\.mine\.data: data/extra has no dataset_info\.json",
+        r"train@other: mydata/dataset_info\.json: keys of .train. that are not read: split; remove them",
+        r"predict@other: arms\.other\.weights: weights: no \*\.safetensors",
+    )
+
+
+def test_an_adapter_from_elsewhere_may_wait_for_the_base_that_the_pipeline_makes(project: Path) -> None:
+    adapter = write_model_folder("adapter")
+    config = adapter / "adapter_config.json"
+    config.write_text('{"base_model_name_or_path": "models/base"}')
+    write_params(Path(), arms={"other": {"weights": "adapter", "questions": "data/test"}})
+    assert run("--offline").exit_code == 0
+    config.write_text('{"base_model_name_or_path": "owner/name"}')
+    assert matches(
+        found(run("--offline")),
+        r"predict@other: arms\.other\.weights: adapter was trained on owner/name: no such folder",
+    )
+
+
+def test_layers_that_the_base_model_does_not_have_are_named_with_those_that_it_has(project: Path) -> None:
+    write_model_folder("models/base", **SIZES)
+    write_record("builtin", "builtin")
+    targets = ["q_proj", "mlp.up_proj", "lm_head", "c_attn", "proj"]
+    write_params(
+        Path(),
+        lora={"targets": ["q_proj", "all"]},
+        train_lora32={"targets": ["up_proj"]},
+        train_lora128={"targets": targets},
+    )
+    assert matches(
+        found(run("--offline")),
+        r"train_lora128: targets: models/base has no layer c_attn, proj; "
+        r"its linear layers are q_proj, up_proj: name some",
     )
 
 

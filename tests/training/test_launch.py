@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from pathlib import Path
 
@@ -74,3 +75,30 @@ def test_each_rank_has_a_gpu_of_its_own_among_those_that_the_user_chose(
 def test_a_conversion_that_fails_shows_why(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"train_full: mcore_adapter could not convert[\s\S]*mcore_adapter"):
         convert_to_hugging_face(tmp_path / "run", tmp_path / "out", "train_full")
+
+
+FULL = r"^train: the disk of {} is full \({} bytes free\); free some, then `dvc repro`, which resumes$"
+
+
+@pytest.mark.parametrize(
+    ("free", "said"),
+    [
+        (4096, ""),
+        (5_000_000_000, "OSError: [Errno 28] No space left on device"),
+        (5_000_000_000, "OSError: [Errno 122] Disk quota exceeded"),
+    ],
+)
+def test_a_full_disk_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, free: int, said: str) -> None:
+    monkeypatch.setattr(launching.shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(free, 0, free))
+    script = f"import sys; print('step 1'); sys.exit({said!r} or 1)"
+    monkeypatch.setattr(launching, "command", lambda *_: [sys.executable, "-c", script])
+    with pytest.raises(UserError, match=FULL.format(tmp_path, f"{free:,}")):
+        launching.launch(RECIPE, {}, tmp_path, Nodes(), "train")
+
+
+def test_a_trainer_that_fails_for_another_reason_shows_its_log(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(launching, "command", lambda *_: [sys.executable, "-c", "raise ValueError('odd')"])
+    with pytest.raises(UserError, match=r"train: the trainer ended with status 1[\s\S]*ValueError: odd"):
+        launching.launch(RECIPE, {}, tmp_path, Nodes(), "train")

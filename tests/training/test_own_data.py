@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -95,6 +96,42 @@ def remove_description(train: Path) -> Path:
     return train
 
 
+def with_rows(rows: object) -> Callable[[Path], Path]:
+    """A folder of the user's that is described as data/train is, with these rows."""
+
+    def make(train: Path) -> Path:
+        folder = brought([])
+        shutil.copy(train / "dataset_info.json", folder)
+        shutil.copy(train / "rows.jsonl", folder)
+        (folder / "sft.json").write_text(rows if isinstance(rows, str) else json.dumps(rows))
+        return folder
+
+    return make
+
+
+def without_rows(train: Path) -> Path:
+    folder = with_rows([])(train)
+    (folder / "sft.json").unlink()
+    return folder
+
+
+def without_sources(_: Path) -> Path:
+    folder = brought([ROW])
+    (folder / "rows.jsonl").unlink(missing_ok=True)
+    return folder
+
+
+def with_two_sources(source: object) -> Callable[[Path], Path]:
+    def make(train: Path) -> Path:
+        folder = with_rows([OURS, OURS])(train)
+        lines = [json.dumps(asdict(TrainingRow("a", name, "q", "d", "s"))) for name in ("own", source)]  # type: ignore[arg-type]
+        (folder / "rows.jsonl").write_text("\n".join(lines))
+        return folder
+
+    return make
+
+
+OURS = {"system": "Answer with SQL.", "instruction": "How many dogs?", "input": "", "output": "SELECT 1"}
 BROKEN: list[tuple[Callable[[Path], Path], list[str] | None, str]] = [
     (lambda _: Path("nowhere"), None, r"train\.x\.data: nowhere has no dataset_info\.json; .*data/train"),
     (remove_description, None, r"train\.x\.data: data/train has no dataset_info\.json"),
@@ -108,14 +145,58 @@ BROKEN: list[tuple[Callable[[Path], Path], list[str] | None, str]] = [
     (lambda _: brought([ROW, "text"]), None, r"mine\.json, row 1: not an object"),
     (lambda _: brought([ROW, ROW | {"sql": " "}]), None, r"mine\.json, row 1: no text under 'sql'"),
     (lambda _: brought([ROW, ROW | {"context": None}]), None, r"mine\.json, row 1: no text under 'context'"),
-    (lambda _: brought([ROW]), ["spider"], r"train\.x\.sources: needs brought/rows\.jsonl"),
+    (
+        lambda _: brought([ROW | {"sql": "\ud800"}]),
+        None,
+        r"mine\.json, row 0: a lone surrogate.*'sql'; fix it",
+    ),
+    (lambda _: brought([ROW], columns=None), None, r"info\.json: columns of .train. must be .*texts; next:"),
+    (lambda _: brought([ROW], columns=COLUMNS | {"prompt": 5}), None, "must be an object of texts"),
+    (lambda _: brought([ROW], columns=["ask"]), None, "must be an object of texts"),
+    (lambda _: brought([ROW], split="x", num_samples=5), None, "not read: num_samples, split; remove them"),
+    (lambda _: brought([ROW], file_name="../mine.json"), None, "must have file_name: .*found '../mine.json'"),
+    (
+        lambda _: brought([ROW], file_name="other.json"),
+        None,
+        r"brought/other\.json: no such file, and .*; put",
+    ),
+    (without_rows, None, r"brought/sft\.json: no such file, and .*; put the rows of train\.x there$"),
+    (with_rows("["), None, r"sft\.json, line 1: not JSON .*; fix it, then `dvc repro`"),
+    (with_rows(["x"]), None, r"sft\.json, row 0: not an object; fix it, then `dvc repro`"),
+    (with_rows({"a": 1}), None, r"sft\.json: no list of rows; .*: fix it"),
+    (with_rows(5), None, r"sft\.json: no list of rows"),
+    (with_rows([OURS, 7]), None, r"sft\.json, row 1: not an object"),
+    (with_rows([OURS, OURS | {"output": ""}]), None, r"sft\.json, row 1: no text under 'output'; fix it"),
+    (with_rows([OURS | {"output": None}]), None, r"sft\.json, row 0: no text under 'output'"),
+    (with_rows([OURS | {"instruction": 5}]), None, r"sft\.json, row 0: no text under 'instruction'"),
+    (with_rows([{"system": "a", "instruction": "b"}]), None, r"sft\.json, row 0: no text under 'output'"),
+    (with_rows([OURS | {"system": ""}]), None, r"sft\.json, row 0: no text under 'system'"),
+    (with_rows([OURS | {"output": ""}]), ["spider"], r"sft\.json, row 0: no text under 'output'"),
+    (with_rows([OURS]), ["spider"], r"rows\.jsonl: 5 lines for 1 rows; write a line for each row$"),
+    (with_two_sources({}), ["own"], r"rows\.jsonl, record 2: source is no text; fix it"),
+    (without_sources, ["spider"], r"train\.x\.sources: needs brought/rows\.jsonl"),
     (
         lambda train: train,
         ["spidr"],
         r"train\.x\.sources: no row of 'spidr' in data/train/rows\.jsonl; it has "
-        r"spider \(2 rows\), wide \(2 rows\), own \(1 rows\)",
+        r"spider \(2 rows\), wide \(2 rows\), own \(1 rows\): name one of them",
     ),
 ]
+
+
+def test_valid_rows_of_a_folder_described_like_the_pipelines_are_used_where_they_are(train: Path) -> None:
+    folder = with_rows([OURS, OURS])(train)
+    assert training_data(folder, None, "train.x") == folder
+
+
+def test_rows_described_like_the_pipelines_get_its_form(train: Path) -> None:
+    rows = [{key: OURS[key] for key in ("instruction", "output", "system")} | {"note": 1}]
+    assert read_json(training_data(with_rows(rows)(train), None, "train.x") / "sft.json") == [OURS]
+
+
+def test_rows_of_a_prompt_form_without_system_text_are_used(train: Path) -> None:
+    write_dataset([OURS | {"system": ""}], train)
+    assert training_data(train, None, "train.mine") == train
 
 
 def test_data_that_cannot_be_trained_on_are_refused_with_their_file(train: Path) -> None:

@@ -17,11 +17,6 @@ Row = Mapping[str, str]
 """A row of the data set: system, instruction, input, output."""
 
 
-def describes_our_rows(entry: Mapping[str, object]) -> bool:
-    """Whether this entry of dataset_info.json describes rows as `write_dataset` writes them."""
-    return entry == _INFO["train"]
-
-
 def turn(schema: str, question: str, sql: str, form: PromptForm = COMPACT) -> dict[str, str]:
     """One row of the data set: the training prompt of `form`, and the SQL as the answer.
 

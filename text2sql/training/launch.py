@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -17,7 +18,7 @@ import yaml
 import text2sql
 from text2sql.claims import claimed_gpus
 from text2sql.cpu import with_kernels
-from text2sql.errors import UserError
+from text2sql.errors import DISK_FULL, UserError
 from text2sql.processes import die_with_parent
 from text2sql.progress import Progress
 from text2sql.training.nodes import Nodes
@@ -25,6 +26,7 @@ from text2sql.training.settings import Recipe
 
 _POLL_S = 0.5
 _LOG_TAIL_LINES = 15
+_FULL_BYTES = 4_000_000  # free on a disk on which a checkpoint did not fit: what is left is less than a block
 # glibc keeps freed memory in the process. Otherwise every step of a CPU training requests it from the kernel,
 # which fills it with zeros each time.
 _KEEP_MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(32 << 20), "MALLOC_TRIM_THRESHOLD_": str(1 << 30)}
@@ -111,12 +113,15 @@ def environment(recipe: Recipe) -> dict[str, str]:
 
 
 def _failure(folder: Path, status: int) -> str:
-    """Why the trainer stopped, as the worker wrote it, or the end of the log."""
+    """Why the trainer stopped: as the worker wrote it, a full disk, or the end of the log."""
     fault = folder / "fault.txt"
-    if fault.is_file():
-        return fault.read_text(encoding="utf-8")
+    if fault.is_file() and (reason := fault.read_text(encoding="utf-8")):
+        return reason
     log = folder / "train.log"
-    return f"the trainer ended with status {status}\n{_tail(log)}\ncomplete log: {log}; fix the cause"
+    tail, free = _tail(log), shutil.disk_usage(folder).free
+    if free < _FULL_BYTES or any(os.strerror(code) in tail for code in DISK_FULL):
+        return f"the disk of {folder} is full ({free:,} bytes free); free some"
+    return f"the trainer ended with status {status}\n{tail}\ncomplete log: {log}; fix the cause"
 
 
 def _show_progress(process: subprocess.Popen[bytes], folder: Path, label: str) -> int:
