@@ -253,6 +253,16 @@ def test_a_list_of_files_that_is_none_is_refused_and_not_kept(
     assert len(names_below(fetched())) == 3
 
 
+def test_a_page_that_leads_to_itself_is_named(server: Hub) -> None:
+    server.fail = 302, {"Location": f"{server.url}/login"}
+    assert "answers with something else than the hub (TooManyRedirects" in refusal()
+
+
+def test_a_token_that_is_none_is_named(server: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_TOKEN", "hf_é")
+    assert "the token has characters other than ASCII; `hf auth login`" in refusal()
+
+
 def test_an_address_that_is_none_is_named(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     point_to("http://127.0.0.1:port", monkeypatch)
     assert "http://127.0.0.1:port answers with something else than the hub (InvalidURL" in refusal()

@@ -403,6 +403,10 @@ def _sentences(repo: str, revision: str, kind: Kind) -> Iterator[None]:
         raise UserError(
             f"{repo}: not a name of a repository, which is owner/name ({_first(error)})"
         ) from error
+    except UnicodeEncodeError as error:  # of a header
+        raise UserError(
+            f"{repo} at {revision}: the token has characters other than ASCII; {_TOKEN}"
+        ) from error
     except (OSError, httpx.HTTPError, RevisionResolutionError, RuntimeError) as error:  # the last by hf_xet
         if isinstance(error, OSError) and error.errno in DISK_FULL:
             raise OSError(error.errno, error.strerror, error.filename or HF_HUB_CACHE) from error
@@ -447,6 +451,8 @@ def _remedy(error: BaseException, repo: str, kind: Kind) -> str:
             return _offline()
         if isinstance(cause, httpx.TransportError):
             return _unreached(cause)
+        if isinstance(cause, httpx.TooManyRedirects):
+            return _something_else(cause)
     return (
         f"the download failed ({type(error).__name__}: {_first(error)}); files that are complete stay in the "
         f"cache: {RERUN}"
