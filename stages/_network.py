@@ -14,11 +14,10 @@ from functools import partial
 from pathlib import Path
 
 from stages._params import Params
-from text2sql.base_models.hub import PATTERNS
+from text2sql.base_models.hub import PATTERNS, read_pins
 from text2sql.endpoint_settings import KEY_VARIABLE
 from text2sql.errors import UserError
-from text2sql.files import read_json
-from text2sql.hub import Hub, pin
+from text2sql.hub import RECORDS, Hub
 from text2sql.preparation.hub_data import patterns, pins, read_record
 from text2sql.retrieval.settings import MAXSIM, PACKAGED_MODEL
 
@@ -50,10 +49,7 @@ def network_questions(params: Params) -> Iterator[Question]:
 
 def _pins() -> dict[str, str]:
     """The commits of an earlier run, which fetch_data and fetch_model keep to."""
-    model = Path("metrics/fetch_model.json")
-    found = read_json(model) if model.is_file() else {}
-    known = {pin("model", found["name"], found["revision"]): found["commit"]} if found.get("commit") else {}
-    return pins(read_record(Path("metrics/fetch_data.json"))) | known
+    return pins(read_record(Path(RECORDS["dataset"]))) | read_pins(Path(RECORDS["model"]))
 
 
 def _models(params: Params) -> Iterator[tuple[str, str, str]]:

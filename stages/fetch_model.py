@@ -8,20 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
 
 import click
 
 from stages._main import stage_main
 from stages._params import Params, load_params
 from text2sql.base_models.folder import copy_model, model_facts, require_model
-from text2sql.base_models.hub import fetch_hub_model
+from text2sql.base_models.hub import fetch_hub_model, read_pins
 from text2sql.base_models.packaged import convert_packaged_model
 from text2sql.base_models.tiny import build_base_model
 from text2sql.builtin.benchmark import base_rows
 from text2sql.errors import UserError
-from text2sql.files import read_json, write_json
-from text2sql.hub import Hub, pin
+from text2sql.files import write_json
+from text2sql.hub import Hub
 from text2sql.preparation.raw_test import read_lines
 from text2sql.prompts import prompt_form
 from text2sql.training.templates import checked_template
@@ -40,8 +39,8 @@ from text2sql.workstore import hash_path
 @stage_main
 def main(raw: Path, output: Path, metrics: Path) -> None:
     params = load_params()
-    earlier = read_json(metrics) if metrics.is_file() else {}
-    commit = SOURCES[params.fetch_model.source](params, raw, output, earlier)
+    pins = read_pins(metrics)
+    commit = SOURCES[params.fetch_model.source](params, raw, output, pins)
     require_model(output)
     write_json(metrics, _facts(params, output, commit))
 
@@ -59,7 +58,7 @@ def _facts(params: Params, output: Path, commit: str | None) -> dict[str, object
     }
 
 
-def _builtin(params: Params, raw: Path, output: Path, earlier: Mapping[str, Any]) -> None:
+def _builtin(params: Params, raw: Path, output: Path, pins: Mapping[str, str]) -> None:
     """Train the tiny model on simple questions that are not in the test."""
     tiny = params.fetch_model.tiny
     test_questions = [line["question"] for _, _, line in read_lines(raw)]
@@ -68,7 +67,7 @@ def _builtin(params: Params, raw: Path, output: Path, earlier: Mapping[str, Any]
     build_base_model(rows, tiny, params.training, prompt.schema_types, output, prompt_form(prompt.form))
 
 
-def _from_folder(params: Params, raw: Path, output: Path, earlier: Mapping[str, Any]) -> None:
+def _from_folder(params: Params, raw: Path, output: Path, pins: Mapping[str, str]) -> None:
     folder = params.fetch_model.folder
     assert folder, "load_params requires it"
     try:
@@ -77,22 +76,20 @@ def _from_folder(params: Params, raw: Path, output: Path, earlier: Mapping[str, 
         raise UserError(f"params.yaml, fetch_model.folder:\n{error}") from error
 
 
-def _from_package(params: Params, raw: Path, output: Path, earlier: Mapping[str, Any]) -> None:
+def _from_package(params: Params, raw: Path, output: Path, pins: Mapping[str, str]) -> None:
     package = params.fetch_model.package
     assert package, "load_params requires it"
     convert_packaged_model(package, output)
 
 
-def _from_hub(params: Params, raw: Path, output: Path, earlier: Mapping[str, Any]) -> str:
+def _from_hub(params: Params, raw: Path, output: Path, pins: Mapping[str, str]) -> str:
     """Returns the commit: that of the earlier run, if it asked for the same revision of the same model."""
     repo, revision = params.fetch_model.hub_model, params.fetch_model.hub_revision
     assert repo and revision, "load_params requires them"
-    known = earlier.get("source") == "hub" and isinstance(earlier.get("commit"), str)
-    pins = {pin("model", earlier["name"], earlier["revision"]): earlier["commit"]} if known else {}
     return fetch_hub_model(repo, revision, output, Hub(pins))
 
 
-SOURCES: dict[str, Callable[[Params, Path, Path, Mapping[str, Any]], str | None]] = {
+SOURCES: dict[str, Callable[[Params, Path, Path, Mapping[str, str]], str | None]] = {
     "builtin": _builtin,
     "folder": _from_folder,
     "hub": _from_hub,

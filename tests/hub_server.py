@@ -53,6 +53,8 @@ class Hub:
     repositories: dict[str, dict[str, bytes]]
     fail: tuple[int, dict[str, str]] | None = None
     """A status with headers that answers every request."""
+    instead: tuple[str, bytes] | None = None
+    """A part of a path, and what answers, with status 200, the requests whose path has it."""
     gated: bool = False
     cut: int | None = None
     """After so many bytes of a large file the connection ends, once."""
@@ -94,6 +96,8 @@ class _Handler(BaseHTTPRequestHandler):
         self.hub.asked.append(f"{self.command} {path}")
         if self.hub.fail:
             return self._answer(self.hub.fail[0], b"{}", self.hub.fail[1])
+        if self.hub.instead and self.hub.instead[0] in path:
+            return self._answer(200, self.hub.instead[1])
         if path.startswith("/blobs/"):
             return self._blob(path.removeprefix("/blobs/"))
         if api := _API.fullmatch(path):

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import errno
+import json
 import shutil
+import socket
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import huggingface_hub
 import huggingface_hub.constants
 import pytest
@@ -196,6 +199,85 @@ def test_a_server_that_is_not_there_is_named(cache: Path, monkeypatch: pytest.Mo
         assert "HF_ENDPOINT" in said and "make use PROFILE=embedded" in said
 
 
+def test_a_server_that_accepts_and_never_answers_is_given_up(
+    cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_ETAG_TIMEOUT", 0.1)
+    with socket.create_server(("127.0.0.1", 0)) as silent:  # the system accepts, and no program reads
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        point_to(url, monkeypatch)
+        for revision in ("main", COMMIT):
+            said = refusal(revision=revision)
+            assert f"{url} does not answer in time (ReadTimeout" in said
+            assert "HF_HUB_ETAG_TIMEOUT" in said and "HF_ENDPOINT" in said
+        with pytest.raises(httpx.ReadTimeout):
+            hub_module._api().auth_check(REPO, repo_type="dataset")
+    close_session()
+
+
+@pytest.mark.parametrize(
+    "answer", [b"<html>Log in</html>", b"{}", b'{"error": "x"}', b"null", b"[]", b'"x"', b"\xff"]
+)
+def test_a_page_that_answers_for_the_hub_is_named(server: Hub, answer: bytes) -> None:
+    server.instead = "/", answer
+    for revision in ("main", COMMIT):
+        said = refusal(revision=revision)
+        assert f"{server.url} answers with something else than the hub (" in said
+        assert "check HF_ENDPOINT, a proxy or a log-in page" in said
+
+
+@pytest.mark.parametrize("sha", [None, 3, "xyz", "F" * 40, COMMIT + "0"])
+def test_a_commit_that_is_none_is_refused_and_not_kept(server: Hub, cache: Path, sha: object) -> None:
+    server.instead = "/revision/", json.dumps({"id": REPO, "sha": sha}).encode()
+    said = refusal()
+    assert f"answers with something else than the hub (ValueError: its commit is {sha!r}, not 40 hex" in said
+    assert not list(cache.rglob("refs/*"))
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        {"x": 1},
+        {"type": "file", "path": "../a", "size": 1, "oid": "a"},
+        {"type": "file", "path": "/a", "size": 1, "oid": "a"},
+        {"type": "file", "path": 1, "size": 1, "oid": "a"},
+        {"type": "file", "path": "a", "size": "1", "oid": "a"},
+    ],
+)
+def test_a_list_of_files_that_is_none_is_refused_and_not_kept(
+    server: Hub, cache: Path, entry: dict[str, object]
+) -> None:
+    server.instead = "/tree/", json.dumps([entry]).encode()
+    assert "answers with something else than the hub (" in refusal()
+    server.instead = None
+    assert len(names_below(fetched())) == 3
+
+
+def test_a_page_that_leads_to_itself_is_named(server: Hub) -> None:
+    server.fail = 302, {"Location": f"{server.url}/login"}
+    assert "answers with something else than the hub (TooManyRedirects" in refusal()
+
+
+def test_a_token_that_is_none_is_named(server: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_TOKEN", "hf_é")
+    assert "the token has characters other than ASCII; `hf auth login`" in refusal()
+
+
+def test_an_address_that_is_none_is_named(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    point_to("http://127.0.0.1:port", monkeypatch)
+    assert "http://127.0.0.1:port answers with something else than the hub (InvalidURL" in refusal()
+
+
+def test_a_pin_that_the_hub_does_not_have_is_named_with_its_file(server: Hub) -> None:
+    client = Client({pin("dataset", REPO, "main"): "f" * 40})
+    said = client.problems(REPO, "main", "dataset", WANTED)[0]
+    assert "no such branch, tag or commit" in said
+    assert (
+        "the commit is from metrics/fetch_data.json: delete that file, then dvc repro resolves main" in said
+    )
+    assert "metrics" not in refusal(revision="f" * 40)
+
+
 def test_too_little_room_is_said_before_anything_is_brought(
     server: Hub, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -264,6 +346,12 @@ def offline(cache: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_a_snapshot_in_the_cache_needs_no_network(offline: Path) -> None:
     snapshot = lay_snapshot(offline, REPO, "dataset", FILES)
     assert fetched() == fetched(revision=COMMIT) == snapshot
+
+
+def test_a_damaged_branch_of_the_cache_is_named(offline: Path) -> None:
+    file = lay_snapshot(offline, REPO, "dataset", FILES).parents[1] / "refs" / "main"
+    file.write_text("xyz")
+    assert f"{file}: damaged, it has 'xyz'" in refusal()
 
 
 def test_what_the_cache_lacks_is_named_with_both_ways_out(offline: Path) -> None:

@@ -8,6 +8,7 @@ it needs no network.
 from __future__ import annotations
 
 import fnmatch
+import functools
 import hashlib
 import os
 import re
@@ -20,10 +21,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from text2sql.errors import DISK_FULL, RERUN, UserError
+from text2sql.files import read_json
 from text2sql.progress import Progress
 
 if TYPE_CHECKING:
     import httpx
+    from huggingface_hub import HfApi
     from huggingface_hub.errors import HfHubHTTPError
 
 Kind = Literal["model", "dataset"]
@@ -31,10 +34,18 @@ Kind = Literal["model", "dataset"]
 
 WITHOUT_NETWORK = "work without a network: `make use PROFILE=embedded`"
 
+RECORDS: dict[Kind, str] = {"model": "metrics/fetch_model.json", "dataset": "metrics/fetch_data.json"}
+"""The files that keep the commits of an earlier run."""
+
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _TOKEN = "`hf auth login`, or set HF_TOKEN to a token from huggingface.co/settings/tokens"
 _MB = 1_000_000  # bytes
 _SPARE = 200 * _MB  # bytes of the disk that a download leaves free
+_CLIENT = threading.Lock()  # while huggingface_hub is given another client
+
+
+class NoSuchRevision(UserError):
+    """The repository is there, and has no such branch, tag or commit."""
 
 
 class Hub:
@@ -43,6 +54,8 @@ class Hub:
     def __init__(self, pins: Mapping[str, str] | None = None) -> None:
         """`pins` has the commits of an earlier run: `pin(kind, repo, revision)` -> 40 hex digits."""
         self._pins = dict(pins or {})
+        self._pinned: dict[tuple[str, str, Kind], str] = {}  # the revision that a commit was a pin for
+        self._resolved: dict[str, str] = {}
         self._listings: dict[tuple[str, str, Kind], dict[str, int]] = {}
 
     def resolve(self, repo: str, revision: str, kind: Kind) -> str:
@@ -53,15 +66,15 @@ class Hub:
         Raises:
             UserError: the hub does not have it, does not give it, or cannot be reached, and it is not cached.
         """
-        if _COMMIT.fullmatch(revision):
+        if is_commit(revision):
             return revision
         name = pin(kind, repo, revision)
-        if name not in self._pins:
-            from huggingface_hub import HfApi
-
-            with _sentences(repo, revision, kind):
-                self._pins[name] = HfApi().resolve_revision(repo, repo_type=kind, revision=revision).resolved
-        return self._pins[name]
+        if name in self._pins:
+            self._pinned[repo, self._pins[name], kind] = revision
+            return self._pins[name]
+        if name not in self._resolved:
+            self._resolved[name] = _resolved(repo, revision, kind)
+        return self._resolved[name]
 
     def snapshot(self, repo: str, commit: str, kind: Kind, patterns: Sequence[str]) -> Path:
         """A folder of the cache with the files of a commit whose path matches one of `patterns`.
@@ -84,19 +97,22 @@ class Hub:
         """
         place = repo, commit, kind
         if place not in self._listings:
-            self._listings[place] = _listed_or_cached(*place)
+            try:
+                self._listings[place] = _listed_or_cached(*place)
+            except NoSuchRevision as error:
+                if place not in self._pinned:
+                    raise
+                raise NoSuchRevision(f"{error}; {_from_record(kind, self._pinned[place])}") from error
         return self._listings[place]
 
     def problems(self, repo: str, revision: str, kind: Kind, patterns: Sequence[str] = ()) -> list[str]:
         """What keeps the files that match `patterns` from being brought, each with the remedy."""
-        from huggingface_hub import HfApi
-
         try:
             commit = self.resolve(repo, revision, kind)
             missing = _missing(_folder(repo, commit, kind), self._wanted(repo, commit, kind, patterns))
             if missing:
                 with _sentences(repo, commit, kind):
-                    HfApi().auth_check(repo, repo_type=kind)  # a gated repository lists its files to all
+                    _api().auth_check(repo, repo_type=kind)  # a gated repository lists its files to all
             _require_space(repo, missing)
         except UserError as error:
             return [str(error)]
@@ -112,6 +128,31 @@ def pin(kind: Kind, repo: str, revision: str) -> str:
     return f"{kind}:{repo}@{revision}"
 
 
+def is_commit(value: object) -> bool:
+    """Whether a value is the full name of a commit: 40 hex digits."""
+    return isinstance(value, str) and _COMMIT.fullmatch(value) is not None
+
+
+def read_record_file(path: Path) -> dict[str, Any]:
+    """The object in a file of `RECORDS`, {} if there is no file.
+
+    Raises:
+        UserError: the file does not have a JSON object.
+    """
+    try:
+        record = read_json(path) if path.is_file() else {}
+    except UserError as error:
+        raise UserError(f"{error}; delete {path}, then: dvc repro") from error
+    if not isinstance(record, dict):
+        raise not_a_record(path)
+    return record
+
+
+def not_a_record(path: Path) -> UserError:
+    """The error for a file of `RECORDS`, named as its stage, that the stage did not write so."""
+    return UserError(f"{path}: not as {path.stem} writes it; delete it, then: dvc repro")
+
+
 def matches(name: str, patterns: Sequence[str]) -> bool:
     """Whether a path in a repository matches one of the patterns, as huggingface_hub matches them."""
     return any(fnmatch.fnmatch(name, pattern) for pattern in patterns)
@@ -120,6 +161,87 @@ def matches(name: str, patterns: Sequence[str]) -> bool:
 def exactly(name: str) -> str:
     """The pattern that only this path matches."""
     return re.sub(r"([*?[])", r"[\1]", name)
+
+
+# -- asking the hub --
+
+
+def _resolved(repo: str, revision: str, kind: Kind) -> str:
+    """The commit that the hub, or else the cache, has for a branch or tag."""
+    with _sentences(repo, revision, kind):
+        commit = str(_api().resolve_revision(repo, repo_type=kind, revision=revision).resolved)
+    if not is_commit(commit):
+        file = _folder(repo, "any", kind).parents[1] / "refs" / revision
+        raise UserError(
+            f"{file}: damaged, it has {commit!r} where a commit has 40 hex digits; `rm {file}`, then {RERUN}"
+        )
+    return commit
+
+
+def _api() -> HfApi:
+    """The hub's interface, which checks a commit before the cache keeps it."""
+    from huggingface_hub import HfApi
+
+    class Api(HfApi):
+        def repo_info(self, *args: Any, **options: Any) -> Any:
+            info = super().repo_info(*args, **options)
+            if not is_commit(info.sha):
+                raise ValueError(f"its commit is {info.sha!r}, not 40 hex digits")
+            return info
+
+    return Api()
+
+
+def _require_listing(repo: str, commit: str, kind: Kind) -> None:
+    """Check the hub's list of a commit's files, before the cache keeps it.
+
+    Raises:
+        ValueError: the list is empty, or a file's path or size is none.
+    """
+    from huggingface_hub.hf_api import RepoFile
+
+    tree = list(_api().list_repo_tree(repo, repo_type=kind, revision=commit, recursive=True))
+    if not tree:
+        raise ValueError("it lists no files")
+    for entry in tree:
+        size = entry.size if isinstance(entry, RepoFile) else 0
+        if not isinstance(size, int) or not _is_inside(entry.path):
+            raise ValueError(f"it lists a file {entry.path!r} of {size!r} bytes")
+
+
+def _is_inside(path: object) -> bool:
+    """Whether a path in a repository stays in it."""
+    return isinstance(path, str) and bool(path) and not path.startswith("/") and ".." not in path.split("/")
+
+
+def _limit_waits() -> None:
+    """Have huggingface_hub give up a request that has no time limit of its own, as those for metadata."""
+    with _CLIENT:
+        _use_limited_client()
+
+
+@functools.cache
+def _use_limited_client() -> None:
+    from huggingface_hub import set_client_factory
+    from huggingface_hub.utils._http import default_client_factory
+
+    def client() -> httpx.Client:
+        made = default_client_factory()
+        made.event_hooks["request"].append(_limit)  # a default of the client would not do: calls pass None
+        return made
+
+    set_client_factory(client)
+
+
+def _limit(request: httpx.Request) -> None:
+    from huggingface_hub import constants
+
+    limits = request.extensions.get("timeout", {})
+    seconds = constants.HF_HUB_ETAG_TIMEOUT
+    request.extensions["timeout"] = {
+        phase: seconds if limits.get(phase) is None else limits[phase]
+        for phase in ("connect", "read", "write", "pool")
+    }
 
 
 # -- bringing files --
@@ -138,14 +260,14 @@ def _listed_or_cached(repo: str, commit: str, kind: Kind) -> dict[str, int]:
 
 
 def _listed(repo: str, commit: str, kind: Kind) -> dict[str, int]:
-    from huggingface_hub import HfApi, get_cached_repo_tree, snapshot_download
+    from huggingface_hub import get_cached_repo_tree, snapshot_download
     from huggingface_hub.errors import CachedRepoTreeNotFoundError
 
     with _sentences(repo, commit, kind):
         try:
             tree = get_cached_repo_tree(repo, repo_type=kind, revision=commit)
         except CachedRepoTreeNotFoundError:
-            HfApi().repo_info(repo, repo_type=kind, revision=commit)  # says at once if it cannot be reached
+            _require_listing(repo, commit, kind)  # also says at once if it cannot be reached
             with _counting(Progress(0, "MB", repo)) as bar:  # of nothing: only the list is brought
                 snapshot_download(repo, repo_type=kind, revision=commit, allow_patterns=[], tqdm_class=bar)
             tree = get_cached_repo_tree(repo, repo_type=kind, revision=commit)
@@ -272,18 +394,49 @@ def _sentences(repo: str, revision: str, kind: Kind) -> Iterator[None]:
     """
     import httpx
     from huggingface_hub.constants import HF_HUB_CACHE
-    from huggingface_hub.errors import HFValidationError, RevisionResolutionError
+    from huggingface_hub.errors import HFValidationError, RevisionNotFoundError, RevisionResolutionError
 
+    _limit_waits()
     try:
         yield
     except HFValidationError as error:
         raise UserError(
             f"{repo}: not a name of a repository, which is owner/name ({_first(error)})"
         ) from error
+    except UnicodeEncodeError as error:  # of a header
+        raise UserError(
+            f"{repo} at {revision}: the token has characters other than ASCII; {_TOKEN}"
+        ) from error
     except (OSError, httpx.HTTPError, RevisionResolutionError, RuntimeError) as error:  # the last by hf_xet
         if isinstance(error, OSError) and error.errno in DISK_FULL:
             raise OSError(error.errno, error.strerror, error.filename or HF_HUB_CACHE) from error
-        raise UserError(f"{repo} at {revision}: {_remedy(error, repo, kind)}") from error
+        missing = any(isinstance(cause, RevisionNotFoundError) for cause in _causes(error))
+        kind_of_error = NoSuchRevision if missing else UserError
+        raise kind_of_error(f"{repo} at {revision}: {_remedy(error, repo, kind)}") from error
+    except _unlike_the_hub() as error:
+        raise UserError(f"{repo} at {revision}: {_something_else(error)}") from error
+
+
+def _unlike_the_hub() -> tuple[type[Exception], ...]:
+    """The errors of huggingface_hub on an answer that is not as the hub's."""
+    import httpx
+    from huggingface_hub.errors import CachedRepoTreeNotFoundError
+
+    of_parsing = (ValueError, LookupError, TypeError, AttributeError, AssertionError)
+    return (*of_parsing, CachedRepoTreeNotFoundError, httpx.InvalidURL)
+
+
+def _something_else(error: BaseException) -> str:
+    return (
+        f"{_endpoint()} answers with something else than the hub ({type(error).__name__}: {_first(error)}); "
+        f"check HF_ENDPOINT, a proxy or a log-in page, then {RERUN}"
+    )
+
+
+def _from_record(kind: Kind, revision: str) -> str:
+    """Where a commit that the hub does not have comes from."""
+    file = RECORDS[kind]
+    return f"the commit is from {file}: delete that file, then dvc repro resolves {revision} anew"
 
 
 def _remedy(error: BaseException, repo: str, kind: Kind) -> str:
@@ -298,6 +451,8 @@ def _remedy(error: BaseException, repo: str, kind: Kind) -> str:
             return _offline()
         if isinstance(cause, httpx.TransportError):
             return _unreached(cause)
+        if isinstance(cause, httpx.TooManyRedirects):
+            return _something_else(cause)
     return (
         f"the download failed ({type(error).__name__}: {_first(error)}); files that are complete stay in the "
         f"cache: {RERUN}"
@@ -347,10 +502,15 @@ def _offline() -> str:
 
 
 def _unreached(error: BaseException) -> str:
+    import httpx
+
+    slow = isinstance(error, httpx.TimeoutException)
+    state = "does not answer in time" if slow else "cannot be reached"
+    longer = ", or set HF_HUB_ETAG_TIMEOUT and HF_HUB_DOWNLOAD_TIMEOUT to more seconds" if slow else ""
     return (
-        f"{_endpoint()} cannot be reached ({type(error).__name__}: {_first(error)}), and it is not in the "
-        f"local cache; check the network, HTTPS_PROXY and HF_ENDPOINT, then {RERUN} (what is complete stays "
-        f"in the cache), or {WITHOUT_NETWORK}"
+        f"{_endpoint()} {state} ({type(error).__name__}: {_first(error)}), and it is not in the "
+        f"local cache; check the network, HTTPS_PROXY and HF_ENDPOINT{longer}, then {RERUN} (what is "
+        f"complete stays in the cache), or {WITHOUT_NETWORK}"
     )
 
 

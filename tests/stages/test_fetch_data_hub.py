@@ -113,11 +113,29 @@ def test_a_file_that_is_not_the_one_of_the_first_run_is_named(cache: Path) -> No
     assert metrics() == changed
 
 
-@pytest.mark.parametrize("text", ["[]", '{"a": {}}', '{"a@b": {"commit": 1, "files": {}}}'])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[]",
+        '{"a": {}}',
+        '{"a@b": []}',
+        '{"a@b": {"commit": 1, "files": {}}}',
+        '{"a@b": {"commit": "xyz", "files": {}}}',
+    ],
+)
 def test_a_record_that_is_none_is_named(cache: Path, text: str) -> None:
     Path("metrics").mkdir()
     Path("metrics/fetch_data.json").write_text(text)
     assert "metrics/fetch_data.json: not as fetch_data writes it; delete it" in failure(main, **FETCH)
+
+
+def test_a_record_that_is_not_json_is_named(cache: Path) -> None:
+    Path("metrics").mkdir()
+    Path("metrics/fetch_data.json").write_text("{")
+    said = failure(main, **FETCH)
+    assert (
+        "metrics/fetch_data.json, line 1: not JSON" in said and "delete metrics/fetch_data.json, then" in said
+    )
 
 
 @pytest.mark.parametrize(

@@ -14,8 +14,11 @@ from click.testing import CliRunner, Result
 
 from scripts.profiles import composed
 from stages import fetch_model
+from stages._network import network_questions
+from stages._params import load_params
 from tests.chat_models import CHAT_MODELS, write_model
 from tests.tiny import tiny_adapter, tiny_qwen3, tiny_tokenizer
+from text2sql.errors import UserError
 from text2sql.hub import Hub
 from text2sql.workstore import hash_path
 
@@ -126,6 +129,44 @@ def test_a_hub_model_without_network_is_an_error_with_the_next_command(folder: P
     assert result.stderr.startswith("error: fetch_model.hub_model: owner/model at 0123")
     assert "`make use PROFILE=embedded`" in result.stderr
     assert not Path("models/base").exists()
+
+
+RECORD = {"source": "hub", "name": "owner/model", "revision": "main", "commit": COMMIT}
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        [],
+        None,
+        "x",
+        *({key: value for key, value in RECORD.items() if key != left} for left in list(RECORD)[1:]),
+        RECORD | {"commit": "xyz"},
+        RECORD | {"commit": 1},
+        RECORD | {"commit": None},
+    ],
+)
+def test_an_earlier_record_that_is_damaged_is_named(folder: Path, record: object) -> None:
+    set_params(source="hub", hub_model="owner/model", hub_revision="main")
+    Path("metrics").mkdir()
+    Path("metrics/fetch_model.json").write_text(json.dumps(record))
+    result = run_here()
+    assert result.exit_code == 1
+    assert (
+        "metrics/fetch_model.json: not as fetch_model writes it; delete it, then: dvc repro" in result.output
+    )
+    with pytest.raises(UserError, match="delete it"):
+        list(network_questions(load_params()))
+
+
+def test_an_earlier_record_that_is_not_json_is_named(folder: Path) -> None:
+    set_params(source="hub", hub_model="owner/model", hub_revision="main")
+    Path("metrics").mkdir()
+    Path("metrics/fetch_model.json").write_text("<<<<<<< HEAD")
+    result = run_here()
+    assert result.exit_code == 1
+    assert "metrics/fetch_model.json, line 1: not JSON" in result.output
+    assert "delete metrics/fetch_model.json, then: dvc repro" in result.output
 
 
 @pytest.mark.parametrize("revision", ["", None])

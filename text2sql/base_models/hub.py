@@ -7,7 +7,7 @@ from pathlib import Path
 
 from text2sql.errors import UserError
 from text2sql.files import publish, read_json
-from text2sql.hub import Hub
+from text2sql.hub import Hub, is_commit, not_a_record, pin, read_record_file
 
 # Weights, configuration, tokenizer and licence, without copies of the weights in other formats.
 PATTERNS = ["*.safetensors", "*.json", "*.txt", "*.jinja", "LICENSE*"]
@@ -38,6 +38,23 @@ def fetch_hub_model(repo: str, revision: str, output: Path, hub: Hub | None = No
             (Path(links) / file.name).symlink_to(file.resolve())
         publish(Path(links), output)  # copies the files that the links refer to
     return commit
+
+
+def read_pins(path: Path) -> dict[str, str]:
+    """The commit that an earlier run kept in metrics/fetch_model.json, as text2sql/hub.py names it.
+
+    {} if there is no such file, or the model was not from the hub.
+
+    Raises:
+        UserError: the file is not as fetch_model writes it.
+    """
+    found = read_record_file(path)
+    if found.get("source") != "hub":
+        return {}
+    name, revision, commit = (found.get(key) for key in ("name", "revision", "commit"))
+    if not isinstance(name, str) or not isinstance(revision, str) or not is_commit(commit):
+        raise not_a_record(path)
+    return {pin("model", name, revision): str(commit)}
 
 
 def missing_files(folder: Path) -> list[str]:

@@ -12,8 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from text2sql.errors import UserError
-from text2sql.files import read_json
-from text2sql.hub import Hub, exactly, matches, pin
+from text2sql.hub import Hub, exactly, is_commit, matches, not_a_record, pin, read_record_file
 from text2sql.preparation.settings import TrainingFile
 from text2sql.schema.database_files import SUFFIXES
 from text2sql.schema.descriptions import FOLDER
@@ -67,17 +66,16 @@ def read_record(path: Path) -> dict[str, Any]:
     Raises:
         UserError: the file is not a record.
     """
-    record = read_json(path) if path.is_file() else {}
-    if not isinstance(record, dict) or not all(_is_entry(*entry) for entry in record.items()):
-        raise UserError(f"{path}: not as fetch_data writes it; delete it, then: dvc repro")
+    record = read_record_file(path)
+    if not all(_is_entry(*entry) for entry in record.items()):
+        raise not_a_record(path)
     return record
 
 
 def _is_entry(name: str, entry: object) -> bool:
-    kinds = {"commit": str, "files": dict}
-    return (
-        "@" in name and isinstance(entry, dict) and all(isinstance(entry.get(k), v) for k, v in kinds.items())
-    )
+    if "@" not in name or not isinstance(entry, dict):
+        return False
+    return is_commit(entry.get("commit")) and isinstance(entry.get("files"), dict)
 
 
 def pins(record: dict[str, Any]) -> dict[str, str]:
