@@ -19,7 +19,17 @@ from safetensors.numpy import save_file
 from tests.conftest import ROOT
 from text2sql import files
 from text2sql.errors import UserError, file_error
-from text2sql.files import copy_file, copy_folder, publish, replacing, replacing_folder, write_jsonl
+from text2sql.files import (
+    copy_file,
+    copy_folder,
+    folder_above,
+    publish,
+    read_json,
+    read_jsonl,
+    replacing,
+    replacing_folder,
+    write_jsonl,
+)
 
 HOLD = """
 import sys
@@ -337,3 +347,24 @@ def test_a_folder_that_cannot_be_written_to_is_named_by_the_output() -> None:
     with pytest.raises(OSError) as error, replacing(Path("/proc/raw")):
         pass
     assert error.value.filename == "/proc/raw"
+
+
+@pytest.mark.parametrize("text", ["[" * 200_000, '{"a": ' + "1" * 5000 + "}"])
+def test_json_that_python_does_not_read_is_an_error_with_the_file(tmp_path: Path, text: str) -> None:
+    (tmp_path / "a.json").write_text(text)
+    with pytest.raises(UserError, match=r"a\.json: not JSON"):
+        read_json(tmp_path / "a.json")
+    with pytest.raises(UserError, match=r"a\.json, line 1: not JSON"):
+        list(read_jsonl(tmp_path / "a.json"))
+
+
+def test_the_folder_above_is_found_however_the_path_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "models").mkdir()
+    (tmp_path / "link").symlink_to("models")
+    for path in ("models", "models/base", "./models/base", "x/../models/a", tmp_path / "models/a", "link/a"):
+        assert folder_above(path, "data", "models") == "models"
+    for path in ("mine", "models2/base", "mine/models/base", "/models/base", "../models"):
+        assert folder_above(path, "data", "models") is None

@@ -78,6 +78,17 @@ def read_json(path: str | os.PathLike[str]) -> Any:
         raise UserError(f"{path}: not UTF-8 text ({error.reason} at byte {error.start})") from error
     except json.JSONDecodeError as error:
         raise UserError(f"{path}, line {error.lineno}: not JSON ({error.msg})") from error
+    except (ValueError, RecursionError) as error:  # an integer of thousands of digits, thousands of brackets
+        raise UserError(f"{path}: not JSON ({error})") from error
+
+
+def folder_above(path: str | os.PathLike[str], *folders: str) -> str | None:
+    """The first of `folders`, relative to the working directory, that is or has `path`; None if none does."""
+    for folder in folders:
+        for place in (os.path.abspath, os.path.realpath):  # as it is written, and where links lead
+            if Path(place(path)).is_relative_to(place(folder)):
+                return folder
+    return None
 
 
 def read_jsonl(path: str | os.PathLike[str]) -> Iterator[dict[str, Any]]:
@@ -283,6 +294,8 @@ def _object(path: str | os.PathLike[str], number: int, line: bytes) -> dict[str,
         raise UserError(f"{path}, line {number}: not UTF-8 text ({error.reason})") from error
     except json.JSONDecodeError as error:
         raise UserError(f"{path}, line {number}: not JSON ({error.msg})") from error
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"{path}, line {number}: not JSON ({error})") from error
     if not isinstance(value, dict):
         raise UserError(f"{path}, line {number}: expected a JSON object, found {type(value).__name__}")
     return value

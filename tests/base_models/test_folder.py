@@ -126,7 +126,9 @@ def test_a_missing_shard_is_named(model: Path) -> None:
     )
 
 
-@pytest.mark.parametrize("content", ["{", "{}"])
+@pytest.mark.parametrize(
+    "content", ["{", "{}", '{"weight_map": {}}', '{"weight_map": {"a": 5}}', '{"weight_map": {"a": ["x"]}}']
+)
 def test_a_broken_index_is_named(model: Path, content: str) -> None:
     (model / "model.safetensors").unlink()
     (model / "model.safetensors.index.json").write_text(content)
@@ -193,6 +195,69 @@ def test_the_tokenizer_of_another_family_is_noticed_when_the_end_token_moves(mod
     write_tokenizer(CHAT_MODELS["gemma"], model)
     edit(model / "config.json", eos_token_id=447)
     assert "it is the tokenizer of another model" in only_problem(model)
+
+
+TOKENS = "tokenizer_config.json"
+DAMAGE: list[tuple[str, Any, str]] = [  # file, the keys that change (or all of it), what the problem says
+    *[(TOKENS, {"added_tokens_decoder": value}, "added_tokens_decoder is not") for value in ([], "x", [1])],
+    (TOKENS, {"added_tokens_decoder": {"x": {"content": "a"}}}, "added_tokens_decoder is not"),
+    (TOKENS, {"added_tokens_decoder": {"1": "a"}}, "added_tokens_decoder is not"),
+    (TOKENS, {"tokenizer_class": 5}, "tokenizer_class is no text"),
+    (TOKENS, {"eos_token": {"a": 1}}, "Special token eos_token"),
+    (TOKENS, {"chat_template": 5}, "chat_template is neither"),
+    (TOKENS, {"chat_template": ["a"]}, "chat_template is neither"),
+    ("config.json", {"architectures": "X"}, "config.json: Validation error for field 'architectures'"),
+    ("config.json", {"hidden_size": "x"}, "config.json: Validation error for field 'hidden_size'"),
+    ("config.json", {"eos_token_id": "x"}, "config.json: Validation error for field 'eos_token_id'"),
+    ("config.json", {"num_hidden_layers": None}, "270 weights that config.json asks for are missing"),
+    ("config.json", {"num_hidden_layers": 3}, "9 weights that config.json asks for are missing"),
+    ("config.json", {"hidden_size": 64}, "lm_head.weight with [448, 32] for [448, 64]"),
+    ("config.json", {"hidden_act": "nix"}, "KeyError 'nix'"),
+    ("generation_config.json", [], "expected a JSON object"),
+    ("generation_config.json", {"eos_token_id": "x"}, "generation_config.json: eos_token_id is 'x'"),
+    ("special_tokens_map.json", [], "expected a JSON object"),
+    ("added_tokens.json", [], "expected a JSON object"),
+]
+
+
+@pytest.mark.parametrize(("name", "change", "said"), DAMAGE)
+def test_a_damaged_file_is_one_problem_with_the_file(model: Path, name: str, change: Any, said: str) -> None:
+    if isinstance(change, dict):
+        edit(model / name, **change)
+    else:
+        (model / name).write_text(json.dumps(change))
+    problem = only_problem(model)
+    assert problem.startswith(str(model)) and said in problem and "\n" not in problem
+
+
+def test_a_key_that_is_null_is_a_problem(model: Path) -> None:
+    for name, key in ((TOKENS, "added_tokens_decoder"), ("config.json", "vocab_size")):
+        whole = (model / name).read_text()
+        (model / name).write_text(json.dumps(json.loads(whole) | {key: None}))
+        assert name in only_problem(model) and key in only_problem(model)
+        (model / name).write_text(whole)
+
+
+@pytest.mark.parametrize("shape", ["x", ["x"], [448, -32], None])
+def test_a_header_of_weights_without_a_shape_is_named(model: Path, shape: Any) -> None:
+    file = model / "model.safetensors"
+    content = file.read_bytes()
+    end = 8 + int.from_bytes(content[:8], "little")
+    header = json.loads(content[8:end])
+    header["model.norm.weight"]["shape"] = shape
+    damaged = json.dumps(header).encode()
+    file.write_bytes(len(damaged).to_bytes(8, "little") + damaged + content[end:])
+    assert f"{file}: not a file of safetensors" in only_problem(model)
+
+
+@pytest.mark.parametrize("name", sorted(CHAT_MODELS))
+def test_the_weights_of_every_family_fit_their_configuration(tmp_path: Path, name: str) -> None:
+    assert model_problems(write_model(CHAT_MODELS[name], tmp_path)) == []
+
+
+def test_a_link_to_no_file_is_named_by_its_own_path(model: Path) -> None:
+    (model / "LICENSE").symlink_to("nowhere")
+    assert only_problem(model).startswith(f"{model}/LICENSE: a link to a file that does not exist")
 
 
 def test_all_problems_are_listed_at_once(model: Path, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -196,8 +197,27 @@ def test_an_adapter_that_lacks_a_layer_is_refused(adapter: Path, tmp_path: Path)
 @pytest.mark.parametrize("name", ["model.safetensors", "config.json", "tokenizer.json"])
 def test_a_damaged_file_is_refused_with_its_folder(copy: Path, name: str) -> None:
     (copy / name).write_bytes((copy / name).read_bytes()[:100])
-    with pytest.raises(UserError, match=r"copy: cannot be loaded as a model: .*`dvc repro`"):
+    with pytest.raises(UserError, match=r"copy: cannot be loaded as a model: .*; fix the folder"):
         answers(copy)
+
+
+@pytest.mark.parametrize(("key", "value"), [("r", "x"), ("peft_type", "NIX"), ("target_modules", 5)])
+def test_a_damaged_adapter_config_is_refused_with_the_file(
+    adapter: Path, tmp_path: Path, key: str, value: object
+) -> None:
+    damaged = Path(shutil.copytree(adapter, tmp_path / "damaged"))
+    file = damaged / "adapter_config.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {key: value}))
+    with pytest.raises(UserError, match=r"damaged: cannot be loaded as a model: adapter_config\.json: "):
+        answers(damaged)
+
+
+def test_an_adapter_of_another_rank_is_refused_with_the_weight(adapter: Path, tmp_path: Path) -> None:
+    other = Path(shutil.copytree(adapter, tmp_path / "other"))
+    file = other / "adapter_config.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"r": 3}))
+    with pytest.raises(UserError, match=r"Error\(s\) in loading state_dict .*: size mismatch for .*lora_A"):
+        answers(other)
 
 
 def test_a_tokenizer_without_a_chat_template_is_refused(copy: Path) -> None:

@@ -96,6 +96,17 @@ def test_a_missing_folder_is_refused() -> None:
         resolve_weights(Path("models/none"))
 
 
+def test_dvc_repro_is_the_next_step_for_the_pipelines_folders_only(base: Path, tmp_path: Path) -> None:
+    (base / "config.json").unlink()
+    for folder, said in (
+        (base, "`dvc repro`"),
+        (base.absolute(), "`dvc repro`"),
+        (tmp_path, "fix the folder"),
+    ):
+        with pytest.raises(UserError, match=said):
+            resolve_weights(folder)
+
+
 @pytest.mark.parametrize("name", ["config.json", "model.safetensors"])
 def test_a_folder_without_an_essential_file_is_refused(base: Path, name: str) -> None:
     (base / name).unlink()

@@ -132,6 +132,15 @@ BAD_VALUES = [  # key, value, pattern of the message
     ("fetch_model.hub_revision", "", "fetch_model.hub_revision"),
     ("fetch_model.source", "folder", "fetch_model: folder is needed with source: folder"),
     ("fetch_model.folder", 3, "fetch_model.folder"),
+    *[
+        (
+            "fetch_model",
+            {"source": "folder", "folder": folder, "tiny": {}},
+            f"folder is below {above}/, whose",
+        )
+        for above in ("models", "data")
+        for folder in (f"{above}/base", f"./{above}/base", f"{Path.cwd()}/{above}/base")
+    ],
     ("predict.engine", "openai", "predict: endpoint.base_url is needed with engine: openai"),
     ("predict.endpoint.base_url", "http://me:secret@host/v1", "predict.endpoint.base_url"),
     ("predict.endpoint.models", {"models/none": "qwen3"}, "predict.endpoint.models"),

@@ -10,10 +10,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from text2sql.devices import quiet_transformers
 from text2sql.errors import UserError
 from text2sql.files import publish, read_json
-from text2sql.training.memory import weight_files, weight_shapes
+from text2sql.inference.weights import Weights
+from text2sql.training.memory import shards, weight_files, weight_shapes
 
 # Configuration, tokenizer and licence; the weights are those of `weight_files`.
 _FILES = (
@@ -36,6 +36,8 @@ _FILES = (
     "NOTICE*",
 )
 _TOKENIZERS = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt")
+# Others than these, if they are links to files that do not exist, are not found missing.
+_NAMED_IF_MISSING = ("config.json", "tokenizer_config.json", *_TOKENIZERS)
 _AGAIN = "copy it from the model again"
 # Where the input embedding ends in the names of weights.
 _EMBEDDINGS = ("embed_tokens.weight", "wte.weight", "word_embeddings.weight", "embed_in.weight")
@@ -76,7 +78,8 @@ def model_facts(folder: Path) -> dict[str, object]:
 def model_problems(folder: Path) -> list[str]:
     """All that keeps the model in `folder` from being trained, each with the file and the next step.
 
-    Not covered: weights that fit their configuration badly, which training and prediction report.
+    Not covered: quantized weights that do not fit their configuration, weights that the model has no place
+    for, values of weights.
     """
     if not folder.is_dir():
         return [f"{folder}: no such folder; set fetch_model.folder to a folder with a model"]
@@ -85,8 +88,14 @@ def model_problems(folder: Path) -> list[str]:
             f"{folder}/adapter_config.json: this is an adapter, not a complete model; "
             f"`text2sql merge --adapter {folder}` makes one of it and its base model"
         ]
-    found = [*_config_problems(folder), *_weight_problems(folder), *_tokenizer_problems(folder)]
-    return found or [*_vocabulary_problems(folder), *_loading_problems(folder)]
+    found = [
+        *_config_problems(folder),
+        *_weight_problems(folder),
+        *_tokenizer_problems(folder),
+        *_other_problems(folder),
+    ]
+    found = found or [*_loading_problems(folder)] or [*_shape_problems(folder)]
+    return found or [*_vocabulary_problems(folder), *_chat_problems(folder)]
 
 
 # -- config.json --
@@ -123,9 +132,10 @@ def _weight_problems(folder: Path) -> Iterator[str]:
         if not index.is_file():
             yield _no_weights(folder)
             return
-        content, problem = _json(index)
-        if problem or not isinstance(content.get("weight_map"), dict):
-            yield problem or f"{index}: weight_map is missing; {_AGAIN}"
+        try:
+            shards(index)
+        except UserError as error:
+            yield f"{error}; {_AGAIN}"
             return
     for file in weight_files(folder):
         yield from _file_problems(file)
@@ -151,12 +161,46 @@ def _file_problems(file: Path) -> Iterator[str]:
         with open(file, "rb") as stream:
             start = int.from_bytes(stream.read(8), "little")
             header = json.loads(stream.read(start)) if start <= found else {}
-        needed = 8 + start + max(v["data_offsets"][1] for k, v in header.items() if k != "__metadata__")
-    except (ValueError, KeyError, TypeError, AttributeError):
+        entries = [entry for name, entry in header.items() if name != "__metadata__"]
+        needed = 8 + start + max(entry["data_offsets"][1] for entry in entries)
+        if not all(_is_shape(entry["shape"]) for entry in entries):
+            raise ValueError
+    except (ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError):
         yield f"{file}: not a file of safetensors, or cut off ({found:,} bytes); {_AGAIN}"
         return
     if found < needed:
         yield f"{file}: cut off, it has {found:,} of {needed:,} bytes; {_AGAIN}"
+
+
+def _is_shape(value: object) -> bool:
+    return isinstance(value, list) and all(isinstance(size, int) and size >= 0 for size in value)
+
+
+def _shape_problems(folder: Path) -> Iterator[str]:
+    """Weights that config.json asks for and the files lack, or have in another shape. Reads headers only."""
+    from transformers import AutoModelForCausalLM
+
+    from text2sql.inference.chat_tokens import load
+
+    if "quantization_config" in read_json(folder / "config.json"):
+        return  # its weights have other shapes than the configuration says
+    options = {"device_map": "meta", "output_loading_info": True, "ignore_mismatched_sizes": True}
+    try:
+        _, report = load(AutoModelForCausalLM, Weights(folder, ""), **options)
+    except UserError as error:
+        yield str(error)
+        return
+    if missing := sorted(report["missing_keys"]):
+        yield (
+            f"{folder}: {len(missing)} weights that config.json asks for are missing, such as {missing[0]}; "
+            f"{_AGAIN}"
+        )
+    if others := sorted(report["mismatched_keys"]):
+        name, found, asked = others[0]
+        yield (
+            f"{folder}: {len(others)} weights have other shapes than config.json asks for, such as {name} "
+            f"with {list(found)} for {list(asked)}; {_AGAIN}"
+        )
 
 
 # -- tokenizer --
@@ -170,12 +214,38 @@ def _tokenizer_problems(folder: Path) -> Iterator[str]:
     config, problem = _json(folder / "tokenizer_config.json")
     if problem:
         yield problem
+    if not _are_tokens(config.get("added_tokens_decoder", {})):
+        yield f"{folder}/tokenizer_config.json: added_tokens_decoder is not a list of tokens by id; {_AGAIN}"
+    if not isinstance(config.get("tokenizer_class") or "", str):
+        yield f"{folder}/tokenizer_config.json: tokenizer_class is no text; {_AGAIN}"
+    if not _is_template(config.get("chat_template") or ""):
+        yield f"{folder}/tokenizer_config.json: chat_template is neither text nor a list of them; {_AGAIN}"
     templates = [*folder.glob("chat_template.*"), *folder.glob("additional_chat_templates/*")]
     if not templates and not config.get("chat_template"):
         yield (
             f"{folder}: no chat template, neither as chat_template.jinja nor in tokenizer_config.json; use "
             "an instruction-tuned model, or copy the chat template of one to that file"
         )
+
+
+def _are_tokens(value: object) -> bool:
+    """Whether this is {"id": {"content": text}}."""
+    return isinstance(value, dict) and all(
+        number.isdecimal() and isinstance(token, dict) and isinstance(token.get("content"), str)
+        for number, token in value.items()
+    )
+
+
+def _is_template(value: object) -> bool:
+    """Whether this is a chat template, or several: {name: text} or [{"name": text, "template": text}]."""
+    if isinstance(value, dict):
+        return all(isinstance(text, str) for text in value.values())
+    if not isinstance(value, list):
+        return isinstance(value, str)
+    return all(
+        isinstance(one, dict) and all(isinstance(one.get(key), str) for key in ("name", "template"))
+        for one in value
+    )
 
 
 def _broken_tokenizer(file: Path) -> str | None:
@@ -228,15 +298,43 @@ def _embedding_rows(folder: Path, config: dict[str, Any]) -> int:
     return int(rows[0] if rows else config["vocab_size"])
 
 
+# -- the rest --
+
+
+def _other_problems(folder: Path) -> Iterator[str]:
+    """Links to files that do not exist, and files that need not be there but must be JSON objects."""
+    for file in (file for pattern in _FILES for file in sorted(folder.glob(pattern))):
+        if not file.exists() and file.name not in _NAMED_IF_MISSING:
+            yield f"{file}: a link to a file that does not exist; remove it, or {_AGAIN}"
+    for name in ("generation_config.json", "special_tokens_map.json", "added_tokens.json"):
+        if (folder / name).is_file() and (problem := _json(folder / name)[1]):
+            yield problem
+
+
 def _loading_problems(folder: Path) -> Iterator[str]:
-    """What only loading shows: a tokenizer class that is not known, a chat template that fails."""
+    """What only loading shows: values of another type than the library needs."""
+    from transformers import AutoConfig, AutoTokenizer, GenerationConfig
+
+    from text2sql.inference.chat_tokens import load
+
+    has_own = (folder / "generation_config.json").is_file()
+    try:
+        for kind in (AutoConfig, AutoTokenizer, *([GenerationConfig] if has_own else [])):
+            load(kind, Weights(folder, ""))
+    except UserError as error:
+        yield str(error)
+
+
+def _chat_problems(folder: Path) -> Iterator[str]:
+    """A chat template that fails, and end tokens that are no numbers or missing."""
     from text2sql.inference.chat_tokens import ChatTokens
-    from text2sql.inference.weights import Weights
     from text2sql.training.dataset import SAMPLE, chat
 
-    quiet_transformers()
     try:
-        ChatTokens(Weights(folder, "")).encode(chat(SAMPLE))
+        tokens = ChatTokens(Weights(folder, ""))
+        tokens.encode(chat(SAMPLE))
+        if not tokens.ends:
+            yield f"{folder}/tokenizer_config.json: no token ends an answer; set eos_token there"
     except UserError as error:
         yield str(error)
 

@@ -6,8 +6,9 @@ import tempfile
 from pathlib import Path
 
 from text2sql.errors import UserError
-from text2sql.files import publish, read_json
+from text2sql.files import publish
 from text2sql.hub import Hub, is_commit, not_a_record, pin, read_record_file
+from text2sql.training.memory import shards
 
 # Weights, configuration, tokenizer and licence, without copies of the weights in other formats.
 PATTERNS = ["*.safetensors", "*.json", "*.txt", "*.jinja", "LICENSE*"]
@@ -60,7 +61,6 @@ def read_pins(path: Path) -> dict[str, str]:
 def missing_files(folder: Path) -> list[str]:
     """The files of a model that `folder` does not have: configuration, tokenizer or shards of the weights."""
     index = folder / "model.safetensors.index.json"
-    sharded = index.is_file()
-    shards = sorted(set(read_json(index)["weight_map"].values())) if sharded else ["model.safetensors"]
-    wanted = ["config.json", "tokenizer_config.json", *shards]
+    weights = shards(index) if index.is_file() else ["model.safetensors"]
+    wanted = ["config.json", "tokenizer_config.json", *weights]
     return [name for name in wanted if not (folder / name).is_file()]

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import StringConstraints, model_validator
 
+from text2sql.files import folder_above
 from text2sql.settings import Positive, Rate, Settings
 from text2sql.training.settings import Recipe, Training
 
@@ -70,4 +72,14 @@ class FetchModel(Settings):
         for key in needed.get(self.source, []):
             if getattr(self, key) is None:
                 raise ValueError(f"{key} is needed with source: {self.source}")
+        return self
+
+    @model_validator(mode="after")
+    def _folder_is_kept(self) -> FetchModel:
+        """DVC removes the outputs of a stage before its command, so that the model would be lost."""
+        above = folder_above(Path(self.folder).expanduser(), "models", "data") if self.folder else None
+        if above and self.source == "folder":
+            raise ValueError(
+                f"folder is below {above}/, whose folders the pipeline replaces; move the model elsewhere"
+            )
         return self

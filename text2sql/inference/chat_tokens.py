@@ -9,16 +9,22 @@ from pathlib import Path
 from typing import Any
 
 from jinja2 import TemplateError
-from safetensors import SafetensorError
 from transformers import AutoConfig, AutoTokenizer, GenerationConfig
 
 from text2sql.devices import quiet_transformers
 from text2sql.errors import UserError
 from text2sql.inference.engine import Messages, Request
-from text2sql.inference.weights import Weights
+from text2sql.inference.weights import Weights, remedy
 
-LOAD_ERRORS = (OSError, ValueError, RuntimeError, SafetensorError)
+# What a chat template raises: its own error, and those of the expressions in it.
+_TEMPLATE_ERRORS = (TemplateError, ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
 
+# The files that hold what a class of transformers loads, for messages.
+_READ_FROM = {
+    "AutoConfig": "config.json",
+    "AutoTokenizer": "the tokenizer's files",
+    "GenerationConfig": "generation_config.json",
+}
 # Texts of a chat that shows the form of a template.
 _SYSTEM, _USER, _ANSWER = "#system#", "#user#", "#answer#"
 # The chat templates of Llama 3.1 and 3.2 begin the system message with dates, 3.2 with that of today.
@@ -53,10 +59,16 @@ class ChatTokens:
 
         They are the tokenizer's end token, those in the model's configuration, and the one that ends an
         answer in the chat template, which the configuration of a base model may lack.
+
+        Raises:
+            UserError: eos_token_id in the model's configuration is no number, or the template fails.
         """
         has_own = (self._weights.model / "generation_config.json").is_file()
         own = (load(GenerationConfig, self._weights) if has_own else self._config).eos_token_id
         ends = [self.tokenizer.eos_token_id, *(own if isinstance(own, list) else [own]), self._end_of_turn]
+        if not all(token is None or isinstance(token, int) for token in ends):
+            name = "generation_config.json" if has_own else "config.json"
+            raise cannot_load(self._weights.model, f"{name}: eos_token_id is {own!r}, which is no token id")
         return sorted({int(token) for token in ends if token is not None})
 
     def encode(self, messages: Messages) -> list[int]:
@@ -94,7 +106,7 @@ class ChatTokens:
         self._require_template()
         try:
             return _SYSTEM in self._apply_template(chat)
-        except TemplateError:
+        except _TEMPLATE_ERRORS:
             return False
 
     @cached_property
@@ -111,7 +123,7 @@ class ChatTokens:
         self._require_template()
         try:
             return self._apply_template(messages, **options)
-        except TemplateError as error:
+        except _TEMPLATE_ERRORS as error:
             raise UserError(
                 f"{self._weights.model}: its chat template fails: {error}; correct chat_template.jinja or "
                 "tokenizer_config.json there"
@@ -157,13 +169,19 @@ def load(kind: Any, weights: Weights, **options: Any) -> Any:
     quiet_transformers()
     try:
         return kind.from_pretrained(str(weights.model), local_files_only=True, **options)
-    except LOAD_ERRORS as error:
-        raise cannot_load(weights.model, error) from error
+    except Exception as error:  # a damaged file can give any error: the library checks few of their values
+        file = _READ_FROM.get(kind.__name__, "config.json or the weights")
+        raise cannot_load(weights.model, f"{file}: {reason(error)}") from error
 
 
 def cannot_load(folder: Path, error: object) -> UserError:
-    """A UserError with `folder` and the first line of `error`."""
-    reason = str(error).strip().partition("\n")[0]
-    return UserError(
-        f"{folder}: cannot be loaded as a model: {reason}; `dvc repro` creates the pipeline's files"
-    )
+    """A UserError with `folder`, the reason in `error` and the next step."""
+    return UserError(f"{folder}: cannot be loaded as a model: {reason(error)}; {remedy(folder)}")
+
+
+def reason(error: object) -> str:
+    """The first line of an error, and the second if the first only announces it; its type if it has none."""
+    first, *others = str(error).strip().splitlines() or [type(error).__name__]
+    second = others[0].strip() if others and first.endswith(":") else ""
+    text = f"{first} {second}".strip()
+    return f"{type(error).__name__} {text}" if isinstance(error, KeyError) else text

@@ -10,13 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from transformers import AutoModelForCausalLM, GenerationConfig
 
 from text2sql.claims import hold_gpus
 from text2sql.cpu import KERNELS, allowed_cores, use_fixed_products
 from text2sql.devices import torch_device
 from text2sql.errors import UserError
-from text2sql.inference.chat_tokens import LOAD_ERRORS, ChatTokens, cannot_load, load
+from text2sql.inference.chat_tokens import ChatTokens, cannot_load, load, reason
 from text2sql.inference.engine import Answer, Messages, Request, local_answer, plan_batches, prompt_room
 from text2sql.inference.sampling import RowSampler
 from text2sql.inference.settings import Batching, Decoding
@@ -189,5 +190,7 @@ def _merged(model: Any, adapter: Path) -> Any:
         with warnings.catch_warnings():
             warnings.filterwarnings("error", message="Found missing adapter keys")
             return PeftModel.from_pretrained(model, str(adapter)).merge_and_unload()
-    except (*LOAD_ERRORS, UserWarning) as error:
+    except (OSError, ValueError, RuntimeError, SafetensorError, UserWarning) as error:
         raise cannot_load(adapter, error) from error
+    except (AttributeError, KeyError, TypeError) as error:  # PEFT does not check the values of the file
+        raise cannot_load(adapter, f"adapter_config.json: {reason(error)}") from error

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from text2sql.errors import UserError
+from text2sql.files import folder_above
 from text2sql.workstore import hash_path
 
 _WEIGHT_FILES = ("*.safetensors", "*.bin")
@@ -84,10 +85,17 @@ def _require_base_json(adapter: Path, base: Path, sha256: str) -> None:
 
 def _require_file(folder: Path, *patterns: str) -> None:
     if not folder.is_dir():
-        raise UserError(f"{folder}: no such folder; `dvc repro` creates the pipeline's files")
+        raise UserError(f"{folder}: no such folder; {remedy(folder)}")
     if not any(file for pattern in patterns for file in folder.glob(pattern)):
         wanted = " or ".join(patterns)
-        raise UserError(f"{folder}: no {wanted} in it; `dvc repro` creates the pipeline's files")
+        raise UserError(f"{folder}: no {wanted} in it; {remedy(folder)}")
+
+
+def remedy(folder: Path) -> str:
+    """The next step for a model folder that cannot be used: the pipeline makes those below models/."""
+    if folder_above(folder, "models"):
+        return "`dvc repro` creates the pipeline's files"
+    return "fix the folder, or name another one"
 
 
 def _field(path: Path, key: str) -> str:

@@ -147,13 +147,30 @@ def weight_files(folder: Path) -> list[Path]:
     """The files that transformers loads: model.safetensors, or the shards that the index names.
 
     Without either, all .safetensors files. Some models have their weights a second time under another name.
+
+    Raises:
+        UserError: the index names no files.
     """
     single, index = folder / "model.safetensors", folder / "model.safetensors.index.json"
     if single.is_file():
         return [single]
     if index.is_file():
-        return [folder / name for name in sorted(set(read_json(index)["weight_map"].values()))]
+        return [folder / name for name in shards(index)]
     return sorted(folder.glob("*.safetensors"))
+
+
+def shards(index: Path) -> list[str]:
+    """The names of the files in model.safetensors.index.json, sorted.
+
+    Raises:
+        UserError: it is not JSON, or its weight_map does not name a file for each weight.
+    """
+    content = read_json(index)
+    named = content.get("weight_map") if isinstance(content, dict) else None
+    names = list(named.values()) if isinstance(named, dict) else []
+    if not names or not all(isinstance(name, str) for name in names):
+        raise UserError(f"{index}: weight_map does not name a file for each weight")
+    return sorted(set(names))
 
 
 def weight_shapes(folder: Path) -> Iterator[tuple[str, list[int]]]:

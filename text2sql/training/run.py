@@ -75,7 +75,7 @@ def train(
     base_hash = hash_path(base)
     # refuses prompts unlike prediction's
     form = form_of(recipe.template, base, base_hash, dataset, recipe.enable_thinking)
-    recipe = recipe.replace(template=form.template)
+    recipe = recipe.model_copy(update={"template": form.template})
     lengths = _lengths(recipe, base, base_hash, dataset, form.answer_tokens)
     work = WorkStore.from_environment().open("train", _key(recipe, base_hash, dataset, lengths, nodes))
     if nodes.rank > 0:
