@@ -359,7 +359,7 @@ def test_the_page_names_every_kind_and_whether_it_leaks() -> None:
     assert told == {kind: kind in LEAKS for kind in KINDS}
 
 
-@pytest.mark.parametrize("profile", ["qwen3-1.7b", "qwen3-1.7b-reference"])
+@pytest.mark.parametrize("profile", ["qwen3-1.7b", "bird"])
 def test_the_rules_that_the_page_recommends_are_those_of_the_profiles_for_real_data(profile: str) -> None:
     given = yaml.safe_load(composed(profile))["dedupe_test"]
     rules = Rules(**{name: given[name] for name in Rules.model_fields if name in given})

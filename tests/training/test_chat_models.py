@@ -36,7 +36,10 @@ SMOLLM2 = {  # real weights learn the one row in fewer steps
     "full": ARMS["full"].replace(**_SHORT, learning_rate=1.0e-4),
     "lora": ARMS["lora"].replace(**_SHORT, learning_rate=3.0e-3),
 }
-NAMES = ("qwen2.5", "llama3", "gemma2", "gemma3", "phi3", "mistral")
+TRIED = [
+    *(("qwen2.5", "full"), ("llama3", "lora"), ("gemma2", "full")),
+    *(("gemma3", "lora"), ("phi3", "full"), ("mistral", "lora")),
+]
 
 
 def answer(folder: Path) -> str:
@@ -56,8 +59,7 @@ def trained(base: Path, recipe: Recipe, folder: Path) -> Path:
     return folder / "arm"
 
 
-@pytest.mark.parametrize("arm", ARMS)
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(("name", "arm"), TRIED)
 def test_a_trained_model_answers_and_stops_where_its_answers_end(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, arm: str
 ) -> None:
