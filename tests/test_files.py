@@ -352,7 +352,7 @@ def test_a_folder_that_cannot_be_written_to_is_named_by_the_output() -> None:
 @pytest.mark.parametrize("text", ["[" * 200_000, '{"a": ' + "1" * 5000 + "}"])
 def test_json_that_python_does_not_read_is_an_error_with_the_file(tmp_path: Path, text: str) -> None:
     (tmp_path / "a.json").write_text(text)
-    with pytest.raises(UserError, match=r"a\.json: not JSON"):
+    with pytest.raises(UserError, match=r"a\.json: (not JSON|lists or objects are nested too deeply)"):
         read_json(tmp_path / "a.json")
     with pytest.raises(UserError, match=r"a\.json, line 1: not JSON"):
         list(read_jsonl(tmp_path / "a.json"))

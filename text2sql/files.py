@@ -78,7 +78,9 @@ def read_json(path: str | os.PathLike[str]) -> Any:
         raise UserError(f"{path}: not UTF-8 text ({error.reason} at byte {error.start})") from error
     except json.JSONDecodeError as error:
         raise UserError(f"{path}, line {error.lineno}: not JSON ({error.msg})") from error
-    except (ValueError, RecursionError) as error:  # an integer of thousands of digits, thousands of brackets
+    except RecursionError as error:
+        raise UserError(f"{path}: lists or objects are nested too deeply") from error
+    except ValueError as error:  # an integer of thousands of digits
         raise UserError(f"{path}: not JSON ({error})") from error
 
 

@@ -11,6 +11,7 @@ import huggingface_hub
 import huggingface_hub.constants
 import pytest
 
+from text2sql import hub
 from text2sql.base_models.hub import fetch_hub_model, missing_files
 from text2sql.errors import UserError
 from text2sql.workstore import hash_path
@@ -110,7 +111,7 @@ def test_a_full_disk_is_named_by_the_cache(
     def full(*_: object, **__: object) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(huggingface_hub.HfApi, "repo_info", lambda *_, **__: None)
+    monkeypatch.setattr(hub, "_require_listing", lambda *_: None)
     monkeypatch.setattr(huggingface_hub, "snapshot_download", full)
     with pytest.raises(OSError, match="No space left on device") as error:
         fetch_hub_model(REPO, COMMIT, tmp_path / "base")

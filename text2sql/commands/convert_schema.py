@@ -167,10 +167,7 @@ def read_rows(path: Path, databases: bool) -> list[Row]:
     """
     if not path.is_file():
         raise UserError(f"{path}: no such file; fix --input")
-    try:
-        rows = list(read_jsonl(path)) if path.suffix == ".jsonl" else read_json(path)
-    except RecursionError as error:
-        raise UserError(f"{path}: lists or objects are nested too deeply; {_FORM}") from error
+    rows = list(read_jsonl(path)) if path.suffix == ".jsonl" else read_json(path)
     if not isinstance(rows, list):
         raise UserError(f"{path}: expected a JSON list; {_FORM}")
     return [_row(f"{path}, row {number}", number, row, databases) for number, row in enumerate(rows)]
