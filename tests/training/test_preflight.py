@@ -32,7 +32,7 @@ def _gpus(monkeypatch: pytest.MonkeyPatch, *gibibytes: float) -> None:
 
 
 def _packages(monkeypatch: pytest.MonkeyPatch, *names: str) -> None:
-    monkeypatch.setattr(preflight, "_installed", lambda package: package in names)
+    monkeypatch.setattr(preflight, "installed", lambda package: package in names)
 
 
 def _refusal(recipe: Recipe, base: Path) -> str:

@@ -102,7 +102,7 @@ def _missing_packages(recipe: Recipe) -> Iterator[str]:
         "megatron": ("megatron-core", recipe.megatron is not None),
     }
     for parameter, (package, needed) in needs.items():
-        if needed and not _installed(package):
+        if needed and not installed(package):
             yield f"{parameter} needs the package {package}, which is not installed; {_INSTALL}"
     if recipe.megatron is not None:
         yield from _wrong_mcore_adapter()
@@ -154,7 +154,8 @@ def _offloads(recipe: Recipe) -> bool:
     return "offload_optimizer" in read_json(recipe.deepspeed_file)["zero_optimization"]
 
 
-def _installed(package: str) -> bool:
+def installed(package: str) -> bool:
+    """Whether a distribution of this name, as `pip install` knows it, is installed."""
     try:
         importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:
