@@ -35,6 +35,7 @@ from text2sql.preparation.raw_test import write_test_sets
 from text2sql.preparation.settings import FetchData, QuestionFile, TrainingFile
 from text2sql.preparation.test_sets import QuestionReader, add_recorded
 from text2sql.preparation.text_files import compression
+from text2sql.processes import die_with_parent
 from text2sql.schema.descriptions import FOLDER, description_files
 from text2sql.schema.recorded import read_recorded
 
@@ -70,7 +71,9 @@ def warnings_of_later_stages() -> Iterator[None]:
     """
     here = {"PYTHONPATH": os.pathsep.join([str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")])}
     command = [sys.executable, "-m", "stages.check", "--later"]
-    with subprocess.Popen(command, env=os.environ | here, stdin=subprocess.DEVNULL):
+    with subprocess.Popen(
+        command, env=os.environ | here, stdin=subprocess.DEVNULL, preexec_fn=die_with_parent
+    ):
         yield
 
 
