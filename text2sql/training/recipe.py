@@ -7,6 +7,8 @@ from pathlib import Path
 from text2sql.errors import UserError
 from text2sql.training.settings import Lora, Megatron, Recipe
 
+ALL_ROWS = 1_000_000_000
+
 
 def accumulation(recipe: Recipe, nodes: int) -> int:
     """Backward passes of each rank per optimizer step, so that a step has `global_batch` rows.
@@ -75,7 +77,8 @@ def llamafactory_config(
         "logging_steps": min(recipe.logging_steps, recipe.max_steps or recipe.logging_steps),
         "save_steps": recipe.save_steps,
         "save_total_limit": 2,  # a kill may leave the newest incomplete; the one before it is complete
-        "preprocessing_num_workers": recipe.preprocessing_workers,
+        # one process sees all rows, which it groups
+        "preprocessing_num_workers": 1 if recipe.packing == "shared_prefix" else recipe.preprocessing_workers,
         "overwrite_cache": True,
         "plot_loss": False,
         "report_to": "none",
@@ -131,6 +134,8 @@ def _speed(recipe: Recipe) -> dict[str, object]:
         config["flash_attn"] = recipe.attention
     if recipe.packing:
         config["neat_packing"] = True
+    if recipe.packing == "shared_prefix":
+        config["preprocessing_batch_size"] = ALL_ROWS  # rows are grouped within such a batch
     if recipe.group_by_length:
         config["train_sampling_strategy"] = "group_by_length"
     if recipe.fused_loss:

@@ -40,7 +40,8 @@ class Training(Run):
     part of the prompt, True makes it part of the answer that is learned, None leaves it to LLaMA-Factory,
     whose default is True. Lengths are in tokens. `optimizer`: "adamw_8bit" stores its moments in 8 bits
     (Dettmers et al. 2022, GPU only). `packing` joins complete rows to sequences of up to `cutoff_len`,
-    without attention between rows; `group_by_length` puts rows of similar length into one batch, so that
+    without attention between rows; "shared_prefix" also computes a beginning that rows share only once, see
+    shared_prefix.py; `group_by_length` puts rows of similar length into one batch, so that
     little of it is padding; `fused_loss` is Liger's (Hsu et al. 2024), which never stores all logits (GPU
     only). `save_minutes`: a checkpoint is also saved after this many minutes, at the next log line.
     `preprocessing_workers` processes turn rows into tokens. Ranks wait for one another for at most
@@ -57,7 +58,7 @@ class Training(Run):
     weight_decay: NotNegative
     precision: Literal["fp32", "bf16"]
     attention: Literal["auto", "sdpa", "fa2"] = "auto"
-    packing: bool = False
+    packing: bool | Literal["shared_prefix"] = False
     group_by_length: bool = False
     fused_loss: bool = False
     gradient_checkpointing: bool = False
@@ -168,8 +169,8 @@ class Recipe(Training):
 
     @property
     def longest_row(self) -> int:
-        """Largest number of tokens of a row: LLaMA-Factory reserves one of a packed sequence for padding."""
-        return self.cutoff_len - self.packing
+        """Largest number of tokens of a row: LLaMA-Factory's packing reserves one of a sequence."""
+        return self.cutoff_len - (self.packing is True)
 
     @property
     def deepspeed_file(self) -> Path | None:
@@ -221,18 +222,25 @@ def _conflicts(recipe: Recipe) -> list[tuple[bool, str]]:
         (megatron and recipe.lora is not None, "Megatron supports training of all weights only, not LoRA"),
         (megatron and recipe.deepspeed is not None, "set either megatron or deepspeed, not both"),
         (megatron and recipe.fused_loss, "Megatron has its own loss: fused_loss must be false"),
-        (megatron and recipe.packing, "LLaMA-Factory cannot pack rows with Megatron: packing must be false"),
         (
-            recipe.packing and recipe.attention == "fa2" and recipe.device_batch > 1,
+            megatron and bool(recipe.packing),
+            "LLaMA-Factory cannot pack rows with Megatron: packing must be false",
+        ),
+        (
+            recipe.packing == "shared_prefix" and recipe.attention == "fa2",
+            "flash attention cannot share prefixes; set packing: true, or attention: sdpa",
+        ),
+        (
+            recipe.packing is True and recipe.attention == "fa2" and recipe.device_batch > 1,
             "with flash attention LLaMA-Factory packs each batch into one sequence: device_batch must be 1; "
             "multiply cutoff_len by the old device_batch instead",
         ),
         (
-            recipe.packing and recipe.group_by_length,
+            bool(recipe.packing) and recipe.group_by_length,
             "packed sequences have one length: group_by_length or packing must be false",
         ),
         (
-            recipe.packing and recipe.cutoff_len % _PADDED_TO != 0,
+            bool(recipe.packing) and recipe.cutoff_len % _PADDED_TO != 0,
             f"packed sequences are padded to a multiple of {_PADDED_TO} tokens: "
             f"cutoff_len must be a multiple of {_PADDED_TO}",
         ),

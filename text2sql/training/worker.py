@@ -14,6 +14,7 @@ import yaml
 from text2sql.cpu import use_fixed_products
 from text2sql.devices import torch_device
 from text2sql.processes import die_with_parent
+from text2sql.training.recipe import ALL_ROWS
 
 if TYPE_CHECKING:
     from transformers import TrainerCallback
@@ -37,6 +38,10 @@ def main(config: Path, save_minutes: float | None) -> None:
         from text2sql.training.sampler import use_order_by_epoch
 
         use_order_by_epoch(arguments["data_seed"])
+    if arguments.get("preprocessing_batch_size") == ALL_ROWS:
+        from text2sql.training.shared_prefix import use_shared_prefixes
+
+        use_shared_prefixes(arguments["data_seed"])
     callbacks: list[TrainerCallback] = [TrainingMonitor(config.parent, save_minutes, hook_model=not megatron)]
     if torch_device() == "cpu" and not megatron:
         callbacks += _for_cpu(arguments)
