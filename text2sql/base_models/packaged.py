@@ -58,14 +58,16 @@ def find_gguf(package: str) -> Path:
 
 
 def load_tokenizer(gguf: Path) -> Any:
-    """Read the tokenizer of a GGUF file, and correct what transformers 5.6 reads wrongly.
+    """Read the tokenizer of a GGUF file, and correct what transformers reads wrongly.
+
+    Not with AutoTokenizer: in transformers 5.5 that adds CodeLlama's special tokens to every Llama model.
 
     Raises:
         UserError: it has no `<|im_end|>`, or its word splitting is not supported.
     """
-    from transformers import AutoTokenizer, PreTrainedTokenizerFast
+    from transformers import PreTrainedTokenizerFast
 
-    raw = AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name)
+    raw = PreTrainedTokenizerFast.from_pretrained(gguf.parent, gguf_file=gguf.name)
     missing = {END_OF_TURN, END_OF_TEXT} - raw.get_vocab().keys()
     if missing:
         raise UserError(f"{gguf.name}: no token {min(missing)}; only ChatML models are supported")
