@@ -42,6 +42,7 @@ class TinyModel(Settings):
         """
         keys = ("seed", "learning_rate", "max_steps", "global_batch", "device_batch")
         own = {key: getattr(self, key) for key in keys} | {"epochs": None, "ranks": 1, "deepspeed": None}
+        own["validation"] = None  # all rows are for its training
         return Recipe(**{**dict(training), **own})
 
 

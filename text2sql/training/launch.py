@@ -86,6 +86,8 @@ def command(recipe: Recipe, config: Path, nodes: Nodes) -> list[str]:
     worker = ["-m", "text2sql.training.worker", str(config)]
     if recipe.save_minutes is not None:
         worker += ["--save-minutes", str(recipe.save_minutes)]
+    if recipe.validation is not None:
+        worker += ["--validate"]
     single = nodes.count * recipe.ranks == 1 and recipe.deepspeed is None and recipe.megatron is None
     return [sys.executable, *worker] if single else [sys.executable, *_torchrun(recipe, nodes), *worker]
 

@@ -29,11 +29,18 @@ class AnswerLogits(TrainerCallback):
         model.get_output_embeddings().register_forward_pre_hook(self._keep)
 
     def _choose(self, model: Any, args: Any, inputs: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
-        """Select states by the labels (rows, length): the state of a token predicts the label of the next."""
+        """Select states by the labels (rows, length): the state of a token predicts the label of the next.
+
+        Validation, in which the model is not in training mode, chooses its logits itself.
+        """
+        if not model.training:
+            return args, inputs
         following = torch.nn.functional.pad(inputs["labels"], (0, 1), value=_NO_LABEL)[:, 1:]
         self._labelled = following != _NO_LABEL
         return args, inputs | {"shift_labels": following[self._labelled].unsqueeze(0)}
 
     def _keep(self, layer: Any, args: tuple[torch.Tensor]) -> tuple[torch.Tensor]:
         """States (rows, length, width) to (1, labels, width)."""
+        if not layer.training:
+            return args
         return (args[0][self._labelled].unsqueeze(0),)

@@ -52,6 +52,8 @@ class TrainingMonitor(TrainerCallback):
         model.register_forward_hook(self._check_batch, with_kwargs=True)
 
     def _check_batch(self, model: Any, args: Any, inputs: dict[str, Any], output: Any) -> None:
+        if not model.training:
+            return  # validation
         self._batch += 1
         ids = inputs["input_ids"]
         self._tokens = self._tokens + real_tokens(ids, inputs.get("attention_mask"))
@@ -66,6 +68,10 @@ class TrainingMonitor(TrainerCallback):
             f"the loss is {loss} at step {self._state.global_step + 1}, batch {self._batch} of rank {rank}, "
             f"whose first row begins {row!r}; lower learning_rate or remove the row from the data"
         )
+
+    def leave_out(self, seconds: float) -> None:
+        """Leave time that was not spent on training out of the speed."""
+        self._logged += seconds
 
     def on_step_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any

@@ -17,7 +17,7 @@ from text2sql.cpu import KERNELS
 from text2sql.errors import UserError
 from text2sql.files import publish, read_json, replacing, write_json
 from text2sql.gpus import visible_gpus
-from text2sql.training.checkpoints import newest_checkpoint
+from text2sql.training.checkpoints import newest_checkpoint, step_of
 from text2sql.training.launch import launch, run_ranks
 from text2sql.training.lengths import Lengths, measure, without_long_rows
 from text2sql.training.megatron import convert_to_hugging_face
@@ -27,6 +27,13 @@ from text2sql.training.recipe import llamafactory_config
 from text2sql.training.settings import Recipe
 from text2sql.training.templates import form_of
 from text2sql.training.throughput import read_throughput, write_throughput
+from text2sql.training.validation import (
+    HeldOut,
+    collect_validation,
+    kept_sentence,
+    stopped_early,
+    write_validation,
+)
 from text2sql.workstore import WorkStore, hash_path, locked
 
 _PACKAGES = ("llamafactory", "torch", "transformers", "peft", "accelerate", "trl")
@@ -56,11 +63,14 @@ def train(
     loss: Path,
     label: str,
     throughput: Path | None = None,
+    validation: Path | None = None,
+    databases: Path = Path("data/train_databases"),
 ) -> None:
     """Train `base` on the data set "train" in `dataset`; write weights to `output`, loss by step to `loss`.
 
     The speed is written to the folder `throughput`, see `write_throughput`; unlike the other outputs it
-    varies between runs of the same recipe.
+    varies between runs of the same recipe. What is measured on held-out rows is written to the CSV file
+    `validation`; `databases` has the databases of training sources, as SOURCE/ID/ID.sqlite.
 
     The work is kept under a key of recipe, package versions and the contents of base and dataset: a killed
     run resumes from its newest complete checkpoint, a finished one is copied to the outputs again. With
@@ -68,8 +78,8 @@ def train(
     writes the outputs.
 
     Raises:
-        UserError: no template fits the model's prompts, this machine cannot run the training, or the trainer
-            fails or writes no weights.
+        UserError: no template fits the model's prompts, no rows can be held out, this machine cannot run the
+            training, or the trainer fails or writes no weights.
     """
     nodes = Nodes.from_environment()
     base_hash = hash_path(base)
@@ -77,7 +87,9 @@ def train(
     form = form_of(recipe.template, base, base_hash, dataset, recipe.enable_thinking)
     recipe = recipe.model_copy(update={"template": form.template})
     lengths = _lengths(recipe, base, base_hash, dataset, form.answer_tokens)
-    work = WorkStore.from_environment().open("train", _key(recipe, base_hash, dataset, lengths, nodes))
+    held_out = HeldOut(recipe, dataset, databases, lengths) if recipe.validation else None
+    key = _key(recipe, base_hash, dataset, lengths, nodes) | (held_out.key if held_out else {})
+    work = WorkStore.from_environment().open("train", key)
     if nodes.rank > 0:
         _run_other_node(recipe, base, lengths, work, nodes, label)
         return
@@ -85,11 +97,16 @@ def train(
         result = work / "result"
         if not result.is_dir():
             check_feasible(recipe, base, lengths.longest, nodes)
-            rows = without_long_rows(dataset, lengths, recipe.longest_row, work, label)
+            unused = held_out.split.unused if held_out else ()
+            rows = without_long_rows(dataset, lengths, recipe.longest_row, work, label, unused)
+            if held_out:
+                held_out.write_plan(base, work, label)
             run = _run(recipe, base, rows, work, nodes, label)
             _collect(run, result, base, base_hash, recipe)
         publish(result / "weights", output)
         publish(result / "loss.csv", loss)
+        if validation is not None:
+            _publish_validation(result, validation, recipe, label)
         if throughput is not None:
             _publish_throughput(work, throughput, label)
 
@@ -162,6 +179,15 @@ def _publish_throughput(work: Path, folder: Path, label: str) -> None:
     write_throughput(lines, folder, label)
 
 
+def _publish_validation(result: Path, validation: Path, recipe: Recipe, label: str) -> None:
+    """Write the measurements on held-out rows, and print which of them has the weights."""
+    if recipe.validation is None:
+        write_validation([], validation)
+        return
+    publish(result / "validation.csv", validation)
+    print(f"{label}: {kept_sentence(validation, recipe.validation)}", file=sys.stderr)
+
+
 def _run_other_node(
     recipe: Recipe, base: Path, lengths: Lengths, work: Path, nodes: Nodes, label: str
 ) -> None:
@@ -187,6 +213,8 @@ def _run(recipe: Recipe, base: Path, dataset: Path, work: Path, nodes: Nodes, la
         config["resume_from_checkpoint"] = str(checkpoint)
     elif run.exists():
         shutil.rmtree(run)
+    if checkpoint is not None and stopped_early(work, step_of(checkpoint), recipe.validation):
+        config["max_steps"] = step_of(checkpoint)
     (run / "trainer_log.jsonl").unlink(missing_ok=True)
     launch(recipe, config, work, nodes, label)
     if recipe.megatron is not None:
@@ -211,6 +239,8 @@ def _collect(run: Path, result: Path, base: Path, base_hash: str, recipe: Recipe
     if recipe.lora is not None:
         _normalise_adapter_config(weights, base, base_hash)
     write_loss(read_json(run / "trainer_state.json")["log_history"], scratch / "loss.csv")
+    if recipe.validation is not None:
+        collect_validation(result.parent, scratch, recipe.validation)
     scratch.rename(result)
     for folder in {run, result.with_name("run")}:  # checkpoints, and Megatron's converted weights
         shutil.rmtree(folder)

@@ -9,7 +9,7 @@ from annotated_types import Ge, Lt
 from pydantic import Field, model_validator
 
 import text2sql
-from text2sql.settings import Folder, NotNegative, Positive, PositiveFloat, Rate, Settings
+from text2sql.settings import Count, Folder, NotNegative, Positive, PositiveFloat, Rate, Settings
 
 Fraction = Annotated[float, Ge(0), Lt(1)]
 _PADDED_TO = 8  # tokens, by LLaMA-Factory's collator
@@ -30,6 +30,30 @@ class Run(Settings):
     device_batch: Positive = 8
     ranks: Positive = 1
     deepspeed: Literal["z2", "z2_offload", "z3", "z3_offload"] | None = None
+
+
+class Validation(Settings):
+    """Rows that are held out from training, and what is measured on them while it runs.
+
+    At most `rows` rows are held out, all rows of a schema or none. Every `every` optimizer steps, and after
+    the last one, the loss on them is computed and the queries for at most `questions` of them are generated
+    and run; 0: only the loss. The weights of the last step are the result, or with `keep: best` those of the
+    measurement with the lowest loss (`by: loss`) or the highest execution accuracy (`by: execution`; of equal
+    ones the lowest loss). Training stops after `patience` measurements without a better one; None: never.
+    """
+
+    rows: Positive
+    every: Positive
+    questions: Count = 50
+    keep: Literal["last", "best"] = "best"
+    by: Literal["loss", "execution"] = "loss"
+    patience: Positive | None = None
+
+    @model_validator(mode="after")
+    def _execution_needs_questions(self) -> Validation:
+        if self.by == "execution" and self.questions == 0:
+            raise ValueError("by: execution needs questions; set questions above 0, or by: loss")
+        return self
 
 
 class Training(Run):
@@ -69,6 +93,7 @@ class Training(Run):
     preprocessing_workers: Positive = 1
     ddp_timeout_s: Positive | None = None
     threads: Positive
+    validation: Validation | None = None
 
     @model_validator(mode="after")
     def _saves_when_it_logs(self) -> Training:
@@ -209,7 +234,18 @@ def _conflicts(recipe: Recipe) -> list[tuple[bool, str]]:
     has_floor = recipe.scheduler == "cosine_with_min_lr"
     megatron = recipe.megatron is not None
     split = megatron or recipe.deepspeed is not None
+    zero3 = recipe.deepspeed is not None and recipe.deepspeed.startswith("z3")
+    validation = recipe.validation
     return [
+        (
+            validation is not None and (megatron or zero3),
+            "validation needs complete weights on every rank, but Megatron and ZeRO-3 split them; set "
+            "validation: null, or deepspeed: z2 or null",
+        ),
+        (
+            validation is not None and validation.every > (recipe.max_steps or validation.every),
+            "validation.every is larger than max_steps, so that nothing would be measured before the end",
+        ),
         (
             recipe.optimizer == "muon" and split,
             "optimizer: muon needs complete matrices, but ZeRO and Megatron split them; set optimizer: adamw",

@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 @click.command(help=__doc__)
 @click.argument("config", type=click.Path(path_type=Path))
 @click.option("--save-minutes", type=float, help="Save a checkpoint also after this many minutes.")
-def main(config: Path, save_minutes: float | None) -> None:
+@click.option("--validate", is_flag=True, help="Validate as the plan beside the configuration says.")
+def main(config: Path, save_minutes: float | None, validate: bool) -> None:
     """Train with the arguments in `config`; fault.txt beside it gets the reason if the loss stops it."""
     die_with_parent()  # of several ranks the parent is torchrun
     gc.disable()  # imported objects stay alive: looking for garbage takes a seventh of the import time
@@ -42,7 +43,12 @@ def main(config: Path, save_minutes: float | None) -> None:
         from text2sql.training.shared_prefix import use_shared_prefixes
 
         use_shared_prefixes(arguments["data_seed"])
-    callbacks: list[TrainerCallback] = [TrainingMonitor(config.parent, save_minutes, hook_model=not megatron)]
+    monitor = TrainingMonitor(config.parent, save_minutes, hook_model=not megatron)
+    callbacks: list[TrainerCallback] = [monitor]
+    if validate:
+        from text2sql.training.validator import Validator
+
+        callbacks.append(Validator(config.parent, monitor))
     if torch_device() == "cpu" and not megatron:
         callbacks += _for_cpu(arguments)
     try:
