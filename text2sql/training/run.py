@@ -30,9 +30,8 @@ from text2sql.training.throughput import read_throughput, write_throughput
 from text2sql.training.validation import (
     HeldOut,
     collect_validation,
-    kept_sentence,
+    publish_validation,
     stopped_early,
-    write_validation,
 )
 from text2sql.workstore import WorkStore, hash_path, locked
 
@@ -97,18 +96,14 @@ def train(
         result = work / "result"
         if not result.is_dir():
             check_feasible(recipe, base, lengths.longest, nodes)
-            unused = held_out.split.unused if held_out else ()
+            unused = held_out.planned(base, work, label) if held_out else ()
             rows = without_long_rows(dataset, lengths, recipe.longest_row, work, label, unused)
-            if held_out:
-                held_out.write_plan(base, work, label)
             run = _run(recipe, base, rows, work, nodes, label)
             _collect(run, result, base, base_hash, recipe)
         publish(result / "weights", output)
         publish(result / "loss.csv", loss)
-        if validation is not None:
-            _publish_validation(result, validation, recipe, label)
-        if throughput is not None:
-            _publish_throughput(work, throughput, label)
+        publish_validation(result, validation, recipe.validation, label)
+        _publish_throughput(work, throughput, label)
 
 
 def _lengths(recipe: Recipe, base: Path, base_hash: str, dataset: Path, answer_tokens: int) -> Lengths:
@@ -168,8 +163,10 @@ def _version(package: str) -> str:
         return "none"  # `check_feasible` then reports it with the command that installs it
 
 
-def _publish_throughput(work: Path, folder: Path, label: str) -> None:
+def _publish_throughput(work: Path, folder: Path | None, label: str) -> None:
     """Write the speed that the trainer measured in `work`, in this run or in the one that is reused."""
+    if folder is None:
+        return
     lines = read_throughput(work / "throughput.jsonl")
     if not lines:
         print(
@@ -177,15 +174,6 @@ def _publish_throughput(work: Path, folder: Path, label: str) -> None:
             file=sys.stderr,
         )
     write_throughput(lines, folder, label)
-
-
-def _publish_validation(result: Path, validation: Path, recipe: Recipe, label: str) -> None:
-    """Write the measurements on held-out rows, and print which of them has the weights."""
-    if recipe.validation is None:
-        write_validation([], validation)
-        return
-    publish(result / "validation.csv", validation)
-    print(f"{label}: {kept_sentence(validation, recipe.validation)}", file=sys.stderr)
 
 
 def _run_other_node(

@@ -234,18 +234,8 @@ def _conflicts(recipe: Recipe) -> list[tuple[bool, str]]:
     has_floor = recipe.scheduler == "cosine_with_min_lr"
     megatron = recipe.megatron is not None
     split = megatron or recipe.deepspeed is not None
-    zero3 = recipe.deepspeed is not None and recipe.deepspeed.startswith("z3")
-    validation = recipe.validation
     return [
-        (
-            validation is not None and (megatron or zero3),
-            "validation needs complete weights on every rank, but Megatron and ZeRO-3 split them; set "
-            "validation: null, or deepspeed: z2 or null",
-        ),
-        (
-            validation is not None and validation.every > (recipe.max_steps or validation.every),
-            "validation.every is larger than max_steps, so that nothing would be measured before the end",
-        ),
+        *_validation_conflicts(recipe),
         (
             recipe.optimizer == "muon" and split,
             "optimizer: muon needs complete matrices, but ZeRO and Megatron split them; set optimizer: adamw",
@@ -283,5 +273,22 @@ def _conflicts(recipe: Recipe) -> list[tuple[bool, str]]:
         (
             recipe.global_batch % recipe.device_batch != 0,
             f"global_batch must be a multiple of device_batch ({recipe.device_batch})",
+        ),
+    ]
+
+
+def _validation_conflicts(recipe: Recipe) -> list[tuple[bool, str]]:
+    if recipe.validation is None:
+        return []
+    zero3 = recipe.deepspeed is not None and recipe.deepspeed.startswith("z3")
+    return [
+        (
+            recipe.megatron is not None or zero3,
+            "validation needs complete weights on every rank, but Megatron and ZeRO-3 split them; set "
+            "validation: null, or deepspeed: z2 or null",
+        ),
+        (
+            recipe.validation.every > (recipe.max_steps or recipe.validation.every),
+            "validation.every is larger than max_steps, so that nothing would be measured before the end",
         ),
     ]

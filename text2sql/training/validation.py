@@ -19,7 +19,7 @@ from text2sql.errors import UserError
 from text2sql.evaluation.judge import EVALUATOR_VERSION, judge
 from text2sql.evaluation.settings import JudgeSettings
 from text2sql.evaluation.verdicts import Case
-from text2sql.files import copy_file, read_json, replacing, replacing_folder, write_json
+from text2sql.files import copy_file, publish, read_json, replacing, replacing_folder, write_json
 from text2sql.records import TrainingRow
 from text2sql.schema.database_files import database_ids, find_database
 from text2sql.schema.ddl import executed
@@ -30,6 +30,7 @@ from text2sql.training.settings import Recipe, Validation
 from text2sql.workstore import hash_path
 
 JUDGED = JudgeSettings(keep_value=True)  # no query has a placeholder
+JUDGES = 4  # processes; there are few queries
 _PLAN, _MEASURED = "validation_plan", "validation"  # folders in the work folder of a training
 _WEIGHTS = ("*.safetensors", "model.safetensors.index.json")
 _COLUMNS = ("step", "loss", "execution_accuracy", "n", "kept")
@@ -169,8 +170,17 @@ def collect_validation(work: Path, result: Path, settings: Validation) -> None:
             copy_file(file, result / "weights" / file.name)
 
 
-def kept_sentence(file: Path, settings: Validation) -> str:
-    """Says which step of a validation.csv has the weights of the result, for people."""
+def publish_validation(result: Path, output: Path | None, settings: Validation | None, label: str) -> None:
+    """Copy validation.csv from `result` to `output`, and print which step has the weights."""
+    if output is not None and settings is None:
+        write_validation([], output)
+    if settings is not None:
+        print(f"{label}: {_kept_sentence(result / 'validation.csv', settings)}", file=sys.stderr)
+        if output is not None:
+            publish(result / "validation.csv", output)
+
+
+def _kept_sentence(file: Path, settings: Validation) -> str:
     with open(file, encoding="utf-8", newline="") as lines:
         rows = list(csv.DictReader(lines))
     row = next(row for row in rows if row["kept"] == "1")
@@ -220,8 +230,10 @@ class HeldOut:
         }
         return {"validation": held_out}
 
-    def write_plan(self, base: Path, work: Path, label: str) -> None:
+    def planned(self, base: Path, work: Path, label: str) -> frozenset[int]:
         """Write what is measured during the training in the folder `work`, and print how much it is.
+
+        Returns the numbers of the rows that are not trained on.
 
         Raises:
             UserError: the best weights are to be found by execution, and no row can be executed.
@@ -241,6 +253,7 @@ class HeldOut:
             )
             write_json(folder / "plan.json", asdict(plan) | {"settings": settings.model_dump()})
         _announce(plan, self._databases, self.split, label)
+        return self.split.unused
 
 
 def _announce(plan: Plan, databases: Path, split: Split, label: str) -> None:
@@ -278,7 +291,7 @@ def _questions(
         if db_id is not None:
             found.append(Question(number, db_id))
     cases = [Case(q.row, q.db_id, rows[q.row].sql, rows[q.row].sql) for q in found]
-    verdicts = judge(cases, output, JUDGED, method="spawn") if cases else ()
+    verdicts = judge(cases, output, JUDGED, workers=JUDGES) if cases else ()
     runs = {verdict.row for verdict in verdicts if verdict.ex}
     return sorted((q for q in found if q.row in runs), key=lambda question: question.row)
 

@@ -14,6 +14,7 @@ import torch.distributed
 from transformers import GenerationConfig, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from text2sql.evaluation.judge import judge
+from text2sql.evaluation.pool import QUICKEST
 from text2sql.evaluation.verdicts import Case
 from text2sql.inference.chat_tokens import ChatTokens
 from text2sql.inference.engine import plan_batches
@@ -25,6 +26,7 @@ from text2sql.training.monitor import TrainingMonitor
 from text2sql.training.parity import encoded
 from text2sql.training.validation import (
     JUDGED,
+    JUDGES,
     Point,
     best,
     best_folder,
@@ -149,7 +151,9 @@ class Validator(TrainerCallback):
             Case(q.row, q.db_id, self._plan.rows[q.row]["output"], answers[q.row])
             for q in self._plan.questions
         ]
-        verdicts = judge(cases, databases_folder(self._work), JUDGED, method="spawn")
+        # a process that uses a GPU must not fork; on a CPU the child only parses and runs queries
+        method = "spawn" if torch.cuda.is_initialized() else QUICKEST
+        verdicts = judge(cases, databases_folder(self._work), JUDGED, workers=JUDGES, method=method)
         return round(100 * sum(bool(verdict.ex) for verdict in verdicts) / len(cases), 2)
 
 
