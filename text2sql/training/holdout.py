@@ -59,7 +59,7 @@ def split(rows: Sequence[TrainingRow], count: int, seed: int) -> Split:
     one source. A schema that is part of a larger one is never held out.
 
     Raises:
-        UserError: there are not so many rows, or no schema of a source has so few.
+        UserError: there are not so many rows, no schema of a source has so few, or none is left to train on.
     """
     if count >= len(rows):
         raise UserError(
@@ -72,8 +72,14 @@ def split(rows: Sequence[TrainingRow], count: int, seed: int) -> Split:
         own = [group for group in groups if rows[group[0]].source == source]
         random.Random(f"validation:{seed}:{source}").shuffle(own)
         held_out += _filled(own, share, lambda group: larger.exists({signatures[row] for row in group}))
-    _require_both(rows, held_out, groups, count)
-    return Split(tuple(sorted(held_out)), tuple(_parts(signatures, set(held_out))))
+    _require_held_out(rows, held_out, groups, count)
+    chosen = Split(tuple(sorted(held_out)), tuple(_parts(signatures, set(held_out))))
+    if len(chosen.unused) == len(rows):
+        raise UserError(
+            f"training.validation: no row is left to train on, because {len(chosen.held_out)} rows are held "
+            "out and the others are on parts of their schemas; lower training.validation.rows"
+        )
+    return chosen
 
 
 def _signature(row: TrainingRow) -> Signature:
@@ -139,7 +145,7 @@ def _filled(groups: Sequence[list[int]], room: int, is_part: Callable[[list[int]
             room -= len(group)
 
 
-def _require_both(
+def _require_held_out(
     rows: Sequence[TrainingRow], held_out: Sequence[int], groups: Sequence[list[int]], count: int
 ) -> None:
     if len(groups) == 1:
