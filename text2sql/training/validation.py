@@ -249,7 +249,9 @@ class HeldOut:
                 thinks=recipe.enable_thinking is not False,
                 batch_tokens=recipe.cutoff_len * recipe.device_batch,
                 rows=[turns[number] for number in self._measured],
-                questions=_questions(rows, settings, self._databases, folder / "databases", recipe.seed),
+                questions=choose_questions(
+                    rows, settings, self._databases, folder / "databases", recipe.seed
+                ),
             )
             write_json(folder / "plan.json", asdict(plan) | {"settings": settings.model_dump()})
         _announce(plan, self._databases, self.split, label)
@@ -275,7 +277,7 @@ def _announce(plan: Plan, databases: Path, split: Split, label: str) -> None:
     print(f"{label}: {reason}, so only the loss is measured", file=sys.stderr)
 
 
-def _questions(
+def choose_questions(
     rows: Sequence[TrainingRow], settings: Validation, databases: Path, output: Path, seed: int
 ) -> list[Question]:
     """At most `settings.questions` rows whose gold query runs, by `seed`; their databases in `output`."""
