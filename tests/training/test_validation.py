@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sqlite3
+from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import asdict
 from pathlib import Path
@@ -36,6 +37,7 @@ from text2sql.training.validation import (
 )
 
 SETTINGS = Validation(rows=16, every=4, questions=6)
+RESUMED = Validation(rows=16, every=2, questions=2)
 RECIPE = TINY_RECIPE.replace(max_steps=24, learning_rate=1.0e-2, scheduler="constant", validation=SETTINGS)
 COLUMNS = ["age", "name", "year", "country"]
 
@@ -201,7 +203,18 @@ def test_the_key_of_a_training_has_the_databases_of_the_questions(tmp_path: Path
 
 
 @pytest.fixture(scope="module")
-def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def one_thread() -> Iterator[None]:
+    """More threads only slow a model this small down."""
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory, one_thread: None) -> Path:
     """A tiny model that a few steps can change much."""
     return tiny_tokenizer(tiny_qwen3(tmp_path_factory.mktemp("base")))
 
@@ -246,7 +259,7 @@ def fit(work: Path, base: Path, settings: Validation | None, steps: int, resume:
     arguments = TrainingArguments(
         output_dir=str(work / "run"),
         per_device_train_batch_size=1,
-        learning_rate=3.0e-3,
+        learning_rate=1.0e-2,
         lr_scheduler_type="constant",
         max_steps=steps,
         logging_steps=1,
@@ -329,23 +342,36 @@ def test_the_best_weights_are_kept_where_training_goes_on_to_overfit(tmp_path: P
     assert [path.name for path in folder.parent.iterdir()] == [folder.name]
 
 
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory, base: Path) -> Path:
+    """The work folder of a training of 20 steps, of which step 10 is the best."""
+    work = tmp_path_factory.mktemp("whole")
+    write_plan(work, base, RESUMED)
+    fit(work, base, RESUMED, 20)
+    found = best(read_points(work), "loss")
+    assert found and found.step == 10
+    return work
+
+
 @pytest.mark.slow
+@pytest.mark.parametrize(
+    ("reached", "newest"), [(11, 8), (15, 12)], ids=["measured again", "from before the kill"]
+)
 def test_a_resumed_training_measures_the_same_and_has_the_same_best_weights(
-    tmp_path: Path, base: Path
+    tmp_path: Path, base: Path, whole: Path, reached: int, newest: int
 ) -> None:
-    settings = SETTINGS.replace(every=2)
-    for name in ("whole", "killed"):
-        write_plan(tmp_path / name, base, settings)
-        fit(tmp_path / name, base, settings, 20)
-    points = read_points(tmp_path / "whole")
-    found = best(points, "loss")
-    assert found
-    # killed after the best step or the one after it, when the checkpoint before was the newest
-    killed = tmp_path / "killed"
-    newest = killed / "run/checkpoint-16"
-    assert newest.is_dir()
-    shutil.rmtree(killed / "run/checkpoint-20")
-    fit(killed, base, settings, 20, resume=str(newest))
-    assert read_points(killed) == points
-    folders = [best_folder(tmp_path / name, found.step) for name in ("whole", "killed")]
-    assert same(saved(folders[0]), saved(folders[1]))
+    write_plan(tmp_path, base, RESUMED)
+    fit(tmp_path, base, RESUMED, reached)
+    shutil.rmtree(tmp_path / f"run/checkpoint-{reached}")  # killed before it was saved
+    fit(tmp_path, base, RESUMED, 20, resume=str(tmp_path / f"run/checkpoint-{newest}"))
+    assert read_points(tmp_path) == read_points(whole)
+    assert same(saved(best_folder(tmp_path, 10)), saved(best_folder(whole, 10)))
+
+
+@pytest.mark.slow
+def test_weights_stay_as_long_as_a_checkpoint_may_need_them(tmp_path: Path, base: Path) -> None:
+    settings = SETTINGS.replace(every=2, questions=0)
+    write_plan(tmp_path, base, settings)
+    fit(tmp_path, base, settings, 8)  # every measurement is better than the one before
+    found = {path.name for path in best_folder(tmp_path, 8).parent.iterdir()}
+    assert found == {"step-4", "step-8"}  # those of the two checkpoints
