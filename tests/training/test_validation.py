@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sqlite3
+import sys
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import asdict
@@ -21,6 +22,7 @@ from text2sql.training import run as running
 from text2sql.training.dataset import turn, write_dataset
 from text2sql.training.holdout import split
 from text2sql.training.lengths import Lengths
+from text2sql.training.run import train
 from text2sql.training.settings import Megatron, Validation
 from text2sql.training.validation import (
     HeldOut,
@@ -29,12 +31,16 @@ from text2sql.training.validation import (
     best,
     best_folder,
     choose_questions,
+    collect_validation,
     exhausted,
     kept,
+    publish_validation,
     read_plan,
     read_points,
+    write_points,
     write_validation,
 )
+from text2sql.workstore import hash_path
 
 SETTINGS = Validation(rows=16, every=4, questions=6)
 RESUMED = Validation(rows=16, every=2, questions=2)
@@ -375,3 +381,62 @@ def test_weights_stay_as_long_as_a_checkpoint_may_need_them(tmp_path: Path, base
     fit(tmp_path, base, settings, 8)  # every measurement is better than the one before
     found = {path.name for path in best_folder(tmp_path, 8).parent.iterdir()}
     assert found == {"step-4", "step-8"}  # those of the two checkpoints
+
+
+# -- with LLaMA-Factory --
+
+
+def test_the_result_has_the_weights_of_the_best_step(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_points(POINTS, tmp_path)
+    for folder, text in ((best_folder(tmp_path, 12), "best"), (tmp_path / "result/weights", "last")):
+        folder.mkdir(parents=True)
+        for name in ("model.safetensors", "config.json"):
+            (folder / name).write_text(f"{text} {name}")
+    collect_validation(tmp_path, tmp_path / "result", SETTINGS.replace(keep="last"))
+    assert (tmp_path / "result/weights/model.safetensors").read_text() == "last model.safetensors"
+    collect_validation(tmp_path, tmp_path / "result", SETTINGS)
+    assert (tmp_path / "result/weights/model.safetensors").read_text() == "best model.safetensors"
+    assert (tmp_path / "result/weights/config.json").read_text() == "last config.json"
+    publish_validation(tmp_path / "result", tmp_path / "v.csv", SETTINGS, "test")
+    assert "12,1.5,60.0,5,1\n" in (tmp_path / "v.csv").read_text()
+    assert capsys.readouterr().err == (
+        "test: the weights are those of step 12, the best by loss of 4 measurements up to step 16: "
+        "validation loss 1.5, execution accuracy 60.0 % of 5\n"
+    )
+
+
+@pytest.mark.slow
+def test_training_stops_early_once_and_for_all_with_the_weights_of_that_many_steps(
+    tmp_path: Path, base: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("TEXT2SQL_WORK", str(tmp_path / "work"))
+    monkeypatch.chdir(tmp_path)
+    rows = [row(number, insert=True) for number in range(40)]
+    data = dataset(tmp_path / "dataset", rows)
+    settings = SETTINGS.replace(keep="last", patience=1, questions=3)
+    recipe = RECIPE.replace(warmup_ratio=0.0, max_steps=60, validation=settings)
+    paths = (Path("output"), Path("loss.csv"), "test", None, Path("validation.csv"))
+    with monkeypatch.context() as patch:
+        patch.setattr(
+            running, "_collect", lambda *_: sys.exit("killed")
+        )  # with a checkpoint of the last step
+        with pytest.raises(SystemExit, match="killed"):
+            train(recipe, base, data, *paths)
+    (measured,) = tmp_path.glob("work/train/*/validation/points.jsonl")
+    before = measured.read_text()
+    train(recipe, base, data, *paths)
+    table = Path("validation.csv").read_text().splitlines()
+    stopped = 4 * (len(table) - 1)
+    assert 4 < stopped < 60 and table[-1].startswith(f"{stopped},") and table[-1].endswith(",3,1")
+    assert f"those of step {stopped}, the last of" in capsys.readouterr().err
+    assert len(before.splitlines()) == len(table) - 1
+
+    unused = split(rows, 16, RECIPE.seed).unused
+    rest = dataset(tmp_path / "rest", [one for number, one in enumerate(rows) if number not in unused])
+    plain = recipe.replace(max_steps=stopped, validation=None)
+    train(plain, base, rest, Path("plain"), Path("plain.csv"), "test", None, Path("none.csv"))
+    assert hash_path("plain") == hash_path("output")
+    assert Path("plain.csv").read_text() == Path("loss.csv").read_text()
+    assert Path("none.csv").read_text() == "step,loss,execution_accuracy,n,kept\n"

@@ -30,6 +30,7 @@ def main(config: Path, save_minutes: float | None, validate: bool) -> None:
     gc.disable()  # imported objects stay alive: looking for garbage takes a seventh of the import time
     from llamafactory.train.tuner import run_exp
 
+    from text2sql.training.last_step import stop_at_last_step
     from text2sql.training.monitor import NonFiniteLoss, TrainingMonitor
 
     gc.enable()
@@ -43,6 +44,7 @@ def main(config: Path, save_minutes: float | None, validate: bool) -> None:
         from text2sql.training.shared_prefix import use_shared_prefixes
 
         use_shared_prefixes(arguments["data_seed"])
+    stop_at_last_step()
     monitor = TrainingMonitor(config.parent, save_minutes, hook_model=not megatron)
     callbacks: list[TrainerCallback] = [monitor]
     if validate:
