@@ -76,7 +76,8 @@ def llamafactory_config(
         # a short training logs its last step
         "logging_steps": min(recipe.logging_steps, recipe.max_steps or recipe.logging_steps),
         "save_steps": recipe.save_steps,
-        "save_total_limit": 2,  # a kill may leave the newest incomplete; the one before it is complete
+        # a kill may leave the newest incomplete; the one before it is complete
+        "save_total_limit": max(2, recipe.kept_checkpoints or 0),
         # one process sees all rows, which it groups
         "preprocessing_num_workers": 1 if recipe.packing == "shared_prefix" else recipe.preprocessing_workers,
         "overwrite_cache": True,

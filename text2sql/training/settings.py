@@ -44,7 +44,8 @@ class Training(Run):
     shared_prefix.py; `group_by_length` puts rows of similar length into one batch, so that
     little of it is padding; `fused_loss` is Liger's (Hsu et al. 2024), which never stores all logits (GPU
     only). `save_minutes`: a checkpoint is also saved after this many minutes, at the next log line.
-    `preprocessing_workers` processes turn rows into tokens. Ranks wait for one another for at most
+    `kept_checkpoints`: the weights of so many of the last checkpoints stay beside the result in the work store;
+    None: none. `preprocessing_workers` processes turn rows into tokens. Ranks wait for one another for at most
     `ddp_timeout_s`; None: torch's default.
     """
 
@@ -66,6 +67,7 @@ class Training(Run):
     logging_steps: Positive
     save_steps: Positive
     save_minutes: PositiveFloat | None = None
+    kept_checkpoints: Positive | None = None
     preprocessing_workers: Positive = 1
     ddp_timeout_s: Positive | None = None
     threads: Positive

@@ -78,10 +78,10 @@ def packed(rows: Sequence[Row], length: int, pad: int, seed: int) -> dict[str, l
 
 
 def clusters(rows: Sequence[Row]) -> Iterator[list[Row]]:
-    """Rows that have at least half of a prompt in common, compared from the first token."""
+    """Rows that have at least half of the longer one's prompt in common, compared with the cluster's first."""
     cluster: list[Row] = []
     for row in sorted(rows, key=lambda row: row.ids):
-        if cluster and _common(cluster[0], row) < _ALIKE * cluster[0].prompt:
+        if cluster and _common(cluster[0], row) < _ALIKE * max(cluster[0].prompt, row.prompt):
             yield cluster
             cluster = []
         cluster.append(row)
