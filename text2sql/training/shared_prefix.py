@@ -187,7 +187,8 @@ def use_shared_prefixes(seed: int) -> None:
     class Processor(original):  # type: ignore[misc, valid-type]
         def preprocess_dataset(self, examples: dict[str, list[Any]]) -> dict[str, list[list[int]]]:
             rows = [Row(*self._encode(examples, at)) for at in range(len(examples["_prompt"]))]
-            columns = packed(rows, self.data_args.cutoff_len, self.tokenizer.pad_token_id, seed)
+            length = self.data_args.cutoff_len + 1  # its parser takes one off where rows are packed
+            columns = packed(rows, length, self.tokenizer.pad_token_id, seed)
             print(_summary(rows, columns), flush=True)
             return columns
 
