@@ -76,7 +76,8 @@ def llamafactory_config(
         # a short training logs its last step
         "logging_steps": min(recipe.logging_steps, recipe.max_steps or recipe.logging_steps),
         "save_steps": recipe.save_steps,
-        "save_total_limit": 2,  # a kill may leave the newest incomplete; the one before it is complete
+        # a kill may leave the newest incomplete; the one before it is complete
+        "save_total_limit": max(2, recipe.kept_checkpoints or 0),
         # one process sees all rows, which it groups
         "preprocessing_num_workers": 1 if recipe.packing == "shared_prefix" else recipe.preprocessing_workers,
         "overwrite_cache": True,
@@ -138,7 +139,7 @@ def _speed(recipe: Recipe) -> dict[str, object]:
         config["preprocessing_batch_size"] = ALL_ROWS  # rows are grouped within such a batch
     if recipe.group_by_length:
         config["train_sampling_strategy"] = "group_by_length"
-    if recipe.fused_loss:
+    if recipe.liger:
         config["enable_liger_kernel"] = True
     return config
 

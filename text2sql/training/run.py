@@ -220,10 +220,9 @@ def _collect(run: Path, result: Path, base: Path, base_hash: str, recipe: Recipe
     scratch = result.with_name("result.partial")
     shutil.rmtree(scratch, ignore_errors=True)
     weights = scratch / "weights"
-    weights.mkdir(parents=True)
-    for pattern in _REPRODUCIBLE:
-        for file in run.glob(pattern):
-            shutil.copy2(file, weights)
+    _copy_weights(run, weights)
+    for checkpoint in run.glob("checkpoint-*") if recipe.kept_checkpoints else ():
+        _copy_weights(checkpoint, scratch / "checkpoints" / checkpoint.name)
     if recipe.lora is not None:
         _normalise_adapter_config(weights, base, base_hash)
     write_loss(read_json(run / "trainer_state.json")["log_history"], scratch / "loss.csv")
@@ -232,6 +231,13 @@ def _collect(run: Path, result: Path, base: Path, base_hash: str, recipe: Recipe
     scratch.rename(result)
     for folder in {run, result.with_name("run")}:  # checkpoints, and Megatron's converted weights
         shutil.rmtree(folder)
+
+
+def _copy_weights(run: Path, folder: Path) -> None:
+    folder.mkdir(parents=True)
+    for pattern in _REPRODUCIBLE:
+        for file in run.glob(pattern):
+            shutil.copy2(file, folder)
 
 
 def _normalise_adapter_config(weights: Path, base: Path, base_hash: str) -> None:

@@ -78,10 +78,10 @@ def packed(rows: Sequence[Row], length: int, pad: int, seed: int) -> dict[str, l
 
 
 def clusters(rows: Sequence[Row]) -> Iterator[list[Row]]:
-    """Rows that have at least half of a prompt in common, compared from the first token."""
+    """Rows that have at least half of the longer one's prompt in common, compared with the cluster's first."""
     cluster: list[Row] = []
     for row in sorted(rows, key=lambda row: row.ids):
-        if cluster and _common(cluster[0], row) < _ALIKE * cluster[0].prompt:
+        if cluster and _common(cluster[0], row) < _ALIKE * max(cluster[0].prompt, row.prompt):
             yield cluster
             cluster = []
         cluster.append(row)
@@ -187,7 +187,8 @@ def use_shared_prefixes(seed: int) -> None:
     class Processor(original):  # type: ignore[misc, valid-type]
         def preprocess_dataset(self, examples: dict[str, list[Any]]) -> dict[str, list[list[int]]]:
             rows = [Row(*self._encode(examples, at)) for at in range(len(examples["_prompt"]))]
-            columns = packed(rows, self.data_args.cutoff_len, self.tokenizer.pad_token_id, seed)
+            length = self.data_args.cutoff_len + 1  # its parser takes one off where rows are packed
+            columns = packed(rows, length, self.tokenizer.pad_token_id, seed)
             print(_summary(rows, columns), flush=True)
             return columns
 
