@@ -432,6 +432,7 @@ def test_training_stops_early_once_and_for_all_with_the_weights_of_that_many_ste
     assert 4 < stopped < 60 and table[-1].startswith(f"{stopped},") and table[-1].endswith(",3,1")
     assert f"those of step {stopped}, the last of" in capsys.readouterr().err
     assert len(before.splitlines()) == len(table) - 1
+    assert not list(tmp_path.glob("work/train/*/validation/best"))
 
     unused = split(rows, 16, RECIPE.seed).unused
     rest = dataset(tmp_path / "rest", [one for number, one in enumerate(rows) if number not in unused])

@@ -31,6 +31,7 @@ from text2sql.training.validation import (
     HeldOut,
     collect_validation,
     publish_validation,
+    remove_best,
     stopped_early,
 )
 from text2sql.workstore import WorkStore, hash_path, locked
@@ -231,6 +232,7 @@ def _collect(run: Path, result: Path, base: Path, base_hash: str, recipe: Recipe
     scratch.rename(result)
     for folder in {run, result.with_name("run")}:  # checkpoints, and Megatron's converted weights
         shutil.rmtree(folder)
+    remove_best(result.parent)
 
 
 def _copy_weights(run: Path, folder: Path) -> None:

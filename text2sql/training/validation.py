@@ -6,6 +6,7 @@ import csv
 import json
 import math
 import random
+import shutil
 import sqlite3
 import sys
 from collections.abc import Iterable, Sequence
@@ -168,6 +169,11 @@ def collect_validation(work: Path, result: Path, settings: Validation) -> None:
             file.unlink()
         for file in best_folder(work, chosen.step).glob(pattern):
             copy_file(file, result / "weights" / file.name)
+
+
+def remove_best(work: Path) -> None:
+    """Remove the weights that were kept for the result, once it is there."""
+    shutil.rmtree(best_folder(work, 0).parent, ignore_errors=True)
 
 
 def publish_validation(result: Path, output: Path | None, settings: Validation | None, label: str) -> None:
