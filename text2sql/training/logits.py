@@ -32,9 +32,9 @@ class AnswerLogits(TrainerCallback):
     def _choose(self, model: Any, args: Any, inputs: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
         """Select states by the labels (rows, length): the state of a token predicts the label of the next.
 
-        Validation, in which the model is not in training mode, chooses its logits itself.
+        Without labels, as in validation, all are selected.
         """
-        if not model.training:
+        if "labels" not in inputs:
             return args, inputs
         following = torch.nn.functional.pad(inputs["labels"], (0, 1), value=_NO_LABEL)[:, 1:]
         self._labelled = following != _NO_LABEL
@@ -42,9 +42,8 @@ class AnswerLogits(TrainerCallback):
 
     def _keep(self, layer: Any, args: tuple[torch.Tensor]) -> tuple[torch.Tensor]:
         """States (rows, length, width) to (1, labels, width)."""
-        if not layer.training:
-            return args
-        return (args[0][self._labelled].unsqueeze(0),)
+        labelled, self._labelled = self._labelled, None  # for this pass only: generation skips `_choose`
+        return args if labelled is None else (args[0][labelled].unsqueeze(0),)
 
 
 def keep_output_layer() -> None:
