@@ -67,10 +67,10 @@ class Training(Run):
     without attention between rows; "shared_prefix" also computes a beginning that rows share only once, see
     shared_prefix.py; `group_by_length` puts rows of similar length into one batch, so that
     little of it is padding; `liger` switches on Liger's kernels for normalisation, SwiGLU and RoPE
-    (Hsu et al. 2024, GPU only). `save_minutes`: a checkpoint is also saved after this many minutes, at the next log line.
-    `kept_checkpoints`: the weights of so many of the last checkpoints stay beside the result in the work store;
-    None: none. `preprocessing_workers` processes turn rows into tokens. Ranks wait for one another for at most
-    `ddp_timeout_s`; None: torch's default.
+    (Hsu et al. 2024, GPU only). `save_minutes`: a checkpoint is also saved after this many minutes, at the
+    next log line. `kept_checkpoints`: the weights of so many of the last checkpoints stay beside the result
+    in the work store; None: none. `preprocessing_workers` processes turn rows into tokens. Ranks wait for one
+    another for at most `ddp_timeout_s`; None: torch's default.
     """
 
     template: str = "auto"
