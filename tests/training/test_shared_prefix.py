@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import random
 from pathlib import Path
 from typing import Any
@@ -115,7 +116,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def gradients(folder: Path, batches: list[dict[str, torch.Tensor]], items: int, few: bool) -> list[Any]:
     model = AutoModelForCausalLM.from_pretrained(str(folder), dtype=torch.float32)
     if few:
-        AnswerLogits().on_train_begin(None, None, None, model=model)  # type: ignore[arg-type]
+        AnswerLogits().on_train_begin(None, None, None, model=model)
     loss = torch.zeros(())
     for batch in batches:
         loss = loss + model(**batch, num_items_in_batch=items).loss
@@ -135,9 +136,13 @@ def test_loss_and_gradients_are_those_of_separate_rows(folder: Path, few: bool) 
         torch.testing.assert_close(together, apart, rtol=1e-4, atol=1e-6)
 
 
-def test_another_llamafactory_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    from llamafactory.data import collator
-
-    monkeypatch.delattr(collator, "prepare_4d_attention_mask")
-    with pytest.raises(RuntimeError, match=r"does not pack rows as version 0\.9\.5 does"):
-        use_shared_prefixes(seed=0)
+@pytest.mark.parametrize(
+    ("module", "name"),
+    [("collator", "prepare_4d_attention_mask"), ("loader", "PackedSupervisedDatasetProcessor")],
+)
+def test_another_llamafactory_is_an_error(
+    module: str, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr(importlib.import_module(f"llamafactory.data.{module}"), name)
+    with pytest.raises(RuntimeError, match=rf"{name}.* as version 0\.9\.5 does"):
+        use_shared_prefixes(0, tmp_path)

@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 @click.command(help=__doc__)
 @click.argument("config", type=click.Path(path_type=Path))
 @click.option("--save-minutes", type=float, help="Save a checkpoint also after this many minutes.")
-def main(config: Path, save_minutes: float | None) -> None:
+@click.option("--keep-steps", type=int, help="Keep the weights after every so many steps.")
+def main(config: Path, save_minutes: float | None, keep_steps: int | None) -> None:
     """Train with the arguments in `config`; fault.txt beside it gets the reason if the loss stops it."""
     die_with_parent()  # of several ranks the parent is torchrun
     gc.disable()  # imported objects stay alive: looking for garbage takes a seventh of the import time
@@ -41,8 +42,10 @@ def main(config: Path, save_minutes: float | None) -> None:
     if arguments.get("preprocessing_batch_size") == ALL_ROWS:
         from text2sql.training.shared_prefix import use_shared_prefixes
 
-        use_shared_prefixes(arguments["data_seed"])
-    callbacks: list[TrainerCallback] = [TrainingMonitor(config.parent, save_minutes, hook_model=not megatron)]
+        use_shared_prefixes(arguments["data_seed"], config.parent)
+    callbacks: list[TrainerCallback] = [
+        TrainingMonitor(config.parent, save_minutes, hook_model=not megatron, keep_steps=keep_steps)
+    ]
     if torch_device() == "cpu" and not megatron:
         callbacks += _for_cpu(arguments)
     try:
