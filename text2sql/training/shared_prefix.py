@@ -70,7 +70,9 @@ def packed(rows: Sequence[Row], length: int, pad: int, seed: int) -> dict[str, l
         if len(row.ids) > length or row.prompt == len(row.ids):
             raise ValueError(f"a row of {len(row.ids)} tokens, limit {length}, prompt {row.prompt}")
     rng = random.Random(seed)
-    grouped = [group for cluster in clusters(rows) for group in groups(cluster, length, rng)]
+    alike, alone = clusters(rows)
+    grouped = [group for cluster in alike for group in groups(cluster, length, rng)]
+    grouped += groups(alone, length // 2, rng)  # small enough to fill what the others leave of a sequence
     columns: dict[str, list[list[int]]] = {
         "input_ids": [],
         "labels": [],
@@ -83,10 +85,10 @@ def packed(rows: Sequence[Row], length: int, pad: int, seed: int) -> dict[str, l
     return columns
 
 
-def clusters(rows: Sequence[Row]) -> Iterator[list[Row]]:
+def clusters(rows: Sequence[Row]) -> tuple[list[list[Row]], list[Row]]:
     """Rows that have at least half of the longer one's prompt in common, compared with the cluster's first.
 
-    Rows without such a neighbour make the last cluster: they share the head of the chat.
+    Beside them the rows without such a neighbour, which have the head of the chat in common.
     """
     found: list[list[Row]] = []
     for row in sorted(rows, key=lambda row: row.ids):
@@ -94,10 +96,8 @@ def clusters(rows: Sequence[Row]) -> Iterator[list[Row]]:
         if not found or _common(first, row) < _ALIKE * max(first.prompt, row.prompt):
             found.append([])
         found[-1].append(row)
-    yield from (cluster for cluster in found if len(cluster) > 1)
-    alone = [row for cluster in found for row in cluster if len(cluster) == 1]
-    if alone:
-        yield alone
+    alike = [cluster for cluster in found if len(cluster) > 1]
+    return alike, [cluster[0] for cluster in found if len(cluster) == 1]
 
 
 def groups(cluster: list[Row], length: int, rng: random.Random) -> Iterator[Group]:
