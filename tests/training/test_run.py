@@ -316,14 +316,14 @@ def test_rows_with_shared_prefixes_give_the_losses_of_separate_rows(
         global_batch=24,
         device_batch=24,
     )
-    # all rows are in one sequence, so that a step has the same rows in both trainings
-    shared = separate.replace(packing="shared_prefix", cutoff_len=1024, global_batch=1, device_batch=1)
+    # all rows are in two sequences, so that a step has the same rows in both trainings
+    shared = separate.replace(packing="shared_prefix", cutoff_len=1024, global_batch=2, device_batch=1)
     _train_here(separate)
     losses = _losses(place)
     capsys.readouterr()
     _train_here(shared)
     assert _losses(place) == pytest.approx(losses, rel=1.0e-5)
-    assert "test: 24 rows in 1 packed sequences, 24.0 each; a pass over them" in capsys.readouterr().err
+    assert "test: 24 rows in 2 packed sequences, 12.0 each; a pass over them" in capsys.readouterr().err
 
 
 def test_weights_after_every_so_many_steps_stay(place: Path) -> None:
