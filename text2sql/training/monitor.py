@@ -11,6 +11,7 @@ import torch
 import torch.distributed
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
+from text2sql.training.checkpoints import copy_weights
 from text2sql.training.throughput import flops_per_token, peak_flops
 
 _QUOTED = 200  # characters of a batch's first row in the error message
@@ -23,12 +24,17 @@ class NonFiniteLoss(Exception):
 class TrainingMonitor(TrainerCallback):
     """Stops at a loss that is NaN or infinite, saves every `save_minutes`, writes `folder`/throughput.jsonl.
 
+    The weights after every `keep_steps` steps are copied from their checkpoint to `folder`/steps/STEP.
+
     Not covered without `hook_model` (Megatron's model takes no hook): the loss, which Megatron checks
     itself, and throughput.
     """
 
-    def __init__(self, folder: Path, save_minutes: float | None, hook_model: bool) -> None:
+    def __init__(
+        self, folder: Path, save_minutes: float | None, hook_model: bool, keep_steps: int | None = None
+    ) -> None:
         self._file = folder / "throughput.jsonl"
+        self._kept, self._keep_steps = folder / "steps", keep_steps
         self._hook_model = hook_model
         self._save_s = None if save_minutes is None else 60 * save_minutes
         self._saved = self._logged = time.monotonic()
@@ -86,8 +92,11 @@ class TrainingMonitor(TrainerCallback):
     def on_save(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        """Remember the time of a checkpoint, whatever its reason."""
+        """Remember the time of a checkpoint, whatever its reason, and keep its weights if they are due."""
         self._saved = time.monotonic()
+        step = state.global_step
+        if self._keep_steps and step % self._keep_steps == 0 and state.is_world_process_zero:
+            copy_weights(Path(str(args.output_dir)) / f"checkpoint-{step}", self._kept / str(step))
 
     def on_log(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any

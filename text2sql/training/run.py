@@ -17,14 +17,15 @@ from text2sql.cpu import KERNELS
 from text2sql.errors import UserError
 from text2sql.files import publish, read_json, replacing, write_json
 from text2sql.gpus import visible_gpus
-from text2sql.training.checkpoints import newest_checkpoint, step_of
+from text2sql.training.checkpoints import copy_weights, newest_checkpoint, step_of
 from text2sql.training.launch import launch, run_ranks
 from text2sql.training.lengths import Lengths, measure, without_long_rows
 from text2sql.training.megatron import convert_to_hugging_face
 from text2sql.training.nodes import Nodes
 from text2sql.training.preflight import check_feasible
-from text2sql.training.recipe import llamafactory_config
+from text2sql.training.recipe import llamafactory_config, on_this_machine
 from text2sql.training.settings import Recipe
+from text2sql.training.shared_prefix import LARGEST_GROUP
 from text2sql.training.templates import form_of
 from text2sql.training.throughput import read_throughput, write_throughput
 from text2sql.training.validation import (
@@ -38,21 +39,6 @@ from text2sql.workstore import WorkStore, hash_path, locked
 
 _PACKAGES = ("llamafactory", "torch", "transformers", "peft", "accelerate", "trl")
 _WEIGHTS = ("model.safetensors", "model.safetensors.index.json", "adapter_model.safetensors")
-# The files of a finished run that are the same in every run of one recipe, unlike logs and timings.
-_REPRODUCIBLE = (
-    "*.safetensors",
-    "model.safetensors.index.json",
-    "config.json",
-    "generation_config.json",
-    "adapter_config.json",
-    "tokenizer.json",
-    "tokenizer_config.json",
-    "special_tokens_map.json",
-    "added_tokens.json",
-    "vocab.json",
-    "merges.txt",
-    "chat_template.jinja",
-)
 
 
 def train(
@@ -85,7 +71,7 @@ def train(
     base_hash = hash_path(base)
     # refuses prompts unlike prediction's
     form = form_of(recipe.template, base, base_hash, dataset, recipe.enable_thinking)
-    recipe = recipe.model_copy(update={"template": form.template})
+    recipe = on_this_machine(recipe).model_copy(update={"template": form.template})
     lengths = _lengths(recipe, base, base_hash, dataset, form.answer_tokens)
     held_out = HeldOut(recipe, dataset, databases, lengths) if recipe.validation else None
     key = _key(recipe, base_hash, dataset, lengths, nodes) | (held_out.key if held_out else {})
@@ -140,6 +126,8 @@ def _key(recipe: Recipe, base_hash: str, dataset: Path, lengths: Lengths, nodes:
         packages += ("deepspeed",)
     if recipe.megatron is not None:
         packages += ("megatron-core", "mcore_adapter")
+    if recipe.packing == "shared_prefix":
+        more["largest_group"] = LARGEST_GROUP
     if nodes.count * recipe.ranks > 1:
         more["ranks"] = nodes.count * recipe.ranks
     if lengths.long:
@@ -221,9 +209,7 @@ def _collect(run: Path, result: Path, base: Path, base_hash: str, recipe: Recipe
     scratch = result.with_name("result.partial")
     shutil.rmtree(scratch, ignore_errors=True)
     weights = scratch / "weights"
-    _copy_weights(run, weights)
-    for checkpoint in run.glob("checkpoint-*") if recipe.kept_checkpoints else ():
-        _copy_weights(checkpoint, scratch / "checkpoints" / checkpoint.name)
+    copy_weights(run, weights)
     if recipe.lora is not None:
         _normalise_adapter_config(weights, base, base_hash)
     write_loss(read_json(run / "trainer_state.json")["log_history"], scratch / "loss.csv")
@@ -233,13 +219,6 @@ def _collect(run: Path, result: Path, base: Path, base_hash: str, recipe: Recipe
     for folder in {run, result.with_name("run")}:  # checkpoints, and Megatron's converted weights
         shutil.rmtree(folder)
     remove_best(result.parent)
-
-
-def _copy_weights(run: Path, folder: Path) -> None:
-    folder.mkdir(parents=True)
-    for pattern in _REPRODUCIBLE:
-        for file in run.glob(pattern):
-            shutil.copy2(file, folder)
 
 
 def _normalise_adapter_config(weights: Path, base: Path, base_hash: str) -> None:

@@ -68,9 +68,10 @@ class Training(Run):
     shared_prefix.py; `group_by_length` puts rows of similar length into one batch, so that
     little of it is padding; `liger` switches on Liger's kernels for normalisation, SwiGLU and RoPE
     (Hsu et al. 2024, GPU only). `save_minutes`: a checkpoint is also saved after this many minutes, at the
-    next log line. `kept_checkpoints`: the weights of so many of the last checkpoints stay beside the result
-    in the work store; None: none. `preprocessing_workers` processes turn rows into tokens. Ranks wait for one
-    another for at most `ddp_timeout_s`; None: torch's default.
+    next log line. `keep_steps`: the weights after every so many steps stay in `steps/` of the work folder,
+    for a learning curve. `preprocessing_workers` processes turn rows into tokens. Ranks wait for one another
+    for at most `ddp_timeout_s`; None: torch's default. `precision` "auto" is bf16 where the device computes
+    it faster.
     """
 
     template: str = "auto"
@@ -81,9 +82,9 @@ class Training(Run):
     min_learning_rate: Rate | None = None
     warmup_ratio: Fraction
     weight_decay: NotNegative
-    precision: Literal["fp32", "bf16"]
+    precision: Literal["auto", "fp32", "bf16"]
     attention: Literal["auto", "sdpa", "fa2"] = "auto"
-    packing: bool | Literal["shared_prefix"] = False
+    packing: Literal[False, True, "shared_prefix"] = False
     group_by_length: bool = False
     liger: bool = False
     gradient_checkpointing: bool = False
@@ -91,7 +92,7 @@ class Training(Run):
     logging_steps: Positive
     save_steps: Positive
     save_minutes: PositiveFloat | None = None
-    kept_checkpoints: Positive | None = None
+    keep_steps: Positive | None = None
     preprocessing_workers: Positive = 1
     ddp_timeout_s: Positive | None = None
     threads: Positive
@@ -102,6 +103,12 @@ class Training(Run):
         if self.save_steps % self.logging_steps:
             # a checkpoint between two log lines loses the running mean of the loss
             raise ValueError(f"save_steps must be a multiple of logging_steps ({self.logging_steps})")
+        return self
+
+    @model_validator(mode="after")
+    def _keeps_what_it_saves(self) -> Training:
+        if self.keep_steps is not None and self.keep_steps % self.save_steps:
+            raise ValueError(f"keep_steps must be a multiple of save_steps ({self.save_steps})")
         return self
 
 
@@ -197,7 +204,7 @@ class Recipe(Training):
     @property
     def longest_row(self) -> int:
         """Largest number of tokens of a row: LLaMA-Factory's packing reserves one of a sequence."""
-        return self.cutoff_len - (self.packing is True)
+        return self.cutoff_len - bool(self.packing)
 
     @property
     def deepspeed_file(self) -> Path | None:

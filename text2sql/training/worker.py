@@ -23,8 +23,9 @@ if TYPE_CHECKING:
 @click.command(help=__doc__)
 @click.argument("config", type=click.Path(path_type=Path))
 @click.option("--save-minutes", type=float, help="Save a checkpoint also after this many minutes.")
+@click.option("--keep-steps", type=int, help="Keep the weights after every so many steps.")
 @click.option("--validate", is_flag=True, help="Validate as the plan beside the configuration says.")
-def main(config: Path, save_minutes: float | None, validate: bool) -> None:
+def main(config: Path, save_minutes: float | None, keep_steps: int | None, validate: bool) -> None:
     """Train with the arguments in `config`; fault.txt beside it gets the reason if the loss stops it."""
     die_with_parent()  # of several ranks the parent is torchrun
     gc.disable()  # imported objects stay alive: looking for garbage takes a seventh of the import time
@@ -43,9 +44,9 @@ def main(config: Path, save_minutes: float | None, validate: bool) -> None:
     if arguments.get("preprocessing_batch_size") == ALL_ROWS:
         from text2sql.training.shared_prefix import use_shared_prefixes
 
-        use_shared_prefixes(arguments["data_seed"])
+        use_shared_prefixes(arguments["data_seed"], config.parent)
     stop_at_last_step()
-    monitor = TrainingMonitor(config.parent, save_minutes, hook_model=not megatron)
+    monitor = TrainingMonitor(config.parent, save_minutes, hook_model=not megatron, keep_steps=keep_steps)
     callbacks: list[TrainerCallback] = [monitor]
     if validate:
         from text2sql.training.validator import Validator
