@@ -163,6 +163,7 @@ def test_a_killed_training_ends_with_the_bytes_of_an_uninterrupted_one(
 ) -> None:
     # 25 steps an epoch, so that it is also killed in the second and third one
     full = RECIPE.replace(lora=None, optimizer="muon", group_by_length=True, global_batch=8, device_batch=4)
+    full = full.replace(save_steps=3)  # between two rows of the loss
     recipe = RECIPE if method == "lora" else full
     _train_here(recipe)
     whole = hash_path(place / "output"), (place / "loss.csv").read_text()
@@ -210,6 +211,71 @@ def test_a_finished_training_is_copied_again_without_starting_the_trainer(
     _train_here(SHORT)
     assert (hash_path("output"), hash_path("loss.csv"), hash_path("speed")) == before
     assert Path("loss.csv").read_text().startswith("step,loss,learning_rate\n2,")
+
+
+@pytest.mark.parametrize("every", [1, 3, 10])
+def test_a_finished_training_is_copied_with_the_mean_losses_of_other_logging_steps(
+    finished: Path, place: Path, monkeypatch: pytest.MonkeyPatch, every: int
+) -> None:
+    shutil.copytree(finished, "work")
+    monkeypatch.setattr(launching.subprocess, "Popen", None)
+    _train_here(SHORT.replace(logging_steps=1))
+    with open("loss.csv") as file:
+        each = [{name: float(value) for name, value in row.items()} for row in csv.DictReader(file)]
+    _train_here(SHORT.replace(logging_steps=every))
+    with open("loss.csv") as file:
+        rows = [{name: float(value) for name, value in row.items()} for row in csv.DictReader(file)]
+    groups = [each[first : first + every] for first in range(0, 8, every)]
+    assert [row["step"] for row in each] == list(range(1, 9))
+    assert [row["step"] for row in rows] == [group[-1]["step"] for group in groups]
+    assert [row["learning_rate"] for row in rows] == [group[-1]["learning_rate"] for group in groups]
+    means = [sum(row["loss"] for row in group) / len(group) for group in groups]
+    assert [row["loss"] for row in rows] == pytest.approx(means, rel=1e-12)
+
+
+def _key(recipe: Recipe) -> dict[str, object]:
+    return running._key(recipe, "base", Path("dataset"), Lengths(1, {}, 1), Nodes())
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"logging_steps": 7},
+        {"save_steps": 5},
+        {"save_minutes": 3.0},
+        {"ddp_timeout_s": 60},
+        {"preprocessing_workers": 3},
+    ],
+)
+def test_settings_that_change_no_weight_are_not_part_of_the_key(
+    place: Path, change: dict[str, object]
+) -> None:
+    assert _key(RECIPE.replace(**change)) == _key(RECIPE)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"learning_rate": 0.5},
+        {"seed": 4},
+        {"threads": 2},
+        {"weight_decay": 0.5},
+        {"kept_checkpoints": 2},
+        {"packing": True, "group_by_length": False},
+    ],
+)
+def test_settings_that_change_the_result_are_part_of_the_key(place: Path, change: dict[str, object]) -> None:
+    assert _key(RECIPE.replace(**change)) != _key(RECIPE)
+
+
+def test_packed_rows_depend_on_the_number_of_processes_that_pack_them(place: Path) -> None:
+    packed = RECIPE.replace(packing=True)
+    assert _key(packed.replace(preprocessing_workers=2)) != _key(packed)
+
+
+def test_kept_checkpoints_depend_on_the_steps_between_them(place: Path) -> None:
+    kept = RECIPE.replace(kept_checkpoints=2)
+    assert _key(kept.replace(save_steps=7)) != _key(kept)
 
 
 def test_a_finished_training_without_recorded_speed_is_published_without_it_and_says_so(

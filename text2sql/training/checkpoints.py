@@ -20,7 +20,7 @@ def newest_checkpoint(run: Path, ranks: int = 1) -> Path | None:
     damaged after they were written.
     """
     found = [folder for folder in run.glob("checkpoint-*") if _NAME.match(folder.name)]
-    for folder in sorted(found, key=_step, reverse=True):
+    for folder in sorted(found, key=step_of, reverse=True):
         if _is_complete(folder, ranks):
             return folder
         print(f"{folder}: incomplete checkpoint removed", file=sys.stderr)
@@ -28,7 +28,8 @@ def newest_checkpoint(run: Path, ranks: int = 1) -> Path | None:
     return None
 
 
-def _step(folder: Path) -> int:
+def step_of(folder: Path) -> int:
+    """The step at which a checkpoint was saved, from its name."""
     match = _NAME.match(folder.name)
     assert match is not None
     return int(match.group(1))
@@ -40,4 +41,4 @@ def _is_complete(folder: Path, ranks: int) -> bool:
     except (FileNotFoundError, json.JSONDecodeError):
         return False
     all_ranks = ranks == 1 or all((folder / f"rng_state_{rank}.pth").is_file() for rank in range(ranks))
-    return all_ranks and bool(state.get("global_step") == _step(folder))
+    return all_ranks and bool(state.get("global_step") == step_of(folder))

@@ -148,10 +148,17 @@ def _loss_and_speed(entry: Mapping[str, Any], folder: Path) -> str:
 
 def _last_entry(path: Path) -> dict[str, Any] | None:
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = _end_of(path).splitlines()
         return json.loads(lines[-1]) if lines else None
     except (FileNotFoundError, json.JSONDecodeError):
         return None  # not begun, or a line is half written: the next poll reads it
+
+
+def _end_of(path: Path, size: int = 4096) -> bytes:
+    """The last `size` bytes: a log with a line for every step becomes long."""
+    with path.open("rb") as file:
+        file.seek(max(0, path.stat().st_size - size))
+        return file.read()
 
 
 def _tail(path: Path) -> str:

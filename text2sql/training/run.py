@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import csv
 import importlib.metadata
+import itertools
 import json
 import shutil
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from statistics import fmean
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -17,7 +19,7 @@ from text2sql.cpu import KERNELS
 from text2sql.errors import UserError
 from text2sql.files import publish, read_json, replacing, write_json
 from text2sql.gpus import visible_gpus
-from text2sql.training.checkpoints import newest_checkpoint
+from text2sql.training.checkpoints import newest_checkpoint, step_of
 from text2sql.training.launch import launch, run_ranks
 from text2sql.training.lengths import Lengths, measure, without_long_rows
 from text2sql.training.megatron import convert_to_hugging_face
@@ -29,6 +31,11 @@ from text2sql.training.templates import form_of
 from text2sql.training.throughput import read_throughput, write_throughput
 from text2sql.workstore import WorkStore, hash_path, locked
 
+# Arguments of the trainer without effect on the weights.
+_NOT_IN_KEY = (
+    *("model_name_or_path", "dataset_dir", "output_dir"),  # the contents count
+    *("logging_steps", "plot_loss", "save_steps", "save_total_limit", "ddp_timeout", "overwrite_cache"),
+)
 _PACKAGES = ("llamafactory", "torch", "transformers", "peft", "accelerate", "trl")
 _WEIGHTS = ("model.safetensors", "model.safetensors.index.json", "adapter_model.safetensors")
 # The files of a finished run that are the same in every run of one recipe, unlike logs and timings.
@@ -89,7 +96,7 @@ def train(
             run = _run(recipe, base, rows, work, nodes, label)
             _collect(run, result, base, base_hash, recipe)
         publish(result / "weights", output)
-        publish(result / "loss.csv", loss)
+        write_loss(_read_loss(result / "loss.csv"), loss, recipe.logging_steps)
         if throughput is not None:
             _publish_throughput(work, throughput, label)
 
@@ -115,11 +122,11 @@ def _lengths(recipe: Recipe, base: Path, base_hash: str, dataset: Path, answer_t
 def _key(recipe: Recipe, base_hash: str, dataset: Path, lengths: Lengths, nodes: Nodes) -> dict[str, object]:
     """Everything that affects the weights; folders and files count by content, not by name.
 
-    Entries that a training in one process on all rows does not need are left out, so that its key does not
-    change when such entries are added.
+    How often the loss is logged and a checkpoint saved is not part of it, unless checkpoints stay beside the
+    weights. Entries that a training in one process on all rows does not need are left out, so that its key
+    does not change when such entries are added.
     """
-    here = Path()
-    configuration = llamafactory_config(recipe, here, here, here, nodes.count)
+    configuration = _configuration(recipe, nodes)
     packages: tuple[str, ...] = _PACKAGES
     more: dict[str, object] = {}
     if recipe.deepspeed_file is not None:
@@ -129,6 +136,8 @@ def _key(recipe: Recipe, base_hash: str, dataset: Path, lengths: Lengths, nodes:
         packages += ("megatron-core", "mcore_adapter")
     if nodes.count * recipe.ranks > 1:
         more["ranks"] = nodes.count * recipe.ranks
+    if recipe.kept_checkpoints is not None:
+        more["kept_checkpoints"] = {"number": recipe.kept_checkpoints, "save_steps": recipe.save_steps}
     if lengths.long:
         more["rows_left_out"] = list(lengths.long)
     if not visible_gpus():
@@ -142,6 +151,17 @@ def _key(recipe: Recipe, base_hash: str, dataset: Path, lengths: Lengths, nodes:
         "dataset": hash_path(dataset / "sft.json"),
         "packages": {name: _version(name) for name in packages},
     }
+
+
+def _configuration(recipe: Recipe, nodes: Nodes) -> dict[str, object]:
+    """The trainer's arguments that affect the weights."""
+    here = Path()
+    configuration = llamafactory_config(recipe, here, here, here, nodes.count)
+    for name in _NOT_IN_KEY:
+        configuration.pop(name, None)
+    if recipe.packing is not True:  # each of these processes packs its own share of the rows
+        configuration.pop("preprocessing_num_workers")
+    return configuration
 
 
 def _version(package: str) -> str:
@@ -185,6 +205,9 @@ def _run(recipe: Recipe, base: Path, dataset: Path, work: Path, nodes: Nodes, la
     checkpoint = newest_checkpoint(run, nodes.count * recipe.ranks)
     if checkpoint is not None:
         config["resume_from_checkpoint"] = str(checkpoint)
+        if recipe.max_steps is not None and step_of(checkpoint) >= recipe.max_steps and not recipe.megatron:
+            # transformers would train one more step, and saves the weights only after a training
+            config |= {"max_steps": -1, "num_train_epochs": 0}
     elif run.exists():
         shutil.rmtree(run)
     (run / "trainer_log.jsonl").unlink(missing_ok=True)
@@ -231,9 +254,26 @@ def _normalise_adapter_config(weights: Path, base: Path, base_hash: str) -> None
     write_json(weights / "base.json", {"path": str(base), "sha256": base_hash})
 
 
-def write_loss(history: Sequence[Mapping[str, float]], path: Path) -> None:
-    """Write step, loss (nats per token) and learning rate of every entry of `history` that has a loss."""
+def write_loss(history: Sequence[Mapping[str, float]], path: Path, every: int = 1) -> None:
+    """Write step, loss (nats per token) and learning rate, a row for `every` steps that have a loss.
+
+    The loss is the mean over these steps, the rate that of the last of them. The last row has the steps that
+    remain, which may be fewer.
+    """
+    entries = [entry for entry in history if "loss" in entry]
+    groups = itertools.groupby(entries, key=lambda entry: (entry["step"] - 1) // every)
     with replacing(path) as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(["step", "loss", "learning_rate"])
-        writer.writerows([e["step"], e["loss"], e["learning_rate"]] for e in history if "loss" in e)
+        for steps in (list(group) for _, group in groups):
+            last = steps[-1]
+            writer.writerow([last["step"], fmean(e["loss"] for e in steps), last["learning_rate"]])
+
+
+def _read_loss(path: Path) -> list[dict[str, float]]:
+    """The rows that `write_loss` wrote."""
+    with path.open(encoding="utf-8", newline="") as file:
+        return [
+            {**{key: float(row[key]) for key in row}, "step": int(row["step"])}
+            for row in csv.DictReader(file)
+        ]

@@ -43,9 +43,10 @@ class Training(Run):
     without attention between rows; "shared_prefix" also computes a beginning that rows share only once, see
     shared_prefix.py; `group_by_length` puts rows of similar length into one batch, so that
     little of it is padding; `fused_loss` is Liger's (Hsu et al. 2024), which never stores all logits (GPU
-    only). `save_minutes`: a checkpoint is also saved after this many minutes, at the next log line.
-    `kept_checkpoints`: the weights of so many of the last checkpoints stay beside the result in the work store;
-    None: none. `preprocessing_workers` processes turn rows into tokens. Ranks wait for one another for at most
+    only). `logging_steps`: a row of the loss's CSV file is the mean over so many steps. `save_minutes`: a
+    checkpoint is also saved after this many minutes, at the next of these rows. `kept_checkpoints`: the
+    weights of so many of the last checkpoints stay beside the result in the work store; None: none.
+    `preprocessing_workers` processes turn rows into tokens. Ranks wait for one another for at most
     `ddp_timeout_s`; None: torch's default.
     """
 
@@ -71,13 +72,6 @@ class Training(Run):
     preprocessing_workers: Positive = 1
     ddp_timeout_s: Positive | None = None
     threads: Positive
-
-    @model_validator(mode="after")
-    def _saves_when_it_logs(self) -> Training:
-        if self.save_steps % self.logging_steps:
-            # a checkpoint between two log lines loses the running mean of the loss
-            raise ValueError(f"save_steps must be a multiple of logging_steps ({self.logging_steps})")
-        return self
 
 
 class Lora(Settings):

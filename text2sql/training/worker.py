@@ -42,7 +42,11 @@ def main(config: Path, save_minutes: float | None) -> None:
         from text2sql.training.shared_prefix import use_shared_prefixes
 
         use_shared_prefixes(arguments["data_seed"])
-    callbacks: list[TrainerCallback] = [TrainingMonitor(config.parent, save_minutes, hook_model=not megatron)]
+    # every step is logged, so that a checkpoint may be between two lines of the speed: a running mean of the
+    # loss would be lost there
+    log_steps, arguments["logging_steps"] = arguments["logging_steps"], 1
+    monitor = TrainingMonitor(config.parent, save_minutes, log_steps, hook_model=not megatron)
+    callbacks: list[TrainerCallback] = [monitor]
     if torch_device() == "cpu" and not megatron:
         callbacks += _for_cpu(arguments)
     try:
