@@ -129,10 +129,10 @@ class Params(Settings):
     def _recipes_have_no_conflicts(self) -> Params:
         if self.fetch_model.source == "builtin":
             with _naming("fetch_model.tiny"):
-                self.fetch_model.tiny.recipe(self.training)
+                self.fetch_model.tiny.recipe()
         for section, arm in self.trained().items():
             if arm.enabled:
-                with _naming(section):
+                with _naming(f"{section}, with training"):
                     self.recipe(section)
         return self
 
@@ -235,7 +235,7 @@ def _naming(section: str) -> Iterator[None]:
     try:
         yield
     except ValidationError as error:
-        raise ValueError(f"{section}, with training: {sentences(Recipe, error)}") from error
+        raise ValueError(f"{section}: {sentences(Recipe, error)}") from error
 
 
 def load_params(path: str | Path = "params.yaml") -> Params:

@@ -251,7 +251,7 @@ def training_problems(params: Params) -> Iterator[Problem]:
 def trainings(params: Params) -> Iterator[tuple[str, Recipe, Path]]:
     """The stage, recipe and base model of every training, that of the base model included."""
     if params.fetch_model.source == "builtin":
-        yield "fetch_model", params.fetch_model.tiny.recipe(params.training), Path("none")
+        yield "fetch_model", params.fetch_model.tiny.recipe(), Path("none")
     for section, arm in params.trained().items():
         if arm.enabled:
             stage = section.replace("train.", "train@") if "." in section else section

@@ -65,8 +65,9 @@ BAD_VALUES = [  # key, value, pattern of the message
     (
         "training.scheduler",
         "cosine_with_min_lr",
-        "fetch_model.tiny, with training: set min_learning_rate if, and only if, scheduler",
+        "train_lora32, with training: set min_learning_rate if, and only if, scheduler",
     ),
+    ("fetch_model.tiny.device_batch", 5, "fetch_model.tiny: global_batch must be a multiple of device_batch"),
     ("train_full.deepspeed", "z2", "train_full, with training: optimizer: muon needs complete matrices"),
     ("lora.deepspeed", "z1", "lora.deepspeed: .*'z2', 'z2_offload', 'z3' or 'z3_offload'"),
     ("lora.megatron", {}, "lora.megatron: unknown key; allowed beside it: .*rank, alpha, targets"),
