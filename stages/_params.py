@@ -21,7 +21,7 @@ from text2sql.preparation.settings import FetchData, Prepare
 from text2sql.retrieval.settings import IndexExamples, RetrieveExamples
 from text2sql.schema.settings import ConvertSchema, Prompt
 from text2sql.settings import Folder, Settings, checked, sentences
-from text2sql.training.settings import FullArm, LoraArm, OwnArm, Recipe, Training, recipe_of
+from text2sql.training.settings import FullArm, LoraArm, OwnArm, Recipe, Training, recipe_of, training_of
 
 BASE = "models/base"
 _FIXED = ("train_lora32", "train_lora128", "train_full", "lora")  # sections of trained arms
@@ -123,6 +123,18 @@ class Params(Settings):
         for rank, arm in ((32, self.train_lora32), (128, self.train_lora128)):
             if arm.rank != rank:
                 raise ValueError(f"train_lora{rank}.rank must be {rank}; set lora.rank for another rank")
+        return self
+
+    @model_validator(mode="after")
+    def _arms_train(self) -> Params:
+        problems = []
+        for section, arm in self.trained().items():
+            try:
+                training_of(self.training, arm)
+            except ValidationError as error:
+                problems.append(sentences(Training, error, f"{section}.training"))
+        if problems:
+            raise ValueError("; ".join(problems))
         return self
 
     @model_validator(mode="after")

@@ -39,6 +39,7 @@ from text2sql.training.memory import Model, read_model, weight_shapes
 from text2sql.training.nodes import Nodes
 from text2sql.training.own_data import described
 from text2sql.training.preflight import installed, missing_memory, missing_parts
+from text2sql.training.recipe import with_ranks
 from text2sql.training.settings import OwnArm, Recipe
 from text2sql.training.templates import checked_template
 from text2sql.workstore import WorkStore
@@ -256,7 +257,10 @@ def trainings(params: Params) -> Iterator[tuple[str, Recipe, Path]]:
         if arm.enabled:
             stage = section.replace("train.", "train@") if "." in section else section
             base = Path(getattr(arm, "base", BASE))
-            yield "train_lora" if stage == "lora" else stage, params.recipe(section), base
+            recipe = params.recipe(section)
+            if recipe.auto_ranks:
+                recipe = with_ranks(recipe, len(visible_gpus()), Nodes.from_environment().count)
+            yield "train_lora" if stage == "lora" else stage, recipe, base
 
 
 def _is_there(base: Path, params: Params) -> bool:

@@ -268,6 +268,16 @@ def test_settings_that_change_the_result_are_part_of_the_key(place: Path, change
     assert _key(RECIPE.replace(**change)) != _key(RECIPE)
 
 
+def test_the_number_that_automatic_ranks_become_is_printed(
+    place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(running, "visible_gpus", lambda: [Gpu("H100", 1 << 36)] * 3)
+    known = running._with_ranks(RECIPE.replace(auto_ranks=True), Nodes(), "train_lora")
+    assert known == RECIPE.replace(ranks=2)
+    said = capsys.readouterr().err
+    assert said.startswith("train_lora: ranks: auto is 2; 3 GPUs are visible, and with more ranks a step")
+
+
 def test_packed_rows_depend_on_the_number_of_processes_that_pack_them(place: Path) -> None:
     packed = RECIPE.replace(packing=True)
     assert _key(packed.replace(preprocessing_workers=2)) != _key(packed)

@@ -25,7 +25,7 @@ from text2sql.training.lengths import Lengths, measure, without_long_rows
 from text2sql.training.megatron import convert_to_hugging_face
 from text2sql.training.nodes import Nodes
 from text2sql.training.preflight import check_feasible
-from text2sql.training.recipe import llamafactory_config
+from text2sql.training.recipe import llamafactory_config, with_ranks
 from text2sql.training.settings import Recipe
 from text2sql.training.templates import form_of
 from text2sql.training.throughput import read_throughput, write_throughput
@@ -79,6 +79,7 @@ def train(
             fails or writes no weights.
     """
     nodes = Nodes.from_environment()
+    recipe = _with_ranks(recipe, nodes, label)
     base_hash = hash_path(base)
     # refuses prompts unlike prediction's
     form = form_of(recipe.template, base, base_hash, dataset, recipe.enable_thinking)
@@ -99,6 +100,20 @@ def train(
         write_loss(_read_loss(result / "loss.csv"), loss, recipe.logging_steps)
         if throughput is not None:
             _publish_throughput(work, throughput, label)
+
+
+def _with_ranks(recipe: Recipe, nodes: Nodes, label: str) -> Recipe:
+    """`recipe` with the number that `ranks: auto` is here, which is printed."""
+    if not recipe.auto_ranks:
+        return recipe
+    gpus = len(visible_gpus())
+    known = with_ranks(recipe, gpus, nodes.count)
+    text = f"{label}: ranks: auto is {known.ranks}; {gpus or 'no'} GPUs are visible"
+    if known.ranks < gpus:
+        text += f", and with more ranks a step of {known.global_batch} rows is no multiple of device_batch"
+        text += f" ({known.device_batch}) times ranks; lower device_batch to use more"
+    print(text, file=sys.stderr)
+    return known
 
 
 def _lengths(recipe: Recipe, base: Path, base_hash: str, dataset: Path, answer_tokens: int) -> Lengths:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from annotated_types import Ge, Lt
 from pydantic import Field, model_validator
@@ -20,15 +20,16 @@ class Run(Settings):
     """How long a training runs and on how many devices.
 
     Either `max_steps` (optimizer steps) or `epochs` (passes over the data) is set. Batches are in rows, or in
-    packed sequences if rows are packed. `ranks` is the number of processes on each node, one per GPU;
-    `deepspeed` is the name of a file in configs/deepspeed.
+    packed sequences if rows are packed. `ranks` is the number of processes on each node, one per GPU; "auto"
+    is as many as there are GPUs, see `with_ranks` in recipe.py. `deepspeed` is the name of a file in
+    configs/deepspeed.
     """
 
     max_steps: Positive | None = None
     epochs: PositiveFloat | None = None
     global_batch: Positive = 8
     device_batch: Positive = 8
-    ranks: Positive = 1
+    ranks: Positive | Literal["auto"] = 1
     deepspeed: Literal["z2", "z2_offload", "z3", "z3_offload"] | None = None
 
 
@@ -102,11 +103,22 @@ class Megatron(Settings):
 
 
 class TrainedArm(Run):
-    """Settings of one trained arm; `save_steps` None is the shared one."""
+    """Settings of one trained arm; `save_steps` None is the shared one.
+
+    `training`: settings of section training that this arm has of its own, without those that it sets itself.
+    """
 
     enabled: bool
     learning_rate: Rate
     save_steps: Positive | None = None
+    training: dict[str, Any] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _sets_each_key_in_one_place(self) -> TrainedArm:
+        for key in self.training:
+            if key in TrainedArm.model_fields:
+                raise ValueError(f"training.{key}: an arm sets {key} beside training, not in it")
+        return self
 
 
 class LoraArm(TrainedArm, Lora):
@@ -156,9 +168,12 @@ class OwnArm(FullArm):
 class Recipe(Training):
     """One training run: the shared settings with those of its arm. Without `lora` all weights are trained.
 
-    Either `max_steps` or `epochs` is set. With `megatron`, `deepspeed` is None.
+    Either `max_steps` or `epochs` is set. With `megatron`, `deepspeed` is None. With `auto_ranks`, `ranks` is
+    not known yet, see `with_ranks` in recipe.py.
     """
 
+    ranks: Positive = 1
+    auto_ranks: bool = False
     learning_rate: Rate
     lora: Lora | None = None
     megatron: Megatron | None = None
@@ -181,6 +196,15 @@ class Recipe(Training):
         return self
 
 
+def training_of(training: Training, arm: TrainedArm) -> Training:
+    """The shared settings, with those of the arm's own `training` in place of them.
+
+    Raises:
+        pydantic.ValidationError: a key is unknown, or a value is not allowed.
+    """
+    return training.laid_under(arm.training) if arm.training else training
+
+
 def recipe_of(training: Training, arm: TrainedArm) -> Recipe:
     """The recipe of one arm: its own settings, and the shared ones that it does not set.
 
@@ -192,7 +216,9 @@ def recipe_of(training: Training, arm: TrainedArm) -> Recipe:
         own |= {"max_steps": arm.max_steps, "epochs": arm.epochs}
     if arm.save_steps:
         own["save_steps"] = arm.save_steps
-    values = {**dict(training), **own, "learning_rate": arm.learning_rate}
+    values = {**dict(training_of(training, arm)), **own, "learning_rate": arm.learning_rate}
+    if values["ranks"] == "auto":
+        values |= {"ranks": 1, "auto_ranks": True}
     if isinstance(arm, LoraArm | OwnArm):
         values["lora"] = arm.lora
     if isinstance(arm, FullArm) and arm.megatron:
