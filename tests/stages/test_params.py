@@ -77,6 +77,8 @@ BAD_VALUES = [  # key, value, pattern of the message
         {"learning_rate": 0.1},
         "lora: training.learning_rate: an arm sets learning_rate beside",
     ),
+    ("training.extra", {"seed": 3}, "with training: extra.seed: this follows from the setting seed"),
+    ("training.report_to", "visdom", "training.report_to: .*'tensorboard', 'wandb', 'swanlab' or 'mlflow'"),
     ("training.ranks", "all", "training.ranks"),
     ("lora.deepspeed", "z1", "lora.deepspeed: .*'z2', 'z2_offload', 'z3' or 'z3_offload'"),
     ("lora.megatron", {}, "lora.megatron: unknown key; allowed beside it: .*rank, alpha, targets"),

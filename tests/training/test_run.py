@@ -1,6 +1,7 @@
 """Real training of a model with some thousand weights: errors, kills and resumption."""
 
 import csv
+import importlib
 import json
 import os
 import random
@@ -29,6 +30,7 @@ from text2sql.training.checkpoints import newest_checkpoint
 from text2sql.training.dataset import write_dataset
 from text2sql.training.lengths import Lengths, row_lengths
 from text2sql.training.nodes import Nodes
+from text2sql.training.preflight import installed
 from text2sql.training.recipe import llamafactory_config
 from text2sql.training.run import train
 from text2sql.training.settings import Lora, Recipe
@@ -244,6 +246,7 @@ def _key(recipe: Recipe) -> dict[str, object]:
         {"save_steps": 5},
         {"save_minutes": 3.0},
         {"ddp_timeout_s": 60},
+        {"report_to": "wandb"},
         {"preprocessing_workers": 3},
     ],
 )
@@ -286,6 +289,30 @@ def test_packed_rows_depend_on_the_number_of_processes_that_pack_them(place: Pat
 def test_kept_checkpoints_depend_on_the_steps_between_them(place: Path) -> None:
     kept = RECIPE.replace(kept_checkpoints=2)
     assert _key(kept.replace(save_steps=7)) != _key(kept)
+
+
+@pytest.mark.skipif(not installed("tensorboard"), reason="tensorboard is not installed")
+def test_tensorboard_gets_the_loss_of_every_step_and_the_place_is_printed(
+    place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    accumulators = importlib.import_module("tensorboard.backend.event_processing.event_accumulator")
+    _train_here(SHORT.replace(report_to="tensorboard", logging_steps=1))
+    (folder,) = place.glob("work/train/*/tensorboard")
+    assert f"test: `tensorboard --logdir {folder}`" in capsys.readouterr().err
+    events = accumulators.EventAccumulator(str(folder))
+    events.Reload()
+    steps = [(event.step, event.value) for event in events.Scalars("train/loss")]
+    assert [step for step, _ in steps] == list(range(1, 9))
+    assert [value for _, value in steps] == pytest.approx(_losses(place))
+
+
+def test_a_missing_package_to_report_to_is_named_before_the_training(place: Path) -> None:
+    assert not installed("swanlab")
+    with pytest.raises(
+        UserError, match=r"report_to: swanlab needs the package swanlab.*`pip install swanlab`"
+    ):
+        _train_here(SHORT.replace(report_to="swanlab"))
+    assert not list(place.glob("work/train/*/train.log"))
 
 
 def test_a_finished_training_without_recorded_speed_is_published_without_it_and_says_so(

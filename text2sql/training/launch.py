@@ -62,7 +62,11 @@ def run_ranks(recipe: Recipe, folder: Path, nodes: Nodes, label: str) -> int:
     ):
         process = subprocess.Popen(
             command(recipe, folder / "config.yaml", nodes),
-            env=with_kernels(os.environ | environment(recipe), recipe.threads, recipe.precision == "fp32"),
+            env=with_kernels(
+                os.environ | _reporting(folder) | environment(recipe),
+                recipe.threads,
+                recipe.precision == "fp32",
+            ),
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
@@ -96,6 +100,15 @@ def _torchrun(recipe: Recipe, nodes: Nodes) -> list[str]:
     several += [f"--master-addr={nodes.address}", f"--master-port={nodes.port}"]
     rendezvous = several if nodes.count > 1 else ["--standalone"]
     return ["-m", "torch.distributed.run", f"--nproc-per-node={recipe.ranks}", *rendezvous]
+
+
+def reports(folder: Path) -> Path:
+    """Where TensorBoard's files of the training in `folder` are; a variable of transformers moves them."""
+    return Path(os.environ.get("TENSORBOARD_LOGGING_DIR", folder / "tensorboard"))
+
+
+def _reporting(folder: Path) -> dict[str, str]:
+    return {"TENSORBOARD_LOGGING_DIR": str(reports(folder).absolute())}
 
 
 def environment(recipe: Recipe) -> dict[str, str]:

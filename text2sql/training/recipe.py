@@ -104,11 +104,12 @@ def llamafactory_config(
         "preprocessing_num_workers": 1 if recipe.packing == "shared_prefix" else recipe.preprocessing_workers,
         "overwrite_cache": True,
         "plot_loss": False,
-        "report_to": "none",
+        "report_to": recipe.report_to,
         "disable_gradient_checkpointing": not recipe.gradient_checkpointing,
         "trust_remote_code": False,
         **_speed(recipe),
         **_parallelism(recipe),
+        **recipe.extra,
     }
 
 

@@ -20,7 +20,7 @@ from text2sql.errors import UserError
 from text2sql.files import publish, read_json, replacing, write_json
 from text2sql.gpus import visible_gpus
 from text2sql.training.checkpoints import newest_checkpoint, step_of
-from text2sql.training.launch import launch, run_ranks
+from text2sql.training.launch import launch, reports, run_ranks
 from text2sql.training.lengths import Lengths, measure, without_long_rows
 from text2sql.training.megatron import convert_to_hugging_face
 from text2sql.training.nodes import Nodes
@@ -35,6 +35,7 @@ from text2sql.workstore import WorkStore, hash_path, locked
 _NOT_IN_KEY = (
     *("model_name_or_path", "dataset_dir", "output_dir"),  # the contents count
     *("logging_steps", "plot_loss", "save_steps", "save_total_limit", "ddp_timeout", "overwrite_cache"),
+    "report_to",
 )
 _PACKAGES = ("llamafactory", "torch", "transformers", "peft", "accelerate", "trl")
 _WEIGHTS = ("model.safetensors", "model.safetensors.index.json", "adapter_model.safetensors")
@@ -217,6 +218,10 @@ def _run(recipe: Recipe, base: Path, dataset: Path, work: Path, nodes: Nodes, la
     config = llamafactory_config(recipe, base, dataset, run, nodes.count)
     if recipe.precision == "bf16" and not visible_gpus():
         config["use_cpu"] = True  # transformers allows bf16 on a CPU only with this option
+    if recipe.report_to != "none":
+        config["run_name"] = label
+    if recipe.report_to == "tensorboard":
+        print(f"{label}: `tensorboard --logdir {reports(work)}` shows the training", file=sys.stderr)
     checkpoint = newest_checkpoint(run, nodes.count * recipe.ranks)
     if checkpoint is not None:
         config["resume_from_checkpoint"] = str(checkpoint)
@@ -245,6 +250,11 @@ def _collect(run: Path, result: Path, base: Path, base_hash: str, recipe: Recipe
     _copy_weights(run, weights)
     for checkpoint in run.glob("checkpoint-*") if recipe.kept_checkpoints else ():
         _copy_weights(checkpoint, scratch / "checkpoints" / checkpoint.name)
+    if recipe.extra.get("pissa_init"):
+        from text2sql.training.pissa import START, convert  # loads torch
+
+        for folder in (weights, *scratch.glob("checkpoints/*")):
+            convert(folder, result.with_name(START))
     if recipe.lora is not None:
         _normalise_adapter_config(weights, base, base_hash)
     write_loss(read_json(run / "trainer_state.json")["log_history"], scratch / "loss.csv")

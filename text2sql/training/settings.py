@@ -48,7 +48,8 @@ class Training(Run):
     `save_minutes`: a checkpoint is also saved after this many minutes, at the next of these rows.
     `kept_checkpoints`: the weights of so many of the last checkpoints stay beside the result in the work
     store; None: none. `preprocessing_workers` processes turn rows into tokens. Ranks wait for one another for
-    at most `ddp_timeout_s`; None: torch's default.
+    at most `ddp_timeout_s`; None: torch's default. `report_to` also sends loss and learning rate of
+    every step to this tool. `extra`: further arguments of LLaMA-Factory by name, see extra.py.
     """
 
     template: str = "auto"
@@ -73,6 +74,8 @@ class Training(Run):
     preprocessing_workers: Positive = 1
     ddp_timeout_s: Positive | None = None
     threads: Positive
+    report_to: Literal["none", "tensorboard", "wandb", "swanlab", "mlflow"] = "none"
+    extra: dict[str, Any] = Field(default_factory=dict)
 
 
 class Lora(Settings):
@@ -231,7 +234,23 @@ def _conflicts(recipe: Recipe) -> list[tuple[bool, str]]:
     has_floor = recipe.scheduler == "cosine_with_min_lr"
     megatron = recipe.megatron is not None
     split = megatron or recipe.deepspeed is not None
+    pissa = bool(recipe.extra.get("pissa_init"))
+    other_optimizers = [key for key in _OTHER_OPTIMIZERS if recipe.extra.get(key)]
     return [
+        *((True, message) for message in map(_set_elsewhere, recipe.extra) if message),
+        (
+            recipe.optimizer == "muon" and bool(other_optimizers),
+            f"with extra.{''.join(other_optimizers[:1])} LLaMA-Factory ignores optimizer: muon; "
+            "set optimizer: adamw",
+        ),
+        (
+            pissa and bool(recipe.extra.get("use_dora")),
+            "extra.pissa_init and extra.use_dora exclude each other: their adapter belongs to no base model",
+        ),
+        (
+            pissa and recipe.deepspeed in ("z3", "z3_offload"),
+            "extra.pissa_init needs complete matrices, but ZeRO-3 splits them; set deepspeed: z2",
+        ),
         (
             recipe.optimizer == "muon" and split,
             "optimizer: muon needs complete matrices, but ZeRO and Megatron split them; set optimizer: adamw",
@@ -271,3 +290,53 @@ def _conflicts(recipe: Recipe) -> list[tuple[bool, str]]:
             f"global_batch must be a multiple of device_batch ({recipe.device_batch})",
         ),
     ]
+
+
+_OTHER_OPTIMIZERS = ("loraplus_lr_ratio", "use_galore", "use_apollo", "use_badam", "use_adam_mini")
+# LLaMA-Factory's arguments that follow from settings here, by their names.
+_FOLLOWS_FROM = {
+    **dict.fromkeys(("model_name_or_path", "adapter_name_or_path"), "base, of an own arm"),
+    **dict.fromkeys(("dataset", "dataset_dir"), "data, of an own arm"),
+    **dict.fromkeys(("finetuning_type", "lora_rank"), "rank"),
+    **{"lora_alpha": "alpha", "lora_target": "targets"},
+    **{name: name for name in ("template", "enable_thinking", "cutoff_len", "learning_rate", "weight_decay")},
+    **{name: name for name in ("deepspeed", "gradient_checkpointing", "logging_steps", "save_steps")},
+    **{name: name for name in ("max_steps", "seed")},
+    **dict.fromkeys(("per_device_train_batch_size", "per_gpu_train_batch_size"), "device_batch"),
+    "gradient_accumulation_steps": "global_batch",
+    **dict.fromkeys(("use_muon", "optim"), "optimizer"),
+    **{"lr_scheduler_type": "scheduler", "lr_scheduler_kwargs": "min_learning_rate"},
+    **{"num_train_epochs": "epochs", "warmup_steps": "warmup_ratio", "warmup_ratio": "warmup_ratio"},
+    **dict.fromkeys(("bf16", "fp16", "pure_bf16"), "precision"),
+    **{"flash_attn": "attention", "enable_liger_kernel": "liger", "data_seed": "seed"},
+    **dict.fromkeys(("packing", "neat_packing", "preprocessing_batch_size"), "packing"),
+    **{"train_sampling_strategy": "group_by_length", "report_to": "report_to", "use_swanlab": "report_to"},
+    "disable_gradient_checkpointing": "gradient_checkpointing",
+    "save_total_limit": "kept_checkpoints",
+    **{"preprocessing_num_workers": "preprocessing_workers", "ddp_timeout": "ddp_timeout_s"},
+    **dict.fromkeys(("use_mca", "tensor_model_parallel_size", "pipeline_model_parallel_size"), "megatron"),
+    **dict.fromkeys(("sequence_parallel", "use_distributed_optimizer"), "megatron"),
+}
+_OF_THE_PIPELINE = (
+    *(
+        "output_dir",
+        "run_name",
+        "stage",
+        "do_train",
+        "overwrite_cache",
+        "overwrite_output_dir",
+        "plot_loss",
+        "use_cpu",
+    ),
+    *("resume_from_checkpoint", "trust_remote_code", "pissa_convert", "save_strategy", "logging_strategy"),
+    *("save_only_model", "push_to_hub", "load_best_model_at_end", "do_predict"),
+)
+
+
+def _set_elsewhere(argument: str) -> str | None:
+    """Why `argument` cannot be in `extra`: a setting here, or the pipeline, decides it."""
+    if argument in _FOLLOWS_FROM:
+        return f"extra.{argument}: this follows from the setting {_FOLLOWS_FROM[argument]}; set that one"
+    if argument in _OF_THE_PIPELINE:
+        return f"extra.{argument}: the pipeline sets this itself; remove it"
+    return None

@@ -30,6 +30,7 @@ def main(config: Path, save_minutes: float | None) -> None:
     from llamafactory.train.tuner import run_exp
 
     from text2sql.training.monitor import NonFiniteLoss, TrainingMonitor
+    from text2sql.training.pissa import KeepStart, OtherStart
 
     gc.enable()
     arguments = yaml.safe_load(config.read_text(encoding="utf-8"))
@@ -47,6 +48,8 @@ def main(config: Path, save_minutes: float | None) -> None:
     log_steps, arguments["logging_steps"] = arguments["logging_steps"], 1
     monitor = TrainingMonitor(config.parent, save_minutes, log_steps, hook_model=not megatron)
     callbacks: list[TrainerCallback] = [monitor]
+    if arguments.get("pissa_init"):
+        callbacks.append(KeepStart(config.parent))
     if not megatron:
         from text2sql.training.logits import AnswerLogits
 
@@ -59,7 +62,7 @@ def main(config: Path, save_minutes: float | None) -> None:
         keep_output_layer()
     try:
         run_exp(arguments, callbacks=callbacks)
-    except NonFiniteLoss as error:
+    except (NonFiniteLoss, OtherStart) as error:
         (config.parent / "fault.txt").write_text(str(error), encoding="utf-8")
         sys.exit(str(error))
 
