@@ -13,7 +13,13 @@ from text2sql import cpu
 from text2sql.errors import UserError
 from text2sql.gpus import Gpu
 from text2sql.training import recipe as recipes
-from text2sql.training.recipe import ALL_ROWS, accumulation, llamafactory_config, on_this_machine
+from text2sql.training.recipe import (
+    ALL_ROWS,
+    accumulation,
+    llamafactory_config,
+    on_this_machine,
+    with_ranks,
+)
 from text2sql.training.settings import Lora, Megatron, Recipe
 
 ROOT = Path(__file__).parents[2]
@@ -213,3 +219,20 @@ def test_a_deepspeed_file_does_what_its_name_says(name: str) -> None:
 def test_a_training_shorter_than_logging_steps_logs_its_last_step() -> None:
     recipe = TINY_RECIPE.replace(logging_steps=10, save_steps=10, max_steps=6)
     assert llamafactory_config(recipe, Path("base"), Path("data"), Path("out"))["logging_steps"] == 6
+
+
+@pytest.mark.parametrize(
+    ("gpus", "nodes", "ranks"),
+    [(0, 1, 1), (1, 1, 1), (2, 1, 2), (3, 1, 2), (8, 1, 4), (8, 2, 2), (2, 3, 1)],
+)
+def test_automatic_ranks_are_the_gpus_with_which_the_global_batch_is_divisible(
+    gpus: int, nodes: int, ranks: int
+) -> None:
+    recipe = TINY_RECIPE.replace(global_batch=8, device_batch=2, auto_ranks=True)
+    known = with_ranks(recipe, gpus, nodes)
+    assert (known.ranks, known.auto_ranks) == (ranks, False)
+
+
+def test_a_number_of_ranks_stays() -> None:
+    recipe = TINY_RECIPE.replace(ranks=2)
+    assert with_ranks(recipe, 8, 1) is recipe

@@ -67,7 +67,11 @@ def run_ranks(recipe: Recipe, folder: Path, nodes: Nodes, label: str) -> int:
     ):
         process = subprocess.Popen(
             command(recipe, folder / "config.yaml", nodes),
-            env=with_kernels(os.environ | environment(recipe), recipe.threads, recipe.precision == "fp32"),
+            env=with_kernels(
+                os.environ | _reporting(folder) | environment(recipe),
+                recipe.threads,
+                recipe.precision == "fp32",
+            ),
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
@@ -105,6 +109,15 @@ def _torchrun(recipe: Recipe, nodes: Nodes) -> list[str]:
     several += [f"--master-addr={nodes.address}", f"--master-port={nodes.port}"]
     rendezvous = several if nodes.count > 1 else ["--standalone"]
     return ["-m", "torch.distributed.run", f"--nproc-per-node={recipe.ranks}", *rendezvous]
+
+
+def reports(folder: Path) -> Path:
+    """Where TensorBoard's files of the training in `folder` are; a variable of transformers moves them."""
+    return Path(os.environ.get("TENSORBOARD_LOGGING_DIR", folder / "tensorboard"))
+
+
+def _reporting(folder: Path) -> dict[str, str]:
+    return {"TENSORBOARD_LOGGING_DIR": str(reports(folder).absolute())}
 
 
 def environment(recipe: Recipe) -> dict[str, str]:
@@ -162,10 +175,17 @@ def _loss_and_speed(entry: Mapping[str, Any], folder: Path) -> str:
 
 def _last_entry(path: Path) -> dict[str, Any] | None:
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = _end_of(path).splitlines()
         return json.loads(lines[-1]) if lines else None
     except (FileNotFoundError, json.JSONDecodeError):
         return None  # not begun, or a line is half written: the next poll reads it
+
+
+def _end_of(path: Path, size: int = 4096) -> bytes:
+    """The last `size` bytes: a log with a line for every step becomes long."""
+    with path.open("rb") as file:
+        file.seek(max(0, path.stat().st_size - size))
+        return file.read()
 
 
 def _tail(path: Path) -> str:

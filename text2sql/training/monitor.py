@@ -24,18 +24,24 @@ class NonFiniteLoss(Exception):
 class TrainingMonitor(TrainerCallback):
     """Stops at a loss that is NaN or infinite, saves every `save_minutes`, writes `folder`/throughput.jsonl.
 
-    The weights after every `keep_steps` steps are copied from their checkpoint to `folder`/steps/STEP.
-
-    Not covered without `hook_model` (Megatron's model takes no hook): the loss, which Megatron checks
-    itself, and throughput.
+    The file has a line every `log_steps` steps, and a checkpoint is saved by time only after these. The
+    weights after every `keep_steps` steps are copied from their checkpoint to `folder`/steps/STEP. Without
+    `hook_model` (Megatron's model takes no hook) not covered: the loss, which Megatron checks itself, and
+    throughput.
     """
 
     def __init__(
-        self, folder: Path, save_minutes: float | None, hook_model: bool, keep_steps: int | None = None
+        self,
+        folder: Path,
+        save_minutes: float | None,
+        log_steps: int,
+        hook_model: bool,
+        keep_steps: int | None = None,
     ) -> None:
         self._file = folder / "throughput.jsonl"
         self._kept, self._keep_steps = folder / "steps", keep_steps
         self._hook_model = hook_model
+        self._log_steps = log_steps
         self._save_s = None if save_minutes is None else 60 * save_minutes
         self._saved = self._logged = time.monotonic()
         self._tokens: torch.Tensor | int = 0
@@ -82,9 +88,9 @@ class TrainingMonitor(TrainerCallback):
     def on_step_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        """Request a checkpoint when it is due, at log lines only: else the mean loss would be lost."""
+        """Request a checkpoint when it is due; several ranks compare their clocks, which costs time."""
         self._batch = 0
-        if self._save_s is None or state.global_step % args.logging_steps:
+        if self._save_s is None or state.global_step % self._log_steps:
             return
         if _of_first_rank(time.monotonic() - self._saved, args) >= self._save_s:
             control.should_save = True
@@ -102,7 +108,7 @@ class TrainingMonitor(TrainerCallback):
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
         """Write tokens per second of all ranks since the last line, and the share of the devices' peak."""
-        if not self._hook_model or "loss" not in kwargs["logs"]:
+        if not self._hook_model or "loss" not in kwargs["logs"] or state.global_step % self._log_steps:
             return  # without a loss it is the summary at the end
         seconds = time.monotonic() - self._logged
         rate = _over_ranks(self._tokens, args) / seconds

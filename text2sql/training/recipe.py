@@ -48,6 +48,28 @@ def accumulation(recipe: Recipe, nodes: int) -> int:
     return recipe.global_batch // (recipe.device_batch * copies)
 
 
+def with_ranks(recipe: Recipe, gpus: int, nodes: int) -> Recipe:
+    """`recipe` with a number in place of `ranks: auto`, for nodes of `gpus` GPUs each.
+
+    That is the number of GPUs, or the largest below it with which the global batch is divisible; without a
+    GPU, or if none is, 1.
+    """
+    if not recipe.auto_ranks:
+        return recipe
+    known = [
+        recipe.model_copy(update={"ranks": ranks, "auto_ranks": False})
+        for ranks in range(max(1, gpus), 0, -1)
+    ]
+    return next((candidate for candidate in known if _is_divisible(candidate, nodes)), known[-1])
+
+
+def _is_divisible(recipe: Recipe, nodes: int) -> bool:
+    try:
+        return accumulation(recipe, nodes) > 0
+    except UserError:
+        return False
+
+
 def _advice(recipe: Recipe, copies: int) -> str:
     if recipe.global_batch % copies:
         return f"set global_batch to a multiple of {copies}, or change ranks"
@@ -95,11 +117,12 @@ def llamafactory_config(
         "preprocessing_num_workers": 1 if recipe.packing == "shared_prefix" else recipe.preprocessing_workers,
         "overwrite_cache": True,
         "plot_loss": False,
-        "report_to": "none",
+        "report_to": recipe.report_to,
         "disable_gradient_checkpointing": not recipe.gradient_checkpointing,
         "trust_remote_code": False,
         **_speed(recipe),
         **_parallelism(recipe),
+        **recipe.extra,
     }
 
 

@@ -33,6 +33,7 @@ def main(config: Path, save_minutes: float | None, keep_steps: int | None, valid
 
     from text2sql.training.last_step import stop_at_last_step
     from text2sql.training.monitor import NonFiniteLoss, TrainingMonitor
+    from text2sql.training.pissa import KeepStart, OtherStart
 
     gc.enable()
     arguments = yaml.safe_load(config.read_text(encoding="utf-8"))
@@ -46,8 +47,15 @@ def main(config: Path, save_minutes: float | None, keep_steps: int | None, valid
 
         use_shared_prefixes(arguments["data_seed"], config.parent)
     stop_at_last_step()
-    monitor = TrainingMonitor(config.parent, save_minutes, hook_model=not megatron, keep_steps=keep_steps)
+    # every step is logged, so that a checkpoint may be between two lines of the speed: a running mean of the
+    # loss would be lost there
+    log_steps, arguments["logging_steps"] = arguments["logging_steps"], 1
+    monitor = TrainingMonitor(
+        config.parent, save_minutes, log_steps, hook_model=not megatron, keep_steps=keep_steps
+    )
     callbacks: list[TrainerCallback] = [monitor]
+    if arguments.get("pissa_init"):
+        callbacks.append(KeepStart(config.parent))
     if validate:
         from text2sql.training.validator import Validator
 
@@ -64,7 +72,7 @@ def main(config: Path, save_minutes: float | None, keep_steps: int | None, valid
         keep_output_layer()
     try:
         run_exp(arguments, callbacks=callbacks)
-    except NonFiniteLoss as error:
+    except (NonFiniteLoss, OtherStart) as error:
         (config.parent / "fault.txt").write_text(str(error), encoding="utf-8")
         sys.exit(str(error))
 
