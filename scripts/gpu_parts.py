@@ -290,7 +290,12 @@ def spider(place: Place, report: Report) -> None:
     (work / "params.yaml").write_text(yaml.safe_dump(spider_params(place), sort_keys=False))
     base, questions = ROOT / "models" / "base", ROOT / "data" / "test" / "test.jsonl"
     started = time.monotonic()
-    _stage(place, work, f"train_full --base {base} --train {ROOT}/data/train --output full --loss loss.csv")
+    _stage(
+        place,
+        work,
+        f"train_full --base {base} --train {ROOT}/data/train --output full --loss loss.csv "
+        "--throughput throughput",
+    )
     trained = time.monotonic() - started
     losses = (work / "loss.csv").read_text().splitlines()
     report(
