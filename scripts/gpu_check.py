@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
-import subprocess
+import multiprocessing
+import os
 import sys
 import time
 import traceback
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import click
@@ -16,6 +18,7 @@ import click
 from scripts import gpu_parts
 from scripts.gpu_parts import Place, Report
 from scripts.profiles import ROOT
+from text2sql.processes import die_with_parent
 from text2sql.training.preflight import installed
 
 RESULTS = ROOT / ".work" / "gpu_check"
@@ -32,7 +35,11 @@ class Part:
     packages: tuple[str, ...] = ()
     data: bool = False
     modules: tuple[str, ...] = ()
-    limit: int = field(default=0)  # seconds after which it is stopped; 0: three times `seconds`
+
+    @property
+    def limit(self) -> int:
+        """Seconds after which it is stopped."""
+        return 3 * self.seconds
 
     def missing(self) -> list[str]:
         """A sentence for each thing that this machine lacks."""
@@ -76,9 +83,7 @@ def main(chosen: tuple[str, ...], again: bool, dry_run: bool, tiny: bool, result
     """
     names = chosen or tuple(PARTS)
     place = Place(results.resolve() / ("tiny" if tiny else "full"), tiny)
-    if child:
-        run_here(names[0], place)
-    elif dry_run:
+    if dry_run:
         for line in listed(names):
             click.echo(line)
     elif gpu_parts.device_name() == "CPU" and not tiny:
@@ -86,6 +91,7 @@ def main(chosen: tuple[str, ...], again: bool, dry_run: bool, tiny: bool, result
     else:
         place.folder.mkdir(parents=True, exist_ok=True)
         click.echo(f"{gpu_parts.device_name()}, results in {place.folder}")
+        sys.stdout.flush()  # the parts' processes begin with an empty buffer
         good = [passed(name, place, again) for name in names]
         sys.exit(0 if all(good) else 1)
 
@@ -117,32 +123,37 @@ def passed(name: str, place: Place, again: bool) -> bool:
 
 def _run_part(name: str, place: Place) -> bool:
     """Run a part in a process of its own, so that a crash or a hang ends only that part."""
-    command = [sys.executable, "-m", "scripts.gpu_check", "--child", "--part", name]
-    command += ["--results", str(place.folder.parent), *(["--tiny"] if place.tiny else [])]
-    limit = PARTS[name].limit or 3 * PARTS[name].seconds
+    limit = PARTS[name].limit
     log = place.folder / f"{name}.log"
     started = time.monotonic()
+    process = multiprocessing.get_context("fork").Process(target=_with_log, args=(name, place, log))
+    process.start()
+    process.join(limit)
+    if process.is_alive():
+        process.kill()  # and with it what it started, see die_with_parent
+        process.join()
+        click.echo(f"{name}: FAILED: stopped after {limit} s; read {log}")
+        return False
+    if process.exitcode not in (0, 1):
+        click.echo(f"{name}: FAILED: status {process.exitcode}; read {log}")
+    click.echo(f"{name}: took {time.monotonic() - started:.0f} s")
+    return process.exitcode == 0
+
+
+def _with_log(name: str, place: Place, log: Path) -> None:
+    die_with_parent()
     with open(log, "wb") as file:
-        try:
-            status = subprocess.run(command, cwd=ROOT, stderr=file, timeout=limit).returncode
-        except subprocess.TimeoutExpired:
-            click.echo(f"{name}: FAILED: stopped after {limit} s; read {log}")
-            return False
-    if status not in (0, 1):
-        click.echo(f"{name}: FAILED: status {status}; read {log}")
-    elif status == 0:
-        click.echo(f"{name}: took {time.monotonic() - started:.0f} s")
-    return status == 0
+        os.dup2(file.fileno(), 2)  # stderr, also of what it starts
+    run_here(name, place)
 
 
 def run_here(name: str, place: Place) -> None:
     """Run a part in this process; its lines go to stdout and to NAME.jsonl, which ends with a mark."""
     file = place.folder / f"{name}.jsonl"
-    bad = 0
+    bad: list[str] = []
 
     def report(text: str, good: bool) -> None:
-        nonlocal bad
-        bad += not good
+        bad.extend([] if good else [text])
         _append(file, {"text": text, "good": good})
         print(text if good else f"{text}: FAILED", flush=True)
 
@@ -171,8 +182,6 @@ def read_result(file: Path) -> list[dict[str, object]]:
 
 
 def _importable(module: str) -> bool:
-    import importlib.util
-
     return importlib.util.find_spec(module) is not None
 
 

@@ -24,6 +24,7 @@ from text2sql.inference.engine import Answer, Engine, Request
 from text2sql.inference.questions import read_chats
 from text2sql.inference.settings import Batching, Decoding
 from text2sql.inference.weights import resolve_weights
+from text2sql.processes import die_with_parent
 from text2sql.prompts import prompt_form
 from text2sql.training.launch import launch
 from text2sql.training.lengths import measure
@@ -255,7 +256,12 @@ def speed(place: Place, report: Report) -> None:
     command = [sys.executable, "bench/train.py", "--rounds", "1", "--steps", "4"]
     shape = ["--shape", "tiny"] if place.tiny else []
     with subprocess.Popen(
-        [*command, *shape], cwd=ROOT, env=_environment(place), stdout=subprocess.PIPE, text=True
+        [*command, *shape],
+        cwd=ROOT,
+        env=_environment(place),
+        stdout=subprocess.PIPE,
+        text=True,
+        preexec_fn=die_with_parent,
     ) as process:
         assert process.stdout is not None
         for line in process.stdout:
@@ -339,6 +345,7 @@ def _stage(place: Place, work: Path, command: str) -> None:
         cwd=work,
         env=_environment(place),
         stdout=sys.stderr,
+        preexec_fn=die_with_parent,
         check=True,
     )
 
