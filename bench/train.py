@@ -141,7 +141,7 @@ def for_gpu(recipe: Recipe, packages: Collection[str]) -> Recipe:
     if recipe.optimizer == "adamw_8bit" and "bitsandbytes" not in packages:
         recipe = recipe.replace(optimizer="adamw")
     if "liger-kernel" not in packages:
-        recipe = recipe.replace(fused_loss=False)
+        recipe = recipe.replace(liger=False)
     return recipe
 
 
@@ -159,7 +159,7 @@ def for_cpu(recipe: Recipe) -> Recipe:
         optimizer="adamw",
         precision="fp32",
         attention="sdpa",
-        fused_loss=False,
+        liger=False,
         threads=1,
     )
 

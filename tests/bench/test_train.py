@@ -68,7 +68,7 @@ def test_one_device_does_the_work_of_one_rank_of_the_profile(profile: str, secti
 def test_settings_that_need_a_missing_package_are_off_and_listed() -> None:
     ours, reference = (bench.profile_recipe(p, "train_full") for p in (bench.OURS, bench.REFERENCE))
     bare = bench.for_gpu(ours, ())
-    assert bench.differences(ours, bare) == "attention fa2 → sdpa, fused_loss True → False"
+    assert bench.differences(ours, bare) == "attention fa2 → sdpa, liger True → False"
     listed = bench.differences(reference, bench.for_gpu(reference, ()))
     assert "optimizer adamw_8bit → adamw" in listed and "megatron True → False" in listed
     assert bench.differences(ours, ours) == ""
@@ -181,7 +181,7 @@ def test_schemas_for_the_large_model_have_from_few_to_six_hundred_tokens(
 def test_llamafactory_reads_the_configurations_of_a_gpu(tmp_path: Path, profile: str, section: str) -> None:
     recipe = bench.for_gpu(bench.profile_recipe(profile, section), bench.PACKAGES)
     recipe = bench.cut_short(recipe, 400, 32_768, 8)
-    recipe = recipe.replace(fused_loss=False)  # its package, which the parser needs, is for GPU machines only
+    recipe = recipe.replace(liger=False)  # its package, which the parser needs, is for GPU machines only
     config = llamafactory_config(recipe, tmp_path / "base", tmp_path / "data", tmp_path / "run")
     parsed = parsed_by_llamafactory(config | {"save_strategy": "no"}, tmp_path, megatron=False)
     ours = profile == bench.OURS

@@ -87,8 +87,8 @@ def test_packed_rows_fill_the_cutoff() -> None:
     assert estimate(packed, MODEL, 10, 1).logits == 12 * 50 * 208
 
 
-def test_checkpointing_stores_layer_inputs_only_and_fused_loss_no_logits() -> None:
-    need = estimate(RECIPE.replace(gradient_checkpointing=True, fused_loss=True), MODEL, 10, 1)
+def test_checkpointing_stores_layer_inputs_only_and_liger_no_logits() -> None:
+    need = estimate(RECIPE.replace(gradient_checkpointing=True, liger=True), MODEL, 10, 1)
     assert need.activations == (2 * 2 * 10 + 330) * 20
     assert need.logits == 0
 

@@ -56,7 +56,7 @@ def test_a_training_that_fits_is_not_refused(base: Path, monkeypatch: pytest.Mon
     [
         ({"optimizer": "adamw_8bit"}, "optimizer: adamw_8bit"),
         ({"attention": "fa2"}, "attention: fa2"),
-        ({"fused_loss": True}, "fused_loss: true"),
+        ({"liger": True}, "liger: true"),
         ({"megatron": MEGATRON, "ranks": 2}, "megatron"),
     ],
 )
@@ -101,7 +101,7 @@ def test_fewer_ranks_with_megatron_are_still_groups(
     [
         ({"optimizer": "adamw_8bit"}, "bitsandbytes"),
         ({"attention": "fa2"}, "flash-attn"),
-        ({"fused_loss": True}, "liger-kernel"),
+        ({"liger": True}, "liger-kernel"),
         ({"deepspeed": "z2"}, "deepspeed"),
         ({"megatron": MEGATRON, "ranks": 2}, "megatron-core"),
     ],

@@ -119,7 +119,7 @@ def test_ranks_that_do_not_form_complete_tensor_parallel_groups_are_refused() ->
         ({"scheduler": "cosine_with_min_lr"}, "and only if, scheduler is cosine_with_min_lr"),
         ({"megatron": MEGATRON, "lora": Lora(rank=4, alpha=8, targets=["q_proj"])}, "not LoRA"),
         ({"megatron": MEGATRON, "deepspeed": "z2"}, "either megatron or deepspeed"),
-        ({"megatron": MEGATRON, "fused_loss": True}, "fused_loss must be false"),
+        ({"megatron": MEGATRON, "liger": True}, "liger must be false"),
         ({"optimizer": "muon", "deepspeed": "z2"}, "muon needs complete matrices"),
         ({"megatron": MEGATRON, "packing": True}, "packing must be false"),
         ({"packing": True, "attention": "fa2", "device_batch": 2}, "device_batch must be 1"),
@@ -148,7 +148,7 @@ def test_speed_settings_are_in_the_configuration_only_if_they_are_on() -> None:
     fast = plain.replace(
         attention="fa2",
         packing=True,
-        fused_loss=True,
+        liger=True,
         gradient_checkpointing=True,
         optimizer="adamw_8bit",
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import Any
 
 import torch
@@ -37,3 +38,24 @@ class AnswerLogits(TrainerCallback):
     def _keep(self, layer: Any, args: tuple[torch.Tensor]) -> tuple[torch.Tensor]:
         """States (rows, length, width) to (1, labels, width)."""
         return (args[0][self._labelled].unsqueeze(0),)
+
+
+def keep_output_layer() -> None:
+    """From now on LLaMA-Factory leaves the output layer as it is when it applies Liger's kernels.
+
+    Liger's fused loss (Hsu et al. 2024) multiplies all tokens by the output layer, in pieces. `AnswerLogits`
+    multiplies the labelled ones, about a seventh of them, so that its logits fit without pieces.
+
+    Raises:
+        RuntimeError: this LLaMA-Factory applies Liger's kernels in another way.
+    """
+    from llamafactory.model import loader
+
+    apply = getattr(loader, "apply_liger_kernel", None)
+    if apply is None or "require_logits" not in inspect.signature(apply).parameters:
+        raise RuntimeError(f"llamafactory: it does not apply Liger's kernels as 0.9.5 does, see {__name__}")
+
+    def apply_without_fused_loss(*args: Any, **kwargs: Any) -> None:
+        apply(*args, **{**kwargs, "require_logits": True})
+
+    loader.apply_liger_kernel = apply_without_fused_loss

@@ -97,7 +97,7 @@ def estimate(recipe: Recipe, model: Model, longest: int, nodes: int) -> Memory:
     frozen = model.parameters if recipe.lora else 0
     weights, gradients, optimizer = _state(recipe, frozen, trained, copies)
     tokens = recipe.device_batch * (recipe.cutoff_len if recipe.packing else longest)
-    logits = 0 if recipe.fused_loss else 12 * tokens * model.vocabulary
+    logits = 0 if recipe.liger else 12 * tokens * model.vocabulary
     return Memory(
         weights / tensor,
         gradients / tensor,

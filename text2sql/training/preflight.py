@@ -68,7 +68,7 @@ def _missing_gpus(recipe: Recipe, gpus: list[Gpu]) -> Iterator[str]:
     gpu_settings = {
         "optimizer: adamw_8bit": recipe.optimizer == "adamw_8bit",
         "attention: fa2": recipe.attention == "fa2",
-        "fused_loss: true": recipe.fused_loss,
+        "liger: true": recipe.liger,
         "megatron": recipe.megatron is not None,
     }
     used = [name for name, is_used in gpu_settings.items() if is_used]
@@ -97,7 +97,7 @@ def _missing_packages(recipe: Recipe) -> Iterator[str]:
     needs = {
         "deepspeed": ("deepspeed", recipe.deepspeed is not None),
         "optimizer: adamw_8bit": ("bitsandbytes", recipe.optimizer == "adamw_8bit"),
-        "fused_loss: true": ("liger-kernel", recipe.fused_loss),
+        "liger: true": ("liger-kernel", recipe.liger),
         "attention: fa2": ("flash-attn", recipe.attention == "fa2"),
         "megatron": ("megatron-core", recipe.megatron is not None),
     }

@@ -139,7 +139,7 @@ def _speed(recipe: Recipe) -> dict[str, object]:
         config["preprocessing_batch_size"] = ALL_ROWS  # rows are grouped within such a batch
     if recipe.group_by_length:
         config["train_sampling_strategy"] = "group_by_length"
-    if recipe.fused_loss:
+    if recipe.liger:
         config["enable_liger_kernel"] = True
     return config
 

@@ -42,11 +42,11 @@ class Training(Run):
     (Dettmers et al. 2022, GPU only). `packing` joins complete rows to sequences of up to `cutoff_len`,
     without attention between rows; "shared_prefix" also computes a beginning that rows share only once, see
     shared_prefix.py; `group_by_length` puts rows of similar length into one batch, so that
-    little of it is padding; `fused_loss` is Liger's (Hsu et al. 2024), which never stores all logits (GPU
-    only). `save_minutes`: a checkpoint is also saved after this many minutes, at the next log line.
-    `kept_checkpoints`: the weights of so many of the last checkpoints stay beside the result in the work store;
-    None: none. `preprocessing_workers` processes turn rows into tokens. Ranks wait for one another for at most
-    `ddp_timeout_s`; None: torch's default.
+    little of it is padding; `liger` switches on Liger's kernels for normalisation, SwiGLU and RoPE
+    (Hsu et al. 2024, GPU only). `save_minutes`: a checkpoint is also saved after this many minutes, at the
+    next log line. `kept_checkpoints`: the weights of so many of the last checkpoints stay beside the result
+    in the work store; None: none. `preprocessing_workers` processes turn rows into tokens. Ranks wait for one
+    another for at most `ddp_timeout_s`; None: torch's default.
     """
 
     template: str = "auto"
@@ -61,7 +61,7 @@ class Training(Run):
     attention: Literal["auto", "sdpa", "fa2"] = "auto"
     packing: bool | Literal["shared_prefix"] = False
     group_by_length: bool = False
-    fused_loss: bool = False
+    liger: bool = False
     gradient_checkpointing: bool = False
     seed: int
     logging_steps: Positive
@@ -223,7 +223,7 @@ def _conflicts(recipe: Recipe) -> list[tuple[bool, str]]:
         ),
         (megatron and recipe.lora is not None, "Megatron supports training of all weights only, not LoRA"),
         (megatron and recipe.deepspeed is not None, "set either megatron or deepspeed, not both"),
-        (megatron and recipe.fused_loss, "Megatron has its own loss: fused_loss must be false"),
+        (megatron and recipe.liger, "Megatron has its own loss: liger must be false"),
         (
             megatron and bool(recipe.packing),
             "LLaMA-Factory cannot pack rows with Megatron: packing must be false",

@@ -78,7 +78,7 @@ def packed(rows: Sequence[Row], length: int, pad: int, seed: int) -> dict[str, l
 
 
 def clusters(rows: Sequence[Row]) -> Iterator[list[Row]]:
-    """Rows that have at least half of the longer one's prompt in common, compared with the cluster's first."""
+    """Rows that share at least half of the longer prompt with the first row of their cluster."""
     cluster: list[Row] = []
     for row in sorted(rows, key=lambda row: row.ids):
         if cluster and _common(cluster[0], row) < _ALIKE * max(cluster[0].prompt, row.prompt):

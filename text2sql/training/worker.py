@@ -43,8 +43,16 @@ def main(config: Path, save_minutes: float | None) -> None:
 
         use_shared_prefixes(arguments["data_seed"])
     callbacks: list[TrainerCallback] = [TrainingMonitor(config.parent, save_minutes, hook_model=not megatron)]
-    if torch_device() == "cpu" and not megatron:
-        callbacks += _for_cpu(arguments)
+    if not megatron:
+        from text2sql.training.logits import AnswerLogits
+
+        callbacks.append(AnswerLogits())
+        if torch_device() == "cpu":
+            _prepare_cpu(arguments)
+    if arguments.get("enable_liger_kernel"):
+        from text2sql.training.logits import keep_output_layer
+
+        keep_output_layer()
     try:
         run_exp(arguments, callbacks=callbacks)
     except NonFiniteLoss as error:
@@ -52,18 +60,16 @@ def main(config: Path, save_minutes: float | None) -> None:
         sys.exit(str(error))
 
 
-def _for_cpu(arguments: dict[str, Any]) -> list[TrainerCallback]:
-    """Set number type and kernels for a CPU; returns the callbacks that save computation."""
+def _prepare_cpu(arguments: dict[str, Any]) -> None:
+    """Set number type and kernels for a CPU."""
     import torch
 
-    from text2sql.training.logits import AnswerLogits
     from text2sql.training.muon import use_float32
 
     if arguments["use_muon"]:
         use_float32()
     if torch.get_num_threads() == 1 and not arguments["bf16"]:
         use_fixed_products()
-    return [AnswerLogits()]
 
 
 if __name__ == "__main__":
