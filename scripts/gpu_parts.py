@@ -18,6 +18,7 @@ import yaml
 
 from bench.train import SCHEMA_TOKENS, make_inputs
 from scripts.profiles import ROOT, load_profile
+from text2sql.devices import torch_device
 from text2sql.files import read_json, read_jsonl, write_json
 from text2sql.gpus import visible_gpus
 from text2sql.inference.engine import Answer, Engine, Request
@@ -41,6 +42,9 @@ LOSS_LIMIT = 0.02  # largest relative difference of a step's loss; bf16 rounds e
 MEMORY_LIMITS = (0.75, 1.25)  # peak divided by the estimate
 ANSWERS_LIMIT = 0.9  # share of equal answers: bf16 decides near ties differently in another order of sums
 SPIDER_LIMIT = 30.0  # execution accuracy on Spider dev, in percent; the base model has about 1
+SAME_LOSS = 1e-3  # of one batch with the same weights
+GRADIENT_LIMIT = 0.05  # of their norm; bf16 rounds once more in every layer
+LABELLED = 0.15  # share of tokens with a label, as in the training rows
 STEPS = 8  # of a training whose losses are compared
 PACK = 4096  # tokens of a packed sequence
 QUESTIONS = 128  # of the comparison of engines
@@ -164,15 +168,47 @@ def flash_attention(place: Place, report: Report) -> None:
 
 
 def liger(place: Place, report: Report) -> None:
-    """Liger's fused loss against the usual one."""
+    """Liger's kernels against those of torch."""
     recipe = plain(place)
-    same_losses(place, report, "Liger", recipe, recipe.replace(fused_loss=True), "plain")
+    same_losses(place, report, "Liger", recipe, recipe.replace(liger=True), "plain")
 
 
 def moments(place: Place, report: Report) -> None:
     """AdamW with its moments in 8 bits against 32 bits."""
     recipe = plain(place)
     same_losses(place, report, "8-bit moments", recipe, recipe.replace(optimizer="adamw_8bit"), "plain")
+
+
+def labelled(place: Place, report: Report) -> None:
+    """Loss and gradients where logits are computed for labelled tokens only, against those for all tokens."""
+    import torch
+    from transformers import AutoModelForCausalLM, TrainerControl, TrainerState, TrainingArguments
+
+    from text2sql.training.logits import AnswerLogits
+
+    dtype = torch.float32 if place.tiny else torch.bfloat16
+    model = AutoModelForCausalLM.from_pretrained(place.base, dtype=dtype).to(torch_device())
+    torch.manual_seed(7)
+    ids = torch.randint(0, read_model(place.base).vocabulary, (4, place.pack // 8), device=model.device)
+    labels = torch.where(torch.rand(ids.shape, device=ids.device) < LABELLED, ids, -100)
+    found = []
+    for alone in (False, True):
+        if alone:
+            arguments = TrainingArguments(output_dir=str(place.folder / "unused"), report_to="none")
+            AnswerLogits().on_train_begin(arguments, TrainerState(), TrainerControl(), model=model)
+        loss = model(input_ids=ids, labels=labels).loss
+        loss.backward()
+        gradients = torch.cat([p.grad.flatten() for p in model.parameters()])
+        found.append((float(loss.detach()), gradients))
+        model.zero_grad()
+    (loss, gradients), (second, others) = found
+    far = float((gradients - others).float().norm() / gradients.float().norm())
+    relative = abs(loss - second) / loss
+    report(
+        f"labelled tokens only: loss {second:.5f}, relative difference {relative:.1e}, limit "
+        f"{SAME_LOSS:.0e}; gradients differ by {far:.1e} of their norm, limit {GRADIENT_LIMIT:.0e}",
+        relative <= SAME_LOSS and far <= GRADIENT_LIMIT,
+    )
 
 
 def megatron(place: Place, report: Report) -> None:
@@ -205,8 +241,8 @@ def memory_rows(place: Place) -> dict[str, Recipe]:
     }
     if not place.tiny:
         rows |= {
-            "LoRA all, packed, Liger": packed.replace(lora=wide, fused_loss=True),
-            "full, packed, checkpointing, Liger": saving.replace(fused_loss=True),
+            "LoRA all, packed, Liger": packed.replace(lora=wide, liger=True),
+            "full, packed, checkpointing, Liger": saving.replace(liger=True),
             "full, packed, checkpointing, 8-bit": saving.replace(optimizer="adamw_8bit"),
         }
     return rows | {
@@ -244,7 +280,7 @@ def _lacks(recipe: Recipe) -> str | None:
     from text2sql.training.preflight import installed
 
     needs = {
-        "liger-kernel": recipe.fused_loss,
+        "liger-kernel": recipe.liger,
         "bitsandbytes": recipe.optimizer == "adamw_8bit",
         "deepspeed": recipe.deepspeed is not None,
     }

@@ -155,7 +155,7 @@ def test_the_rows_of_memory_differ_from_the_plain_recipe_in_what_their_name_says
         assert (recipe.lora is not None) == name.startswith("LoRA")
         assert bool(recipe.packing) == ("packed" in name)
         assert recipe.gradient_checkpointing == ("checkpointing" in name)
-        assert recipe.fused_loss == ("Liger" in name)
+        assert recipe.liger == ("Liger" in name)
         assert (recipe.deepspeed is not None) == ("ZeRO" in name)
 
 
