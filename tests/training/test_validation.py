@@ -261,7 +261,7 @@ def fit(work: Path, base: Path, settings: Validation | None, steps: int, resume:
         tokens = encoded("qwen3", tokenizer, turn(one.ddl, one.question, one.sql), thinks=False)
         labels = [-100] * len(tokens.prompt) + tokens.answer
         rows.append({"input_ids": tokens.prompt + tokens.answer, "labels": labels})
-    monitor = TrainingMonitor(work, None, hook_model=True)
+    monitor = TrainingMonitor(work, None, 1, hook_model=True)
     arguments = TrainingArguments(
         output_dir=str(work / "run"),
         per_device_train_batch_size=1,

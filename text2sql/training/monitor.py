@@ -107,13 +107,14 @@ class TrainingMonitor(TrainerCallback):
     def on_log(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        """Write tokens per second of all ranks since the last line, and the share of the devices' peak."""
+        """Write tokens per second of all ranks since the last line, share of the peak, and peak memory."""
         if not self._hook_model or "loss" not in kwargs["logs"] or state.global_step % self._log_steps:
             return  # without a loss it is the summary at the end
         seconds = time.monotonic() - self._logged
         rate = _over_ranks(self._tokens, args) / seconds
         self._tokens, self._logged = 0, time.monotonic()
         line = {"step": state.global_step, "tokens_per_s": round(rate, 1)} | self._utilisation(rate, args)
+        line |= _peak_memory(args)
         if state.is_world_process_zero:
             with open(self._file, "a", encoding="utf-8") as file:
                 file.write(json.dumps(line) + "\n")
@@ -122,6 +123,12 @@ class TrainingMonitor(TrainerCallback):
         name = torch.cuda.get_device_name(args.device) if args.device.type == "cuda" else ""
         peak = peak_flops(name) if args.bf16 else None
         return {"mfu": round(rate * self._flops_per_token / (peak * args.world_size), 4)} if peak else {}
+
+
+def _peak_memory(args: TrainingArguments) -> dict[str, int]:
+    """The most bytes that tensors have taken on this rank's GPU so far; nothing on a CPU."""
+    on_gpu = args.device.type == "cuda"
+    return {"peak_bytes": torch.cuda.max_memory_allocated(args.device)} if on_gpu else {}
 
 
 def real_tokens(ids: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor | int:
