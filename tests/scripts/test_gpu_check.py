@@ -13,7 +13,10 @@ from click.testing import CliRunner
 from scripts import gpu_check, gpu_parts
 from scripts.gpu_check import PARTS, Part, main, passed, read_result
 from scripts.gpu_parts import Place, Report
-from text2sql.training.memory import read_model
+from tests.tiny import tiny_qwen3, tiny_tokenizer
+from text2sql.training.dataset import SAMPLE, write_dataset
+from text2sql.training.lengths import measure
+from text2sql.training.memory import estimate, read_model
 from text2sql.training.settings import Recipe
 
 ROOT = Path(__file__).parents[2]
@@ -155,8 +158,23 @@ def test_the_rows_of_memory_differ_from_the_plain_recipe_in_what_their_name_says
         assert (recipe.lora is not None) == name.startswith("LoRA")
         assert bool(recipe.packing) == ("packed" in name)
         assert recipe.gradient_checkpointing == ("checkpointing" in name)
-        assert recipe.liger == ("Liger" in name)
         assert (recipe.deepspeed is not None) == ("ZeRO" in name)
+
+
+@pytest.mark.parametrize(("peak", "good"), [(0.5, False), (1.0, True), (1.5, False)])
+def test_a_peak_far_from_the_estimate_fails(
+    peak: float, good: bool, place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tiny_tokenizer(tiny_qwen3(place.folder / "inputs" / "base"))
+    write_dataset([dict(SAMPLE)] * 3, place.folder / "inputs" / "dataset")
+    (place.folder / "inputs" / "complete").touch()
+    recipe = gpu_parts.plain(place)
+    longest = measure(folder, place.dataset, gpu_parts.UNPACKED, 2).longest
+    expected = estimate(recipe, read_model(folder), longest, 1).total
+    lines: list[tuple[str, bool]] = []
+    gpu_parts.report_memory(place, lambda *line: lines.append(line), "it", recipe, int(peak * expected))
+    assert [is_good for _, is_good in lines] == [good]
+    assert f"{peak:.2f} times, limits 0.75 and 1.25" in lines[0][0]
 
 
 @pytest.mark.slow
@@ -168,7 +186,9 @@ def test_equal_trainings_have_equal_losses_and_others_are_refused(
 
     def compare(second: Recipe) -> None:
         recipe = gpu_parts.plain(place)
-        gpu_parts.same_losses(place, lambda *line: lines.append(line), "it", recipe, second, "plain")
+        gpu_parts.same_losses(
+            place, lambda *line: lines.append(line), "it", recipe, second, "plain", gpu_parts.KERNEL_LIMIT
+        )
 
     compare(gpu_parts.plain(place))
     compare(gpu_parts.plain(place).replace(learning_rate=0.1))
