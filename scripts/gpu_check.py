@@ -52,8 +52,8 @@ class Part:
 # Seconds on an H100, from trainings that were measured there one by one.
 PARTS = {
     "spider": Part("SmolLM2-135M trained on Spider, predicted, scored", gpu_parts.spider, 180, data=True),
-    "speed": Part("tokens/s and MFU of both recipes for Qwen3-1.7B", gpu_parts.speed, 190),
-    "labelled": Part("loss of labelled tokens only equals that of all", gpu_parts.labelled, 60),
+    "speed": Part("tokens/s and MFU of both recipes for Qwen3-1.7B", gpu_parts.speed, 150),
+    "labelled": Part("loss of labelled tokens only equals that of all", gpu_parts.labelled, 20),
     "liger": Part("losses with Liger equal plain ones", gpu_parts.liger, 55, ("liger-kernel",)),
     "8bit": Part("losses with 8-bit moments equal plain ones", gpu_parts.moments, 30, ("bitsandbytes",)),
     "flash": Part(

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Checks training and prediction on a GPU, in parts with limits; about 12 minutes on an H100 for all of them.
+# Checks training and prediction on a GPU, in parts with limits; about 10 minutes on an H100 without vLLM and Megatron.
 # Usage: scripts/gpu_check.sh [--dry-run] [--part NAME]... [--again] [--tiny]
 # Parts that passed are not run again. docs/training.md, section "GPU check", describes them.
 set -euo pipefail

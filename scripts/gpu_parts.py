@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import statistics
@@ -9,14 +10,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
-from contextlib import closing
+from contextlib import closing, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from bench.train import SCHEMA_TOKENS, make_inputs
+from bench import train as bench
 from scripts.profiles import ROOT, load_profile
 from text2sql.devices import torch_device
 from text2sql.errors import UserError
@@ -54,7 +55,6 @@ UNPACKED = 1024  # tokens of the longest row that is not packed; the generated o
 PACK = 4096  # tokens of a packed sequence
 QUESTIONS = 128  # of the comparison of engines
 RANKS = (32, 128)  # of the adapters in it
-_ROW_TOKENS = 100  # at least, in the generated rows
 
 
 @dataclass(frozen=True)
@@ -85,9 +85,10 @@ class Place:
         folder = self.folder / "inputs"
         done = folder / "complete"
         if not done.is_file():
-            rows = 4 * STEPS * PACK // SCHEMA_TOKENS[0]
-            make_inputs(folder, "tiny" if self.tiny else "qwen3-1.7b", rows * _ROW_TOKENS)
-            done.touch()
+            rows = 4 * STEPS * PACK // bench.SCHEMA_TOKENS[0]
+            shape = "tiny" if self.tiny else "qwen3-1.7b"
+            row_tokens = bench.make_inputs(folder, shape, rows * bench.MIN_MEAN_TOKENS)
+            done.write_text(str(row_tokens))
         return folder
 
 
@@ -284,24 +285,18 @@ def memory(place: Place, report: Report) -> None:
 
 
 def speed(place: Place, report: Report) -> None:
-    """Tokens per second and MFU of both recipes: bench/train.py, one round."""
-    command = [sys.executable, "bench/train.py", "--rounds", "1", "--steps", "3"]
-    shape = ["--shape", "tiny"] if place.tiny else []
-    with subprocess.Popen(
-        [*command, *shape],
-        cwd=ROOT,
-        env=_environment(place),
-        stdout=subprocess.PIPE,
-        text=True,
-        preexec_fn=die_with_parent,
-    ) as process:
-        assert process.stdout is not None
-        for line in process.stdout:
-            figures = line.startswith(("LoRA", "full ", "MFU"))
-            if figures or "not installed" in line:
-                report(f"speed: {line.strip()}", "UNDER THE LIMIT" not in line)
-    if process.returncode not in (0, 1):
-        report(f"speed: bench/train.py ended with status {process.returncode}", False)
+    """Tokens per second and MFU of both recipes, as bench/train.py measures them, one round."""
+    row_tokens = float((place.inputs / "complete").read_text())
+    on_gpu = not place.tiny
+    for line, section in bench.LINES.items():
+        printed = io.StringIO()
+        with redirect_stdout(sys.stderr):
+            pair = bench.recipes(section, on_gpu, bench.installed())
+            measured = bench.compare(line, pair, place.inputs, row_tokens, 1, 3)
+        with redirect_stdout(printed):
+            bench.report(line, *measured, on_gpu=on_gpu)
+        for text in printed.getvalue().splitlines():
+            report(f"speed: {text}", "UNDER THE LIMIT" not in text)
 
 
 def spider_params(place: Place) -> dict[str, object]:
