@@ -14,6 +14,7 @@ from scripts import gpu_check, gpu_parts
 from scripts.gpu_check import PARTS, Part, main, passed, read_result
 from scripts.gpu_parts import Place, Report
 from tests.tiny import tiny_qwen3, tiny_tokenizer
+from text2sql.evaluation.scores_by_set import ScoresBySet
 from text2sql.training.dataset import SAMPLE, write_dataset
 from text2sql.training.lengths import measure
 from text2sql.training.memory import estimate, read_model
@@ -159,6 +160,20 @@ def test_the_rows_of_memory_differ_from_the_plain_recipe_in_what_their_name_says
         assert bool(recipe.packing) == ("packed" in name)
         assert recipe.gradient_checkpointing == ("checkpointing" in name)
         assert (recipe.deepspeed is not None) == ("ZeRO" in name)
+
+
+@pytest.mark.parametrize(("accuracy", "good"), [(29.9, False), (30.0, True)])
+def test_every_test_set_is_reported_and_spider_dev_has_a_limit(accuracy: float, good: bool) -> None:
+    tables = {"spider_dev": {"ex": {"all": accuracy}}, "geoquery": {"ex": {"all": 5.0}}}
+    scores = ScoresBySet(tables)
+    metrics = scores.metrics({}) | {"ex": tables["spider_dev"]["ex"]}
+    metrics["other_sets"]["geoquery"] |= tables["geoquery"]
+    lines: list[tuple[str, bool]] = []
+    gpu_parts.report_scores(metrics, lambda *line: lines.append(line), tiny=False)
+    assert lines == [
+        (f"spider: spider_dev EX {accuracy}, limit 30", good),
+        ("spider: geoquery EX 5.0", True),
+    ]
 
 
 @pytest.mark.parametrize(("peak", "good"), [(0.5, False), (1.0, True), (1.5, False)])
