@@ -31,7 +31,7 @@ SCHEMAS = 4  # of generated rows that make a schema of about Spider's length
 LIMIT = 1.5  # times the rows per second of unpacked training
 UNPACKED = Recipe(
     template="qwen3",
-    cutoff_len=1024,
+    cutoff_len=512,
     optimizer="adamw",
     learning_rate=1.0e-4,
     scheduler="cosine",
@@ -47,8 +47,10 @@ UNPACKED = Recipe(
     global_batch=12,
     device_batch=12,
 )
-PACKED = UNPACKED.replace(packing=True, group_by_length=False, global_batch=3, device_batch=1)
-RECIPES = {"unpacked": UNPACKED, "packed": PACKED, "shared_prefix": PACKED.replace(packing="shared_prefix")}
+PACKED = UNPACKED.replace(packing=True, group_by_length=False, global_batch=6, device_batch=1)
+# a step of each kind has about 12 rows
+SHARED = PACKED.replace(packing="shared_prefix", global_batch=3)
+RECIPES = {"unpacked": UNPACKED, "packed": PACKED, "shared_prefix": SHARED}
 
 
 @click.command()
