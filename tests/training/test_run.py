@@ -156,7 +156,7 @@ def test_the_number_type_of_muon_is_part_of_the_key(
     assert ("cpu_kernels" in key) == (not gpus)
 
 
-@pytest.mark.parametrize("method", ["lora", "full"])
+@pytest.mark.parametrize("method", ["lora", "full", "shared_prefix"])
 def test_a_killed_training_ends_with_the_bytes_of_an_uninterrupted_one(
     place: Path,
     tmp_path_factory: pytest.TempPathFactory,
@@ -166,7 +166,8 @@ def test_a_killed_training_ends_with_the_bytes_of_an_uninterrupted_one(
     # 25 steps an epoch, so that it is also killed in the second and third one
     full = RECIPE.replace(lora=None, optimizer="muon", group_by_length=True, global_batch=8, device_batch=4)
     full = full.replace(save_steps=3)  # between two rows of the loss
-    recipe = RECIPE if method == "lora" else full
+    shared = RECIPE.replace(lora=None, packing="shared_prefix", device_batch=1)
+    recipe = {"lora": RECIPE, "full": full, "shared_prefix": shared}[method]
     _train_here(recipe)
     whole = hash_path(place / "output"), (place / "loss.csv").read_text()
     monkeypatch.setenv("TEXT2SQL_WORK", str(place / "second" / "work"))
@@ -247,6 +248,7 @@ def _key(recipe: Recipe) -> dict[str, object]:
         {"save_minutes": 3.0},
         {"ddp_timeout_s": 60},
         {"report_to": "wandb"},
+        {"keep_steps": 8},
         {"preprocessing_workers": 3},
     ],
 )
@@ -263,7 +265,6 @@ def test_settings_that_change_no_weight_are_not_part_of_the_key(
         {"seed": 4},
         {"threads": 2},
         {"weight_decay": 0.5},
-        {"kept_checkpoints": 2},
         {"packing": True, "group_by_length": False},
     ],
 )
@@ -284,11 +285,6 @@ def test_the_number_that_automatic_ranks_become_is_printed(
 def test_packed_rows_depend_on_the_number_of_processes_that_pack_them(place: Path) -> None:
     packed = RECIPE.replace(packing=True)
     assert _key(packed.replace(preprocessing_workers=2)) != _key(packed)
-
-
-def test_kept_checkpoints_depend_on_the_steps_between_them(place: Path) -> None:
-    kept = RECIPE.replace(kept_checkpoints=2)
-    assert _key(kept.replace(save_steps=7)) != _key(kept)
 
 
 @pytest.mark.skipif(not installed("tensorboard"), reason="tensorboard is not installed")
@@ -402,6 +398,39 @@ def test_checkpoints_by_time_are_saved_at_log_lines_only(
         _train_here(RECIPE.replace(max_steps=7, save_steps=60, save_minutes=1.0e-6))
     kept = sorted(folder.name for folder in place.glob("work/train/*/run/checkpoint-*"))
     assert kept == ["checkpoint-6", "checkpoint-7"]  # 2 and 4 were removed, 7 is the last step
+
+
+@pytest.mark.parametrize("method", ["lora", "full"])
+def test_rows_with_shared_prefixes_give_the_losses_of_separate_rows(
+    place: Path, capsys: pytest.CaptureFixture[str], method: str
+) -> None:
+    Path("dataset").unlink()
+    write_dataset((_turn(number) for number in range(24)), Path("dataset"))
+    separate = RECIPE.replace(
+        lora=RECIPE.lora if method == "lora" else None,
+        max_steps=4,
+        logging_steps=1,
+        learning_rate=1.0e-4,
+        global_batch=24,
+        device_batch=24,
+    )
+    # all rows are in two sequences, so that a step has the same rows in both trainings
+    shared = separate.replace(packing="shared_prefix", cutoff_len=1024, global_batch=2, device_batch=1)
+    _train_here(separate)
+    losses = _losses(place)
+    capsys.readouterr()
+    _train_here(shared)
+    assert _losses(place) == pytest.approx(losses, rel=1.0e-5)
+    assert "test: 24 rows in 2 packed sequences, 12.0 each; a pass over them" in capsys.readouterr().err
+
+
+def test_weights_after_every_so_many_steps_stay(place: Path) -> None:
+    _train_here(SHORT.replace(lora=None, keep_steps=4))
+    (steps,) = place.glob("work/train/*/steps")
+    assert sorted(folder.name for folder in steps.iterdir()) == ["4", "8"]
+    assert hash_path(steps / "8" / "model.safetensors") == hash_path("output/model.safetensors")
+    assert {file.name for file in (steps / "4").iterdir()} == {file.name for file in Path("output").iterdir()}
+    assert hash_path(steps / "4" / "model.safetensors") != hash_path("output/model.safetensors")
 
 
 def test_tokens_per_second_are_written_at_every_log_line(finished: Path, place: Path) -> None:

@@ -22,6 +22,7 @@ from text2sql.errors import DISK_FULL, UserError
 from text2sql.processes import die_with_parent
 from text2sql.progress import Progress
 from text2sql.training.nodes import Nodes
+from text2sql.training.recipe import PACKING
 from text2sql.training.settings import Recipe
 
 _POLL_S = 0.5
@@ -30,6 +31,9 @@ _FULL_BYTES = 4_000_000  # free on a disk on which a checkpoint did not fit: wha
 # glibc keeps freed memory in the process. Otherwise every step of a CPU training requests it from the kernel,
 # which fills it with zeros each time.
 _KEEP_MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(32 << 20), "MALLOC_TRIM_THRESHOLD_": str(1 << 30)}
+# Threads sleep while they wait for one another. By default they poll; where other jobs use the cores too,
+# that takes the time of the thread that they wait for, and two threads were several times slower than one.
+_WAIT = {"OMP_WAIT_POLICY": "passive"}
 _CHECKOUT = Path(text2sql.__file__).parents[1]
 
 
@@ -45,7 +49,8 @@ def launch(recipe: Recipe, config: Mapping[str, object], folder: Path, nodes: No
             reason, or the end of the log.
     """
     (folder / "config.yaml").write_text(yaml.safe_dump(dict(config), sort_keys=False), encoding="utf-8")
-    (folder / "fault.txt").unlink(missing_ok=True)
+    for name in ("fault.txt", PACKING):
+        (folder / name).unlink(missing_ok=True)
     status = run_ranks(recipe, folder, nodes, label)
     if status != 0:
         raise UserError(f"{label}: {_failure(folder, status)}, then `dvc repro`, which resumes")
@@ -90,6 +95,10 @@ def command(recipe: Recipe, config: Path, nodes: Nodes) -> list[str]:
     worker = ["-m", "text2sql.training.worker", str(config)]
     if recipe.save_minutes is not None:
         worker += ["--save-minutes", str(recipe.save_minutes)]
+    if recipe.validation is not None:
+        worker += ["--validate"]
+    if recipe.keep_steps is not None:
+        worker += ["--keep-steps", str(recipe.keep_steps)]
     single = nodes.count * recipe.ranks == 1 and recipe.deepspeed is None and recipe.megatron is None
     return [sys.executable, *worker] if single else [sys.executable, *_torchrun(recipe, nodes), *worker]
 
@@ -117,6 +126,7 @@ def environment(recipe: Recipe) -> dict[str, str]:
     return {
         "PYTHONPATH": os.pathsep.join(filter(None, paths)),  # runs the worker of this checkout
         **_KEEP_MEMORY,
+        **_WAIT,
         "HF_HUB_OFFLINE": "1",  # the base model is in a local folder
         "HF_DATASETS_DISABLE_PROGRESS_BARS": "1",
         "PYTHONHASHSEED": "0",  # adapter_config.json has a list made from a set
@@ -140,7 +150,11 @@ def _failure(folder: Path, status: int) -> str:
 def _show_progress(process: subprocess.Popen[bytes], folder: Path, label: str) -> int:
     """Show the trainer's progress until it ends; returns its exit status."""
     progress: Progress | None = None
+    packing: Path | None = folder / PACKING
     while (status := process.poll()) is None:
+        if packing is not None and packing.is_file():
+            print(f"{label}: {packing.read_text(encoding='utf-8')}", file=sys.stderr)
+            packing = None
         entry = _last_entry(folder / "run" / "trainer_log.jsonl")
         if entry is not None:
             step = entry["current_steps"]

@@ -11,6 +11,7 @@ import torch
 import torch.distributed
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
+from text2sql.training.checkpoints import copy_weights
 from text2sql.training.throughput import flops_per_token, peak_flops
 
 _QUOTED = 200  # characters of a batch's first row in the error message
@@ -23,13 +24,23 @@ class NonFiniteLoss(Exception):
 class TrainingMonitor(TrainerCallback):
     """Stops at a loss that is NaN or infinite, saves every `save_minutes`, writes `folder`/throughput.jsonl.
 
-    The file has a line every `log_steps` steps, and a checkpoint is saved by time only after these. Not
-    covered without `hook_model` (Megatron's model takes no hook): the loss, which Megatron checks itself, and
-    throughput.
+    The file has a line every `log_steps` steps, and a checkpoint is saved by time only after these. The
+    weights after every `keep_steps` steps are copied from their checkpoint to `folder`/steps/STEP.
+
+    Not covered without `hook_model` (Megatron's model takes no hook): the loss, which Megatron checks
+    itself, and throughput.
     """
 
-    def __init__(self, folder: Path, save_minutes: float | None, log_steps: int, hook_model: bool) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        save_minutes: float | None,
+        log_steps: int,
+        hook_model: bool,
+        keep_steps: int | None = None,
+    ) -> None:
         self._file = folder / "throughput.jsonl"
+        self._kept, self._keep_steps = folder / "steps", keep_steps
         self._hook_model = hook_model
         self._log_steps = log_steps
         self._save_s = None if save_minutes is None else 60 * save_minutes
@@ -54,6 +65,8 @@ class TrainingMonitor(TrainerCallback):
         model.register_forward_hook(self._check_batch, with_kwargs=True)
 
     def _check_batch(self, model: Any, args: Any, inputs: dict[str, Any], output: Any) -> None:
+        if not model.training:
+            return  # validation
         self._batch += 1
         ids = inputs["input_ids"]
         self._tokens = self._tokens + real_tokens(ids, inputs.get("attention_mask"))
@@ -69,6 +82,10 @@ class TrainingMonitor(TrainerCallback):
             f"whose first row begins {row!r}; lower learning_rate or remove the row from the data"
         )
 
+    def leave_out(self, seconds: float) -> None:
+        """Leave time that was not spent on training out of the speed."""
+        self._logged += seconds
+
     def on_step_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
@@ -82,8 +99,11 @@ class TrainingMonitor(TrainerCallback):
     def on_save(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        """Remember the time of a checkpoint, whatever its reason."""
+        """Remember the time of a checkpoint, whatever its reason, and keep its weights if they are due."""
         self._saved = time.monotonic()
+        step = state.global_step
+        if self._keep_steps and step % self._keep_steps == 0 and state.is_world_process_zero:
+            copy_weights(Path(str(args.output_dir)) / f"checkpoint-{step}", self._kept / str(step))
 
     def on_log(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any

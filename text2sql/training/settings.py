@@ -9,7 +9,7 @@ from annotated_types import Ge, Lt
 from pydantic import Field, model_validator
 
 import text2sql
-from text2sql.settings import Folder, NotNegative, Positive, PositiveFloat, Rate, Settings
+from text2sql.settings import Count, Folder, NotNegative, Positive, PositiveFloat, Rate, Settings
 
 Fraction = Annotated[float, Ge(0), Lt(1)]
 _PADDED_TO = 8  # tokens, by LLaMA-Factory's collator
@@ -33,6 +33,30 @@ class Run(Settings):
     deepspeed: Literal["z2", "z2_offload", "z3", "z3_offload"] | None = None
 
 
+class Validation(Settings):
+    """Rows that are held out from training, and what is measured on them while it runs.
+
+    At most `rows` rows are held out, all rows of a schema or none. Every `every` optimizer steps, and after
+    the last one, the loss on them is computed and the queries for at most `questions` of them are generated
+    and run; 0: only the loss. The weights of the last step are the result, or with `keep: best` those of the
+    measurement with the lowest loss (`by: loss`) or the highest execution accuracy (`by: execution`; of equal
+    ones the lowest loss). Training stops after `patience` measurements without a better one; None: never.
+    """
+
+    rows: Positive
+    every: Positive
+    questions: Count = 50
+    keep: Literal["last", "best"] = "best"
+    by: Literal["loss", "execution"] = "loss"
+    patience: Positive | None = None
+
+    @model_validator(mode="after")
+    def _execution_needs_questions(self) -> Validation:
+        if self.by == "execution" and self.questions == 0:
+            raise ValueError("by: execution needs questions; set questions above 0, or by: loss")
+        return self
+
+
 class Training(Run):
     """Settings that all trained arms share. A key of `Run` in the section of an arm replaces the one here.
 
@@ -46,10 +70,11 @@ class Training(Run):
     little of it is padding; `liger` switches on Liger's kernels for normalisation, SwiGLU and RoPE
     (Hsu et al. 2024, GPU only). `logging_steps`: a row of the loss's CSV file is the mean over so many steps.
     `save_minutes`: a checkpoint is also saved after this many minutes, at the next of these rows.
-    `kept_checkpoints`: the weights of so many of the last checkpoints stay beside the result in the work
-    store; None: none. `preprocessing_workers` processes turn rows into tokens. Ranks wait for one another for
-    at most `ddp_timeout_s`; None: torch's default. `report_to` also sends loss and learning rate of
-    every step to this tool. `extra`: further arguments of LLaMA-Factory by name, see extra.py.
+    `keep_steps`: the weights after every so many steps stay in `steps/` of the work folder, for a learning
+    curve. `preprocessing_workers` processes turn rows into tokens. Ranks wait for one another for at most
+    `ddp_timeout_s`; None: torch's default. `precision` "auto" is bf16 where the device computes it faster.
+    `report_to` also sends loss and learning rate of every step to this tool. `extra`: further arguments of
+    LLaMA-Factory by name, see extra.py.
     """
 
     template: str = "auto"
@@ -60,9 +85,9 @@ class Training(Run):
     min_learning_rate: Rate | None = None
     warmup_ratio: Fraction
     weight_decay: NotNegative
-    precision: Literal["fp32", "bf16"]
+    precision: Literal["auto", "fp32", "bf16"]
     attention: Literal["auto", "sdpa", "fa2"] = "auto"
-    packing: bool | Literal["shared_prefix"] = False
+    packing: Literal[False, True, "shared_prefix"] = False
     group_by_length: bool = False
     liger: bool = False
     gradient_checkpointing: bool = False
@@ -70,12 +95,19 @@ class Training(Run):
     logging_steps: Positive
     save_steps: Positive
     save_minutes: PositiveFloat | None = None
-    kept_checkpoints: Positive | None = None
+    keep_steps: Positive | None = None
     preprocessing_workers: Positive = 1
     ddp_timeout_s: Positive | None = None
     threads: Positive
     report_to: Literal["none", "tensorboard", "wandb", "swanlab", "mlflow"] = "none"
     extra: dict[str, Any] = Field(default_factory=dict)
+    validation: Validation | None = None
+
+    @model_validator(mode="after")
+    def _keeps_what_it_saves(self) -> Training:
+        if self.keep_steps is not None and self.keep_steps % self.save_steps:
+            raise ValueError(f"keep_steps must be a multiple of save_steps ({self.save_steps})")
+        return self
 
 
 class Lora(Settings):
@@ -184,7 +216,7 @@ class Recipe(Training):
     @property
     def longest_row(self) -> int:
         """Largest number of tokens of a row: LLaMA-Factory's packing reserves one of a sequence."""
-        return self.cutoff_len - (self.packing is True)
+        return self.cutoff_len - bool(self.packing)
 
     @property
     def deepspeed_file(self) -> Path | None:
@@ -248,9 +280,15 @@ def _conflicts(recipe: Recipe) -> list[tuple[bool, str]]:
             "extra.pissa_init and extra.use_dora exclude each other: their adapter belongs to no base model",
         ),
         (
+            pissa and recipe.keep_steps is not None,
+            "extra.pissa_init and keep_steps exclude each other: only the result is converted to an adapter of the "
+            "base model",
+        ),
+        (
             pissa and recipe.deepspeed in ("z3", "z3_offload"),
             "extra.pissa_init needs complete matrices, but ZeRO-3 splits them; set deepspeed: z2",
         ),
+        *_validation_conflicts(recipe),
         (
             recipe.optimizer == "muon" and split,
             "optimizer: muon needs complete matrices, but ZeRO and Megatron split them; set optimizer: adamw",
@@ -292,6 +330,23 @@ def _conflicts(recipe: Recipe) -> list[tuple[bool, str]]:
     ]
 
 
+def _validation_conflicts(recipe: Recipe) -> list[tuple[bool, str]]:
+    if recipe.validation is None:
+        return []
+    zero3 = recipe.deepspeed is not None and recipe.deepspeed.startswith("z3")
+    return [
+        (
+            recipe.megatron is not None or zero3,
+            "validation needs complete weights on every rank, but Megatron and ZeRO-3 split them; set "
+            "validation: null, or deepspeed: z2 or null",
+        ),
+        (
+            recipe.validation.every > (recipe.max_steps or recipe.validation.every),
+            "validation.every is larger than max_steps, so that nothing would be measured before the end",
+        ),
+    ]
+
+
 _OTHER_OPTIMIZERS = ("loraplus_lr_ratio", "use_galore", "use_apollo", "use_badam", "use_adam_mini")
 # LLaMA-Factory's arguments that follow from settings here, by their names.
 _FOLLOWS_FROM = {
@@ -312,23 +367,15 @@ _FOLLOWS_FROM = {
     **dict.fromkeys(("packing", "neat_packing", "preprocessing_batch_size"), "packing"),
     **{"train_sampling_strategy": "group_by_length", "report_to": "report_to", "use_swanlab": "report_to"},
     "disable_gradient_checkpointing": "gradient_checkpointing",
-    "save_total_limit": "kept_checkpoints",
     **{"preprocessing_num_workers": "preprocessing_workers", "ddp_timeout": "ddp_timeout_s"},
     **dict.fromkeys(("use_mca", "tensor_model_parallel_size", "pipeline_model_parallel_size"), "megatron"),
     **dict.fromkeys(("sequence_parallel", "use_distributed_optimizer"), "megatron"),
 }
 _OF_THE_PIPELINE = (
-    *(
-        "output_dir",
-        "run_name",
-        "stage",
-        "do_train",
-        "overwrite_cache",
-        "overwrite_output_dir",
-        "plot_loss",
-        "use_cpu",
-    ),
+    *("output_dir", "run_name", "stage", "do_train", "overwrite_cache", "overwrite_output_dir"),
+    *("plot_loss", "use_cpu"),
     *("resume_from_checkpoint", "trust_remote_code", "pissa_convert", "save_strategy", "logging_strategy"),
+    "save_total_limit",
     *("save_only_model", "push_to_hub", "load_best_model_at_end", "do_predict"),
 )
 
