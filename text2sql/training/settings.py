@@ -281,8 +281,8 @@ def _conflicts(recipe: Recipe) -> list[tuple[bool, str]]:
         ),
         (
             pissa and recipe.keep_steps is not None,
-            "extra.pissa_init and keep_steps exclude each other: only the result is converted to an adapter of the "
-            "base model",
+            "extra.pissa_init and keep_steps exclude each other: only the result is converted to an adapter "
+            "of the base model",
         ),
         (
             pissa and recipe.deepspeed in ("z3", "z3_offload"),
