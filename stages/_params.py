@@ -130,7 +130,12 @@ class Params(Settings):
         problems = []
         for section, arm in self.trained().items():
             try:
-                training_of(self.training, arm)
+                own = training_of(self.training, arm)
+                if own.validation and not self.training.validation:
+                    problems.append(
+                        f"{section}.training.validation: section training must have one too, for which "
+                        "fetch_data brings databases; others switch it off by training: {validation: null}"
+                    )
             except ValidationError as error:
                 problems.append(sentences(Training, error, f"{section}.training"))
         if problems:

@@ -70,6 +70,11 @@ BAD_VALUES = [  # key, value, pattern of the message
     ("fetch_model.tiny.device_batch", 5, "fetch_model.tiny: global_batch must be a multiple of device_batch"),
     ("train_full.deepspeed", "z2", "train_full, with training: optimizer: muon needs complete matrices"),
     ("lora.training", {"seeds": 3}, "lora.training.seeds: unknown key; allowed beside it: .*seed"),
+    (
+        "lora.training",
+        {"validation": {"rows": 5, "every": 5}},
+        "lora.training.validation: section training must",
+    ),
     ("lora.training", {"seed": "x"}, "lora.training.seed: .*valid integer"),
     ("lora.training", {"max_steps": 3}, "lora: training.max_steps: an arm sets max_steps beside training"),
     (
@@ -271,9 +276,11 @@ def test_the_weights_of_an_arm_can_be_an_own_one_or_a_folder_outside_models(tmp_
 
 def test_the_arms_of_the_docs_are_valid(tmp_path: Path) -> None:
     page = (ROOT / "docs" / "your-arms.md").read_text()
-    trained, voting = map(yaml.safe_load, re.findall(r"```yaml\n(.*?)```", page, re.DOTALL))
+    trained, dora, voting = map(yaml.safe_load, re.findall(r"```yaml\n(.*?)```", page, re.DOTALL))
     params = load_params(_write(tmp_path, trained))
     assert set(params.compared_models()) == set(params.train) == {"small", "longer"}
+    params = load_params(_write(tmp_path, dora))
+    assert params.recipe("train.dora").extra == {"use_dora": True} != params.recipe("lora").extra
     params = load_params(_write(tmp_path, voting))
     samples = {arm: params.prediction(arm).samples for arm in params.arms}
     assert samples == {"baseline": 1, "full": 1, "full_vote": 8}

@@ -76,6 +76,7 @@ def test_llamafactory_parses_further_arguments_and_each_fault_has_its_key() -> N
             "loraplus_lr_ratio .* ignores optimizer: muon",
         ),
         ({"extra": {"pissa_init": True, "use_dora": True}}, "exclude each other"),
+        ({"extra": {"pissa_init": True}, "keep_steps": 8}, "only the result is converted"),
         ({"extra": {"pissa_init": True}, "deepspeed": "z3"}, "ZeRO-3 splits them; set deepspeed: z2"),
     ],
 )

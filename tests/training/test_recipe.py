@@ -13,13 +13,7 @@ from text2sql import cpu
 from text2sql.errors import UserError
 from text2sql.gpus import Gpu
 from text2sql.training import recipe as recipes
-from text2sql.training.recipe import (
-    ALL_ROWS,
-    accumulation,
-    llamafactory_config,
-    on_this_machine,
-    with_ranks,
-)
+from text2sql.training.recipe import ALL_ROWS, accumulation, llamafactory_config, on_this_machine, with_ranks
 from text2sql.training.settings import Lora, Megatron, Recipe
 
 ROOT = Path(__file__).parents[2]

@@ -248,6 +248,7 @@ def _key(recipe: Recipe) -> dict[str, object]:
         {"save_minutes": 3.0},
         {"ddp_timeout_s": 60},
         {"report_to": "wandb"},
+        {"keep_steps": 8},
         {"preprocessing_workers": 3},
     ],
 )

@@ -25,9 +25,10 @@ class TrainingMonitor(TrainerCallback):
     """Stops at a loss that is NaN or infinite, saves every `save_minutes`, writes `folder`/throughput.jsonl.
 
     The file has a line every `log_steps` steps, and a checkpoint is saved by time only after these. The
-    weights after every `keep_steps` steps are copied from their checkpoint to `folder`/steps/STEP. Without
-    `hook_model` (Megatron's model takes no hook) not covered: the loss, which Megatron checks itself, and
-    throughput.
+    weights after every `keep_steps` steps are copied from their checkpoint to `folder`/steps/STEP.
+
+    Not covered without `hook_model` (Megatron's model takes no hook): the loss, which Megatron checks
+    itself, and throughput.
     """
 
     def __init__(

@@ -137,9 +137,9 @@ def _lengths(recipe: Recipe, base: Path, base_hash: str, dataset: Path, answer_t
 def _key(recipe: Recipe, base_hash: str, dataset: Path, lengths: Lengths, nodes: Nodes) -> dict[str, object]:
     """Everything that affects the weights; folders and files count by content, not by name.
 
-    How often the loss is logged and a checkpoint saved is not part of it, unless checkpoints stay beside the
-    weights. Entries that a training in one process on all rows does not need are left out, so that its key
-    does not change when such entries are added.
+    How often the loss is logged and a checkpoint saved is not part of it. Entries that a training in one
+    process on all rows does not need are left out, so that its key does not change when such entries are
+    added.
     """
     configuration = _configuration(recipe, nodes)
     packages: tuple[str, ...] = _PACKAGES
@@ -250,15 +250,15 @@ def _collect(run: Path, result: Path, base: Path, base_hash: str, recipe: Recipe
     shutil.rmtree(scratch, ignore_errors=True)
     weights = scratch / "weights"
     copy_weights(run, weights)
-    if recipe.extra.get("pissa_init"):
-        from text2sql.training.pissa import START, convert  # loads torch
-
-        convert(weights, result.with_name(START))
     if recipe.lora is not None:
         _normalise_adapter_config(weights, base, base_hash)
     write_loss(read_json(run / "trainer_state.json")["log_history"], scratch / "loss.csv")
     if recipe.validation is not None:
         collect_validation(result.parent, scratch, recipe.validation)
+    if recipe.extra.get("pissa_init"):
+        from text2sql.training.pissa import START, convert  # loads torch
+
+        convert(weights, result.with_name(START))
     scratch.rename(result)
     for folder in {run, result.with_name("run")}:  # checkpoints, and Megatron's converted weights
         shutil.rmtree(folder)

@@ -269,7 +269,6 @@ def _conflicts(recipe: Recipe) -> list[tuple[bool, str]]:
     pissa = bool(recipe.extra.get("pissa_init"))
     other_optimizers = [key for key in _OTHER_OPTIMIZERS if recipe.extra.get(key)]
     return [
-        *_validation_conflicts(recipe),
         *((True, message) for message in map(_set_elsewhere, recipe.extra) if message),
         (
             recipe.optimizer == "muon" and bool(other_optimizers),
@@ -281,13 +280,15 @@ def _conflicts(recipe: Recipe) -> list[tuple[bool, str]]:
             "extra.pissa_init and extra.use_dora exclude each other: their adapter belongs to no base model",
         ),
         (
+            pissa and recipe.keep_steps is not None,
+            "extra.pissa_init and keep_steps exclude each other: only the result is converted to an adapter "
+            "of the base model",
+        ),
+        (
             pissa and recipe.deepspeed in ("z3", "z3_offload"),
             "extra.pissa_init needs complete matrices, but ZeRO-3 splits them; set deepspeed: z2",
         ),
-        (
-            pissa and recipe.keep_steps is not None,
-            "extra.pissa_init changes the base model until the end: keep_steps must be null",
-        ),
+        *_validation_conflicts(recipe),
         (
             recipe.optimizer == "muon" and split,
             "optimizer: muon needs complete matrices, but ZeRO and Megatron split them; set optimizer: adamw",
@@ -371,18 +372,11 @@ _FOLLOWS_FROM = {
     **dict.fromkeys(("sequence_parallel", "use_distributed_optimizer"), "megatron"),
 }
 _OF_THE_PIPELINE = (
-    *(
-        "output_dir",
-        "run_name",
-        "stage",
-        "do_train",
-        "overwrite_cache",
-        "overwrite_output_dir",
-        "plot_loss",
-        "use_cpu",
-    ),
+    *("output_dir", "run_name", "stage", "do_train", "overwrite_cache", "overwrite_output_dir"),
+    *("plot_loss", "use_cpu"),
     *("resume_from_checkpoint", "trust_remote_code", "pissa_convert", "save_strategy", "logging_strategy"),
-    *("save_total_limit", "save_only_model", "push_to_hub", "load_best_model_at_end", "do_predict"),
+    "save_total_limit",
+    *("save_only_model", "push_to_hub", "load_best_model_at_end", "do_predict"),
 )
 
 

@@ -50,16 +50,14 @@ def main(config: Path, save_minutes: float | None, keep_steps: int | None, valid
     # every step is logged, so that a checkpoint may be between two lines of the speed: a running mean of the
     # loss would be lost there
     log_steps, arguments["logging_steps"] = arguments["logging_steps"], 1
-    monitor = TrainingMonitor(
-        config.parent, save_minutes, log_steps, hook_model=not megatron, keep_steps=keep_steps
-    )
+    monitor = TrainingMonitor(config.parent, save_minutes, log_steps, not megatron, keep_steps)
     callbacks: list[TrainerCallback] = [monitor]
-    if arguments.get("pissa_init"):
-        callbacks.append(KeepStart(config.parent))
     if validate:
         from text2sql.training.validator import Validator
 
         callbacks.append(Validator(config.parent, monitor))
+    if arguments.get("pissa_init"):
+        callbacks.append(KeepStart(config.parent))
     if not megatron:
         from text2sql.training.logits import AnswerLogits
 
