@@ -20,7 +20,7 @@ from text2sql.gpus import visible_gpus
 from text2sql.training.checkpoints import newest_checkpoint
 from text2sql.training.launch import launch, run_ranks
 from text2sql.training.lengths import Lengths, measure, without_long_rows
-from text2sql.training.megatron import convert_to_hugging_face
+from text2sql.training.megatron import convert_to_hugging_face, source_of_mcore_adapter
 from text2sql.training.nodes import Nodes
 from text2sql.training.preflight import check_feasible
 from text2sql.training.recipe import llamafactory_config
@@ -126,7 +126,8 @@ def _key(recipe: Recipe, base_hash: str, dataset: Path, lengths: Lengths, nodes:
         configuration["deepspeed"] = read_json(recipe.deepspeed_file)
         packages += ("deepspeed",)
     if recipe.megatron is not None:
-        packages += ("megatron-core", "mcore_adapter")
+        packages += ("megatron-core", "transformer-engine")
+        more["mcore_adapter"] = source_of_mcore_adapter()
     if nodes.count * recipe.ranks > 1:
         more["ranks"] = nodes.count * recipe.ranks
     if lengths.long:
@@ -187,10 +188,11 @@ def _run(recipe: Recipe, base: Path, dataset: Path, work: Path, nodes: Nodes, la
         config["resume_from_checkpoint"] = str(checkpoint)
     elif run.exists():
         shutil.rmtree(run)
-    (run / "trainer_log.jsonl").unlink(missing_ok=True)
-    launch(recipe, config, work, nodes, label)
+    if recipe.megatron is None or not (run / "trainer_state.json").is_file():  # the trainer writes it at last
+        (run / "trainer_log.jsonl").unlink(missing_ok=True)
+        launch(recipe, config, work, nodes, label)
     if recipe.megatron is not None:
-        run = convert_to_hugging_face(run, work / "converted", label)
+        run = convert_to_hugging_face(run, work / "converted", base, label)
     if not any((run / name).is_file() for name in _WEIGHTS):
         raise UserError(
             f"{label}: the trainer ended with status 0 and wrote no weights to {run}; "

@@ -42,6 +42,10 @@ def main(config: Path, save_minutes: float | None) -> None:
         from text2sql.training.shared_prefix import use_shared_prefixes
 
         use_shared_prefixes(arguments["data_seed"])
+    if megatron:
+        from text2sql.training.mcore_patches import patch_mcore_adapter
+
+        patch_mcore_adapter(arguments["data_seed"])
     callbacks: list[TrainerCallback] = [TrainingMonitor(config.parent, save_minutes, hook_model=not megatron)]
     if not megatron:
         from text2sql.training.logits import AnswerLogits
