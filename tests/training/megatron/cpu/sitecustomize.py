@@ -1,7 +1,7 @@
-"""Lets megatron-core and mcore_adapter run on a CPU: Python imports this file where its folder is on the path.
+"""Lets megatron-core and mcore_adapter train on a CPU: Python imports this file if its folder is on the path.
 
-They call CUDA where it is not needed for the result: for the number of the device, for random states, and with
-"cuda" as the name of the device. gloo has no average. With real kernels nothing of this is used.
+They call CUDA where the result does not need it: for the number of the device, for random states, and with
+"cuda" as the name of the device. gloo has no average. Only ranks of a training with Megatron use it.
 """
 
 import functools
