@@ -68,7 +68,7 @@ def test_the_deepspeed_file_is_the_one_of_this_checkout_in_any_working_directory
 
 def test_megatron_replaces_deepspeed(place: Path) -> None:
     megatron = {"tensor_parallel": 2, "sequence_parallel": True, "distributed_optimizer": True}
-    _set(place, "training", optimizer="adamw")
+    _set(place, "training", optimizer="adamw", precision="bf16")  # Megatron takes nothing else
     _set(place, "train_full", deepspeed="z2", ranks=2, megatron=megatron)
     with_megatron = load_params().recipe("train_full")
     assert (with_megatron.deepspeed, with_megatron.megatron) == (None, Megatron.model_validate(megatron))

@@ -82,7 +82,7 @@ def test_each_rank_has_a_gpu_of_its_own_among_those_that_the_user_chose(
 
 def test_a_conversion_that_fails_shows_why(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"train_full: mcore_adapter could not convert[\s\S]*mcore_adapter"):
-        convert_to_hugging_face(tmp_path / "run", tmp_path / "out", "train_full")
+        convert_to_hugging_face(tmp_path / "run", tmp_path / "out", tmp_path / "base", "train_full")
 
 
 FULL = r"^train: the disk of {} is full \({} bytes free\); free some, then `dvc repro`, which resumes$"

@@ -104,6 +104,7 @@ def test_fewer_ranks_with_megatron_are_still_groups(
         ({"liger": True}, "liger-kernel"),
         ({"deepspeed": "z2"}, "deepspeed"),
         ({"megatron": MEGATRON, "ranks": 2}, "megatron-core"),
+        ({"megatron": MEGATRON, "ranks": 2}, "transformer-engine"),
     ],
 )
 def test_a_missing_package_is_named_with_the_file_that_lists_it(
@@ -170,7 +171,7 @@ def test_the_unrelated_package_of_the_same_name_is_recognised_without_importing_
     monkeypatch.syspath_prepend(tmp_path)
     _gpus(monkeypatch, 80, 80)
     _packages(monkeypatch, "megatron-core")
-    recipe = RECIPE.replace(megatron=MEGATRON, ranks=2)
+    recipe = RECIPE.replace(megatron=Megatron(tensor_parallel=2, transformer_impl="local"), ranks=2)
     with pytest.raises(UserError, match=r"is not ROLL's .*pip uninstall mcore-adapter"):
         check_feasible(recipe, base, 100, Nodes())
     (tmp_path / "mcore_adapter" / "training_args.py").touch()

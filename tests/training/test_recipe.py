@@ -123,6 +123,8 @@ def test_ranks_that_do_not_form_complete_tensor_parallel_groups_are_refused() ->
         ({"megatron": MEGATRON, "lora": Lora(rank=4, alpha=8, targets=["q_proj"])}, "not LoRA"),
         ({"megatron": MEGATRON, "deepspeed": "z2"}, "either megatron or deepspeed"),
         ({"megatron": MEGATRON, "liger": True}, "liger must be false"),
+        ({"megatron": MEGATRON, "precision": "fp32"}, "precision must be bf16"),
+        ({"megatron": MEGATRON.replace(transformer_impl="local")}, "supports neither sequence_parallel nor"),
         ({"optimizer": "muon", "deepspeed": "z2"}, "muon needs complete matrices"),
         ({"megatron": MEGATRON, "packing": True}, "packing must be false"),
         ({"packing": True, "attention": "fa2", "device_batch": 2}, "device_batch must be 1"),

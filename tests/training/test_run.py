@@ -265,7 +265,6 @@ def test_settings_that_change_no_weight_are_not_part_of_the_key(
         {"seed": 4},
         {"threads": 2},
         {"weight_decay": 0.5},
-        {"keep_steps": 20},
         {"packing": True, "group_by_length": False},
     ],
 )

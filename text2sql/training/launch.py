@@ -21,6 +21,7 @@ from text2sql.cpu import with_kernels
 from text2sql.errors import DISK_FULL, UserError
 from text2sql.processes import die_with_parent
 from text2sql.progress import Progress
+from text2sql.training.megatron import automap_cache
 from text2sql.training.nodes import Nodes
 from text2sql.training.recipe import PACKING
 from text2sql.training.settings import Recipe
@@ -68,7 +69,7 @@ def run_ranks(recipe: Recipe, folder: Path, nodes: Nodes, label: str) -> int:
         process = subprocess.Popen(
             command(recipe, folder / "config.yaml", nodes),
             env=with_kernels(
-                os.environ | _reporting(folder) | environment(recipe),
+                os.environ | automap_cache(folder) | _reporting(folder) | environment(recipe),
                 recipe.threads,
                 recipe.precision == "fp32",
             ),

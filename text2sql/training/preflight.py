@@ -107,6 +107,7 @@ def _missing_packages(recipe: Recipe) -> Iterator[str]:
             "bitsandbytes",
             recipe.extra.get("quantization_bit") is not None,
         ),
+        "megatron.transformer_impl: transformer_engine": ("transformer-engine", _uses_engine(recipe)),
     }
     for parameter, (package, needed) in needs.items():
         if needed and not installed(package):
@@ -118,6 +119,10 @@ def _missing_packages(recipe: Recipe) -> Iterator[str]:
         yield from _wrong_mcore_adapter()
     if recipe.optimizer == "adamw_8bit" and _offloads(recipe):
         yield "optimizer: adamw_8bit works on the GPU only; with DeepSpeed offload set optimizer: adamw"
+
+
+def _uses_engine(recipe: Recipe) -> bool:
+    return recipe.megatron is not None and recipe.megatron.transformer_impl == "transformer_engine"
 
 
 def _missing_compiler(recipe: Recipe, gpus: list[Gpu]) -> Iterator[str]:

@@ -189,15 +189,16 @@ def _parallelism(recipe: Recipe) -> dict[str, object]:
     if recipe.deepspeed is not None:
         config["deepspeed"] = str(recipe.deepspeed_file)
     if recipe.megatron is not None:
-        config |= _megatron(recipe.megatron)
+        config |= _megatron(recipe.megatron, recipe.gradient_checkpointing)
     return config
 
 
-def _megatron(megatron: Megatron) -> dict[str, object]:
+def _megatron(megatron: Megatron, recompute: bool) -> dict[str, object]:
     options = ("bias_activation_fusion", "apply_rope_fusion", "overlap_p2p_comm")
     chosen = {name: getattr(megatron, name) for name in options}
     return {
         "use_mca": True,
+        "transformer_impl": megatron.transformer_impl,
         "tensor_model_parallel_size": megatron.tensor_parallel,
         "pipeline_model_parallel_size": 1,
         "sequence_parallel": megatron.sequence_parallel,
@@ -205,5 +206,9 @@ def _megatron(megatron: Megatron) -> dict[str, object]:
         # Both overlap communication with computation without changing results; they need that optimizer.
         "overlap_grad_reduce": megatron.distributed_optimizer,
         "overlap_param_gather": megatron.distributed_optimizer,
+        # Every token of a step has the same weight, as in transformers; by default every micro-batch has.
+        "calculate_per_token_loss": True,
+        # Megatron does not read LLaMA-Factory's gradient checkpointing. It recomputes every layer with this.
+        **({"recompute_granularity": "full"} if recompute else {}),
         **{name: value for name, value in chosen.items() if value is not None},
     }

@@ -22,7 +22,7 @@ from text2sql.gpus import visible_gpus
 from text2sql.training.checkpoints import copy_weights, newest_checkpoint, step_of
 from text2sql.training.launch import launch, reports, run_ranks
 from text2sql.training.lengths import Lengths, measure, without_long_rows
-from text2sql.training.megatron import convert_to_hugging_face
+from text2sql.training.megatron import convert_to_hugging_face, source_of_mcore_adapter
 from text2sql.training.nodes import Nodes
 from text2sql.training.preflight import check_feasible
 from text2sql.training.recipe import llamafactory_config, on_this_machine, with_ranks
@@ -148,13 +148,12 @@ def _key(recipe: Recipe, base_hash: str, dataset: Path, lengths: Lengths, nodes:
         configuration["deepspeed"] = read_json(recipe.deepspeed_file)
         packages += ("deepspeed",)
     if recipe.megatron is not None:
-        packages += ("megatron-core", "mcore_adapter")
+        packages += ("megatron-core", "transformer-engine")
+        more["mcore_adapter"] = source_of_mcore_adapter()
     if recipe.packing == "shared_prefix":
         more["largest_group"] = LARGEST_GROUP
     if nodes.count * recipe.ranks > 1:
         more["ranks"] = nodes.count * recipe.ranks
-    if recipe.keep_steps is not None:
-        more["keep_steps"] = recipe.keep_steps
     if lengths.long:
         more["rows_left_out"] = list(lengths.long)
     if not visible_gpus():
@@ -232,10 +231,11 @@ def _run(recipe: Recipe, base: Path, dataset: Path, work: Path, nodes: Nodes, la
         shutil.rmtree(run)
     if checkpoint is not None and stopped_early(work, step_of(checkpoint), recipe.validation):
         config["max_steps"] = step_of(checkpoint)
-    (run / "trainer_log.jsonl").unlink(missing_ok=True)
-    launch(recipe, config, work, nodes, label)
+    if recipe.megatron is None or not (run / "trainer_state.json").is_file():  # the trainer writes it at last
+        (run / "trainer_log.jsonl").unlink(missing_ok=True)
+        launch(recipe, config, work, nodes, label)
     if recipe.megatron is not None:
-        run = convert_to_hugging_face(run, work / "converted", label)
+        run = convert_to_hugging_face(run, work / "converted", base, label)
     if not any((run / name).is_file() for name in _WEIGHTS):
         raise UserError(
             f"{label}: the trainer ended with status 0 and wrote no weights to {run}; "

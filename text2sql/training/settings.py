@@ -126,15 +126,23 @@ class Megatron(Settings):
 
     `tensor_parallel` ranks share one copy of the model. Sequence parallelism (Korthikanti et al. 2022)
     splits the activations that each of these ranks would otherwise store; the distributed optimizer splits
-    its states over the copies. The last three are mcore_adapter's options of these names; None: its default.
+    its states over the copies. `transformer_impl`: "transformer_engine" needs NVIDIA's package of that name;
+    "local" is in megatron-core, and supports neither of these two. The last three are mcore_adapter's options
+    of these names; None: its default.
     """
 
+    transformer_impl: Literal["transformer_engine", "local"] = "transformer_engine"
     tensor_parallel: Positive = 1
     sequence_parallel: bool = False
     distributed_optimizer: bool = False
     bias_activation_fusion: bool | None = None
     apply_rope_fusion: bool | None = None
     overlap_p2p_comm: bool | None = None
+
+    @property
+    def local_is_split(self) -> bool:
+        """Whether the local implementation is asked for what it does not support."""
+        return self.transformer_impl == "local" and (self.sequence_parallel or self.distributed_optimizer)
 
 
 class TrainedArm(Run):
@@ -301,6 +309,12 @@ def _conflicts(recipe: Recipe) -> list[tuple[bool, str]]:
         (megatron and recipe.lora is not None, "Megatron supports training of all weights only, not LoRA"),
         (megatron and recipe.deepspeed is not None, "set either megatron or deepspeed, not both"),
         (megatron and recipe.liger, "Megatron has its own loss: liger must be false"),
+        (megatron and recipe.precision != "bf16", "Megatron trains in bf16 only: precision must be bf16"),
+        (
+            recipe.megatron is not None and recipe.megatron.local_is_split,
+            "megatron.transformer_impl: local supports neither sequence_parallel nor distributed_optimizer: "
+            "set both to false, or transformer_impl: transformer_engine",
+        ),
         (
             megatron and bool(recipe.packing),
             "LLaMA-Factory cannot pack rows with Megatron: packing must be false",

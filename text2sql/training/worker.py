@@ -46,6 +46,10 @@ def main(config: Path, save_minutes: float | None, keep_steps: int | None, valid
         from text2sql.training.shared_prefix import use_shared_prefixes
 
         use_shared_prefixes(arguments["data_seed"], config.parent)
+    if megatron:
+        from text2sql.training.mcore_patches import patch_mcore_adapter
+
+        patch_mcore_adapter(arguments["data_seed"])
     stop_at_last_step()
     # every step is logged, so that a checkpoint may be between two lines of the speed: a running mean of the
     # loss would be lost there

@@ -21,6 +21,9 @@ class Seq2SeqTrainingArguments(HuggingFaceArguments):
     apply_rope_fusion: bool = False
     overlap_p2p_comm: bool = True
     sequence_packing: bool = False
+    calculate_per_token_loss: bool = False
+    transformer_impl: str | None = None
+    recompute_granularity: str | None = None
 
 
 TrainingArguments = Seq2SeqTrainingArguments
