@@ -64,6 +64,11 @@ def missing_memory(recipe: Recipe, base: Path, longest: int, nodes: Nodes) -> It
         )
 
 
+def lacks_flash_attention(recipe: Recipe) -> bool:
+    """Whether `recipe` has flash attention and this machine has a GPU, but not the package flash-attn."""
+    return recipe.attention == "fa2" and bool(visible_gpus()) and not installed("flash-attn")
+
+
 def _missing_gpus(recipe: Recipe, gpus: list[Gpu]) -> Iterator[str]:
     gpu_settings = {
         "optimizer: adamw_8bit": recipe.optimizer == "adamw_8bit",
@@ -98,7 +103,6 @@ def _missing_packages(recipe: Recipe) -> Iterator[str]:
         "deepspeed": ("deepspeed", recipe.deepspeed is not None),
         "optimizer: adamw_8bit": ("bitsandbytes", recipe.optimizer == "adamw_8bit"),
         "liger: true": ("liger-kernel", recipe.liger),
-        "attention: fa2": ("flash-attn", recipe.attention == "fa2"),
         "megatron": ("megatron-core", recipe.megatron is not None),
     }
     for parameter, (package, needed) in needs.items():

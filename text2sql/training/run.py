@@ -19,16 +19,17 @@ from text2sql.files import publish, read_json, replacing, write_json
 from text2sql.gpus import visible_gpus
 from text2sql.training.checkpoints import newest_checkpoint
 from text2sql.training.launch import launch, run_ranks
-from text2sql.training.lengths import Lengths, measure, without_long_rows
+from text2sql.training.lengths import Lengths, longest_row, measure, without_long_rows
 from text2sql.training.megatron import convert_to_hugging_face
 from text2sql.training.nodes import Nodes
-from text2sql.training.preflight import check_feasible
-from text2sql.training.recipe import llamafactory_config
+from text2sql.training.preflight import check_feasible, lacks_flash_attention
+from text2sql.training.recipe import llamafactory_config, with_short_packs
 from text2sql.training.settings import Recipe
 from text2sql.training.templates import form_of
 from text2sql.training.throughput import read_throughput, write_throughput
 from text2sql.workstore import WorkStore, hash_path, locked
 
+_SHORT_PACK = 1024  # tokens; shorter packed sequences gain nothing
 _PACKAGES = ("llamafactory", "torch", "transformers", "peft", "accelerate", "trl")
 _WEIGHTS = ("model.safetensors", "model.safetensors.index.json", "adapter_model.safetensors")
 # The files of a finished run that are the same in every run of one recipe, unlike logs and timings.
@@ -76,6 +77,8 @@ def train(
     # refuses prompts unlike prediction's
     form = form_of(recipe.template, base, base_hash, dataset, recipe.enable_thinking)
     recipe = recipe.model_copy(update={"template": form.template})
+    if lacks_flash_attention(recipe):
+        recipe = _without_flash_attention(recipe, base, dataset, form.answer_tokens, label)
     lengths = _lengths(recipe, base, base_hash, dataset, form.answer_tokens)
     work = WorkStore.from_environment().open("train", _key(recipe, base_hash, dataset, lengths, nodes))
     if nodes.rank > 0:
@@ -92,6 +95,21 @@ def train(
         publish(result / "loss.csv", loss)
         if throughput is not None:
             _publish_throughput(work, throughput, label)
+
+
+def _without_flash_attention(
+    recipe: Recipe, base: Path, dataset: Path, answer_tokens: int, label: str
+) -> Recipe:
+    """The recipe with torch's attention, see `with_short_packs`; says so on stderr."""
+    longest = longest_row(base, dataset, _SHORT_PACK, recipe.longest_row, answer_tokens)
+    found = with_short_packs(recipe, max(longest, _SHORT_PACK - 1))
+    packs = f", packed sequences of {found.cutoff_len} tokens, {found.global_batch} a step"
+    print(
+        f"{label}: attention: fa2 needs the package flash-attn, which is not installed: trained with "
+        f"attention: sdpa{packs if found.packing else ''}; `pip install flash-attn` for flash attention",
+        file=sys.stderr,
+    )
+    return found
 
 
 def _lengths(recipe: Recipe, base: Path, base_hash: str, dataset: Path, answer_tokens: int) -> Lengths:

@@ -12,7 +12,7 @@ import text2sql
 from text2sql.settings import Folder, NotNegative, Positive, PositiveFloat, Rate, Settings
 
 Fraction = Annotated[float, Ge(0), Lt(1)]
-_PADDED_TO = 8  # tokens, by LLaMA-Factory's collator
+PADDED_TO = 8  # tokens, by LLaMA-Factory's collator
 _DEEPSPEED = Path(text2sql.__file__).parents[1] / "configs" / "deepspeed"
 
 
@@ -242,9 +242,9 @@ def _conflicts(recipe: Recipe) -> list[tuple[bool, str]]:
             "packed sequences have one length: group_by_length or packing must be false",
         ),
         (
-            bool(recipe.packing) and recipe.cutoff_len % _PADDED_TO != 0,
-            f"packed sequences are padded to a multiple of {_PADDED_TO} tokens: "
-            f"cutoff_len must be a multiple of {_PADDED_TO}",
+            bool(recipe.packing) and recipe.cutoff_len % PADDED_TO != 0,
+            f"packed sequences are padded to a multiple of {PADDED_TO} tokens: "
+            f"cutoff_len must be a multiple of {PADDED_TO}",
         ),
         (
             recipe.global_batch % recipe.device_batch != 0,
