@@ -68,7 +68,10 @@ def test_one_device_does_the_work_of_one_rank_of_the_profile(profile: str, secti
 def test_settings_that_need_a_missing_package_are_off_and_listed() -> None:
     ours, reference = (bench.profile_recipe(p, "train_full") for p in (bench.OURS, bench.REFERENCE))
     bare = bench.for_gpu(ours, ())
-    assert bench.differences(ours, bare) == "attention fa2 → sdpa, liger True → False"
+    assert bench.differences(ours, bare) == (
+        "global_batch 4 → 32, device_batch 1 → 8, cutoff_len 8192 → 1024, attention fa2 → sdpa, "
+        "liger True → False"
+    )
     listed = bench.differences(reference, bench.for_gpu(reference, ()))
     assert "optimizer adamw_8bit → adamw" in listed and "megatron True → False" in listed
     assert bench.differences(ours, ours) == ""
@@ -216,7 +219,7 @@ def test_without_a_gpu_both_recipes_alternately_train_the_tiny_model_and_leave_n
     def train_once(recipe: Recipe, place: Path, label: str) -> list[dict[str, float]]:
         assert (place / "base" / "model.safetensors").is_file()
         trained.append(label)
-        return [{"tokens_per_s": 1000.0 * (1 + recipe.packing)}]
+        return [{"tokens_per_s": 1000.0 * (1 + bool(recipe.packing))}]
 
     monkeypatch.setattr(bench, "train_once", train_once)
     monkeypatch.setattr(bench, "visible_gpus", list)
