@@ -224,6 +224,30 @@ def test_too_little_memory_is_refused_with_the_estimate_and_settings_that_need_l
         check_feasible(RECIPE, base, 100, Nodes())
 
 
+@pytest.mark.parametrize(
+    ("share", "check", "outcome"),
+    [
+        (1.1, "refuse", "fits"),
+        (0.8, "refuse", "warning: memory may not suffice: a rank needs about"),
+        (0.6, "refuse", "not enough memory: .*memory_check: warn tries it all the same"),
+        (0.6, "warn", "warning: memory may not suffice"),
+    ],
+)
+def test_memory_is_refused_only_where_one_and_a_half_times_what_is_there_is_needed(
+    base: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    share: float,
+    check: str,
+    outcome: str,
+) -> None:
+    recipe = RECIPE.replace(memory_check=check)
+    _gpus(monkeypatch, share * estimate(recipe, read_model(base), 100, 1).total / GIB)
+    refusal = _refusal(recipe, base)
+    assert bool(refusal) == outcome.startswith("not enough")
+    assert re.search(outcome, refusal + capsys.readouterr().err + ("fits" if share > 1 else ""))
+
+
 def test_on_a_cpu_all_ranks_share_the_machines_memory(base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     _gpus(monkeypatch)
     memory = 2 * estimate(RECIPE, read_model(base), 10, 1).total

@@ -19,6 +19,7 @@ from text2sql.training.settings import Recipe
 
 _INSTALL = "install what configs/requirements-gpu.txt lists"
 _USABLE = 0.95  # share of a device's memory; the driver needs the rest
+_HOPELESS = 1.5  # times the memory: the estimate errs by less
 
 
 def check_feasible(recipe: Recipe, base: Path, longest: int, nodes: Nodes) -> None:
@@ -32,7 +33,9 @@ def check_feasible(recipe: Recipe, base: Path, longest: int, nodes: Nodes) -> No
     """
     if recipe.deepspeed is not None:
         _print_compiler_locks()
-    problems = (*missing_parts(recipe), *missing_memory(recipe, base, longest, nodes))
+    for warning in scarce_memory(recipe, base, longest, nodes, refused=False):
+        print(f"warning: {warning}", file=sys.stderr)
+    problems = (*missing_parts(recipe), *scarce_memory(recipe, base, longest, nodes, refused=True))
     if problems:
         raise UserError(listed(problems))
 
@@ -43,8 +46,11 @@ def missing_parts(recipe: Recipe) -> list[str]:
     return [*_missing_gpus(recipe, gpus), *_missing_packages(recipe), *_missing_compiler(recipe, gpus)]
 
 
-def missing_memory(recipe: Recipe, base: Path, longest: int, nodes: Nodes) -> Iterator[str]:
-    """A sentence with the estimate if the memory here is too small for rows of `longest` tokens.
+def scarce_memory(recipe: Recipe, base: Path, longest: int, nodes: Nodes, refused: bool) -> Iterator[str]:
+    """A sentence with the estimate if the memory here seems too small for rows of `longest` tokens.
+
+    The training is refused if the estimate is more than 1.5 times the memory and `memory_check` is "refuse".
+    With `refused` there is a sentence only then, without it only otherwise.
 
     Raises:
         UserError: the sizes of the model in `base` cannot be read.
@@ -55,12 +61,15 @@ def missing_memory(recipe: Recipe, base: Path, longest: int, nodes: Nodes) -> It
         memory, where, total = min(gpu.memory for gpu in gpus), "a GPU here has", need.total
     else:
         memory, where, total = _physical_memory(), "this machine has", need.total * recipe.ranks
-    if total > _USABLE * memory:
+    refuse = recipe.memory_check == "refuse" and total > _HOPELESS * memory
+    if total > _USABLE * memory and refuse == refused:
         ranks = 1 if gpus else recipe.ranks
+        start = "not enough memory" if refuse else "memory may not suffice"
         yield (
-            f"not enough memory: a rank needs about {need}, and {where} {memory / (1 << 30):.1f} GiB for "
+            f"{start}: a rank needs about {need}, and {where} {memory / (1 << 30):.1f} GiB for "
             f"{ranks} {'rank' if ranks == 1 else 'ranks'}; lower device_batch, or set "
             "gradient_checkpointing: true, deepspeed: z3 with more ranks, or deepspeed: z3_offload"
+            + ("; memory_check: warn tries it all the same" if refuse else "")
         )
 
 

@@ -46,7 +46,8 @@ class Training(Run):
     (Hsu et al. 2024, GPU only). `save_minutes`: a checkpoint is also saved after this many minutes, at the
     next log line. `kept_checkpoints`: the weights of so many of the last checkpoints stay beside the result
     in the work store; None: none. `preprocessing_workers` processes turn rows into tokens. Ranks wait for one
-    another for at most `ddp_timeout_s`; None: torch's default.
+    another for at most `ddp_timeout_s`; None: torch's default. `memory_check`: "refuse" a training whose
+    estimated memory is more than 1.5 times what the device has, or only "warn".
     """
 
     template: str = "auto"
@@ -70,6 +71,7 @@ class Training(Run):
     kept_checkpoints: Positive | None = None
     preprocessing_workers: Positive = 1
     ddp_timeout_s: Positive | None = None
+    memory_check: Literal["refuse", "warn"] = "refuse"
     threads: Positive
 
     @model_validator(mode="after")
