@@ -133,8 +133,8 @@ def _state(recipe: Recipe, frozen: int, trained: int, copies: int) -> tuple[floa
         return 2 * trained, 4 * trained, 12 * trained / share
     if recipe.deepspeed_file is None:
         copy = 2 if bf16 else 0  # autocast keeps it from the forward to the backward pass; so of gradients
-        weights = (2 if bf16 else 4) * frozen + (4 + copy) * trained
-        return weights, (4 + copy) * trained, moments * trained
+        kept = (2 if bf16 else 4) * frozen + (4 + copy) * trained
+        return kept, (4 + copy) * trained, moments * trained
     zero = read_json(recipe.deepspeed_file)["zero_optimization"]
     width, master = (2, 4) if bf16 else (4, 0)
     weights = width * (frozen + trained) / (copies if zero["stage"] == 3 else 1)
