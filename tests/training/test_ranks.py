@@ -39,6 +39,7 @@ METHODS = {
         FULL.replace(lora=Lora(rank=4, alpha=8, targets=["q_proj", "v_proj"])),
         "z3",
     ),
+    "zero2-shared_prefix": (FULL.replace(packing="shared_prefix", cutoff_len=128), "z2"),
 }
 _TRAIN = """
 import sys
