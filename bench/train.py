@@ -31,7 +31,7 @@ from text2sql.training.launch import launch
 from text2sql.training.lengths import row_lengths
 from text2sql.training.nodes import Nodes
 from text2sql.training.preflight import check_feasible
-from text2sql.training.recipe import accumulation, llamafactory_config
+from text2sql.training.recipe import accumulation, llamafactory_config, with_short_packs
 from text2sql.training.settings import Recipe
 
 if TYPE_CHECKING:
@@ -49,6 +49,7 @@ SEED = 7
 CPU_PACK = 512  # tokens of a packed sequence on the CPU
 MIN_MEAN_TOKENS = 100  # per row; the real mean is higher
 SCHEMA_TOKENS = (100, 600)  # of the rows for the large model, about as in Spider
+OTHER_TOKENS = 300  # of instruction, question and answer, at most
 # https://huggingface.co/Qwen/Qwen3-1.7B/blob/main/config.json
 QWEN3 = {
     "vocab_size": 151_936,
@@ -138,7 +139,7 @@ def for_gpu(recipe: Recipe, packages: Collection[str]) -> Recipe:
     """The recipe on one GPU with these packages; settings that need another package are off."""
     recipe = on_one_device(recipe)
     if recipe.attention == "fa2" and "flash-attn" not in packages:
-        recipe = recipe.replace(attention="sdpa")
+        recipe = with_short_packs(recipe, max(SCHEMA_TOKENS) + OTHER_TOKENS)
     if recipe.optimizer == "adamw_8bit" and "bitsandbytes" not in packages:
         recipe = recipe.replace(optimizer="adamw")
     if "liger-kernel" not in packages:
@@ -152,14 +153,11 @@ def for_cpu(recipe: Recipe) -> Recipe:
     Packed sequences are shorter, and there are more of them: without flash attention the cost grows with the
     square of their length.
     """
-    parts = recipe.cutoff_len // CPU_PACK if recipe.packing else 1
-    return on_one_device(recipe).replace(
-        cutoff_len=recipe.cutoff_len // parts,
-        device_batch=recipe.device_batch * parts,
-        global_batch=recipe.device_batch * parts,
+    short = with_short_packs(on_one_device(recipe), CPU_PACK - 1)
+    return short.replace(
+        global_batch=short.device_batch,
         optimizer="adamw",
         precision="fp32",
-        attention="sdpa",
         liger=False,
         threads=1,
     )

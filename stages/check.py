@@ -39,7 +39,7 @@ from text2sql.training.extra import extra_problems
 from text2sql.training.memory import Model, read_model, weight_shapes
 from text2sql.training.nodes import Nodes
 from text2sql.training.own_data import described
-from text2sql.training.preflight import installed, missing_memory, missing_parts
+from text2sql.training.preflight import installed, missing_parts, scarce_memory
 from text2sql.training.recipe import with_ranks
 from text2sql.training.settings import OwnArm, Recipe
 from text2sql.training.templates import checked_template
@@ -285,7 +285,10 @@ def _is_there(base: Path, params: Params) -> bool:
 def _memory_problems(stage: str, recipe: Recipe, base: Path) -> Iterator[Problem]:
     try:
         tokens = recipe.cutoff_len if recipe.packing else min(recipe.cutoff_len, _ROW_TOKENS)
-        for text in missing_memory(recipe, base, tokens, Nodes.from_environment()):
+        nodes = Nodes.from_environment()
+        for text in scarce_memory(recipe, base, tokens, nodes, refused=False):
+            print(f"warning: {stage}: {text}", file=sys.stderr)
+        for text in scarce_memory(recipe, base, tokens, nodes, refused=True):
             yield Problem(stage, text)
     except UserError as error:
         yield Problem(stage, str(error))

@@ -68,7 +68,10 @@ def test_one_device_does_the_work_of_one_rank_of_the_profile(profile: str, secti
 def test_settings_that_need_a_missing_package_are_off_and_listed() -> None:
     ours, reference = (bench.profile_recipe(p, "train_full") for p in (bench.OURS, bench.REFERENCE))
     bare = bench.for_gpu(ours, ())
-    assert bench.differences(ours, bare) == "attention fa2 → sdpa, liger True → False"
+    assert bench.differences(ours, bare) == (
+        "global_batch 4 → 32, device_batch 1 → 8, cutoff_len 8192 → 1024, attention fa2 → sdpa, "
+        "liger True → False"
+    )
     listed = bench.differences(reference, bench.for_gpu(reference, ()))
     assert "optimizer adamw_8bit → adamw" in listed and "megatron True → False" in listed
     assert bench.differences(ours, ours) == ""

@@ -84,7 +84,6 @@ def test_a_profile_for_gpus_lists_all_that_a_machine_without_lacks(
         lines,
         rf"{arms}: attention: fa2, liger: true {GPUS}",
         rf"{arms}: liger: true needs the package liger-kernel, .*requirements-gpu.txt",
-        rf"{arms}: attention: fa2 needs the package flash-attn, .*requirements-gpu.txt",
         r"predict: engine: vllm needs the package vllm, .*requirements-gpu.txt.*engine: transformers",
         r"predict: engine: vllm needs a GPU, and none is visible",
     ), lines

@@ -10,7 +10,7 @@ import pytest
 from tests.tiny import tiny_qwen3, tiny_tokenizer
 from text2sql.errors import UserError
 from text2sql.training.dataset import turn, write_dataset
-from text2sql.training.lengths import measure, without_long_rows
+from text2sql.training.lengths import longest_row, measure, row_lengths, without_long_rows
 
 SCHEMA = "CREATE TABLE singer (name, age);"
 ROWS = [
@@ -27,6 +27,12 @@ def base(tmp_path: Path) -> Path:
 def dataset(tmp_path: Path) -> Path:
     write_dataset(ROWS, tmp_path / "data")
     return tmp_path / "data"
+
+
+def test_the_longest_row_of_those_within_the_limit_is_measured(base: Path, dataset: Path) -> None:
+    lengths = row_lengths(base, ROWS, 0, 2)
+    assert longest_row(base, dataset, 0, 10_000, 2) == max(lengths) == lengths[3]
+    assert longest_row(base, dataset, 0, lengths[3] - 1, 2) == lengths[1]
 
 
 def test_long_rows_are_listed_and_the_others_kept_unchanged(

@@ -52,6 +52,22 @@ def test_loss_and_gradients_are_those_of_all_logits(folder: Path, lora: bool, it
         torch.testing.assert_close(few_logits, everywhere, rtol=1e-4, atol=1e-6)
 
 
+def test_with_bf16_and_gradient_checkpointing_the_loss_is_the_same_too(folder: Path) -> None:
+    found = []
+    for few in (False, True):
+        one = model(folder, lora=True).train()
+        one.enable_input_require_grads()
+        one.gradient_checkpointing_enable()
+        if few:
+            AnswerLogits().on_train_begin(None, None, None, model=one)
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            output = one(**batch())
+        output.loss.backward()
+        found.append([output.loss.detach(), *(p.grad for p in one.parameters() if p.requires_grad)])
+    for everywhere, few_logits in zip(*found, strict=True):
+        torch.testing.assert_close(few_logits, everywhere, rtol=1e-2, atol=1e-4)
+
+
 @pytest.mark.parametrize("lora", [False, True], ids=["full", "lora"])
 def test_a_pass_without_labels_has_all_logits_and_generation_works_between_two_steps(
     folder: Path, lora: bool

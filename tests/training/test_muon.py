@@ -77,7 +77,9 @@ def test_the_worker_replaces_it_on_cpus_only(
     monkeypatch.setattr("llamafactory.train.tuner.run_exp", lambda *_, **__: seen.append(_function()))
     monkeypatch.setattr(torch.cuda, "is_available", lambda: device == "cuda")
     monkeypatch.setattr(worker, "die_with_parent", lambda: None)
-    (tmp_path / "config.yaml").write_text(yaml.safe_dump({"use_muon": True, "bf16": False}))
+    (tmp_path / "config.yaml").write_text(
+        yaml.safe_dump({"use_muon": True, "bf16": False, "logging_steps": 1})
+    )
     result = CliRunner().invoke(worker.main, [str(tmp_path / "config.yaml")], catch_exceptions=False)
     assert result.exit_code == 0
     assert [function is orthogonalise for function in seen] == [device == "cpu"]

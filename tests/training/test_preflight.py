@@ -14,7 +14,7 @@ from text2sql.gpus import Gpu
 from text2sql.training import preflight
 from text2sql.training.memory import estimate, read_model
 from text2sql.training.nodes import Nodes
-from text2sql.training.preflight import check_feasible, cpp_compiler, missing_parts
+from text2sql.training.preflight import check_feasible, cpp_compiler, lacks_flash_attention, missing_parts
 from text2sql.training.settings import Megatron, Recipe
 
 ROOT = Path(__file__).parents[2]
@@ -100,7 +100,6 @@ def test_fewer_ranks_with_megatron_are_still_groups(
     ("changes", "package"),
     [
         ({"optimizer": "adamw_8bit"}, "bitsandbytes"),
-        ({"attention": "fa2"}, "flash-attn"),
         ({"liger": True}, "liger-kernel"),
         ({"deepspeed": "z2"}, "deepspeed"),
         ({"megatron": MEGATRON, "ranks": 2}, "megatron-core"),
@@ -114,6 +113,22 @@ def test_a_missing_package_is_named_with_the_file_that_lists_it(
     _packages(monkeypatch)
     with pytest.raises(UserError, match=f"package {package}, .*configs/requirements-gpu.txt"):
         check_feasible(RECIPE.replace(**changes), base, 100, Nodes())
+
+
+@pytest.mark.parametrize(
+    ("gpus", "packages", "lacks"),
+    [((80,), (), True), ((80,), ("flash-attn",), False), ((), (), False)],
+    ids=["GPU only", "both", "no GPU"],
+)
+def test_flash_attention_is_replaced_only_where_a_gpu_lacks_the_package(
+    monkeypatch: pytest.MonkeyPatch, gpus: tuple[int, ...], packages: tuple[str, ...], lacks: bool
+) -> None:
+    _gpus(monkeypatch, *gpus)
+    _packages(monkeypatch, *packages)
+    recipe = RECIPE.replace(attention="fa2")
+    assert lacks_flash_attention(recipe) is lacks
+    assert not lacks_flash_attention(recipe.replace(attention="sdpa"))
+    assert not any("flash-attn" in problem for problem in missing_parts(recipe))
 
 
 @pytest.mark.parametrize(
@@ -210,6 +225,30 @@ def test_too_little_memory_is_refused_with_the_estimate_and_settings_that_need_l
         check_feasible(RECIPE, base, 100, Nodes())
 
 
+@pytest.mark.parametrize(
+    ("share", "check", "outcome"),
+    [
+        (1.1, "refuse", "fits"),
+        (0.8, "refuse", "warning: memory may not suffice: a rank needs about"),
+        (0.6, "refuse", "not enough memory: .*memory_check: warn tries it all the same"),
+        (0.6, "warn", "warning: memory may not suffice"),
+    ],
+)
+def test_memory_is_refused_only_where_one_and_a_half_times_what_is_there_is_needed(
+    base: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    share: float,
+    check: str,
+    outcome: str,
+) -> None:
+    recipe = RECIPE.replace(memory_check=check)
+    _gpus(monkeypatch, share * estimate(recipe, read_model(base), 100, 1).total / GIB)
+    refusal = _refusal(recipe, base)
+    assert bool(refusal) == outcome.startswith("not enough")
+    assert re.search(outcome, refusal + capsys.readouterr().err + ("fits" if share > 1 else ""))
+
+
 def test_on_a_cpu_all_ranks_share_the_machines_memory(base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     _gpus(monkeypatch)
     memory = 2 * estimate(RECIPE, read_model(base), 10, 1).total
@@ -225,7 +264,7 @@ def test_all_that_is_missing_is_listed_at_once(base: Path, monkeypatch: pytest.M
     monkeypatch.setattr(preflight, "_physical_memory", lambda: 1 << 20)
     message = _refusal(RECIPE.replace(attention="fa2", optimizer="adamw_8bit", deepspeed="z2_offload"), base)
     lines = message.splitlines()
-    assert lines[0] == "6 problems:" and all(line.startswith("  - ") for line in lines[1:])
+    assert lines[0] == "5 problems:" and all(line.startswith("  - ") for line in lines[1:])
     assert [
         re.search(word, line) is not None
         for word, line in zip(
@@ -233,11 +272,10 @@ def test_all_that_is_missing_is_listed_at_once(base: Path, monkeypatch: pytest.M
                 "adamw_8bit, attention: fa2 need a GPU",
                 "package deepspeed",
                 "bitsandbytes",
-                "flash-attn",
                 "works on the GPU only",
                 "not enough memory",
             ],
             lines[1:],
             strict=True,
         )
-    ] == [True] * 6
+    ] == [True] * 5

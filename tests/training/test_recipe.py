@@ -13,7 +13,14 @@ from text2sql import cpu
 from text2sql.errors import UserError
 from text2sql.gpus import Gpu
 from text2sql.training import recipe as recipes
-from text2sql.training.recipe import ALL_ROWS, accumulation, llamafactory_config, on_this_machine, with_ranks
+from text2sql.training.recipe import (
+    ALL_ROWS,
+    accumulation,
+    llamafactory_config,
+    on_this_machine,
+    with_ranks,
+    with_short_packs,
+)
 from text2sql.training.settings import Lora, Megatron, Recipe
 
 ROOT = Path(__file__).parents[2]
@@ -210,6 +217,20 @@ def test_a_deepspeed_file_does_what_its_name_says(name: str) -> None:
     assert zero["stage"] == int(name[1])
     assert ("offload_optimizer" in zero) == name.endswith("offload")
     assert config["gradient_accumulation_steps"] == config["train_batch_size"] == "auto"
+
+
+@pytest.mark.parametrize(("longest", "packs"), [(900, 8), (1023, 8), (1024, 4), (5000, 1)])
+def test_without_flash_attention_packs_are_shorter_and_a_step_keeps_its_tokens(
+    longest: int, packs: int
+) -> None:
+    recipe = TINY_RECIPE.replace(
+        attention="fa2", packing=True, cutoff_len=8192, device_batch=1, global_batch=4
+    )
+    short = with_short_packs(recipe, longest)
+    assert short.attention == "sdpa" and short.longest_row >= longest
+    assert (short.cutoff_len, short.device_batch, short.global_batch) == (8192 // packs, packs, 4 * packs)
+    padded = recipe.replace(packing=False)
+    assert with_short_packs(padded, longest) == padded.replace(attention="sdpa")
 
 
 def test_a_training_shorter_than_logging_steps_logs_its_last_step() -> None:

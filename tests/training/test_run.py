@@ -356,6 +356,26 @@ def test_a_trainer_that_exits_with_status_0_but_without_weights_has_failed(
     assert not Path("output").exists()
 
 
+def test_without_flash_attention_the_resolved_recipe_is_trained_and_named(
+    place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(running, "lacks_flash_attention", lambda recipe: recipe.attention == "fa2")
+    recipe = RECIPE.replace(attention="fa2", packing=True, cutoff_len=4096, device_batch=1, global_batch=1)
+    trained: list[Recipe] = []
+
+    def stop(recipe: Recipe, *_: object) -> None:
+        trained.append(recipe)
+        raise UserError("far enough")
+
+    monkeypatch.setattr(running, "_run", stop)
+    with pytest.raises(UserError, match="far enough"):
+        _train_here(recipe)
+    (short,) = trained
+    assert (short.attention, short.cutoff_len, short.device_batch, short.global_batch) == ("sdpa", 1024, 4, 4)
+    said = "trained with attention: sdpa, packed sequences of 1024 tokens, 4 a step"
+    assert said in capsys.readouterr().err
+
+
 def test_a_trainer_killed_from_outside_is_an_error(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     _install_trainer(place, monkeypatch, "kill -9 $$")
     with pytest.raises(UserError, match="status -9"):

@@ -41,6 +41,12 @@ def measure(base: Path, dataset: Path, limit: int, answer_tokens: int) -> Length
     return Lengths(len(lengths), long, max(n for n in lengths if n <= limit))
 
 
+def longest_row(base: Path, dataset: Path, enough: int, limit: int, answer_tokens: int) -> int:
+    """Tokens of the longest row of at most `limit`; an upper bound if that is at most `enough`."""
+    lengths = row_lengths(base, read_json(dataset / "sft.json"), enough, answer_tokens)
+    return max((tokens for tokens in lengths if tokens <= limit), default=limit)
+
+
 def without_long_rows(
     dataset: Path,
     lengths: Lengths,

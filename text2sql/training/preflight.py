@@ -20,6 +20,7 @@ from text2sql.training.settings import Recipe
 
 _INSTALL = "install what configs/requirements-gpu.txt lists"
 _USABLE = 0.95  # share of a device's memory; the driver needs the rest
+_HOPELESS = 1.5  # times the memory: the estimate errs by less
 
 
 def check_feasible(recipe: Recipe, base: Path, longest: int, nodes: Nodes) -> None:
@@ -33,8 +34,10 @@ def check_feasible(recipe: Recipe, base: Path, longest: int, nodes: Nodes) -> No
     """
     if recipe.deepspeed is not None:
         _print_compiler_locks()
+    for warning in scarce_memory(recipe, base, longest, nodes, refused=False):
+        print(f"warning: {warning}", file=sys.stderr)
     (extra,) = extra_problems([recipe])
-    problems = (*missing_parts(recipe), *extra, *missing_memory(recipe, base, longest, nodes))
+    problems = (*missing_parts(recipe), *extra, *scarce_memory(recipe, base, longest, nodes, refused=True))
     if problems:
         raise UserError(listed(problems))
 
@@ -45,8 +48,11 @@ def missing_parts(recipe: Recipe) -> list[str]:
     return [*_missing_gpus(recipe, gpus), *_missing_packages(recipe), *_missing_compiler(recipe, gpus)]
 
 
-def missing_memory(recipe: Recipe, base: Path, longest: int, nodes: Nodes) -> Iterator[str]:
-    """A sentence with the estimate if the memory here is too small for rows of `longest` tokens.
+def scarce_memory(recipe: Recipe, base: Path, longest: int, nodes: Nodes, refused: bool) -> Iterator[str]:
+    """A sentence with the estimate if the memory here seems too small for rows of `longest` tokens.
+
+    The training is refused if the estimate is more than 1.5 times the memory and `memory_check` is "refuse".
+    With `refused` there is a sentence only then, without it only otherwise.
 
     Raises:
         UserError: the sizes of the model in `base` cannot be read.
@@ -57,13 +63,21 @@ def missing_memory(recipe: Recipe, base: Path, longest: int, nodes: Nodes) -> It
         memory, where, total = min(gpu.memory for gpu in gpus), "a GPU here has", need.total
     else:
         memory, where, total = _physical_memory(), "this machine has", need.total * recipe.ranks
-    if total > _USABLE * memory:
+    refuse = recipe.memory_check == "refuse" and total > _HOPELESS * memory
+    if total > _USABLE * memory and refuse == refused:
         ranks = 1 if gpus else recipe.ranks
+        start = "not enough memory" if refuse else "memory may not suffice"
         yield (
-            f"not enough memory: a rank needs about {need}, and {where} {memory / (1 << 30):.1f} GiB for "
+            f"{start}: a rank needs about {need}, and {where} {memory / (1 << 30):.1f} GiB for "
             f"{ranks} {'rank' if ranks == 1 else 'ranks'}; lower device_batch, or set "
             "gradient_checkpointing: true, deepspeed: z3 with more ranks, or deepspeed: z3_offload"
+            + ("; memory_check: warn tries it all the same" if refuse else "")
         )
+
+
+def lacks_flash_attention(recipe: Recipe) -> bool:
+    """Whether `recipe` has flash attention and this machine has a GPU, but not the package flash-attn."""
+    return recipe.attention == "fa2" and bool(visible_gpus()) and not installed("flash-attn")
 
 
 def _missing_gpus(recipe: Recipe, gpus: list[Gpu]) -> Iterator[str]:
@@ -101,7 +115,6 @@ def _missing_packages(recipe: Recipe) -> Iterator[str]:
         "deepspeed": ("deepspeed", recipe.deepspeed is not None),
         "optimizer: adamw_8bit": ("bitsandbytes", recipe.optimizer == "adamw_8bit"),
         "liger: true": ("liger-kernel", recipe.liger),
-        "attention: fa2": ("flash-attn", recipe.attention == "fa2"),
         "megatron": ("megatron-core", recipe.megatron is not None),
         "training.extra.quantization_bit": (
             "bitsandbytes",

@@ -7,7 +7,7 @@ from pathlib import Path
 from text2sql.cpu import has_fast_bf16
 from text2sql.errors import UserError
 from text2sql.gpus import visible_gpus
-from text2sql.training.settings import Lora, Megatron, Recipe
+from text2sql.training.settings import PADDED_TO, Lora, Megatron, Recipe
 
 ALL_ROWS = 1_000_000_000  # rows that are grouped before they are packed, see shared_prefix.py
 PACKING = "packing.txt"  # in the work folder: what this saves
@@ -76,6 +76,25 @@ def _advice(recipe: Recipe, copies: int) -> str:
     share = recipe.global_batch // copies
     fitting = [n for n in range(1, share + 1) if share % n == 0 and n <= recipe.device_batch]
     return f"set device_batch to one of {', '.join(map(str, fitting))}"
+
+
+def with_short_packs(recipe: Recipe, longest: int) -> Recipe:
+    """The recipe with torch's attention in place of flash attention, for rows of at most `longest` tokens.
+
+    Torch's attention computes all pairs of tokens of a packed sequence, flash attention those within rows. So
+    sequences become shorter, by a power of two, and more: a batch and a step keep their number of tokens.
+    """
+    if not recipe.packing:
+        return recipe.replace(attention="sdpa")
+    parts = 1
+    while recipe.cutoff_len % (2 * parts * PADDED_TO) == 0 and recipe.cutoff_len // (2 * parts) > longest:
+        parts *= 2
+    return recipe.replace(
+        attention="sdpa",
+        cutoff_len=recipe.cutoff_len // parts,
+        device_batch=recipe.device_batch * parts,
+        global_batch=recipe.global_batch * parts,
+    )
 
 
 def llamafactory_config(

@@ -21,11 +21,11 @@ from text2sql.files import publish, read_json, replacing, write_json
 from text2sql.gpus import visible_gpus
 from text2sql.training.checkpoints import copy_weights, newest_checkpoint, step_of
 from text2sql.training.launch import launch, reports, run_ranks
-from text2sql.training.lengths import Lengths, measure, without_long_rows
+from text2sql.training.lengths import Lengths, longest_row, measure, without_long_rows
 from text2sql.training.megatron import convert_to_hugging_face, source_of_mcore_adapter
 from text2sql.training.nodes import Nodes
-from text2sql.training.preflight import check_feasible
-from text2sql.training.recipe import llamafactory_config, on_this_machine, with_ranks
+from text2sql.training.preflight import check_feasible, lacks_flash_attention
+from text2sql.training.recipe import llamafactory_config, on_this_machine, with_ranks, with_short_packs
 from text2sql.training.settings import Recipe
 from text2sql.training.shared_prefix import LARGEST_GROUP
 from text2sql.training.templates import form_of
@@ -39,6 +39,7 @@ from text2sql.training.validation import (
 )
 from text2sql.workstore import WorkStore, hash_path, locked
 
+_SHORT_PACK = 1024  # tokens; shorter packed sequences gain nothing
 # Arguments of the trainer without effect on the weights.
 _NOT_IN_KEY = (
     *("model_name_or_path", "dataset_dir", "output_dir"),  # the contents count
@@ -81,6 +82,8 @@ def train(
     # refuses prompts unlike prediction's
     form = form_of(recipe.template, base, base_hash, dataset, recipe.enable_thinking)
     recipe = on_this_machine(recipe).model_copy(update={"template": form.template})
+    if lacks_flash_attention(recipe):
+        recipe = _without_flash_attention(recipe, base, dataset, form.answer_tokens, label)
     lengths = _lengths(recipe, base, base_hash, dataset, form.answer_tokens)
     held_out = HeldOut(recipe, dataset, databases, lengths) if recipe.validation else None
     key = _key(recipe, base_hash, dataset, lengths, nodes) | (held_out.key if held_out else {})
@@ -114,6 +117,21 @@ def _with_ranks(recipe: Recipe, nodes: Nodes, label: str) -> Recipe:
         text += f" ({known.device_batch}) times ranks; lower device_batch to use more"
     print(text, file=sys.stderr)
     return known
+
+
+def _without_flash_attention(
+    recipe: Recipe, base: Path, dataset: Path, answer_tokens: int, label: str
+) -> Recipe:
+    """The recipe with torch's attention, see `with_short_packs`; says so on stderr."""
+    longest = longest_row(base, dataset, _SHORT_PACK, recipe.longest_row, answer_tokens)
+    found = with_short_packs(recipe, max(longest, _SHORT_PACK - 1))
+    packs = f", packed sequences of {found.cutoff_len} tokens, {found.global_batch} a step"
+    print(
+        f"{label}: attention: fa2 needs the package flash-attn, which is not installed: trained with "
+        f"attention: sdpa{packs if found.packing else ''}; `pip install flash-attn` for flash attention",
+        file=sys.stderr,
+    )
+    return found
 
 
 def _lengths(recipe: Recipe, base: Path, base_hash: str, dataset: Path, answer_tokens: int) -> Lengths:

@@ -12,7 +12,7 @@ import text2sql
 from text2sql.settings import Count, Folder, NotNegative, Positive, PositiveFloat, Rate, Settings
 
 Fraction = Annotated[float, Ge(0), Lt(1)]
-_PADDED_TO = 8  # tokens, by LLaMA-Factory's collator
+PADDED_TO = 8  # tokens, by LLaMA-Factory's collator
 _DEEPSPEED = Path(text2sql.__file__).parents[1] / "configs" / "deepspeed"
 
 
@@ -74,7 +74,8 @@ class Training(Run):
     curve. `preprocessing_workers` processes turn rows into tokens. Ranks wait for one another for at most
     `ddp_timeout_s`; None: torch's default. `precision` "auto" is bf16 where the device computes it faster.
     `report_to` also sends loss and learning rate of every step to this tool. `extra`: further arguments of
-    LLaMA-Factory by name, see extra.py.
+    LLaMA-Factory by name, see extra.py. `memory_check`: "refuse" a training whose estimated memory is more
+    than 1.5 times what the device has, or only "warn".
     """
 
     template: str = "auto"
@@ -98,6 +99,7 @@ class Training(Run):
     keep_steps: Positive | None = None
     preprocessing_workers: Positive = 1
     ddp_timeout_s: Positive | None = None
+    memory_check: Literal["refuse", "warn"] = "refuse"
     threads: Positive
     report_to: Literal["none", "tensorboard", "wandb", "swanlab", "mlflow"] = "none"
     extra: dict[str, Any] = Field(default_factory=dict)
@@ -333,9 +335,9 @@ def _conflicts(recipe: Recipe) -> list[tuple[bool, str]]:
             "packed sequences have one length: group_by_length or packing must be false",
         ),
         (
-            bool(recipe.packing) and recipe.cutoff_len % _PADDED_TO != 0,
-            f"packed sequences are padded to a multiple of {_PADDED_TO} tokens: "
-            f"cutoff_len must be a multiple of {_PADDED_TO}",
+            bool(recipe.packing) and recipe.cutoff_len % PADDED_TO != 0,
+            f"packed sequences are padded to a multiple of {PADDED_TO} tokens: "
+            f"cutoff_len must be a multiple of {PADDED_TO}",
         ),
         (
             recipe.global_batch % recipe.device_batch != 0,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -11,15 +12,30 @@ from text2sql.files import replacing
 
 QUANTITIES = ("tokens_per_s", "mfu")  # of a line, in addition to its step; MFU if the peak is known
 
-# Dense bf16 operations per second, from NVIDIA's data sheets; the first name in the device's name counts.
+# Dense bf16 operations per second with sums in fp32. Data sheets often state twice that, for sparse matrices.
 _PEAK = {
+    "GB200": 2500e12,  # NVIDIA's data sheets of the cards and servers, until another source is named
+    "B200": 2250e12,
+    "GH200": 989e12,
     "H200": 989e12,
-    "H100 PCIe": 756e12,
+    "H200 NVL": 835e12,
     "H100": 989e12,
+    "H100 PCIe": 756e12,
+    "H100 NVL": 835e12,
+    "H800": 989e12,
+    "H800 PCIe": 756e12,
+    "H20": 148e12,
     "A100": 312e12,
+    "A800": 312e12,
     "L40S": 362e12,
-    "RTX 4090": 165e12,
+    "L40": 181e12,
+    "RTX A6000": 155e12,
+    "RTX 5090": 209e12,  # white paper "RTX Blackwell GPU architecture", appendix A
+    "RTX 4090": 165e12,  # white paper "Ada GPU architecture", appendix A
+    "RTX 4090 D": 147e12,  # as the 4090, with 114 of its 128 multiprocessors
+    "RTX 3090": 71e12,  # white paper "Ampere GA102 GPU architecture", appendix A
 }
+_OTHER_CHIPS = ("Laptop", " Ti", "5090 D")  # slower or faster than the cards that they are named after
 
 
 def flops_per_token(parameters: int, trainable: int) -> int:
@@ -32,8 +48,14 @@ def flops_per_token(parameters: int, trainable: int) -> int:
 
 
 def peak_flops(device: str) -> float | None:
-    """Dense bf16 operations per second of a device with this CUDA name; None if unknown."""
-    return next((peak for name, peak in _PEAK.items() if name in device), None)
+    """Dense bf16 operations per second of a device with this CUDA name; None if unknown.
+
+    Of several names in it the longest counts; "H20" is not in "H200".
+    """
+    if any(chip in device for chip in _OTHER_CHIPS):
+        return None
+    found = [name for name in _PEAK if re.search(rf"\b{name}\b", device)]
+    return _PEAK[max(found, key=len)] if found else None
 
 
 def read_throughput(log: Path) -> list[dict[str, float]]:
