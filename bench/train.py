@@ -22,6 +22,7 @@ import click
 from scripts.profiles import load_profile
 from text2sql.base_models.tiny import initialise, train_tokenizer
 from text2sql.builtin.benchmark import build_benchmark
+from text2sql.devices import torch_device
 from text2sql.files import read_jsonl
 from text2sql.gpus import visible_gpus
 from text2sql.prompts import schema_text
@@ -226,7 +227,9 @@ def initialise_qwen3(folder: Path) -> None:
 
     torch.manual_seed(SEED)
     config = qwen3_config(AutoTokenizer.from_pretrained(str(folder)))
-    Qwen3ForCausalLM._from_config(config, dtype=torch.bfloat16).save_pretrained(folder)
+    with torch.device(torch_device()):  # random numbers take a minute on a CPU
+        model = Qwen3ForCausalLM._from_config(config, dtype=torch.bfloat16)
+    model.save_pretrained(folder)
 
 
 def qwen3_config(tokenizer: PreTrainedTokenizerBase) -> Qwen3Config:

@@ -201,7 +201,12 @@ def _effective(params: Params) -> dict[str, Any]:
 
 def _trained(params: Params, section: str, values: dict[str, Any]) -> dict[str, Any]:
     recipe = params.recipe(section)
-    return values | {key: getattr(recipe, key) for key in Run.model_fields}
+    shown = {key: getattr(recipe, key) for key in Run.model_fields}
+    if recipe.auto_ranks:
+        shown["ranks"] = "auto"
+    if not values["training"]:
+        del values["training"]
+    return values | shown
 
 
 def _leaves(values: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:

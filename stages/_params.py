@@ -21,7 +21,7 @@ from text2sql.preparation.settings import FetchData, Prepare
 from text2sql.retrieval.settings import IndexExamples, RetrieveExamples
 from text2sql.schema.settings import ConvertSchema, Prompt
 from text2sql.settings import Folder, Settings, checked, sentences
-from text2sql.training.settings import FullArm, LoraArm, OwnArm, Recipe, Training, recipe_of
+from text2sql.training.settings import FullArm, LoraArm, OwnArm, Recipe, Training, recipe_of, training_of
 
 BASE = "models/base"
 _FIXED = ("train_lora32", "train_lora128", "train_full", "lora")  # sections of trained arms
@@ -126,13 +126,30 @@ class Params(Settings):
         return self
 
     @model_validator(mode="after")
+    def _arms_train(self) -> Params:
+        problems = []
+        for section, arm in self.trained().items():
+            try:
+                own = training_of(self.training, arm)
+                if own.validation and not self.training.validation:
+                    problems.append(
+                        f"{section}.training.validation: section training must have one too, for which "
+                        "fetch_data brings databases; others switch it off by training: {validation: null}"
+                    )
+            except ValidationError as error:
+                problems.append(sentences(Training, error, f"{section}.training"))
+        if problems:
+            raise ValueError("; ".join(problems))
+        return self
+
+    @model_validator(mode="after")
     def _recipes_have_no_conflicts(self) -> Params:
         if self.fetch_model.source == "builtin":
             with _naming("fetch_model.tiny"):
-                self.fetch_model.tiny.recipe(self.training)
+                self.fetch_model.tiny.recipe()
         for section, arm in self.trained().items():
             if arm.enabled:
-                with _naming(section):
+                with _naming(f"{section}, with training"):
                     self.recipe(section)
         return self
 
@@ -235,7 +252,7 @@ def _naming(section: str) -> Iterator[None]:
     try:
         yield
     except ValidationError as error:
-        raise ValueError(f"{section}, with training: {sentences(Recipe, error)}") from error
+        raise ValueError(f"{section}: {sentences(Recipe, error)}") from error
 
 
 def load_params(path: str | Path = "params.yaml") -> Params:

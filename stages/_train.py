@@ -10,6 +10,7 @@ from stages._main import stage_main
 from stages._params import load_params
 from text2sql.training.run import train, write_loss
 from text2sql.training.throughput import write_throughput
+from text2sql.training.validation import write_validation
 
 
 def training_command(stage: str, section: str) -> click.Command:
@@ -23,20 +24,36 @@ def training_command(stage: str, section: str) -> click.Command:
     @click.option("--output", type=Path, required=True, help="Folder for the trained weights.")
     @click.option("--loss", type=Path, required=True, help="CSV file for the loss by step.")
     @click.option("--throughput", type=Path, required=True, help="Folder for CSV files of the speed by step.")
+    @click.option(
+        "--validation", type=Path, required=True, help="CSV file for measurements on held-out rows."
+    )
+    @click.option("--databases", type=Path, required=True, help="Folder of the training sources' databases.")
     @stage_main
-    def command(base: Path, dataset: Path, output: Path, loss: Path, throughput: Path) -> None:
+    def command(
+        base: Path,
+        dataset: Path,
+        output: Path,
+        loss: Path,
+        throughput: Path,
+        validation: Path,
+        databases: Path,
+    ) -> None:
         params = load_params()
         if params.trained()[section].enabled:
-            train(params.recipe(section), base, dataset, output, loss, stage, throughput)
+            recipe = params.recipe(section)
+            train(recipe, base, dataset, output, loss, stage, throughput, validation, databases)
         else:
-            write_empty_outputs(section, output, loss, stage, throughput)
+            write_empty_outputs(section, output, loss, stage, throughput, validation)
 
     return command
 
 
-def write_empty_outputs(section: str, output: Path, loss: Path, stage: str, throughput: Path) -> None:
-    """The outputs of an arm that is not trained: no weights, no losses, no speed."""
+def write_empty_outputs(
+    section: str, output: Path, loss: Path, stage: str, throughput: Path, validation: Path
+) -> None:
+    """The outputs of an arm that is not trained: no weights, no losses, no speed, no measurements."""
     click.echo(f"{section}.enabled is false, so {output} is left empty", err=True)
     output.mkdir(parents=True, exist_ok=True)
     write_loss([], loss)
     write_throughput([], throughput, stage)
+    write_validation([], validation)

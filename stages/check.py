@@ -35,10 +35,12 @@ from text2sql.preparation.settings import TrainingFile
 from text2sql.prompts import prompt_form
 from text2sql.retrieval.settings import PACKAGED_MODEL
 from text2sql.training.disk import finished_bytes, working_bytes
+from text2sql.training.extra import extra_problems
 from text2sql.training.memory import Model, read_model, weight_shapes
 from text2sql.training.nodes import Nodes
 from text2sql.training.own_data import described
 from text2sql.training.preflight import installed, missing_memory, missing_parts
+from text2sql.training.recipe import with_ranks
 from text2sql.training.settings import OwnArm, Recipe
 from text2sql.training.templates import checked_template
 from text2sql.workstore import WorkStore
@@ -237,11 +239,16 @@ def _has_module(package: str) -> bool:
 
 
 def training_problems(params: Params) -> Iterator[Problem]:
-    """GPUs, packages, a compiler and memory that a training needs and this machine does not have."""
-    for stage, recipe, base in trainings(params):
-        if not _has_module("llamafactory"):
+    """GPUs, packages, a compiler and memory that a training needs and this machine does not have.
+
+    Also further arguments that LLaMA-Factory refuses.
+    """
+    found = list(trainings(params))
+    faults = extra_problems([recipe for _, recipe, _ in found]) if _has_module("llamafactory") else []
+    for number, (stage, recipe, base) in enumerate(found):
+        if not faults:
             yield Problem(stage, "LLaMA-Factory is not installed; `make setup` installs it")
-        for text in missing_parts(recipe):
+        for text in (*missing_parts(recipe), *(faults[number] if faults else ())):
             yield Problem(stage, text)
         if _is_there(base, params):
             yield from _memory_problems(stage, recipe, base)
@@ -251,12 +258,15 @@ def training_problems(params: Params) -> Iterator[Problem]:
 def trainings(params: Params) -> Iterator[tuple[str, Recipe, Path]]:
     """The stage, recipe and base model of every training, that of the base model included."""
     if params.fetch_model.source == "builtin":
-        yield "fetch_model", params.fetch_model.tiny.recipe(params.training), Path("none")
+        yield "fetch_model", params.fetch_model.tiny.recipe(), Path("none")
     for section, arm in params.trained().items():
         if arm.enabled:
             stage = section.replace("train.", "train@") if "." in section else section
             base = Path(getattr(arm, "base", BASE))
-            yield "train_lora" if stage == "lora" else stage, params.recipe(section), base
+            recipe = params.recipe(section)
+            if recipe.auto_ranks:
+                recipe = with_ranks(recipe, len(visible_gpus()), Nodes.from_environment().count)
+            yield "train_lora" if stage == "lora" else stage, recipe, base
 
 
 def _is_there(base: Path, params: Params) -> bool:

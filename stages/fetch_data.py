@@ -7,7 +7,8 @@ run keeps to, and gets those of this run.
 Writes train/NAME with the training rows as the source has them, train_schemas/NAME.json ({database id:
 CREATE TABLE text}) for sources with databases, test/NAME.jsonl for each test set in the one form of
 text2sql/preparation/raw_test.py, test_sets.json with their names, and databases/ID/ID.sqlite for those that
-questions name. The built-in source also writes planted.json, the list of the training rows that were planted
+questions name. `--train-databases` gets NAME/ID/ID.sqlite of the training sources, if training.validation has
+questions. The built-in source also writes planted.json, the list of the training rows that were planted
 as leaks.
 """
 
@@ -39,26 +40,31 @@ from text2sql.processes import die_with_parent
 from text2sql.schema.descriptions import FOLDER, description_files
 from text2sql.schema.recorded import read_recorded
 
-_NO_DATABASES = "databases/none"
+_NONE = "none"
+_NO_DATABASES = f"databases/{_NONE}"
 """An empty file, so that a stage that reads the folder finds it where no database is there."""
 
 
 @click.command(help=__doc__)
 @click.option("--outside", type=click.Path(path_type=Path), required=True)
 @click.option("--output", type=click.Path(path_type=Path), required=True)
+@click.option("--train-databases", type=click.Path(path_type=Path), required=True)
 @click.option("--metrics", type=click.Path(path_type=Path), required=True)
 @stage_main
-def main(outside: Path, output: Path, metrics: Path) -> None:
-    config = load_params().fetch_data
+def main(outside: Path, output: Path, train_databases: Path, metrics: Path) -> None:
+    params = load_params()
+    config, validation = params.fetch_data, params.training.validation
     remove_stale(outside, config)
     folders = Folders(config.sha256, HubData(read_record(metrics)))
-    with replacing_folder(output) as folder:
+    with replacing_folder(train_databases) as databases, replacing_folder(output) as folder:
+        (databases / _NONE).touch()
+        wanted = databases if validation is not None and validation.questions else None
         if config.test:  # before anything long
             fetch_test(folders, folder, config)
         if config.train:
-            fetch_train(folders, folder, config.train)
+            fetch_train(folders, folder, config.train, wanted)
         else:
-            fetch_builtin(folder, config)
+            fetch_builtin(folder, config, wanted)
         folders.refuse_unread()
     write_json(metrics, dict(sorted(folders.hub.record.items())))
 
@@ -125,20 +131,23 @@ class Folders:
         refuse_unread(self._sha256, self._opened.values())
 
 
-def fetch_builtin(folder: Path, config: FetchData) -> None:
+def fetch_builtin(folder: Path, config: FetchData, databases: Path | None) -> None:
     """Make the built-in benchmark; with test sets of the user only its training rows are kept."""
     from text2sql.builtin import build_benchmark
 
+    own = databases / "embedded" if databases else None
     if not config.test:
-        build_benchmark(folder, config.seed, config.train_rows, config.test_rows)
+        build_benchmark(folder, config.seed, config.train_rows, config.test_rows, own)
         return
-    build_benchmark(folder / "made", config.seed, config.train_rows, config.test_rows)
+    build_benchmark(folder / "made", config.seed, config.train_rows, config.test_rows, own)
     (folder / "made" / "train").rename(folder / "train")
     shutil.rmtree(folder / "made")
 
 
-def fetch_train(folders: Folders, folder: Path, files: Mapping[str, TrainingFile]) -> None:
-    """Copy the training files, and write the schemas of their databases.
+def fetch_train(
+    folders: Folders, folder: Path, files: Mapping[str, TrainingFile], databases: Path | None
+) -> None:
+    """Copy the training files, and write the schemas of their databases; copy these to `databases`, if given.
 
     Raises:
         UserError: a file is missing or cannot be read, or a folder has no databases.
@@ -149,10 +158,14 @@ def fetch_train(folders: Folders, folder: Path, files: Mapping[str, TrainingFile
         copy_file(path, folder / "train" / f"{name}{_suffixes(path)}")
         if source.databases is not None:
             outside.require_databases(source.databases)
+        schemas = OutsideSchemas(outside, source)
         if source.databases is not None or source.tables is not None:
-            schemas = OutsideSchemas(outside, source)
             texts = {db_id: schemas.ddl(db_id) for db_id in schemas.known}
             write_json(folder / "train_schemas" / f"{name}.json", texts)
+        if databases and source.databases is not None:
+            for db_id in schemas.databases:
+                file = outside.database(source.databases, db_id)
+                copy_file(file, database_path(databases / name, db_id))
 
 
 def fetch_test(folders: Folders, folder: Path, config: FetchData) -> None:

@@ -64,7 +64,7 @@ def _builtin(params: Params, raw: Path, output: Path, pins: Mapping[str, str]) -
     test_questions = [line["question"] for _, _, line in read_lines(raw)]
     rows = base_rows(tiny.seed, tiny.rows, test_questions)
     prompt = params.prompt
-    build_base_model(rows, tiny, params.training, prompt.schema_types, output, prompt_form(prompt.form))
+    build_base_model(rows, tiny, prompt.schema_types, output, prompt_form(prompt.form))
 
 
 def _from_folder(params: Params, raw: Path, output: Path, pins: Mapping[str, str]) -> None:

@@ -23,18 +23,30 @@ FOLDER = click.Path(path_type=Path)
 @click.option("--output", type=FOLDER, required=True, help="Folder for the trained weights.")
 @click.option("--loss", type=FOLDER, required=True, help="CSV file for the loss by step.")
 @click.option("--throughput", type=FOLDER, required=True, help="Folder for CSV files of the speed by step.")
+@click.option("--validation", type=FOLDER, required=True, help="CSV file for measurements on held-out rows.")
+@click.option("--databases", type=FOLDER, required=True, help="Folder of the training sources' databases.")
 @stage_main
-def main(arm: str, base: Path, dataset: Path, output: Path, loss: Path, throughput: Path) -> None:
+def main(
+    arm: str,
+    base: Path,
+    dataset: Path,
+    output: Path,
+    loss: Path,
+    throughput: Path,
+    validation: Path,
+    databases: Path,
+) -> None:
     params = load_params()
     if arm not in params.train:
         raise UserError(f"params.yaml: train has no {arm!r}; it has {', '.join(params.train) or 'no arm'}")
     own, section, label = params.train[arm], f"train.{arm}", f"train_{arm}"
     if not own.enabled:
-        write_empty_outputs(section, output, loss, label, throughput)
+        write_empty_outputs(section, output, loss, label, throughput, validation)
         return
     _check_base(base, section)
     data = training_data(dataset, own.sources, section)
-    train(params.recipe(section), base, data, output, loss, label, throughput)
+    recipe = params.recipe(section)
+    train(recipe, base, data, output, loss, label, throughput, validation, databases)
 
 
 def _check_base(base: Path, section: str) -> None:

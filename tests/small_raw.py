@@ -16,7 +16,12 @@ from click.testing import CliRunner
 from scripts.profiles import composed
 
 ROOT = Path(__file__).resolve().parent.parent
-FETCH = {"outside": "data/outside", "output": "data/raw", "metrics": "metrics/fetch_data.json"}
+FETCH = {
+    "outside": "data/outside",
+    "output": "data/raw",
+    "train-databases": "data/train_databases",
+    "metrics": "metrics/fetch_data.json",
+}
 """The options of stage fetch_data."""
 SPIDER: dict[str, dict[str, Any]] = {
     "train": {

@@ -138,6 +138,15 @@ def test_the_constraints_agree_with_the_direct_dependencies() -> None:
     assert {name: pinned.get(name) for name in direct} == direct
 
 
+def test_the_constraints_for_gpus_agree_with_the_direct_dependencies() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    wanted = project["dependencies"] + project["optional-dependencies"]["gpu"]
+    direct = {canonicalize_name(name): v for name, v in (w.split("==") for w in wanted if "==" in w)}
+    pinned = requirements(ROOT / "configs" / "constraints-gpu.txt")
+    del direct[canonicalize_name("flash-attn")]  # compiled against the installed torch
+    assert {name: pinned.get(name) for name in direct} == direct
+
+
 def test_the_script_installs_the_torch_version_of_the_project() -> None:
     (version,) = re.findall(r"^TORCH=(\S+)$", (ROOT / "scripts/setup.sh").read_text(), re.MULTILINE)
     assert f'"torch=={version}"' in (ROOT / "pyproject.toml").read_text()
@@ -146,5 +155,10 @@ def test_the_script_installs_the_torch_version_of_the_project() -> None:
 def test_mcore_adapter_comes_from_git_at_one_commit_and_never_from_the_index() -> None:
     gpu = (ROOT / "configs" / "requirements-gpu.txt").read_text()
     assert re.search(r"^mcore_adapter @ git\+https://github.com/alibaba/ROLL.git@[0-9a-f]{40}#", gpu, re.M)
-    for name in ("pyproject.toml", "configs/constraints.txt", "configs/requirements-data.txt"):
+    for name in (
+        "pyproject.toml",
+        "configs/constraints.txt",
+        "configs/constraints-gpu.txt",
+        "configs/requirements-data.txt",
+    ):
         assert not re.search(r"mcore[-_.]adapter\s*[=<>\"]", (ROOT / name).read_text())

@@ -16,6 +16,7 @@ import yaml
 
 from text2sql.training.run import write_loss
 from text2sql.training.throughput import write_throughput
+from text2sql.training.validation import Point, write_validation
 
 pytestmark = pytest.mark.slow
 
@@ -25,6 +26,7 @@ COPIED = [
     *(".gitignore", ".dvc/.gitignore", "metrics/throughput/.gitignore"),
 ]
 LINES = [{"step": 10, "tokens_per_s": 900.0, "mfu": 0.31}, {"step": 20, "tokens_per_s": 950.0, "mfu": 0.33}]
+SHOWN = {"loss", "validation_accuracy", "accuracy_by_hardness"}
 SPEED = ["mfu/train_full.csv", "tokens_per_s/train_full.csv", "tokens_per_s/train_lora32.csv"]
 
 
@@ -55,6 +57,8 @@ def place(tmp_path: Path) -> Path:
         shutil.copy(ROOT / name, tmp_path / name)
     for stage in _stages():
         write_loss([{"step": 10, "loss": 2.0, "learning_rate": 0.1}], tmp_path / f"metrics/loss/{stage}.csv")
+        measured = [Point(10, 2.1, 40.0, 5)] if stage == "train_full" else []
+        write_validation(measured, tmp_path / f"metrics/validation/{stage}.csv")
     (tmp_path / "metrics/accuracy_by_hardness.csv").write_text(
         "arm,hardness,ex,bar\nfull,all,50.0,full all\n"
     )
@@ -77,14 +81,23 @@ def _train(place: Path) -> None:
 
 
 def test_a_fresh_clone_shows_its_plots_without_errors_for_missing_speed(place: Path) -> None:
-    assert set(_plots(place, "show")) == {"loss", "accuracy_by_hardness"}
+    assert set(_plots(place, "show")) == SHOWN
+
+
+def test_the_losses_of_training_and_validation_are_in_one_plot(place: Path) -> None:
+    drawn = _plots(place, "show")
+    points = drawn["loss"]["content"]["data"]["values"]
+    files = {point["filename"] for point in points}
+    assert files >= {"loss/train_full.csv", "validation/train_full.csv"}
+    assert "validation/train_lora.csv" not in files, "nothing was measured there"
+    assert "40.0" in json.dumps(drawn["validation_accuracy"])
 
 
 def test_the_speed_of_every_trained_stage_is_plotted_and_ignored_by_git(place: Path) -> None:
     _train(place)
     drawn = _plots(place, "show")
     named = {f"metrics/throughput/{name}": name.split("/")[0] for name in SPEED}
-    assert set(drawn) == {"loss", "accuracy_by_hardness", *named}
+    assert set(drawn) == {*SHOWN, *named}
     for name, quantity in named.items():
         chart = json.dumps({**drawn[name]["content"], "data": None})
         assert '"field": "step"' in chart and f'"field": "{quantity}"' in chart

@@ -182,7 +182,9 @@ def test_a_file_may_change_letters_and_multiply(tmp_path: Path) -> None:
 def test_dvc_compares_the_folder_of_forms_wherever_the_form_of_prompts_counts() -> None:
     stages = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"].items()
     bodies = {name: body.get("do", body) for name, body in stages}
-    with_form = {name for name, body in bodies.items() if "prompt" in body.get("params", [])}
+    with_form = {
+        name for name, body in bodies.items() if {"prompt", "prompt.form"} & set(body.get("params", []))
+    }
     assert {name for name, body in bodies.items() if PROMPT_FILES in body["deps"]} == with_form
     assert with_form == {"fetch_model", "dedupe_test", "predict"}
 

@@ -66,6 +66,11 @@ def has_avx2() -> bool:
     return platform.machine() == "x86_64" and {"avx2", "fma"} <= cpu_flags()
 
 
+def has_fast_bf16() -> bool:
+    """Whether this CPU (of Linux) multiplies bfloat16; others convert each number first, which is slower."""
+    return bool({"avx512_bf16", "amx_bf16"} & cpu_flags())
+
+
 def cpu_flags() -> set[str]:
     """What the first core can do, in Linux's words."""
     lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()

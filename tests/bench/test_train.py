@@ -216,7 +216,7 @@ def test_without_a_gpu_both_recipes_alternately_train_the_tiny_model_and_leave_n
     def train_once(recipe: Recipe, place: Path, label: str) -> list[dict[str, float]]:
         assert (place / "base" / "model.safetensors").is_file()
         trained.append(label)
-        return [{"tokens_per_s": 1000.0 * (1 + recipe.packing)}]
+        return [{"tokens_per_s": 1000.0 * (1 + bool(recipe.packing))}]
 
     monkeypatch.setattr(bench, "train_once", train_once)
     monkeypatch.setattr(bench, "visible_gpus", list)

@@ -18,7 +18,7 @@ import pytest
 from text2sql.builtin import base_rows, build_benchmark
 from text2sql.builtin.benchmark import MAX_TEST_ROWS, TEST_MIX
 from text2sql.builtin.databases import DATABASES, SEEN, UNSEEN
-from text2sql.contamination.folding import fold_question
+from text2sql.contamination.folding import fold_question, schema_signature
 from text2sql.errors import UserError
 from text2sql.evaluation.spider.hardness import hardness
 from text2sql.files import read_json, read_jsonl
@@ -64,6 +64,19 @@ def _solutions(test: list[dict[str, Any]]) -> set[tuple[str, str]]:
 def test_the_same_seed_writes_the_same_bytes(folder: Path, tmp_path: Path) -> None:
     build_benchmark(tmp_path, SEED, TRAIN_ROWS, TEST_ROWS)
     assert hash_path(tmp_path) == hash_path(folder)
+
+
+def test_the_databases_of_training_rows_run_their_queries_and_change_nothing_else(tmp_path: Path) -> None:
+    build_benchmark(tmp_path / "plain", SEED, 150, 20)
+    build_benchmark(tmp_path / "raw", SEED, 150, 20, tmp_path / "databases")
+    assert hash_path(tmp_path / "raw") == hash_path(tmp_path / "plain")
+    by_schema = {}
+    for file in sorted((tmp_path / "databases").glob("*/*.sqlite")):
+        by_schema[schema_signature(read_sqlite(file))] = file
+    rows = list(read_jsonl(tmp_path / "raw" / "train" / "embedded.jsonl"))
+    for row in rows:
+        with closing(sqlite3.connect(by_schema[schema_signature(row["context"])])) as connection:
+            connection.execute(row["answer"]).fetchall()
 
 
 def test_another_seed_writes_other_rows_and_other_databases(folder: Path, tmp_path: Path) -> None:

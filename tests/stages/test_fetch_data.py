@@ -69,6 +69,20 @@ def test_a_folder_gives_training_rows_and_the_schemas_of_their_databases(outside
     assert read_lines("data/raw/train/sql_create_context.jsonl") == [ROWS[0]]
 
 
+@pytest.mark.parametrize("questions", [None, 0, 5])
+def test_databases_of_training_rows_come_only_where_validation_runs_questions(
+    outside: Path, questions: int | None
+) -> None:
+    validation = None if questions is None else {"rows": 1, "every": 1, "questions": questions}
+    write_params(Path(), fetch_data=SPIDER, training={"validation": validation})
+    run_stage(main, **FETCH)
+    found = [path for path in Path("data/train_databases").rglob("*") if path.is_file()]
+    copy = Path("data/train_databases/spider/shop_2/shop_2.sqlite")
+    assert sorted(found) == [Path("data/train_databases/none"), *([copy] if questions else [])]
+    if questions:
+        assert copy.read_bytes() == (outside / "spider/train_database/shop_2/shop_2.sqlite").read_bytes()
+
+
 def test_a_folder_gives_the_test_questions_and_their_databases(outside: Path) -> None:
     run_stage(main, **FETCH)
     assert json.loads(Path("data/raw/test_sets.json").read_text()) == ["spider_dev"]
@@ -82,7 +96,7 @@ def test_a_second_run_replaces_the_output_of_the_first(outside: Path) -> None:
     Path("data/raw/train/stale.jsonl").write_text("{}")
     run_stage(main, **FETCH)
     assert not Path("data/raw/train/stale.jsonl").exists()
-    assert [path.name for path in Path("data").iterdir()] == ["raw"]
+    assert sorted(path.name for path in Path("data").iterdir()) == ["raw", "train_databases"]
 
 
 def test_the_users_own_files_replace_spider_train(outside: Path) -> None:

@@ -218,6 +218,12 @@ def test_an_adapter_or_a_missing_folder_is_refused(folder: Path) -> None:
         assert result.exit_code == 1 and said in result.output
 
 
+def test_of_the_settings_of_training_only_those_of_the_template_bring_the_model_again() -> None:
+    stage = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]["fetch_model"]
+    of_training = [name for name in stage["params"] if name.partition(".")[0] == "training"]
+    assert of_training == ["training.template", "training.enable_thinking"]
+
+
 @pytest.mark.slow
 def test_a_template_that_does_not_fit_the_model_is_refused_before_any_training(folder: Path) -> None:
     tiny_tokenizer(tiny_qwen3(folder / "mine"))

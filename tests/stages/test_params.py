@@ -65,12 +65,29 @@ BAD_VALUES = [  # key, value, pattern of the message
     (
         "training.scheduler",
         "cosine_with_min_lr",
-        "fetch_model.tiny, with training: set min_learning_rate if, and only if, scheduler",
+        "train_lora32, with training: set min_learning_rate if, and only if, scheduler",
     ),
+    ("fetch_model.tiny.device_batch", 5, "fetch_model.tiny: global_batch must be a multiple of device_batch"),
     ("train_full.deepspeed", "z2", "train_full, with training: optimizer: muon needs complete matrices"),
+    ("lora.training", {"seeds": 3}, "lora.training.seeds: unknown key; allowed beside it: .*seed"),
+    (
+        "lora.training",
+        {"validation": {"rows": 5, "every": 5}},
+        "lora.training.validation: section training must",
+    ),
+    ("lora.training", {"seed": "x"}, "lora.training.seed: .*valid integer"),
+    ("lora.training", {"max_steps": 3}, "lora: training.max_steps: an arm sets max_steps beside training"),
+    (
+        "lora.training",
+        {"learning_rate": 0.1},
+        "lora: training.learning_rate: an arm sets learning_rate beside",
+    ),
+    ("training.extra", {"seed": 3}, "with training: extra.seed: this follows from the setting seed"),
+    ("training.report_to", "visdom", "training.report_to: .*'tensorboard', 'wandb', 'swanlab' or 'mlflow'"),
+    ("training.ranks", "all", "training.ranks"),
     ("lora.deepspeed", "z1", "lora.deepspeed: .*'z2', 'z2_offload', 'z3' or 'z3_offload'"),
     ("lora.megatron", {}, "lora.megatron: unknown key; allowed beside it: .*rank, alpha, targets"),
-    ("training.save_steps", 7, "save_steps must be a multiple of logging_steps"),
+    ("training.save_steps", 0, "training.save_steps: .*greater than 0"),
     ("dedupe_test.near_question", 80, "dedupe_test.near_question: .*less than or equal to 1"),
     ("dedupe_test.embedding", 0, "dedupe_test.embedding: .*greater than 0"),
     ("dedupe_test.same_sql", False, "dedupe_test.same_sql: .*'exact', 'masked' or 'specific'"),
@@ -230,6 +247,20 @@ def test_own_arms_have_recipes_like_the_others(tmp_path: Path) -> None:
     assert params.recipe("train.next").lora is None
 
 
+def test_an_arm_has_training_settings_of_its_own_key_by_key(tmp_path: Path) -> None:
+    values = yaml.safe_load(composed("embedded"))
+    values["training"]["ranks"] = "auto"
+    own = values["lora"] | {"base": "models/base", "data": "data/train"}
+    values["train"] = {"mine": own | {"training": {"seed": 7, "template": "qwen3"}}}
+    values["train_full"]["training"] = {"optimizer": "adamw"}
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(values))
+    params = load_params(tmp_path / "params.yaml")
+    lora, mine, full = (params.recipe(name) for name in ("lora", "train.mine", "train_full"))
+    assert mine == lora.replace(seed=7, template="qwen3")
+    assert (lora.optimizer, full.optimizer) == ("muon", "adamw")
+    assert (mine.ranks, mine.auto_ranks) == (1, True)
+
+
 def test_the_weights_of_an_arm_can_be_an_own_one_or_a_folder_outside_models(tmp_path: Path) -> None:
     arms = {
         "mine": {"weights": "models/mine", "questions": "data/test"},
@@ -245,9 +276,11 @@ def test_the_weights_of_an_arm_can_be_an_own_one_or_a_folder_outside_models(tmp_
 
 def test_the_arms_of_the_docs_are_valid(tmp_path: Path) -> None:
     page = (ROOT / "docs" / "your-arms.md").read_text()
-    trained, voting = map(yaml.safe_load, re.findall(r"```yaml\n(.*?)```", page, re.DOTALL))
+    trained, dora, voting = map(yaml.safe_load, re.findall(r"```yaml\n(.*?)```", page, re.DOTALL))
     params = load_params(_write(tmp_path, trained))
     assert set(params.compared_models()) == set(params.train) == {"small", "longer"}
+    params = load_params(_write(tmp_path, dora))
+    assert params.recipe("train.dora").extra == {"use_dora": True} != params.recipe("lora").extra
     params = load_params(_write(tmp_path, voting))
     samples = {arm: params.prediction(arm).samples for arm in params.arms}
     assert samples == {"baseline": 1, "full": 1, "full_vote": 8}

@@ -37,7 +37,9 @@ def _set(place: Path, section: str, **values: object) -> None:
 ARGUMENTS = [
     *("--base", "base", "--train", "data", "--output", "models/arm"),
     *("--loss", "metrics/loss.csv", "--throughput", "metrics/throughput"),
+    *("--validation", "metrics/validation.csv", "--databases", "data/train_databases"),
 ]
+MORE = (Path("metrics/throughput"), Path("metrics/validation.csv"), Path("data/train_databases"))
 
 
 def test_lora_with_the_settings_of_lora128_has_its_recipe(place: Path) -> None:
@@ -104,7 +106,7 @@ def test_each_stage_trains_with_its_section(
     result = CliRunner().invoke(stage.main, ARGUMENTS, catch_exceptions=False)
     name = "train_lora" if section == "lora" else section
     paths = tuple(map(Path, ("base", "data", "models/arm", "metrics/loss.csv")))
-    assert (result.exit_code, seen) == (0, [(7, (*paths, name, Path("metrics/throughput")))])
+    assert (result.exit_code, seen) == (0, [(7, (*paths, name, *MORE))])
 
 
 def test_a_disabled_arm_gives_an_empty_folder_and_a_message(place: Path) -> None:
@@ -117,6 +119,7 @@ def test_a_disabled_arm_gives_an_empty_folder_and_a_message(place: Path) -> None
     assert "train_full.enabled is false" in result.output
     assert list(Path("models/arm").iterdir()) == []
     assert Path("metrics/loss.csv").read_text() == "step,loss,learning_rate\n"
+    assert Path("metrics/validation.csv").read_text() == "step,loss,execution_accuracy,n,kept\n"
     assert not of_an_earlier_run.exists()
 
 
@@ -132,7 +135,8 @@ OWN = {"base": "models/full", "data": "data/train", "learning_rate": 1.0e-2, "ma
 OWN_ARGUMENTS = [
     *("--arm", "mine", "--base", "models/full", "--train", "data/train"),
     *("--output", "models/mine", "--loss", "metrics/loss/train_mine.csv"),
-    *("--throughput", "metrics/throughput"),
+    *("--throughput", "metrics/throughput", "--validation", "metrics/validation.csv"),
+    *("--databases", "data/train_databases"),
 ]
 
 
@@ -165,7 +169,7 @@ def test_an_own_arm_trains_with_its_section_on_the_rows_of_its_sources(
     assert (recipe.max_steps, recipe.lora, base) == (7, None, Path("models/full"))
     assert data == (Path("data/train"), ["spider"], "train.mine")
     paths = [Path("models/mine"), Path("metrics/loss/train_mine.csv")]
-    assert others == [*paths, "train_mine", Path("metrics/throughput")]
+    assert others == [*paths, "train_mine", *MORE]
 
 
 def test_an_own_arm_that_is_switched_off_gives_an_empty_folder(

@@ -51,6 +51,14 @@ def test_minutes_between_checkpoints_reach_the_worker() -> None:
     assert command(RECIPE.replace(save_minutes=20.0), CONFIG, Nodes())[-2:] == ["--save-minutes", "20.0"]
 
 
+def test_steps_whose_weights_stay_reach_the_worker() -> None:
+    assert command(RECIPE.replace(keep_steps=8), CONFIG, Nodes())[-2:] == ["--keep-steps", "8"]
+
+
+def test_waiting_threads_sleep() -> None:
+    assert environment(RECIPE)["OMP_WAIT_POLICY"] == "passive"
+
+
 @pytest.mark.parametrize(("megatron", "flag"), [(None, "0"), (MEGATRON, "1")], ids=["off", "on"])
 def test_use_mca_switches_megatron(megatron: object, flag: str) -> None:
     assert environment(RECIPE.replace(ranks=2, megatron=megatron))["USE_MCA"] == flag

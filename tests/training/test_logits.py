@@ -50,3 +50,18 @@ def test_loss_and_gradients_are_those_of_all_logits(folder: Path, lora: bool, it
         found.append([output.loss.detach(), *(p.grad for p in one.parameters() if p.requires_grad)])
     for everywhere, few_logits in zip(*found, strict=True):
         torch.testing.assert_close(few_logits, everywhere, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("lora", [False, True], ids=["full", "lora"])
+def test_a_pass_without_labels_has_all_logits_and_generation_works_between_two_steps(
+    folder: Path, lora: bool
+) -> None:
+    one = model(folder, lora)
+    ids = batch()["input_ids"]
+    plain = one(input_ids=ids).logits
+    written = one.generate(input_ids=ids, max_new_tokens=3, do_sample=False)
+    AnswerLogits().on_train_begin(None, None, None, model=one)
+    for _ in range(2):
+        assert one(**batch()).logits.shape[1] == 8
+        assert torch.equal(one(input_ids=ids).logits, plain)
+        assert torch.equal(one.generate(input_ids=ids, max_new_tokens=3, do_sample=False), written)

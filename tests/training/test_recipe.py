@@ -9,8 +9,11 @@ import pytest
 from pydantic import ValidationError
 
 from tests.tiny import TINY_RECIPE
+from text2sql import cpu
 from text2sql.errors import UserError
-from text2sql.training.recipe import accumulation, llamafactory_config
+from text2sql.gpus import Gpu
+from text2sql.training import recipe as recipes
+from text2sql.training.recipe import ALL_ROWS, accumulation, llamafactory_config, on_this_machine, with_ranks
 from text2sql.training.settings import Lora, Megatron, Recipe
 
 ROOT = Path(__file__).parents[2]
@@ -125,6 +128,10 @@ def test_ranks_that_do_not_form_complete_tensor_parallel_groups_are_refused() ->
         ({"optimizer": "muon", "deepspeed": "z2"}, "muon needs complete matrices"),
         ({"megatron": MEGATRON, "packing": True}, "packing must be false"),
         ({"packing": True, "attention": "fa2", "device_batch": 2}, "device_batch must be 1"),
+        ({"packing": "shared_prefix", "attention": "fa2"}, "flash attention cannot share prefixes"),
+        ({"megatron": MEGATRON, "packing": "shared_prefix"}, "packing must be false"),
+        ({"packing": "prefix"}, "should be False, True or 'shared_prefix'"),
+        ({"keep_steps": 6}, r"keep_steps must be a multiple of save_steps \(4\)"),
         ({"packing": True, "group_by_length": True}, "group_by_length or packing must be false"),
         ({"packing": True, "cutoff_len": 1020}, "multiple of 8 tokens: cutoff_len must be a multiple of 8"),
     ],
@@ -137,6 +144,36 @@ def test_fields_that_exclude_each_other_are_refused(changes: dict[str, object], 
 def test_a_row_of_a_packed_sequence_has_at_most_one_token_less_than_the_sequence() -> None:
     assert RECIPE.longest_row == 1024
     assert RECIPE.replace(packing=True).longest_row == 1023
+    assert RECIPE.replace(packing="shared_prefix").longest_row == 1023
+
+
+def test_rows_that_share_prefixes_are_grouped_by_one_process_and_masked_by_torch() -> None:
+    plain = _config(RECIPE.replace(preprocessing_workers=4))
+    shared = _config(RECIPE.replace(preprocessing_workers=4, packing="shared_prefix"))
+    assert dict(shared.items() - plain.items()) == {
+        "neat_packing": True,
+        "preprocessing_batch_size": ALL_ROWS,
+        "preprocessing_num_workers": 1,
+        "flash_attn": "sdpa",
+    }
+
+
+@pytest.mark.parametrize(
+    ("gpus", "flags", "precision"),
+    [
+        ([], {"avx2"}, "fp32"),
+        ([], {"avx2", "avx512_bf16"}, "bf16"),
+        ([], {"amx_bf16"}, "bf16"),
+        ([Gpu("H100", 1 << 36)], set(), "bf16"),
+    ],
+)
+def test_the_precision_auto_is_bf16_where_the_device_multiplies_it(
+    monkeypatch: pytest.MonkeyPatch, gpus: list[Gpu], flags: set[str], precision: str
+) -> None:
+    monkeypatch.setattr(recipes, "visible_gpus", lambda: gpus)
+    monkeypatch.setattr(cpu, "cpu_flags", lambda: flags)
+    assert on_this_machine(RECIPE.replace(precision="auto")).precision == precision
+    assert on_this_machine(RECIPE.replace(precision="fp32")).precision == "fp32"
 
 
 def test_with_epochs_the_warm_up_is_a_share_of_the_steps() -> None:
@@ -178,3 +215,20 @@ def test_a_deepspeed_file_does_what_its_name_says(name: str) -> None:
 def test_a_training_shorter_than_logging_steps_logs_its_last_step() -> None:
     recipe = TINY_RECIPE.replace(logging_steps=10, save_steps=10, max_steps=6)
     assert llamafactory_config(recipe, Path("base"), Path("data"), Path("out"))["logging_steps"] == 6
+
+
+@pytest.mark.parametrize(
+    ("gpus", "nodes", "ranks"),
+    [(0, 1, 1), (1, 1, 1), (2, 1, 2), (3, 1, 2), (8, 1, 4), (8, 2, 2), (2, 3, 1)],
+)
+def test_automatic_ranks_are_the_gpus_with_which_the_global_batch_is_divisible(
+    gpus: int, nodes: int, ranks: int
+) -> None:
+    recipe = TINY_RECIPE.replace(global_batch=8, device_batch=2, auto_ranks=True)
+    known = with_ranks(recipe, gpus, nodes)
+    assert (known.ranks, known.auto_ranks) == (ranks, False)
+
+
+def test_a_number_of_ranks_stays() -> None:
+    recipe = TINY_RECIPE.replace(ranks=2)
+    assert with_ranks(recipe, 8, 1) is recipe

@@ -1,6 +1,7 @@
 """Real training of a model with some thousand weights: errors, kills and resumption."""
 
 import csv
+import importlib
 import json
 import os
 import random
@@ -29,6 +30,7 @@ from text2sql.training.checkpoints import newest_checkpoint
 from text2sql.training.dataset import write_dataset
 from text2sql.training.lengths import Lengths, row_lengths
 from text2sql.training.nodes import Nodes
+from text2sql.training.preflight import installed
 from text2sql.training.recipe import llamafactory_config
 from text2sql.training.run import train
 from text2sql.training.settings import Lora, Recipe
@@ -154,7 +156,7 @@ def test_the_number_type_of_muon_is_part_of_the_key(
     assert ("cpu_kernels" in key) == (not gpus)
 
 
-@pytest.mark.parametrize("method", ["lora", "full"])
+@pytest.mark.parametrize("method", ["lora", "full", "shared_prefix"])
 def test_a_killed_training_ends_with_the_bytes_of_an_uninterrupted_one(
     place: Path,
     tmp_path_factory: pytest.TempPathFactory,
@@ -163,7 +165,9 @@ def test_a_killed_training_ends_with_the_bytes_of_an_uninterrupted_one(
 ) -> None:
     # 25 steps an epoch, so that it is also killed in the second and third one
     full = RECIPE.replace(lora=None, optimizer="muon", group_by_length=True, global_batch=8, device_batch=4)
-    recipe = RECIPE if method == "lora" else full
+    full = full.replace(save_steps=3)  # between two rows of the loss
+    shared = RECIPE.replace(lora=None, packing="shared_prefix", device_batch=1)
+    recipe = {"lora": RECIPE, "full": full, "shared_prefix": shared}[method]
     _train_here(recipe)
     whole = hash_path(place / "output"), (place / "loss.csv").read_text()
     monkeypatch.setenv("TEXT2SQL_WORK", str(place / "second" / "work"))
@@ -210,6 +214,101 @@ def test_a_finished_training_is_copied_again_without_starting_the_trainer(
     _train_here(SHORT)
     assert (hash_path("output"), hash_path("loss.csv"), hash_path("speed")) == before
     assert Path("loss.csv").read_text().startswith("step,loss,learning_rate\n2,")
+
+
+@pytest.mark.parametrize("every", [1, 3, 10])
+def test_a_finished_training_is_copied_with_the_mean_losses_of_other_logging_steps(
+    finished: Path, place: Path, monkeypatch: pytest.MonkeyPatch, every: int
+) -> None:
+    shutil.copytree(finished, "work")
+    monkeypatch.setattr(launching.subprocess, "Popen", None)
+    _train_here(SHORT.replace(logging_steps=1))
+    with open("loss.csv") as file:
+        each = [{name: float(value) for name, value in row.items()} for row in csv.DictReader(file)]
+    _train_here(SHORT.replace(logging_steps=every))
+    with open("loss.csv") as file:
+        rows = [{name: float(value) for name, value in row.items()} for row in csv.DictReader(file)]
+    groups = [each[first : first + every] for first in range(0, 8, every)]
+    assert [row["step"] for row in each] == list(range(1, 9))
+    assert [row["step"] for row in rows] == [group[-1]["step"] for group in groups]
+    assert [row["learning_rate"] for row in rows] == [group[-1]["learning_rate"] for group in groups]
+    means = [sum(row["loss"] for row in group) / len(group) for group in groups]
+    assert [row["loss"] for row in rows] == pytest.approx(means, rel=1e-12)
+
+
+def _key(recipe: Recipe) -> dict[str, object]:
+    return running._key(recipe, "base", Path("dataset"), Lengths(1, {}, 1), Nodes())
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"logging_steps": 7},
+        {"save_steps": 5},
+        {"save_minutes": 3.0},
+        {"ddp_timeout_s": 60},
+        {"report_to": "wandb"},
+        {"keep_steps": 8},
+        {"preprocessing_workers": 3},
+    ],
+)
+def test_settings_that_change_no_weight_are_not_part_of_the_key(
+    place: Path, change: dict[str, object]
+) -> None:
+    assert _key(RECIPE.replace(**change)) == _key(RECIPE)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"learning_rate": 0.5},
+        {"seed": 4},
+        {"threads": 2},
+        {"weight_decay": 0.5},
+        {"packing": True, "group_by_length": False},
+    ],
+)
+def test_settings_that_change_the_result_are_part_of_the_key(place: Path, change: dict[str, object]) -> None:
+    assert _key(RECIPE.replace(**change)) != _key(RECIPE)
+
+
+def test_the_number_that_automatic_ranks_become_is_printed(
+    place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(running, "visible_gpus", lambda: [Gpu("H100", 1 << 36)] * 3)
+    known = running._with_ranks(RECIPE.replace(auto_ranks=True), Nodes(), "train_lora")
+    assert known == RECIPE.replace(ranks=2)
+    said = capsys.readouterr().err
+    assert said.startswith("train_lora: ranks: auto is 2; 3 GPUs are visible, and with more ranks a step")
+
+
+def test_packed_rows_depend_on_the_number_of_processes_that_pack_them(place: Path) -> None:
+    packed = RECIPE.replace(packing=True)
+    assert _key(packed.replace(preprocessing_workers=2)) != _key(packed)
+
+
+@pytest.mark.skipif(not installed("tensorboard"), reason="tensorboard is not installed")
+def test_tensorboard_gets_the_loss_of_every_step_and_the_place_is_printed(
+    place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    accumulators = importlib.import_module("tensorboard.backend.event_processing.event_accumulator")
+    _train_here(SHORT.replace(report_to="tensorboard", logging_steps=1))
+    (folder,) = place.glob("work/train/*/tensorboard")
+    assert f"test: `tensorboard --logdir {folder}`" in capsys.readouterr().err
+    events = accumulators.EventAccumulator(str(folder))
+    events.Reload()
+    steps = [(event.step, event.value) for event in events.Scalars("train/loss")]
+    assert [step for step, _ in steps] == list(range(1, 9))
+    assert [value for _, value in steps] == pytest.approx(_losses(place))
+
+
+def test_a_missing_package_to_report_to_is_named_before_the_training(place: Path) -> None:
+    assert not installed("swanlab")
+    with pytest.raises(
+        UserError, match=r"report_to: swanlab needs the package swanlab.*`pip install swanlab`"
+    ):
+        _train_here(SHORT.replace(report_to="swanlab"))
+    assert not list(place.glob("work/train/*/train.log"))
 
 
 def test_a_finished_training_without_recorded_speed_is_published_without_it_and_says_so(
@@ -299,6 +398,39 @@ def test_checkpoints_by_time_are_saved_at_log_lines_only(
         _train_here(RECIPE.replace(max_steps=7, save_steps=60, save_minutes=1.0e-6))
     kept = sorted(folder.name for folder in place.glob("work/train/*/run/checkpoint-*"))
     assert kept == ["checkpoint-6", "checkpoint-7"]  # 2 and 4 were removed, 7 is the last step
+
+
+@pytest.mark.parametrize("method", ["lora", "full"])
+def test_rows_with_shared_prefixes_give_the_losses_of_separate_rows(
+    place: Path, capsys: pytest.CaptureFixture[str], method: str
+) -> None:
+    Path("dataset").unlink()
+    write_dataset((_turn(number) for number in range(24)), Path("dataset"))
+    separate = RECIPE.replace(
+        lora=RECIPE.lora if method == "lora" else None,
+        max_steps=4,
+        logging_steps=1,
+        learning_rate=1.0e-4,
+        global_batch=24,
+        device_batch=24,
+    )
+    # all rows are in two sequences, so that a step has the same rows in both trainings
+    shared = separate.replace(packing="shared_prefix", cutoff_len=1024, global_batch=2, device_batch=1)
+    _train_here(separate)
+    losses = _losses(place)
+    capsys.readouterr()
+    _train_here(shared)
+    assert _losses(place) == pytest.approx(losses, rel=1.0e-5)
+    assert "test: 24 rows in 2 packed sequences, 12.0 each; a pass over them" in capsys.readouterr().err
+
+
+def test_weights_after_every_so_many_steps_stay(place: Path) -> None:
+    _train_here(SHORT.replace(lora=None, keep_steps=4))
+    (steps,) = place.glob("work/train/*/steps")
+    assert sorted(folder.name for folder in steps.iterdir()) == ["4", "8"]
+    assert hash_path(steps / "8" / "model.safetensors") == hash_path("output/model.safetensors")
+    assert {file.name for file in (steps / "4").iterdir()} == {file.name for file in Path("output").iterdir()}
+    assert hash_path(steps / "4" / "model.safetensors") != hash_path("output/model.safetensors")
 
 
 def test_tokens_per_second_are_written_at_every_log_line(finished: Path, place: Path) -> None:

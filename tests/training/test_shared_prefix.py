@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import random
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from transformers import AutoModelForCausalLM
 
 from tests.tiny import tiny_qwen3
 from text2sql.training.logits import AnswerLogits
+from text2sql.training.monitor import real_tokens
 from text2sql.training.shared_prefix import LARGEST_GROUP, Row, attention, packed, use_shared_prefixes
 
 LENGTH, PAD = 64, 0
@@ -89,6 +91,32 @@ def test_a_prefix_is_computed_once_for_its_group_and_positions_are_those_of_the_
     assert len(ids) == LENGTH and ids[36:] == [PAD] * 28
 
 
+def test_no_label_is_the_first_of_a_branch_even_of_rows_with_equal_prompts() -> None:
+    rows = [row([10, 11, 12], [], [20 + n, 5]) for n in range(6)] + rows_on(schemas=3, questions=5)
+    columns = packed(rows, LENGTH, PAD, seed=0)
+    for labels, segments in zip(columns["labels"], columns["attention_mask"], strict=True):
+        first = [at for at in range(LENGTH) if at == 0 or segments[at] != segments[at - 1]]
+        assert len(first) > 2 and all(labels[at] == -100 for at in first)
+
+
+def test_rows_on_schemas_of_their_own_share_the_head_of_the_chat() -> None:
+    head = list(range(100, 112))
+    rows = [row(head + [200 + 20 * n + k for k in range(14)], [7], [5]) for n in range(9)]
+    columns = packed(rows, 256, PAD, seed=0)
+    groups = 2  # of at most half a sequence, 128 tokens: 12 for the head and 17 for each of 6 rows
+    assert [ids.count(head[0]) for ids in columns["input_ids"]] == [groups]
+    assert sum(segment != 0 for s in columns["attention_mask"] for segment in s) == groups * 12 + 9 * 17
+
+
+def test_the_tokens_that_are_computed_are_counted_and_padding_is_not() -> None:
+    columns = packed(rows_on(schemas=3, questions=5), LENGTH, PAD, seed=0)
+    segments = torch.tensor(columns["attention_mask"])
+    for precision in (torch.float32, torch.bfloat16):
+        mask = attention(segments, precision)
+        assert mask.dtype == precision
+        assert real_tokens(torch.tensor(columns["input_ids"]), mask) == (segments != 0).sum()
+
+
 def test_groups_are_small_and_the_seed_decides_their_rows() -> None:
     rows = rows_on(schemas=1, questions=40)
     columns = packed(rows, LENGTH, PAD, seed=1)
@@ -115,7 +143,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def gradients(folder: Path, batches: list[dict[str, torch.Tensor]], items: int, few: bool) -> list[Any]:
     model = AutoModelForCausalLM.from_pretrained(str(folder), dtype=torch.float32)
     if few:
-        AnswerLogits().on_train_begin(None, None, None, model=model)  # type: ignore[arg-type]
+        AnswerLogits().on_train_begin(None, None, None, model=model)
     loss = torch.zeros(())
     for batch in batches:
         loss = loss + model(**batch, num_items_in_batch=items).loss
@@ -135,9 +163,13 @@ def test_loss_and_gradients_are_those_of_separate_rows(folder: Path, few: bool) 
         torch.testing.assert_close(together, apart, rtol=1e-4, atol=1e-6)
 
 
-def test_another_llamafactory_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    from llamafactory.data import collator
-
-    monkeypatch.delattr(collator, "prepare_4d_attention_mask")
-    with pytest.raises(RuntimeError, match=r"does not pack rows as version 0\.9\.5 does"):
-        use_shared_prefixes(seed=0)
+@pytest.mark.parametrize(
+    ("module", "name"),
+    [("collator", "prepare_4d_attention_mask"), ("loader", "PackedSupervisedDatasetProcessor")],
+)
+def test_another_llamafactory_is_an_error(
+    module: str, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr(importlib.import_module(f"llamafactory.data.{module}"), name)
+    with pytest.raises(RuntimeError, match=rf"{name}.* as version 0\.9\.5 does"):
+        use_shared_prefixes(0, tmp_path)

@@ -9,7 +9,7 @@ from pydantic import StringConstraints, model_validator
 
 from text2sql.files import folder_above
 from text2sql.settings import Positive, Rate, Settings
-from text2sql.training.settings import Recipe, Training
+from text2sql.training.settings import Recipe
 
 Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
 
@@ -19,7 +19,7 @@ class TinyModel(Settings):
 
     `seed` decides its rows, its first weights and their order in training; `rows` are simple questions on
     random schemas, none of which the test asks. The intermediate size is three times `hidden_size`, each of
-    the `heads` has hidden_size / heads dimensions. Batches are in rows.
+    the `heads` has hidden_size / heads dimensions. Batches are in rows, `cutoff_len` is in tokens.
     """
 
     seed: int = 5
@@ -34,15 +34,27 @@ class TinyModel(Settings):
     global_batch: Positive = 16
     device_batch: Positive = 16
 
-    def recipe(self, training: Training) -> Recipe:
-        """How the model is trained: as the arms are, but with its own seed, rate, steps and batch.
+    cutoff_len: Positive = 512
+    threads: Positive = 1
+
+    def recipe(self) -> Recipe:
+        """How the model is trained. Section training has no part in it, so that it stays when that changes.
 
         Raises:
             pydantic.ValidationError: settings exclude each other.
         """
-        keys = ("seed", "learning_rate", "max_steps", "global_batch", "device_batch")
-        own = {key: getattr(self, key) for key in keys} | {"epochs": None, "ranks": 1, "deepspeed": None}
-        return Recipe(**{**dict(training), **own})
+        keys = ("seed", "learning_rate", "max_steps", "global_batch", "device_batch", "cutoff_len", "threads")
+        return Recipe(
+            **{key: getattr(self, key) for key in keys},
+            optimizer="muon",
+            scheduler="cosine",
+            warmup_ratio=0.05,
+            weight_decay=0.01,
+            precision="fp32",
+            group_by_length=True,
+            logging_steps=10,
+            save_steps=100,
+        )
 
 
 class FetchModel(Settings):

@@ -11,7 +11,6 @@ from text2sql.devices import quiet_transformers
 from text2sql.prompts import COMPACT, SYSTEM, PromptForm, schema_text
 from text2sql.training.dataset import turn, write_dataset
 from text2sql.training.run import train
-from text2sql.training.settings import Training
 
 # Qwen3's chat tokens in the order of its tokenizer; the model card of Qwen/Qwen3-1.7B names them.
 CHAT_TOKENS = ("<|endoftext|>", "<|im_start|>", "<|im_end|>", "<think>", "</think>")
@@ -46,7 +45,6 @@ _INITIAL_SPREAD = 0.06
 def build_base_model(
     rows: Iterable[dict[str, str]],
     model: TinyModel,
-    training: Training,
     schema_types: bool,
     output: Path,
     form: PromptForm = COMPACT,
@@ -62,7 +60,7 @@ def build_base_model(
         train_tokenizer(_texts(turns), model.vocab_size, start, turns[0]["system"])
         initialise(model, start)
         write_dataset(turns, dataset)
-        train(model.recipe(training), start, dataset, output, Path(scratch) / "loss.csv", "fetch_model")
+        train(model.recipe(), start, dataset, output, Path(scratch) / "loss.csv", "fetch_model")
 
 
 def train_tokenizer(texts: Iterable[str], vocab_size: int, folder: Path, system: str = SYSTEM) -> None:

@@ -82,7 +82,9 @@ class Leak:
     row: Row
 
 
-def build_benchmark(folder: Path, seed: int, train_rows: int, test_rows: int) -> None:
+def build_benchmark(
+    folder: Path, seed: int, train_rows: int, test_rows: int, train_databases: Path | None = None
+) -> None:
     """Write train/embedded.jsonl, a test set, databases/ID/ID.sqlite and planted.json to `folder`.
 
     The test set is test/embedded.jsonl, named in test_sets.json (see text2sql/preparation/raw_test.py).
@@ -90,6 +92,7 @@ def build_benchmark(folder: Path, seed: int, train_rows: int, test_rows: int) ->
     random schemas. planted.json lists the test questions that were put into the training rows (on seen
     databases, rows numbered from 0): verbatim or reworded; of the reworded ones, half differ only in case and
     punctuation and half in words. No other training row has a test question, or a test query on its schema.
+    `train_databases`, if there is one, gets the databases of the training rows as ID/ID.sqlite.
 
     Raises:
         UserError: a number is out of range, or the databases do not allow so many different questions.
@@ -101,7 +104,7 @@ def build_benchmark(folder: Path, seed: int, train_rows: int, test_rows: int) ->
         ]
         test = _test_items(worlds, seed, test_rows)
         leaks = _leaks(test, seed, train_rows)
-        rows = _training_rows(worlds, test, seed, train_rows - len(leaks))
+        rows = _training_rows(worlds, test, seed, train_rows - len(leaks), train_databases)
         rows, planted = _plant(rows, leaks, random.Random(f"{seed}:places"))
         for world in worlds:
             write_sqlite(database_path(folder / "databases", world.domain.id), world)
@@ -153,7 +156,9 @@ def _test_items(worlds: Sequence[World], seed: int, test_rows: int) -> list[Item
     return items
 
 
-def _training_rows(worlds: Sequence[World], test: Sequence[Item], seed: int, count: int) -> list[Row]:
+def _training_rows(
+    worlds: Sequence[World], test: Sequence[Item], seed: int, count: int, databases: Path | None
+) -> list[Row]:
     """Rows in random order, none with a test question or a test query on its schema."""
     asked = {fold_question(item.question) for item in test}
     solved = {(item.world.ddl, item.draft.sql) for item in test}
@@ -161,7 +166,10 @@ def _training_rows(worlds: Sequence[World], test: Sequence[Item], seed: int, cou
     rng = random.Random(f"{seed}:train")
     rows = _rows_on_seen(seen, rng, count // 3, asked, solved)
     plan = _plan(TRAIN_MIX, INDIRECT_TRAIN, count - count // 3, rng)
-    rows += _rows_on_random(f"{seed}:train", plan, asked)
+    rows += _rows_on_random(f"{seed}:train", plan, asked, databases)
+    if databases:
+        for world in seen:
+            write_sqlite(database_path(databases, world.domain.id), world)
     rng.shuffle(rows)
     return rows
 
@@ -187,9 +195,12 @@ def _rows_on_seen(
 
 
 def _rows_on_random(
-    stream: str, plan: Sequence[tuple[Sequence[str], bool]], asked: Collection[str]
+    stream: str,
+    plan: Sequence[tuple[Sequence[str], bool]],
+    asked: Collection[str],
+    databases: Path | None = None,
 ) -> list[Row]:
-    """Training rows on random schemas, a few on each.
+    """Training rows on random schemas, a few on each; their databases are written to `databases`.
 
     Where a schema does not allow the next question of the plan, the next schema takes it.
     """
@@ -197,7 +208,10 @@ def _rows_on_random(
     for number in range(SCHEMAS_A_ROW * len(plan)):
         rng = random.Random(f"{stream}:{number}")
         with World(compose(rng), rng) as world:
-            rows += _rows_of(world, rng, plan[len(rows) : len(rows) + ROWS_A_SCHEMA], asked)
+            new = _rows_of(world, rng, plan[len(rows) : len(rows) + ROWS_A_SCHEMA], asked)
+            rows += new
+            if databases and new:
+                write_sqlite(database_path(databases, f"random_{number}"), world)
         if len(rows) == len(plan):
             return rows
     raise UserError(f"{len(plan)} rows on random schemas cannot be made; ask for fewer")

@@ -1,4 +1,4 @@
-"""Finds the newest complete checkpoint of a killed run."""
+"""Finds the newest complete checkpoint of a killed run, and copies the weights of one."""
 
 from __future__ import annotations
 
@@ -9,6 +9,29 @@ import sys
 from pathlib import Path
 
 _NAME = re.compile(r"checkpoint-(\d+)\Z")
+# The files of a checkpoint or a finished run that are the same in every run of one recipe, unlike timings.
+_REPRODUCIBLE = (
+    "*.safetensors",
+    "model.safetensors.index.json",
+    "config.json",
+    "generation_config.json",
+    "adapter_config.json",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "vocab.json",
+    "merges.txt",
+    "chat_template.jinja",
+)
+
+
+def copy_weights(run: Path, folder: Path) -> None:
+    """Copy weights, configuration and tokenizer of the checkpoint or finished run `run` to `folder`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for pattern in _REPRODUCIBLE:
+        for file in run.glob(pattern):
+            shutil.copy2(file, folder)
 
 
 def newest_checkpoint(run: Path, ranks: int = 1) -> Path | None:
@@ -20,7 +43,7 @@ def newest_checkpoint(run: Path, ranks: int = 1) -> Path | None:
     damaged after they were written.
     """
     found = [folder for folder in run.glob("checkpoint-*") if _NAME.match(folder.name)]
-    for folder in sorted(found, key=_step, reverse=True):
+    for folder in sorted(found, key=step_of, reverse=True):
         if _is_complete(folder, ranks):
             return folder
         print(f"{folder}: incomplete checkpoint removed", file=sys.stderr)
@@ -28,7 +51,8 @@ def newest_checkpoint(run: Path, ranks: int = 1) -> Path | None:
     return None
 
 
-def _step(folder: Path) -> int:
+def step_of(folder: Path) -> int:
+    """The step of a checkpoint, which is in its name."""
     match = _NAME.match(folder.name)
     assert match is not None
     return int(match.group(1))
@@ -40,4 +64,4 @@ def _is_complete(folder: Path, ranks: int) -> bool:
     except (FileNotFoundError, json.JSONDecodeError):
         return False
     all_ranks = ranks == 1 or all((folder / f"rng_state_{rank}.pth").is_file() for rank in range(ranks))
-    return all_ranks and bool(state.get("global_step") == _step(folder))
+    return all_ranks and bool(state.get("global_step") == step_of(folder))

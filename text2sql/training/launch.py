@@ -23,6 +23,7 @@ from text2sql.processes import die_with_parent
 from text2sql.progress import Progress
 from text2sql.training.megatron import automap_cache
 from text2sql.training.nodes import Nodes
+from text2sql.training.recipe import PACKING
 from text2sql.training.settings import Recipe
 
 _POLL_S = 0.5
@@ -31,6 +32,9 @@ _FULL_BYTES = 4_000_000  # free on a disk on which a checkpoint did not fit: wha
 # glibc keeps freed memory in the process. Otherwise every step of a CPU training requests it from the kernel,
 # which fills it with zeros each time.
 _KEEP_MEMORY = {"MALLOC_MMAP_THRESHOLD_": str(32 << 20), "MALLOC_TRIM_THRESHOLD_": str(1 << 30)}
+# Threads sleep while they wait for one another. By default they poll; where other jobs use the cores too,
+# that takes the time of the thread that they wait for, and two threads were several times slower than one.
+_WAIT = {"OMP_WAIT_POLICY": "passive"}
 _CHECKOUT = Path(text2sql.__file__).parents[1]
 
 
@@ -46,7 +50,8 @@ def launch(recipe: Recipe, config: Mapping[str, object], folder: Path, nodes: No
             reason, or the end of the log.
     """
     (folder / "config.yaml").write_text(yaml.safe_dump(dict(config), sort_keys=False), encoding="utf-8")
-    (folder / "fault.txt").unlink(missing_ok=True)
+    for name in ("fault.txt", PACKING):
+        (folder / name).unlink(missing_ok=True)
     status = run_ranks(recipe, folder, nodes, label)
     if status != 0:
         raise UserError(f"{label}: {_failure(folder, status)}, then `dvc repro`, which resumes")
@@ -64,7 +69,7 @@ def run_ranks(recipe: Recipe, folder: Path, nodes: Nodes, label: str) -> int:
         process = subprocess.Popen(
             command(recipe, folder / "config.yaml", nodes),
             env=with_kernels(
-                os.environ | automap_cache(folder) | environment(recipe),
+                os.environ | automap_cache(folder) | _reporting(folder) | environment(recipe),
                 recipe.threads,
                 recipe.precision == "fp32",
             ),
@@ -91,6 +96,10 @@ def command(recipe: Recipe, config: Path, nodes: Nodes) -> list[str]:
     worker = ["-m", "text2sql.training.worker", str(config)]
     if recipe.save_minutes is not None:
         worker += ["--save-minutes", str(recipe.save_minutes)]
+    if recipe.validation is not None:
+        worker += ["--validate"]
+    if recipe.keep_steps is not None:
+        worker += ["--keep-steps", str(recipe.keep_steps)]
     single = nodes.count * recipe.ranks == 1 and recipe.deepspeed is None and recipe.megatron is None
     return [sys.executable, *worker] if single else [sys.executable, *_torchrun(recipe, nodes), *worker]
 
@@ -103,12 +112,22 @@ def _torchrun(recipe: Recipe, nodes: Nodes) -> list[str]:
     return ["-m", "torch.distributed.run", f"--nproc-per-node={recipe.ranks}", *rendezvous]
 
 
+def reports(folder: Path) -> Path:
+    """Where TensorBoard's files of the training in `folder` are; a variable of transformers moves them."""
+    return Path(os.environ.get("TENSORBOARD_LOGGING_DIR", folder / "tensorboard"))
+
+
+def _reporting(folder: Path) -> dict[str, str]:
+    return {"TENSORBOARD_LOGGING_DIR": str(reports(folder).absolute())}
+
+
 def environment(recipe: Recipe) -> dict[str, str]:
     """Environment variables of the ranks, in addition to those of this process and of `with_kernels`."""
     paths = [str(_CHECKOUT), os.environ.get("PYTHONPATH", "")]
     return {
         "PYTHONPATH": os.pathsep.join(filter(None, paths)),  # runs the worker of this checkout
         **_KEEP_MEMORY,
+        **_WAIT,
         "HF_HUB_OFFLINE": "1",  # the base model is in a local folder
         "HF_DATASETS_DISABLE_PROGRESS_BARS": "1",
         "PYTHONHASHSEED": "0",  # adapter_config.json has a list made from a set
@@ -132,7 +151,11 @@ def _failure(folder: Path, status: int) -> str:
 def _show_progress(process: subprocess.Popen[bytes], folder: Path, label: str) -> int:
     """Show the trainer's progress until it ends; returns its exit status."""
     progress: Progress | None = None
+    packing: Path | None = folder / PACKING
     while (status := process.poll()) is None:
+        if packing is not None and packing.is_file():
+            print(f"{label}: {packing.read_text(encoding='utf-8')}", file=sys.stderr)
+            packing = None
         entry = _last_entry(folder / "run" / "trainer_log.jsonl")
         if entry is not None:
             step = entry["current_steps"]
@@ -153,10 +176,17 @@ def _loss_and_speed(entry: Mapping[str, Any], folder: Path) -> str:
 
 def _last_entry(path: Path) -> dict[str, Any] | None:
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = _end_of(path).splitlines()
         return json.loads(lines[-1]) if lines else None
     except (FileNotFoundError, json.JSONDecodeError):
         return None  # not begun, or a line is half written: the next poll reads it
+
+
+def _end_of(path: Path, size: int = 4096) -> bytes:
+    """The last `size` bytes: a log with a line for every step becomes long."""
+    with path.open("rb") as file:
+        file.seek(max(0, path.stat().st_size - size))
+        return file.read()
 
 
 def _tail(path: Path) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -41,20 +41,33 @@ def measure(base: Path, dataset: Path, limit: int, answer_tokens: int) -> Length
     return Lengths(len(lengths), long, max(n for n in lengths if n <= limit))
 
 
-def without_long_rows(dataset: Path, lengths: Lengths, limit: int, work: Path, label: str) -> Path:
-    """The data set to train on: `dataset`, or a copy in `work` without the rows that are too long.
+def without_long_rows(
+    dataset: Path,
+    lengths: Lengths,
+    limit: int,
+    work: Path,
+    label: str,
+    unused: Collection[int] = (),
+) -> Path:
+    """The data set to train on: `dataset`, or a copy in `work` without rows that are `unused` or too long.
 
-    LLaMA-Factory would cut such a row in the middle of its schema. too_long.json in `work` lists all of
+    LLaMA-Factory would cut a long row in the middle of its schema. too_long.json in `work` lists all of
     them, stderr the first ones.
     """
-    if not lengths.long:
+    if lengths.long:
+        _list_long(lengths, limit, work, label)
+    left_out = {*lengths.long, *unused}
+    if not left_out:
         return dataset
+    rows = enumerate(read_json(dataset / "sft.json"))
+    write_dataset((row for number, row in rows if number not in left_out), work / "dataset")
+    return work / "dataset"
+
+
+def _list_long(lengths: Lengths, limit: int, work: Path, label: str) -> None:
     listed = [{"row": row, "tokens": tokens} for row, tokens in lengths.long.items()]
     write_json(work / "too_long.json", listed)
     print(_warning(lengths, limit, work / "too_long.json", label), file=sys.stderr)
-    rows = enumerate(read_json(dataset / "sft.json"))
-    write_dataset((row for number, row in rows if number not in lengths.long), work / "dataset")
-    return work / "dataset"
 
 
 def row_lengths(base: Path, rows: Sequence[dict[str, str]], enough: int, answer_tokens: int) -> list[int]:

@@ -30,14 +30,20 @@ class AnswerLogits(TrainerCallback):
         model.get_output_embeddings().register_forward_pre_hook(self._keep)
 
     def _choose(self, model: Any, args: Any, inputs: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
-        """Select states by the labels (rows, length): the state of a token predicts the label of the next."""
+        """Select states by the labels (rows, length): the state of a token predicts the label of the next.
+
+        Without labels, as in validation, all are selected.
+        """
+        if "labels" not in inputs:
+            return args, inputs
         following = torch.nn.functional.pad(inputs["labels"], (0, 1), value=_NO_LABEL)[:, 1:]
         self._labelled = following != _NO_LABEL
         return args, inputs | {"shift_labels": following[self._labelled].unsqueeze(0)}
 
     def _keep(self, layer: Any, args: tuple[torch.Tensor]) -> tuple[torch.Tensor]:
         """States (rows, length, width) to (1, labels, width)."""
-        return (args[0][self._labelled].unsqueeze(0),)
+        labelled, self._labelled = self._labelled, None  # for this pass only: generation skips `_choose`
+        return args if labelled is None else (args[0][labelled].unsqueeze(0),)
 
 
 def keep_output_layer() -> None:

@@ -11,6 +11,7 @@ import torch
 import torch.distributed
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
+from text2sql.training.checkpoints import copy_weights
 from text2sql.training.throughput import flops_per_token, peak_flops
 
 _QUOTED = 200  # characters of a batch's first row in the error message
@@ -23,13 +24,25 @@ class NonFiniteLoss(Exception):
 class TrainingMonitor(TrainerCallback):
     """Stops at a loss that is NaN or infinite, saves every `save_minutes`, writes `folder`/throughput.jsonl.
 
+    The file has a line every `log_steps` steps, and a checkpoint is saved by time only after these. The
+    weights after every `keep_steps` steps are copied from their checkpoint to `folder`/steps/STEP.
+
     Not covered without `hook_model` (Megatron's model takes no hook): the loss, which Megatron checks
     itself, and throughput.
     """
 
-    def __init__(self, folder: Path, save_minutes: float | None, hook_model: bool) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        save_minutes: float | None,
+        log_steps: int,
+        hook_model: bool,
+        keep_steps: int | None = None,
+    ) -> None:
         self._file = folder / "throughput.jsonl"
+        self._kept, self._keep_steps = folder / "steps", keep_steps
         self._hook_model = hook_model
+        self._log_steps = log_steps
         self._save_s = None if save_minutes is None else 60 * save_minutes
         self._saved = self._logged = time.monotonic()
         self._tokens: torch.Tensor | int = 0
@@ -52,6 +65,8 @@ class TrainingMonitor(TrainerCallback):
         model.register_forward_hook(self._check_batch, with_kwargs=True)
 
     def _check_batch(self, model: Any, args: Any, inputs: dict[str, Any], output: Any) -> None:
+        if not model.training:
+            return  # validation
         self._batch += 1
         ids = inputs["input_ids"]
         self._tokens = self._tokens + real_tokens(ids, inputs.get("attention_mask"))
@@ -67,12 +82,16 @@ class TrainingMonitor(TrainerCallback):
             f"whose first row begins {row!r}; lower learning_rate or remove the row from the data"
         )
 
+    def leave_out(self, seconds: float) -> None:
+        """Leave time that was not spent on training out of the speed."""
+        self._logged += seconds
+
     def on_step_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        """Request a checkpoint when it is due, at log lines only: else the mean loss would be lost."""
+        """Request a checkpoint when it is due; several ranks compare their clocks, which costs time."""
         self._batch = 0
-        if self._save_s is None or state.global_step % args.logging_steps:
+        if self._save_s is None or state.global_step % self._log_steps:
             return
         if _of_first_rank(time.monotonic() - self._saved, args) >= self._save_s:
             control.should_save = True
@@ -80,19 +99,23 @@ class TrainingMonitor(TrainerCallback):
     def on_save(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        """Remember the time of a checkpoint, whatever its reason."""
+        """Remember the time of a checkpoint, whatever its reason, and keep its weights if they are due."""
         self._saved = time.monotonic()
+        step = state.global_step
+        if self._keep_steps and step % self._keep_steps == 0 and state.is_world_process_zero:
+            copy_weights(Path(str(args.output_dir)) / f"checkpoint-{step}", self._kept / str(step))
 
     def on_log(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        """Write tokens per second of all ranks since the last line, and the share of the devices' peak."""
-        if not self._hook_model or "loss" not in kwargs["logs"]:
+        """Write tokens per second of all ranks since the last line, share of the peak, and peak memory."""
+        if not self._hook_model or "loss" not in kwargs["logs"] or state.global_step % self._log_steps:
             return  # without a loss it is the summary at the end
         seconds = time.monotonic() - self._logged
         rate = _over_ranks(self._tokens, args) / seconds
         self._tokens, self._logged = 0, time.monotonic()
         line = {"step": state.global_step, "tokens_per_s": round(rate, 1)} | self._utilisation(rate, args)
+        line |= _peak_memory(args)
         if state.is_world_process_zero:
             with open(self._file, "a", encoding="utf-8") as file:
                 file.write(json.dumps(line) + "\n")
@@ -101,6 +124,12 @@ class TrainingMonitor(TrainerCallback):
         name = torch.cuda.get_device_name(args.device) if args.device.type == "cuda" else ""
         peak = peak_flops(name) if args.bf16 else None
         return {"mfu": round(rate * self._flops_per_token / (peak * args.world_size), 4)} if peak else {}
+
+
+def _peak_memory(args: TrainingArguments) -> dict[str, int]:
+    """The most bytes that tensors have taken on this rank's GPU so far; nothing on a CPU."""
+    on_gpu = args.device.type == "cuda"
+    return {"peak_bytes": torch.cuda.max_memory_allocated(args.device)} if on_gpu else {}
 
 
 def real_tokens(ids: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor | int:

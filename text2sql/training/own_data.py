@@ -6,11 +6,12 @@ import re
 import sys
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from text2sql.errors import UserError
-from text2sql.files import read_json, read_jsonl
+from text2sql.files import read_json, read_jsonl, write_jsonl
 from text2sql.records import TrainingRow, iterate_records
 from text2sql.training.dataset import write_dataset
 from text2sql.workstore import WorkStore, hash_path, locked
@@ -49,6 +50,8 @@ def training_data(folder: Path, sources: Sequence[str] | None, section: str) -> 
     work = WorkStore.from_environment().open("own_data", key)
     with locked(work):
         write_dataset(rows, work)
+        if sources is not None:  # with the schemas, for training.validation
+            write_jsonl(work / "rows.jsonl", _named_rows(folder / "rows.jsonl", sources))
     print(f"{section}: {len(rows)} training rows from {folder}", file=sys.stderr)
     return work
 
@@ -171,3 +174,7 @@ def _of_sources(
         )
     wanted = set(sources)
     return [row for row, source in zip(rows, named, strict=True) if source in wanted]
+
+
+def _named_rows(file: Path, sources: Sequence[str]) -> list[dict[str, Any]]:
+    return [asdict(row) for row in iterate_records(file, TrainingRow) if row.source in sources]

@@ -13,6 +13,7 @@ from pathlib import Path
 from text2sql.errors import UserError, listed
 from text2sql.files import read_json
 from text2sql.gpus import Gpu, visible_gpus
+from text2sql.training.extra import extra_problems
 from text2sql.training.memory import estimate, read_model
 from text2sql.training.nodes import Nodes
 from text2sql.training.settings import Recipe
@@ -22,7 +23,7 @@ _USABLE = 0.95  # share of a device's memory; the driver needs the rest
 
 
 def check_feasible(recipe: Recipe, base: Path, longest: int, nodes: Nodes) -> None:
-    """Check that packages, GPUs, compiler and memory of this machine suffice for `recipe`.
+    """Check that packages, GPUs, compiler and memory here suffice for `recipe`, and its further arguments.
 
     `longest` is the number of tokens of the longest row. The needed memory is an estimate, see
     `memory.estimate`.
@@ -32,7 +33,8 @@ def check_feasible(recipe: Recipe, base: Path, longest: int, nodes: Nodes) -> No
     """
     if recipe.deepspeed is not None:
         _print_compiler_locks()
-    problems = (*missing_parts(recipe), *missing_memory(recipe, base, longest, nodes))
+    (extra,) = extra_problems([recipe])
+    problems = (*missing_parts(recipe), *extra, *missing_memory(recipe, base, longest, nodes))
     if problems:
         raise UserError(listed(problems))
 
@@ -70,6 +72,7 @@ def _missing_gpus(recipe: Recipe, gpus: list[Gpu]) -> Iterator[str]:
         "attention: fa2": recipe.attention == "fa2",
         "liger: true": recipe.liger,
         "megatron": recipe.megatron is not None,
+        "training.extra.quantization_bit": recipe.extra.get("quantization_bit") is not None,
     }
     used = [name for name, is_used in gpu_settings.items() if is_used]
     if used and not gpus:
@@ -100,11 +103,18 @@ def _missing_packages(recipe: Recipe) -> Iterator[str]:
         "liger: true": ("liger-kernel", recipe.liger),
         "attention: fa2": ("flash-attn", recipe.attention == "fa2"),
         "megatron": ("megatron-core", recipe.megatron is not None),
+        "training.extra.quantization_bit": (
+            "bitsandbytes",
+            recipe.extra.get("quantization_bit") is not None,
+        ),
         "megatron.transformer_impl: transformer_engine": ("transformer-engine", _uses_engine(recipe)),
     }
     for parameter, (package, needed) in needs.items():
         if needed and not installed(package):
             yield f"{parameter} needs the package {package}, which is not installed; {_INSTALL}"
+    if recipe.report_to != "none" and not installed(recipe.report_to):
+        name = recipe.report_to
+        yield f"report_to: {name} needs the package {name}, which is not installed; `pip install {name}`"
     if recipe.megatron is not None:
         yield from _wrong_mcore_adapter()
     if recipe.optimizer == "adamw_8bit" and _offloads(recipe):

@@ -4,10 +4,24 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from text2sql.cpu import has_fast_bf16
 from text2sql.errors import UserError
+from text2sql.gpus import visible_gpus
 from text2sql.training.settings import Lora, Megatron, Recipe
 
-ALL_ROWS = 1_000_000_000
+ALL_ROWS = 1_000_000_000  # rows that are grouped before they are packed, see shared_prefix.py
+PACKING = "packing.txt"  # in the work folder: what this saves
+
+
+def on_this_machine(recipe: Recipe) -> Recipe:
+    """The recipe with `precision: auto` replaced: bf16 on a GPU and on a CPU that multiplies it, else fp32.
+
+    Not covered: GPUs older than NVIDIA's Ampere, which emulate bf16; set fp32 for them.
+    """
+    if recipe.precision != "auto":
+        return recipe
+    fast = bool(visible_gpus()) or has_fast_bf16()
+    return recipe.model_copy(update={"precision": "bf16" if fast else "fp32"})
 
 
 def accumulation(recipe: Recipe, nodes: int) -> int:
@@ -32,6 +46,28 @@ def accumulation(recipe: Recipe, nodes: int) -> int:
             f"{_advice(recipe, copies)}"
         )
     return recipe.global_batch // (recipe.device_batch * copies)
+
+
+def with_ranks(recipe: Recipe, gpus: int, nodes: int) -> Recipe:
+    """`recipe` with a number in place of `ranks: auto`, for nodes of `gpus` GPUs each.
+
+    That is the number of GPUs, or the largest below it with which the global batch is divisible; without a
+    GPU, or if none is, 1.
+    """
+    if not recipe.auto_ranks:
+        return recipe
+    known = [
+        recipe.model_copy(update={"ranks": ranks, "auto_ranks": False})
+        for ranks in range(max(1, gpus), 0, -1)
+    ]
+    return next((candidate for candidate in known if _is_divisible(candidate, nodes)), known[-1])
+
+
+def _is_divisible(recipe: Recipe, nodes: int) -> bool:
+    try:
+        return accumulation(recipe, nodes) > 0
+    except UserError:
+        return False
 
 
 def _advice(recipe: Recipe, copies: int) -> str:
@@ -76,17 +112,17 @@ def llamafactory_config(
         # a short training logs its last step
         "logging_steps": min(recipe.logging_steps, recipe.max_steps or recipe.logging_steps),
         "save_steps": recipe.save_steps,
-        # a kill may leave the newest incomplete; the one before it is complete
-        "save_total_limit": max(2, recipe.kept_checkpoints or 0),
+        "save_total_limit": 2,  # a kill may leave the newest incomplete; the one before it is complete
         # one process sees all rows, which it groups
         "preprocessing_num_workers": 1 if recipe.packing == "shared_prefix" else recipe.preprocessing_workers,
         "overwrite_cache": True,
         "plot_loss": False,
-        "report_to": "none",
+        "report_to": recipe.report_to,
         "disable_gradient_checkpointing": not recipe.gradient_checkpointing,
         "trust_remote_code": False,
         **_speed(recipe),
         **_parallelism(recipe),
+        **recipe.extra,
     }
 
 
@@ -131,7 +167,9 @@ def _length(recipe: Recipe) -> dict[str, object]:
 
 def _speed(recipe: Recipe) -> dict[str, object]:
     config: dict[str, object] = {}
-    if recipe.attention != "auto":
+    if recipe.packing == "shared_prefix":
+        config["flash_attn"] = "sdpa"  # flash attention would ignore the mask
+    elif recipe.attention != "auto":
         config["flash_attn"] = recipe.attention
     if recipe.packing:
         config["neat_packing"] = True

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import csv
 import importlib.metadata
+import itertools
 import json
 import shutil
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from statistics import fmean
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -17,35 +19,34 @@ from text2sql.cpu import KERNELS
 from text2sql.errors import UserError
 from text2sql.files import publish, read_json, replacing, write_json
 from text2sql.gpus import visible_gpus
-from text2sql.training.checkpoints import newest_checkpoint
-from text2sql.training.launch import launch, run_ranks
+from text2sql.training.checkpoints import copy_weights, newest_checkpoint, step_of
+from text2sql.training.launch import launch, reports, run_ranks
 from text2sql.training.lengths import Lengths, measure, without_long_rows
 from text2sql.training.megatron import convert_to_hugging_face, source_of_mcore_adapter
 from text2sql.training.nodes import Nodes
 from text2sql.training.preflight import check_feasible
-from text2sql.training.recipe import llamafactory_config
+from text2sql.training.recipe import llamafactory_config, on_this_machine, with_ranks
 from text2sql.training.settings import Recipe
+from text2sql.training.shared_prefix import LARGEST_GROUP
 from text2sql.training.templates import form_of
 from text2sql.training.throughput import read_throughput, write_throughput
+from text2sql.training.validation import (
+    HeldOut,
+    collect_validation,
+    publish_validation,
+    remove_best,
+    stopped_early,
+)
 from text2sql.workstore import WorkStore, hash_path, locked
 
+# Arguments of the trainer without effect on the weights.
+_NOT_IN_KEY = (
+    *("model_name_or_path", "dataset_dir", "output_dir"),  # the contents count
+    *("logging_steps", "plot_loss", "save_steps", "save_total_limit", "ddp_timeout", "overwrite_cache"),
+    "report_to",
+)
 _PACKAGES = ("llamafactory", "torch", "transformers", "peft", "accelerate", "trl")
 _WEIGHTS = ("model.safetensors", "model.safetensors.index.json", "adapter_model.safetensors")
-# The files of a finished run that are the same in every run of one recipe, unlike logs and timings.
-_REPRODUCIBLE = (
-    "*.safetensors",
-    "model.safetensors.index.json",
-    "config.json",
-    "generation_config.json",
-    "adapter_config.json",
-    "tokenizer.json",
-    "tokenizer_config.json",
-    "special_tokens_map.json",
-    "added_tokens.json",
-    "vocab.json",
-    "merges.txt",
-    "chat_template.jinja",
-)
 
 
 def train(
@@ -56,11 +57,14 @@ def train(
     loss: Path,
     label: str,
     throughput: Path | None = None,
+    validation: Path | None = None,
+    databases: Path = Path("data/train_databases"),
 ) -> None:
     """Train `base` on the data set "train" in `dataset`; write weights to `output`, loss by step to `loss`.
 
     The speed is written to the folder `throughput`, see `write_throughput`; unlike the other outputs it
-    varies between runs of the same recipe.
+    varies between runs of the same recipe. What is measured on held-out rows is written to the CSV file
+    `validation`; `databases` has the databases of training sources, as SOURCE/ID/ID.sqlite.
 
     The work is kept under a key of recipe, package versions and the contents of base and dataset: a killed
     run resumes from its newest complete checkpoint, a finished one is copied to the outputs again. With
@@ -68,16 +72,19 @@ def train(
     writes the outputs.
 
     Raises:
-        UserError: no template fits the model's prompts, this machine cannot run the training, or the trainer
-            fails or writes no weights.
+        UserError: no template fits the model's prompts, no rows can be held out, this machine cannot run the
+            training, or the trainer fails or writes no weights.
     """
     nodes = Nodes.from_environment()
+    recipe = _with_ranks(recipe, nodes, label)
     base_hash = hash_path(base)
     # refuses prompts unlike prediction's
     form = form_of(recipe.template, base, base_hash, dataset, recipe.enable_thinking)
-    recipe = recipe.model_copy(update={"template": form.template})
+    recipe = on_this_machine(recipe).model_copy(update={"template": form.template})
     lengths = _lengths(recipe, base, base_hash, dataset, form.answer_tokens)
-    work = WorkStore.from_environment().open("train", _key(recipe, base_hash, dataset, lengths, nodes))
+    held_out = HeldOut(recipe, dataset, databases, lengths) if recipe.validation else None
+    key = _key(recipe, base_hash, dataset, lengths, nodes) | (held_out.key if held_out else {})
+    work = WorkStore.from_environment().open("train", key)
     if nodes.rank > 0:
         _run_other_node(recipe, base, lengths, work, nodes, label)
         return
@@ -85,13 +92,28 @@ def train(
         result = work / "result"
         if not result.is_dir():
             check_feasible(recipe, base, lengths.longest, nodes)
-            rows = without_long_rows(dataset, lengths, recipe.longest_row, work, label)
+            unused = held_out.planned(base, work, label) if held_out else ()
+            rows = without_long_rows(dataset, lengths, recipe.longest_row, work, label, unused)
             run = _run(recipe, base, rows, work, nodes, label)
             _collect(run, result, base, base_hash, recipe)
         publish(result / "weights", output)
-        publish(result / "loss.csv", loss)
-        if throughput is not None:
-            _publish_throughput(work, throughput, label)
+        write_loss(_read_loss(result / "loss.csv"), loss, recipe.logging_steps)
+        publish_validation(result, validation, recipe.validation, label)
+        _publish_throughput(work, throughput, label)
+
+
+def _with_ranks(recipe: Recipe, nodes: Nodes, label: str) -> Recipe:
+    """`recipe` with the number that `ranks: auto` is here, which is printed."""
+    if not recipe.auto_ranks:
+        return recipe
+    gpus = len(visible_gpus())
+    known = with_ranks(recipe, gpus, nodes.count)
+    text = f"{label}: ranks: auto is {known.ranks}; {gpus or 'no'} GPUs are visible"
+    if known.ranks < gpus:
+        text += f", and with more ranks a step of {known.global_batch} rows is no multiple of device_batch"
+        text += f" ({known.device_batch}) times ranks; lower device_batch to use more"
+    print(text, file=sys.stderr)
+    return known
 
 
 def _lengths(recipe: Recipe, base: Path, base_hash: str, dataset: Path, answer_tokens: int) -> Lengths:
@@ -115,11 +137,11 @@ def _lengths(recipe: Recipe, base: Path, base_hash: str, dataset: Path, answer_t
 def _key(recipe: Recipe, base_hash: str, dataset: Path, lengths: Lengths, nodes: Nodes) -> dict[str, object]:
     """Everything that affects the weights; folders and files count by content, not by name.
 
-    Entries that a training in one process on all rows does not need are left out, so that its key does not
-    change when such entries are added.
+    How often the loss is logged and a checkpoint saved is not part of it. Entries that a training in one
+    process on all rows does not need are left out, so that its key does not change when such entries are
+    added.
     """
-    here = Path()
-    configuration = llamafactory_config(recipe, here, here, here, nodes.count)
+    configuration = _configuration(recipe, nodes)
     packages: tuple[str, ...] = _PACKAGES
     more: dict[str, object] = {}
     if recipe.deepspeed_file is not None:
@@ -128,6 +150,8 @@ def _key(recipe: Recipe, base_hash: str, dataset: Path, lengths: Lengths, nodes:
     if recipe.megatron is not None:
         packages += ("megatron-core", "transformer-engine")
         more["mcore_adapter"] = source_of_mcore_adapter()
+    if recipe.packing == "shared_prefix":
+        more["largest_group"] = LARGEST_GROUP
     if nodes.count * recipe.ranks > 1:
         more["ranks"] = nodes.count * recipe.ranks
     if lengths.long:
@@ -145,6 +169,17 @@ def _key(recipe: Recipe, base_hash: str, dataset: Path, lengths: Lengths, nodes:
     }
 
 
+def _configuration(recipe: Recipe, nodes: Nodes) -> dict[str, object]:
+    """The trainer's arguments that affect the weights."""
+    here = Path()
+    configuration = llamafactory_config(recipe, here, here, here, nodes.count)
+    for name in _NOT_IN_KEY:
+        configuration.pop(name, None)
+    if recipe.packing is not True:  # each of these processes packs its own share of the rows
+        configuration.pop("preprocessing_num_workers")
+    return configuration
+
+
 def _version(package: str) -> str:
     try:
         return importlib.metadata.version(package)
@@ -152,8 +187,10 @@ def _version(package: str) -> str:
         return "none"  # `check_feasible` then reports it with the command that installs it
 
 
-def _publish_throughput(work: Path, folder: Path, label: str) -> None:
+def _publish_throughput(work: Path, folder: Path | None, label: str) -> None:
     """Write the speed that the trainer measured in `work`, in this run or in the one that is reused."""
+    if folder is None:
+        return
     lines = read_throughput(work / "throughput.jsonl")
     if not lines:
         print(
@@ -183,11 +220,17 @@ def _run(recipe: Recipe, base: Path, dataset: Path, work: Path, nodes: Nodes, la
     config = llamafactory_config(recipe, base, dataset, run, nodes.count)
     if recipe.precision == "bf16" and not visible_gpus():
         config["use_cpu"] = True  # transformers allows bf16 on a CPU only with this option
+    if recipe.report_to != "none":
+        config["run_name"] = label
+    if recipe.report_to == "tensorboard":
+        print(f"{label}: `tensorboard --logdir {reports(work)}` shows the training", file=sys.stderr)
     checkpoint = newest_checkpoint(run, nodes.count * recipe.ranks)
     if checkpoint is not None:
         config["resume_from_checkpoint"] = str(checkpoint)
     elif run.exists():
         shutil.rmtree(run)
+    if checkpoint is not None and stopped_early(work, step_of(checkpoint), recipe.validation):
+        config["max_steps"] = step_of(checkpoint)
     if recipe.megatron is None or not (run / "trainer_state.json").is_file():  # the trainer writes it at last
         (run / "trainer_log.jsonl").unlink(missing_ok=True)
         launch(recipe, config, work, nodes, label)
@@ -206,22 +249,20 @@ def _collect(run: Path, result: Path, base: Path, base_hash: str, recipe: Recipe
     scratch = result.with_name("result.partial")
     shutil.rmtree(scratch, ignore_errors=True)
     weights = scratch / "weights"
-    _copy_weights(run, weights)
-    for checkpoint in run.glob("checkpoint-*") if recipe.kept_checkpoints else ():
-        _copy_weights(checkpoint, scratch / "checkpoints" / checkpoint.name)
+    copy_weights(run, weights)
     if recipe.lora is not None:
         _normalise_adapter_config(weights, base, base_hash)
     write_loss(read_json(run / "trainer_state.json")["log_history"], scratch / "loss.csv")
+    if recipe.validation is not None:
+        collect_validation(result.parent, scratch, recipe.validation)
+    if recipe.extra.get("pissa_init"):
+        from text2sql.training.pissa import START, convert  # loads torch
+
+        convert(weights, result.with_name(START))
     scratch.rename(result)
     for folder in {run, result.with_name("run")}:  # checkpoints, and Megatron's converted weights
         shutil.rmtree(folder)
-
-
-def _copy_weights(run: Path, folder: Path) -> None:
-    folder.mkdir(parents=True)
-    for pattern in _REPRODUCIBLE:
-        for file in run.glob(pattern):
-            shutil.copy2(file, folder)
+    remove_best(result.parent)
 
 
 def _normalise_adapter_config(weights: Path, base: Path, base_hash: str) -> None:
@@ -233,9 +274,26 @@ def _normalise_adapter_config(weights: Path, base: Path, base_hash: str) -> None
     write_json(weights / "base.json", {"path": str(base), "sha256": base_hash})
 
 
-def write_loss(history: Sequence[Mapping[str, float]], path: Path) -> None:
-    """Write step, loss (nats per token) and learning rate of every entry of `history` that has a loss."""
+def write_loss(history: Sequence[Mapping[str, float]], path: Path, every: int = 1) -> None:
+    """Write step, loss (nats per token) and learning rate, a row for `every` steps that have a loss.
+
+    The loss is the mean over these steps, the rate that of the last of them. The last row has the steps that
+    remain, which may be fewer.
+    """
+    entries = [entry for entry in history if "loss" in entry]
+    groups = itertools.groupby(entries, key=lambda entry: (entry["step"] - 1) // every)
     with replacing(path) as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(["step", "loss", "learning_rate"])
-        writer.writerows([e["step"], e["loss"], e["learning_rate"]] for e in history if "loss" in e)
+        for steps in (list(group) for _, group in groups):
+            last = steps[-1]
+            writer.writerow([last["step"], fmean(e["loss"] for e in steps), last["learning_rate"]])
+
+
+def _read_loss(path: Path) -> list[dict[str, float]]:
+    """The rows that `write_loss` wrote."""
+    with path.open(encoding="utf-8", newline="") as file:
+        return [
+            {**{key: float(row[key]) for key in row}, "step": int(row["step"])}
+            for row in csv.DictReader(file)
+        ]

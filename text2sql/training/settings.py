@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from annotated_types import Ge, Lt
 from pydantic import Field, model_validator
 
 import text2sql
-from text2sql.settings import Folder, NotNegative, Positive, PositiveFloat, Rate, Settings
+from text2sql.settings import Count, Folder, NotNegative, Positive, PositiveFloat, Rate, Settings
 
 Fraction = Annotated[float, Ge(0), Lt(1)]
 _PADDED_TO = 8  # tokens, by LLaMA-Factory's collator
@@ -20,16 +20,41 @@ class Run(Settings):
     """How long a training runs and on how many devices.
 
     Either `max_steps` (optimizer steps) or `epochs` (passes over the data) is set. Batches are in rows, or in
-    packed sequences if rows are packed. `ranks` is the number of processes on each node, one per GPU;
-    `deepspeed` is the name of a file in configs/deepspeed.
+    packed sequences if rows are packed. `ranks` is the number of processes on each node, one per GPU; "auto"
+    is as many as there are GPUs, see `with_ranks` in recipe.py. `deepspeed` is the name of a file in
+    configs/deepspeed.
     """
 
     max_steps: Positive | None = None
     epochs: PositiveFloat | None = None
     global_batch: Positive = 8
     device_batch: Positive = 8
-    ranks: Positive = 1
+    ranks: Positive | Literal["auto"] = 1
     deepspeed: Literal["z2", "z2_offload", "z3", "z3_offload"] | None = None
+
+
+class Validation(Settings):
+    """Rows that are held out from training, and what is measured on them while it runs.
+
+    At most `rows` rows are held out, all rows of a schema or none. Every `every` optimizer steps, and after
+    the last one, the loss on them is computed and the queries for at most `questions` of them are generated
+    and run; 0: only the loss. The weights of the last step are the result, or with `keep: best` those of the
+    measurement with the lowest loss (`by: loss`) or the highest execution accuracy (`by: execution`; of equal
+    ones the lowest loss). Training stops after `patience` measurements without a better one; None: never.
+    """
+
+    rows: Positive
+    every: Positive
+    questions: Count = 50
+    keep: Literal["last", "best"] = "best"
+    by: Literal["loss", "execution"] = "loss"
+    patience: Positive | None = None
+
+    @model_validator(mode="after")
+    def _execution_needs_questions(self) -> Validation:
+        if self.by == "execution" and self.questions == 0:
+            raise ValueError("by: execution needs questions; set questions above 0, or by: loss")
+        return self
 
 
 class Training(Run):
@@ -43,10 +68,13 @@ class Training(Run):
     without attention between rows; "shared_prefix" also computes a beginning that rows share only once, see
     shared_prefix.py; `group_by_length` puts rows of similar length into one batch, so that
     little of it is padding; `liger` switches on Liger's kernels for normalisation, SwiGLU and RoPE
-    (Hsu et al. 2024, GPU only). `save_minutes`: a checkpoint is also saved after this many minutes, at the
-    next log line. `kept_checkpoints`: the weights of so many of the last checkpoints stay beside the result
-    in the work store; None: none. `preprocessing_workers` processes turn rows into tokens. Ranks wait for one
-    another for at most `ddp_timeout_s`; None: torch's default.
+    (Hsu et al. 2024, GPU only). `logging_steps`: a row of the loss's CSV file is the mean over so many steps.
+    `save_minutes`: a checkpoint is also saved after this many minutes, at the next of these rows.
+    `keep_steps`: the weights after every so many steps stay in `steps/` of the work folder, for a learning
+    curve. `preprocessing_workers` processes turn rows into tokens. Ranks wait for one another for at most
+    `ddp_timeout_s`; None: torch's default. `precision` "auto" is bf16 where the device computes it faster.
+    `report_to` also sends loss and learning rate of every step to this tool. `extra`: further arguments of
+    LLaMA-Factory by name, see extra.py.
     """
 
     template: str = "auto"
@@ -57,9 +85,9 @@ class Training(Run):
     min_learning_rate: Rate | None = None
     warmup_ratio: Fraction
     weight_decay: NotNegative
-    precision: Literal["fp32", "bf16"]
+    precision: Literal["auto", "fp32", "bf16"]
     attention: Literal["auto", "sdpa", "fa2"] = "auto"
-    packing: bool | Literal["shared_prefix"] = False
+    packing: Literal[False, True, "shared_prefix"] = False
     group_by_length: bool = False
     liger: bool = False
     gradient_checkpointing: bool = False
@@ -67,16 +95,18 @@ class Training(Run):
     logging_steps: Positive
     save_steps: Positive
     save_minutes: PositiveFloat | None = None
-    kept_checkpoints: Positive | None = None
+    keep_steps: Positive | None = None
     preprocessing_workers: Positive = 1
     ddp_timeout_s: Positive | None = None
     threads: Positive
+    report_to: Literal["none", "tensorboard", "wandb", "swanlab", "mlflow"] = "none"
+    extra: dict[str, Any] = Field(default_factory=dict)
+    validation: Validation | None = None
 
     @model_validator(mode="after")
-    def _saves_when_it_logs(self) -> Training:
-        if self.save_steps % self.logging_steps:
-            # a checkpoint between two log lines loses the running mean of the loss
-            raise ValueError(f"save_steps must be a multiple of logging_steps ({self.logging_steps})")
+    def _keeps_what_it_saves(self) -> Training:
+        if self.keep_steps is not None and self.keep_steps % self.save_steps:
+            raise ValueError(f"keep_steps must be a multiple of save_steps ({self.save_steps})")
         return self
 
 
@@ -116,11 +146,22 @@ class Megatron(Settings):
 
 
 class TrainedArm(Run):
-    """Settings of one trained arm; `save_steps` None is the shared one."""
+    """Settings of one trained arm; `save_steps` None is the shared one.
+
+    `training`: settings of section training that this arm has of its own, without those that it sets itself.
+    """
 
     enabled: bool
     learning_rate: Rate
     save_steps: Positive | None = None
+    training: dict[str, Any] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _sets_each_key_in_one_place(self) -> TrainedArm:
+        for key in self.training:
+            if key in TrainedArm.model_fields:
+                raise ValueError(f"training.{key}: an arm sets {key} beside training, not in it")
+        return self
 
 
 class LoraArm(TrainedArm, Lora):
@@ -170,9 +211,12 @@ class OwnArm(FullArm):
 class Recipe(Training):
     """One training run: the shared settings with those of its arm. Without `lora` all weights are trained.
 
-    Either `max_steps` or `epochs` is set. With `megatron`, `deepspeed` is None.
+    Either `max_steps` or `epochs` is set. With `megatron`, `deepspeed` is None. With `auto_ranks`, `ranks` is
+    not known yet, see `with_ranks` in recipe.py.
     """
 
+    ranks: Positive = 1
+    auto_ranks: bool = False
     learning_rate: Rate
     lora: Lora | None = None
     megatron: Megatron | None = None
@@ -180,7 +224,7 @@ class Recipe(Training):
     @property
     def longest_row(self) -> int:
         """Largest number of tokens of a row: LLaMA-Factory's packing reserves one of a sequence."""
-        return self.cutoff_len - (self.packing is True)
+        return self.cutoff_len - bool(self.packing)
 
     @property
     def deepspeed_file(self) -> Path | None:
@@ -195,6 +239,15 @@ class Recipe(Training):
         return self
 
 
+def training_of(training: Training, arm: TrainedArm) -> Training:
+    """The shared settings, with those of the arm's own `training` in place of them.
+
+    Raises:
+        pydantic.ValidationError: a key is unknown, or a value is not allowed.
+    """
+    return training.laid_under(arm.training) if arm.training else training
+
+
 def recipe_of(training: Training, arm: TrainedArm) -> Recipe:
     """The recipe of one arm: its own settings, and the shared ones that it does not set.
 
@@ -206,7 +259,9 @@ def recipe_of(training: Training, arm: TrainedArm) -> Recipe:
         own |= {"max_steps": arm.max_steps, "epochs": arm.epochs}
     if arm.save_steps:
         own["save_steps"] = arm.save_steps
-    values = {**dict(training), **own, "learning_rate": arm.learning_rate}
+    values = {**dict(training_of(training, arm)), **own, "learning_rate": arm.learning_rate}
+    if values["ranks"] == "auto":
+        values |= {"ranks": 1, "auto_ranks": True}
     if isinstance(arm, LoraArm | OwnArm):
         values["lora"] = arm.lora
     if isinstance(arm, FullArm) and arm.megatron:
@@ -219,7 +274,29 @@ def _conflicts(recipe: Recipe) -> list[tuple[bool, str]]:
     has_floor = recipe.scheduler == "cosine_with_min_lr"
     megatron = recipe.megatron is not None
     split = megatron or recipe.deepspeed is not None
+    pissa = bool(recipe.extra.get("pissa_init"))
+    other_optimizers = [key for key in _OTHER_OPTIMIZERS if recipe.extra.get(key)]
     return [
+        *((True, message) for message in map(_set_elsewhere, recipe.extra) if message),
+        (
+            recipe.optimizer == "muon" and bool(other_optimizers),
+            f"with extra.{''.join(other_optimizers[:1])} LLaMA-Factory ignores optimizer: muon; "
+            "set optimizer: adamw",
+        ),
+        (
+            pissa and bool(recipe.extra.get("use_dora")),
+            "extra.pissa_init and extra.use_dora exclude each other: their adapter belongs to no base model",
+        ),
+        (
+            pissa and recipe.keep_steps is not None,
+            "extra.pissa_init and keep_steps exclude each other: only the result is converted to an adapter "
+            "of the base model",
+        ),
+        (
+            pissa and recipe.deepspeed in ("z3", "z3_offload"),
+            "extra.pissa_init needs complete matrices, but ZeRO-3 splits them; set deepspeed: z2",
+        ),
+        *_validation_conflicts(recipe),
         (
             recipe.optimizer == "muon" and split,
             "optimizer: muon needs complete matrices, but ZeRO and Megatron split them; set optimizer: adamw",
@@ -265,3 +342,62 @@ def _conflicts(recipe: Recipe) -> list[tuple[bool, str]]:
             f"global_batch must be a multiple of device_batch ({recipe.device_batch})",
         ),
     ]
+
+
+def _validation_conflicts(recipe: Recipe) -> list[tuple[bool, str]]:
+    if recipe.validation is None:
+        return []
+    zero3 = recipe.deepspeed is not None and recipe.deepspeed.startswith("z3")
+    return [
+        (
+            recipe.megatron is not None or zero3,
+            "validation needs complete weights on every rank, but Megatron and ZeRO-3 split them; set "
+            "validation: null, or deepspeed: z2 or null",
+        ),
+        (
+            recipe.validation.every > (recipe.max_steps or recipe.validation.every),
+            "validation.every is larger than max_steps, so that nothing would be measured before the end",
+        ),
+    ]
+
+
+_OTHER_OPTIMIZERS = ("loraplus_lr_ratio", "use_galore", "use_apollo", "use_badam", "use_adam_mini")
+# LLaMA-Factory's arguments that follow from settings here, by their names.
+_FOLLOWS_FROM = {
+    **dict.fromkeys(("model_name_or_path", "adapter_name_or_path"), "base, of an own arm"),
+    **dict.fromkeys(("dataset", "dataset_dir"), "data, of an own arm"),
+    **dict.fromkeys(("finetuning_type", "lora_rank"), "rank"),
+    **{"lora_alpha": "alpha", "lora_target": "targets"},
+    **{name: name for name in ("template", "enable_thinking", "cutoff_len", "learning_rate", "weight_decay")},
+    **{name: name for name in ("deepspeed", "gradient_checkpointing", "logging_steps", "save_steps")},
+    **{name: name for name in ("max_steps", "seed")},
+    **dict.fromkeys(("per_device_train_batch_size", "per_gpu_train_batch_size"), "device_batch"),
+    "gradient_accumulation_steps": "global_batch",
+    **dict.fromkeys(("use_muon", "optim"), "optimizer"),
+    **{"lr_scheduler_type": "scheduler", "lr_scheduler_kwargs": "min_learning_rate"},
+    **{"num_train_epochs": "epochs", "warmup_steps": "warmup_ratio", "warmup_ratio": "warmup_ratio"},
+    **dict.fromkeys(("bf16", "fp16", "pure_bf16"), "precision"),
+    **{"flash_attn": "attention", "enable_liger_kernel": "liger", "data_seed": "seed"},
+    **dict.fromkeys(("packing", "neat_packing", "preprocessing_batch_size"), "packing"),
+    **{"train_sampling_strategy": "group_by_length", "report_to": "report_to", "use_swanlab": "report_to"},
+    "disable_gradient_checkpointing": "gradient_checkpointing",
+    **{"preprocessing_num_workers": "preprocessing_workers", "ddp_timeout": "ddp_timeout_s"},
+    **dict.fromkeys(("use_mca", "tensor_model_parallel_size", "pipeline_model_parallel_size"), "megatron"),
+    **dict.fromkeys(("sequence_parallel", "use_distributed_optimizer"), "megatron"),
+}
+_OF_THE_PIPELINE = (
+    *("output_dir", "run_name", "stage", "do_train", "overwrite_cache", "overwrite_output_dir"),
+    *("plot_loss", "use_cpu"),
+    *("resume_from_checkpoint", "trust_remote_code", "pissa_convert", "save_strategy", "logging_strategy"),
+    "save_total_limit",
+    *("save_only_model", "push_to_hub", "load_best_model_at_end", "do_predict"),
+)
+
+
+def _set_elsewhere(argument: str) -> str | None:
+    """Why `argument` cannot be in `extra`: a setting here, or the pipeline, decides it."""
+    if argument in _FOLLOWS_FROM:
+        return f"extra.{argument}: this follows from the setting {_FOLLOWS_FROM[argument]}; set that one"
+    if argument in _OF_THE_PIPELINE:
+        return f"extra.{argument}: the pipeline sets this itself; remove it"
+    return None

@@ -14,13 +14,19 @@ import bisect
 import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-import torch
+from text2sql.files import replacing
+from text2sql.training.recipe import PACKING
+
+if TYPE_CHECKING:
+    import torch
 
 LARGEST_GROUP = 8  # rows; the gradient of one sequence should not come from one database alone
 _STRIDE = LARGEST_GROUP + 1  # a segment is a number: group * _STRIDE + branch, where branch 0 is the prefix
 _ALIKE = 0.5  # share of a prompt that two rows of one group have in common
+_PROCESSOR, _MASK = "PackedSupervisedDatasetProcessor", "prepare_4d_attention_mask"  # LLaMA-Factory's names
 _NO_LABEL = -100  # transformers' ignore_index
 
 
@@ -64,7 +70,9 @@ def packed(rows: Sequence[Row], length: int, pad: int, seed: int) -> dict[str, l
         if len(row.ids) > length or row.prompt == len(row.ids):
             raise ValueError(f"a row of {len(row.ids)} tokens, limit {length}, prompt {row.prompt}")
     rng = random.Random(seed)
-    grouped = [group for cluster in clusters(rows) for group in groups(cluster, length, rng)]
+    alike, alone = clusters(rows)
+    grouped = [group for cluster in alike for group in groups(cluster, length, rng)]
+    grouped += groups(alone, length // 2, rng)  # small enough to fill what the others leave of a sequence
     columns: dict[str, list[list[int]]] = {
         "input_ids": [],
         "labels": [],
@@ -77,16 +85,19 @@ def packed(rows: Sequence[Row], length: int, pad: int, seed: int) -> dict[str, l
     return columns
 
 
-def clusters(rows: Sequence[Row]) -> Iterator[list[Row]]:
-    """Rows that share at least half of the longer prompt with the first row of their cluster."""
-    cluster: list[Row] = []
+def clusters(rows: Sequence[Row]) -> tuple[list[list[Row]], list[Row]]:
+    """Rows that share at least half of the longer prompt with the first row of their cluster.
+
+    Beside them the rows without such a neighbour, which have the head of the chat in common.
+    """
+    found: list[list[Row]] = []
     for row in sorted(rows, key=lambda row: row.ids):
-        if cluster and _common(cluster[0], row) < _ALIKE * max(cluster[0].prompt, row.prompt):
-            yield cluster
-            cluster = []
-        cluster.append(row)
-    if cluster:
-        yield cluster
+        first = found[-1][0] if found else row
+        if not found or _common(first, row) < _ALIKE * max(first.prompt, row.prompt):
+            found.append([])
+        found[-1].append(row)
+    alike = [cluster for cluster in found if len(cluster) > 1]
+    return alike, [cluster[0] for cluster in found if len(cluster) == 1]
 
 
 def groups(cluster: list[Row], length: int, rng: random.Random) -> Iterator[Group]:
@@ -162,6 +173,8 @@ def attention(segments: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
     It is 0 where a token attends to another, and the smallest number of `dtype` elsewhere. Padding attends to
     nothing.
     """
+    import torch
+
     group, branch = segments // _STRIDE, segments % _STRIDE
     same_group = (group[:, :, None] == group[:, None, :]) & (segments[:, None, :] != 0)
     visible = same_group & ((branch[:, None, :] == 0) | (branch[:, :, None] == branch[:, None, :]))
@@ -170,26 +183,38 @@ def attention(segments: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
     return torch.where(visible & causal, zero, torch.finfo(dtype).min)[:, None]
 
 
-def use_shared_prefixes(seed: int) -> None:
+def use_shared_prefixes(seed: int, folder: Path) -> None:
     """From now on LLaMA-Factory packs rows with `packed`, and masks attention with `attention`.
 
-    Its own packing must be switched on (`neat_packing`).
+    Its own packing must be switched on (`neat_packing`). What this saves is printed, and written to the file
+    PACKING in `folder`.
 
     Raises:
         RuntimeError: this LLaMA-Factory packs in another way.
     """
     from llamafactory.data import collator, loader
 
-    original = getattr(loader, "PackedSupervisedDatasetProcessor", None)
-    if not hasattr(collator, "prepare_4d_attention_mask") or not hasattr(original, "_encode_data_example"):
-        raise RuntimeError(f"llamafactory: it does not pack rows as version 0.9.5 does, see {__name__}")
+    calls = {
+        _MASK: collator.SFTDataCollatorWith4DAttentionMask.__call__,
+        _PROCESSOR: loader._get_dataset_processor,
+    }
+    original = getattr(loader, _PROCESSOR, None)
+    missing = [name for name, caller in calls.items() if name not in caller.__code__.co_names]
+    if missing or not hasattr(collator, _MASK) or not hasattr(original, "_encode_data_example"):
+        raise RuntimeError(
+            f"llamafactory: it does not pack rows with {_PROCESSOR} and {_MASK} as version 0.9.5 does, see "
+            f"{__name__}"
+        )
 
     class Processor(original):  # type: ignore[misc, valid-type]
         def preprocess_dataset(self, examples: dict[str, list[Any]]) -> dict[str, list[list[int]]]:
             rows = [Row(*self._encode(examples, at)) for at in range(len(examples["_prompt"]))]
             length = self.data_args.cutoff_len + 1  # its parser takes one off where rows are packed
             columns = packed(rows, length, self.tokenizer.pad_token_id, seed)
-            print(_summary(rows, columns), flush=True)
+            summary = _summary(rows, columns)
+            print(summary, flush=True)
+            with replacing(folder / PACKING) as file:
+                file.write(summary)
             return columns
 
         def _encode(self, examples: dict[str, list[Any]], at: int) -> tuple[list[int], list[int]]:
@@ -198,15 +223,16 @@ def use_shared_prefixes(seed: int) -> None:
             ids, labels = self._encode_data_example(**texts, images=[], videos=[], audios=[])
             return list(ids), list(labels)
 
-    loader.PackedSupervisedDatasetProcessor = Processor
-    collator.prepare_4d_attention_mask = attention
+    setattr(loader, _PROCESSOR, Processor)
+    setattr(collator, _MASK, attention)
 
 
 def _summary(rows: Sequence[Row], columns: dict[str, list[list[int]]]) -> str:
     tokens = sum(len(row.ids) for row in rows)
     computed = sum(segment != 0 for segments in columns["attention_mask"] for segment in segments)
-    sequences = len(columns["input_ids"])
+    count = len(columns["input_ids"])
     return (
-        f"shared_prefix: {len(rows):,} rows in {sequences:,} sequences, {len(rows) / sequences:.1f} each; "
-        f"{computed:,} tokens are computed, {tokens:,} without sharing"
+        f"{len(rows):,} rows in {count:,} packed sequences, {len(rows) / count:.1f} each; a pass over "
+        f"them computes {computed:,} tokens, and without shared prefixes {tokens:,}, "
+        f"{tokens / computed:.2f} times as many"
     )

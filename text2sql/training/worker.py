@@ -23,13 +23,17 @@ if TYPE_CHECKING:
 @click.command(help=__doc__)
 @click.argument("config", type=click.Path(path_type=Path))
 @click.option("--save-minutes", type=float, help="Save a checkpoint also after this many minutes.")
-def main(config: Path, save_minutes: float | None) -> None:
+@click.option("--keep-steps", type=int, help="Keep the weights after every so many steps.")
+@click.option("--validate", is_flag=True, help="Validate as the plan beside the configuration says.")
+def main(config: Path, save_minutes: float | None, keep_steps: int | None, validate: bool) -> None:
     """Train with the arguments in `config`; fault.txt beside it gets the reason if the loss stops it."""
     die_with_parent()  # of several ranks the parent is torchrun
     gc.disable()  # imported objects stay alive: looking for garbage takes a seventh of the import time
     from llamafactory.train.tuner import run_exp
 
+    from text2sql.training.last_step import stop_at_last_step
     from text2sql.training.monitor import NonFiniteLoss, TrainingMonitor
+    from text2sql.training.pissa import KeepStart, OtherStart
 
     gc.enable()
     arguments = yaml.safe_load(config.read_text(encoding="utf-8"))
@@ -41,12 +45,23 @@ def main(config: Path, save_minutes: float | None) -> None:
     if arguments.get("preprocessing_batch_size") == ALL_ROWS:
         from text2sql.training.shared_prefix import use_shared_prefixes
 
-        use_shared_prefixes(arguments["data_seed"])
+        use_shared_prefixes(arguments["data_seed"], config.parent)
     if megatron:
         from text2sql.training.mcore_patches import patch_mcore_adapter
 
         patch_mcore_adapter(arguments["data_seed"])
-    callbacks: list[TrainerCallback] = [TrainingMonitor(config.parent, save_minutes, hook_model=not megatron)]
+    stop_at_last_step()
+    # every step is logged, so that a checkpoint may be between two lines of the speed: a running mean of the
+    # loss would be lost there
+    log_steps, arguments["logging_steps"] = arguments["logging_steps"], 1
+    monitor = TrainingMonitor(config.parent, save_minutes, log_steps, not megatron, keep_steps)
+    callbacks: list[TrainerCallback] = [monitor]
+    if validate:
+        from text2sql.training.validator import Validator
+
+        callbacks.append(Validator(config.parent, monitor))
+    if arguments.get("pissa_init"):
+        callbacks.append(KeepStart(config.parent))
     if not megatron:
         from text2sql.training.logits import AnswerLogits
 
@@ -59,7 +74,7 @@ def main(config: Path, save_minutes: float | None) -> None:
         keep_output_layer()
     try:
         run_exp(arguments, callbacks=callbacks)
-    except NonFiniteLoss as error:
+    except (NonFiniteLoss, OtherStart) as error:
         (config.parent / "fault.txt").write_text(str(error), encoding="utf-8")
         sys.exit(str(error))
 
