@@ -1,7 +1,7 @@
 """Works around faults of ROLL's mcore_adapter, so that Megatron trains what the other trainers train.
 
-Tried with the versions in `_TRIED`. Each fault has a function of its own. A name that is replaced and does
-not exist any more stops the training: it would otherwise train on other rows, or with other weights for them,
+Tried with the versions in `_TRIED`. Each fault has a function of its own. If a name that is replaced does not
+exist any more, the training stops: it would otherwise train on other rows, or with other weights for them,
 without a message.
 """
 

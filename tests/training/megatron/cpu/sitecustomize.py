@@ -28,16 +28,16 @@ def _use_cpu() -> None:
     for name in ("arange", "empty", "empty_like", "full", "ones", "rand", "tensor", "zeros", "zeros_like"):
         setattr(torch, name, _on_cpu(getattr(torch, name)))
     torch.Tensor.to = _on_cpu(torch.Tensor.to)
-    torch.load = _on_cpu(torch.load)
+    load = torch.load  # a rank saves its tensors as those of device cpu:0, which torch cannot load
+    torch.load = lambda *args, **kwargs: load(*args, **kwargs | {"map_location": "cpu"})
     torch.distributed.all_reduce = _with_average(torch.distributed.all_reduce)
 
 
 def _on_cpu(function):
     @functools.wraps(function)
     def call(*args, **kwargs):
-        for key in ("device", "map_location"):
-            if str(kwargs.get(key, "")).startswith("cuda"):
-                kwargs[key] = "cpu"
+        if str(kwargs.get("device", "")).startswith("cuda"):
+            kwargs["device"] = "cpu"
         args = ["cpu" if isinstance(a, str) and a.startswith("cuda") else a for a in args]
         return function(*args, **kwargs)
 
