@@ -6,10 +6,10 @@ SHELL := bash
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 ENVIRONMENT := .venv/.complete
 
-.PHONY: help setup check reproduce test test-fast test-vllm format lint use profiles metrics plots readme clean distclean
+.PHONY: help setup check reproduce test test-fast test-vllm test-megatron format lint use profiles metrics plots readme clean distclean
 
 help: ## List what `make` can do
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-13s %s\n", $$1, $$2}' Makefile
 
 setup: $(ENVIRONMENT) ## Build .venv, if it is not there or not up to date (TORCH_INDEX=, PYTHON=: see scripts/setup.sh)
 
@@ -34,6 +34,9 @@ test-fast: setup ## Run the quick tests
 
 test-vllm: setup ## Run the vLLM engine on the CPU, in an environment of its own (.venv-vllm: 3 GB, minutes)
 	@scripts/test_vllm.sh
+
+test-megatron: setup ## Train with Megatron on two CPU processes (MCORE_ADAPTER=: see scripts/test_megatron.sh)
+	@MCORE_ADAPTER="$(MCORE_ADAPTER)" scripts/test_megatron.sh
 
 format: setup ## Format the code and apply ruff's safe fixes
 	@ruff format .
@@ -66,4 +69,4 @@ clean: ## Remove data/ and models/; .work and DVC's cache stay, so `make reprodu
 	rm -rf dvc_plots
 
 distclean: clean ## Also remove .work, DVC's cache and .venv*: `make reproduce` then starts from nothing
-	rm -rf .dvc/cache .dvc/tmp .work .venv .venv-vllm .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf .dvc/cache .dvc/tmp .work .venv .venv-vllm .venv-megatron .mypy_cache .pytest_cache .ruff_cache .hypothesis
