@@ -77,17 +77,16 @@ def train(
             training, or the trainer fails or writes no weights.
     """
     nodes = Nodes.from_environment()
-    recipe = _with_ranks(recipe, nodes, label)
     base_hash = hash_path(base)
     # refuses prompts unlike prediction's
     form = form_of(recipe.template, base, base_hash, dataset, recipe.enable_thinking)
-    recipe = on_this_machine(recipe).model_copy(update={"template": form.template})
+    recipe = on_this_machine(_with_ranks(recipe, nodes, label)).model_copy(update={"template": form.template})
     if lacks_flash_attention(recipe):
         recipe = _without_flash_attention(recipe, base, dataset, form.answer_tokens, label)
     lengths = _lengths(recipe, base, base_hash, dataset, form.answer_tokens)
     held_out = HeldOut(recipe, dataset, databases, lengths) if recipe.validation else None
-    key = _key(recipe, base_hash, dataset, lengths, nodes) | (held_out.key if held_out else {})
-    work = WorkStore.from_environment().open("train", key)
+    key = _key(recipe, base_hash, dataset, lengths, nodes)
+    work = WorkStore.from_environment().open("train", key | (held_out.key if held_out else {}))
     if nodes.rank > 0:
         _run_other_node(recipe, base, lengths, work, nodes, label)
         return
