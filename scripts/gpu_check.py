@@ -27,7 +27,7 @@ _INSTALL = "configs/requirements-gpu.txt says how to install it"
 
 @dataclass(frozen=True)
 class Part:
-    """A part: what it checks, how long it takes on an H100 (seconds), what it needs."""
+    """A part: what it checks, how long it should take on an H100 (seconds), what it needs."""
 
     what: str
     run: Callable[[Place, Report], None]
@@ -49,7 +49,7 @@ class Part:
         return [*lacking, *([data] if data else [])]
 
 
-# Seconds on an H100, from trainings that were measured there one by one.
+# Estimates, from single trainings on an H200: about 25 seconds to start one, 2 to 10 for its steps.
 PARTS = {
     "spider": Part("SmolLM2-135M trained on Spider, predicted, scored", gpu_parts.spider, 180, data=True),
     "speed": Part("tokens/s and MFU of both recipes for Qwen3-1.7B", gpu_parts.speed, 150),

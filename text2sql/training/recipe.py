@@ -7,7 +7,8 @@ from pathlib import Path
 from text2sql.cpu import has_fast_bf16
 from text2sql.errors import UserError
 from text2sql.gpus import visible_gpus
-from text2sql.training.settings import PADDED_TO, Lora, Megatron, Recipe
+from text2sql.training.conflicts import PADDED_TO
+from text2sql.training.settings import Lora, Megatron, Recipe
 
 ALL_ROWS = 1_000_000_000  # rows that are grouped before they are packed, see shared_prefix.py
 PACKING = "packing.txt"  # in the work folder: what this saves

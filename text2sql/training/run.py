@@ -63,31 +63,28 @@ def train(
 ) -> None:
     """Train `base` on the data set "train" in `dataset`; write weights to `output`, loss by step to `loss`.
 
-    The speed is written to the folder `throughput`, see `write_throughput`; unlike the other outputs it
-    varies between runs of the same recipe. What is measured on held-out rows is written to the CSV file
-    `validation`; `databases` has the databases of training sources, as SOURCE/ID/ID.sqlite.
+    The speed, which varies between runs, is written to the folder `throughput`, see `write_throughput`; what
+    is measured on held-out rows to the CSV file `validation`. `databases` has the databases of training
+    sources, as SOURCE/ID/ID.sqlite.
 
     The work is kept under a key of recipe, package versions and the contents of base and dataset: a killed
-    run resumes from its newest complete checkpoint, a finished one is copied to the outputs again. With
-    several machines (see `Nodes`) each calls this function, with a work store that they share; only node 0
-    writes the outputs.
+    run resumes from its newest complete checkpoint, a finished one is copied to the outputs again. Of several
+    machines (see `Nodes`) each calls this function with a shared work store; node 0 writes the outputs.
 
     Raises:
         UserError: no template fits the model's prompts, no rows can be held out, this machine cannot run the
             training, or the trainer fails or writes no weights.
     """
-    nodes = Nodes.from_environment()
-    recipe = _with_ranks(recipe, nodes, label)
-    base_hash = hash_path(base)
+    nodes, base_hash = Nodes.from_environment(), hash_path(base)
     # refuses prompts unlike prediction's
     form = form_of(recipe.template, base, base_hash, dataset, recipe.enable_thinking)
-    recipe = on_this_machine(recipe).model_copy(update={"template": form.template})
+    recipe = on_this_machine(_with_ranks(recipe, nodes, label)).model_copy(update={"template": form.template})
     if lacks_flash_attention(recipe):
         recipe = _without_flash_attention(recipe, base, dataset, form.answer_tokens, label)
     lengths = _lengths(recipe, base, base_hash, dataset, form.answer_tokens)
     held_out = HeldOut(recipe, dataset, databases, lengths) if recipe.validation else None
-    key = _key(recipe, base_hash, dataset, lengths, nodes) | (held_out.key if held_out else {})
-    work = WorkStore.from_environment().open("train", key)
+    key = _key(recipe, base_hash, dataset, lengths, nodes)
+    work = WorkStore.from_environment().open("train", key | (held_out.key if held_out else {}))
     if nodes.rank > 0:
         _run_other_node(recipe, base, lengths, work, nodes, label)
         return

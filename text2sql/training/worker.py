@@ -31,26 +31,13 @@ def main(config: Path, save_minutes: float | None, keep_steps: int | None, valid
     gc.disable()  # imported objects stay alive: looking for garbage takes a seventh of the import time
     from llamafactory.train.tuner import run_exp
 
-    from text2sql.training.last_step import stop_at_last_step
     from text2sql.training.monitor import NonFiniteLoss, TrainingMonitor
     from text2sql.training.pissa import KeepStart, OtherStart
 
     gc.enable()
     arguments = yaml.safe_load(config.read_text(encoding="utf-8"))
     megatron = os.environ.get("USE_MCA") == "1"
-    if "train_sampling_strategy" in arguments:
-        from text2sql.training.sampler import use_order_by_epoch
-
-        use_order_by_epoch(arguments["data_seed"])
-    if arguments.get("preprocessing_batch_size") == ALL_ROWS:
-        from text2sql.training.shared_prefix import use_shared_prefixes
-
-        use_shared_prefixes(arguments["data_seed"], config.parent)
-    if megatron:
-        from text2sql.training.mcore_patches import patch_mcore_adapter
-
-        patch_mcore_adapter(arguments["data_seed"])
-    stop_at_last_step()
+    _replace_parts_of_the_trainer(arguments, config.parent, megatron)
     # every step is logged, so that a checkpoint may be between two lines of the speed: a running mean of the
     # loss would be lost there
     log_steps, arguments["logging_steps"] = arguments["logging_steps"], 1
@@ -68,15 +55,34 @@ def main(config: Path, save_minutes: float | None, keep_steps: int | None, valid
         callbacks.append(AnswerLogits())
         if torch_device() == "cpu":
             _prepare_cpu(arguments)
-    if arguments.get("enable_liger_kernel"):
-        from text2sql.training.logits import keep_output_layer
-
-        keep_output_layer()
     try:
         run_exp(arguments, callbacks=callbacks)
     except (NonFiniteLoss, OtherStart) as error:
         (config.parent / "fault.txt").write_text(str(error), encoding="utf-8")
         sys.exit(str(error))
+
+
+def _replace_parts_of_the_trainer(arguments: dict[str, Any], folder: Path, megatron: bool) -> None:
+    """Apply what the arguments need of this project's changes to LLaMA-Factory, transformers and Megatron."""
+    from text2sql.training.last_step import stop_at_last_step
+
+    if "train_sampling_strategy" in arguments:
+        from text2sql.training.sampler import use_order_by_epoch
+
+        use_order_by_epoch(arguments["data_seed"])
+    if arguments.get("preprocessing_batch_size") == ALL_ROWS:
+        from text2sql.training.shared_prefix import use_shared_prefixes
+
+        use_shared_prefixes(arguments["data_seed"], folder)
+    if megatron:
+        from text2sql.training.mcore_patches import patch_mcore_adapter
+
+        patch_mcore_adapter(arguments["data_seed"])
+    if arguments.get("enable_liger_kernel"):
+        from text2sql.training.logits import keep_output_layer
+
+        keep_output_layer()
+    stop_at_last_step()
 
 
 def _prepare_cpu(arguments: dict[str, Any]) -> None:
