@@ -32,4 +32,4 @@ if [ ! $VENV/.complete -nt pyproject.toml ] || [ "$(cat $VENV/.complete)" != "$S
     fi
     echo "$SOURCE" >$VENV/.complete
 fi
-PYTHONPATH=. $VENV/bin/python -m pytest -v --show-capture=no -m megatron tests/training/megatron
+PYTHONPATH=. $VENV/bin/python -m pytest -v --show-capture=no --disable-warnings -m megatron tests/training/megatron

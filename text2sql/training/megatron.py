@@ -123,7 +123,11 @@ def main(run: Path, output: Path, base: Path) -> None:
     from transformers import AutoConfig
 
     kind = AutoConfig.from_pretrained(str(base)).dtype or torch.float32
-    convert_checkpoint_to_hf(str(run), str(output), torch_dtype=kind)
+    # with low_mem the converter ignores the number type
+    convert_checkpoint_to_hf(str(run), str(output), torch_dtype=kind, low_mem=False)
+    # which has the training's number type
+    config = read_json(output / "config.json") | {"dtype": str(kind).removeprefix("torch.")}
+    write_json(output / "config.json", config)
     if (base / "generation_config.json").is_file():
         shutil.copy2(base / "generation_config.json", output)
     recorded = torch.load(run / "logits.pt")

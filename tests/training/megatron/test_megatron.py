@@ -228,7 +228,7 @@ def test_mcore_adapter_knows_our_arguments() -> None:
 def test_the_stand_in_has_names_and_defaults_of_mcore_adapter() -> None:
     from transformers import Seq2SeqTrainingArguments
 
-    spec = importlib.util.spec_from_file_location("standin", STANDINS / "mcore_adapter.py")
+    spec = importlib.util.spec_from_file_location("standin", STANDINS / "mcore_adapter/__init__.py")
     assert spec is not None and spec.loader is not None
     standin = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(standin)
