@@ -19,6 +19,7 @@ def pytest_terminal_summary(
     terminalreporter: pytest.TerminalReporter, exitstatus: int, config: pytest.Config
 ) -> None:
     if figures := config.stash.get(_FIGURES, []):
+        terminalreporter.ensure_newline()
         terminalreporter.section("Megatron on two CPU processes")
         for line in figures:
             terminalreporter.write_line(line)
