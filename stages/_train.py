@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -12,22 +14,36 @@ from text2sql.training.run import train, write_loss
 from text2sql.training.throughput import write_throughput
 from text2sql.training.validation import write_validation
 
+_FILE = click.Path(path_type=Path)
+_OPTIONS = (
+    click.option("--base", type=_FILE, required=True, help="Folder of the model to train."),
+    click.option(
+        "--train", "dataset", type=_FILE, required=True, help="Folder with LLaMA-Factory's data set."
+    ),
+    click.option("--output", type=_FILE, required=True, help="Folder for the trained weights."),
+    click.option("--loss", type=_FILE, required=True, help="CSV file for the loss by step."),
+    click.option(
+        "--throughput", type=_FILE, required=True, help="Folder for CSV files of the speed by step."
+    ),
+    click.option(
+        "--validation", type=_FILE, required=True, help="CSV file for measurements on held-out rows."
+    ),
+    click.option("--databases", type=_FILE, required=True, help="Folder of the training sources' databases."),
+)
+
+
+def training_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give `command` the options of every training stage, in this order."""
+    for option in reversed(_OPTIONS):
+        command = option(command)
+    return command
+
 
 def training_command(stage: str, section: str) -> click.Command:
     """The command of the training stage `stage`, whose settings are in `section` of params.yaml."""
 
     @click.command(name=stage)
-    @click.option("--base", type=Path, required=True, help="Folder of the base model.")
-    @click.option(
-        "--train", "dataset", type=Path, required=True, help="Folder with LLaMA-Factory's data set."
-    )
-    @click.option("--output", type=Path, required=True, help="Folder for the trained weights.")
-    @click.option("--loss", type=Path, required=True, help="CSV file for the loss by step.")
-    @click.option("--throughput", type=Path, required=True, help="Folder for CSV files of the speed by step.")
-    @click.option(
-        "--validation", type=Path, required=True, help="CSV file for measurements on held-out rows."
-    )
-    @click.option("--databases", type=Path, required=True, help="Folder of the training sources' databases.")
+    @training_options
     @stage_main
     def command(
         base: Path,

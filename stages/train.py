@@ -8,23 +8,15 @@ import click
 
 from stages._main import stage_main
 from stages._params import load_params
-from stages._train import write_empty_outputs
+from stages._train import training_options, write_empty_outputs
 from text2sql.errors import UserError
 from text2sql.training.own_data import training_data
 from text2sql.training.run import train
 
-FOLDER = click.Path(path_type=Path)
-
 
 @click.command(help=__doc__)
 @click.option("--arm", required=True, help="Arm in section train of params.yaml.")
-@click.option("--base", type=FOLDER, required=True, help="Folder of the model to train.")
-@click.option("--train", "dataset", type=FOLDER, required=True, help="Folder with LLaMA-Factory's data set.")
-@click.option("--output", type=FOLDER, required=True, help="Folder for the trained weights.")
-@click.option("--loss", type=FOLDER, required=True, help="CSV file for the loss by step.")
-@click.option("--throughput", type=FOLDER, required=True, help="Folder for CSV files of the speed by step.")
-@click.option("--validation", type=FOLDER, required=True, help="CSV file for measurements on held-out rows.")
-@click.option("--databases", type=FOLDER, required=True, help="Folder of the training sources' databases.")
+@training_options
 @stage_main
 def main(
     arm: str,
