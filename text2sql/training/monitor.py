@@ -11,6 +11,7 @@ import torch
 import torch.distributed
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
+from text2sql.files import replacing_folder
 from text2sql.training.checkpoints import copy_weights
 from text2sql.training.throughput import flops_per_token, peak_flops
 
@@ -25,7 +26,8 @@ class TrainingMonitor(TrainerCallback):
     """Stops at a loss that is NaN or infinite, saves every `save_minutes`, writes `folder`/throughput.jsonl.
 
     The file has a line every `log_steps` steps, and a checkpoint is saved by time only after these. The
-    weights after every `keep_steps` steps are copied from their checkpoint to `folder`/steps/STEP.
+    weights after every `keep_steps` steps are copied from their checkpoint to `folder`/steps/STEP, which is
+    complete or absent; a resumed training copies those of its checkpoint.
 
     Not covered without `hook_model` (Megatron's model takes no hook): the loss, which Megatron checks
     itself, and throughput.
@@ -56,6 +58,8 @@ class TrainingMonitor(TrainerCallback):
     ) -> None:
         """Register a hook that gets every batch of the model."""
         self._saved = self._logged = time.monotonic()
+        if state.global_step:
+            self._keep_weights(args, state)  # a kill may have come between the checkpoint and its copy
         if not self._hook_model:
             return
         model = kwargs["model"]
@@ -101,9 +105,14 @@ class TrainingMonitor(TrainerCallback):
     ) -> None:
         """Remember the time of a checkpoint, whatever its reason, and keep its weights if they are due."""
         self._saved = time.monotonic()
+        self._keep_weights(args, state)
+
+    def _keep_weights(self, args: TrainingArguments, state: TrainerState) -> None:
+        """Copy the weights of the checkpoint of this step, if they are due."""
         step = state.global_step
         if self._keep_steps and step % self._keep_steps == 0 and state.is_world_process_zero:
-            copy_weights(Path(str(args.output_dir)) / f"checkpoint-{step}", self._kept / str(step))
+            with replacing_folder(self._kept / str(step)) as folder:
+                copy_weights(Path(str(args.output_dir)) / f"checkpoint-{step}", folder)
 
     def on_log(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
