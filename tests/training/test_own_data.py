@@ -68,6 +68,14 @@ def test_changed_rows_have_another_folder(train: Path) -> None:
     assert training_data(train, ["wide"], "train.mine") != before
 
 
+def test_rows_from_elsewhere_keep_the_schemas_beside_them(train: Path) -> None:
+    folder = brought([ROW] * 5)
+    assert not (training_data(folder, None, "train.x") / "rows.jsonl").exists()
+    shutil.copy(train / "rows.jsonl", folder)
+    copied = training_data(folder, None, "train.x") / "rows.jsonl"
+    assert copied.read_bytes() == (folder / "rows.jsonl").read_bytes()
+
+
 def test_rows_from_elsewhere_get_our_names_and_their_query_follows_the_prompt(train: Path) -> None:
     query = COLUMNS | {"query": "more"}
     folder = training_data(brought([ROW, ROW | {"more": "Count cats too."}], columns=query), None, "train.x")

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from text2sql.errors import UserError
-from text2sql.files import read_json, read_jsonl, write_jsonl
+from text2sql.files import copy_file, read_json, read_jsonl, write_jsonl
 from text2sql.records import TrainingRow, iterate_records
 from text2sql.training.dataset import write_dataset
 from text2sql.workstore import WorkStore, hash_path, locked
@@ -50,8 +50,7 @@ def training_data(folder: Path, sources: Sequence[str] | None, section: str) -> 
     work = WorkStore.from_environment().open("own_data", key)
     with locked(work):
         write_dataset(rows, work)
-        if sources is not None:  # with the schemas, for training.validation
-            write_jsonl(work / "rows.jsonl", _named_rows(folder / "rows.jsonl", sources))
+        _copy_schemas(folder / "rows.jsonl", work / "rows.jsonl", sources)
     print(f"{section}: {len(rows)} training rows from {folder}", file=sys.stderr)
     return work
 
@@ -176,5 +175,10 @@ def _of_sources(
     return [row for row, source in zip(rows, named, strict=True) if source in wanted]
 
 
-def _named_rows(file: Path, sources: Sequence[str]) -> list[dict[str, Any]]:
-    return [asdict(row) for row in iterate_records(file, TrainingRow) if row.source in sources]
+def _copy_schemas(file: Path, copy: Path, sources: Sequence[str] | None) -> None:
+    """Copy the schema of each row, which training.validation needs; there may be none."""
+    if sources is not None:
+        rows = iterate_records(file, TrainingRow)
+        write_jsonl(copy, (asdict(row) for row in rows if row.source in sources))
+    elif file.is_file():
+        copy_file(file, copy)
