@@ -407,6 +407,15 @@ def test_the_result_has_the_weights_of_the_best_step(
     )
 
 
+def test_best_weights_that_were_removed_are_an_error(tmp_path: Path) -> None:
+    write_points(POINTS, tmp_path)
+    (tmp_path / "result/weights").mkdir(parents=True)
+    (tmp_path / "result/weights/model.safetensors").touch()
+    with pytest.raises(UserError, match="step-12: the weights of the best step are not there; remove"):
+        collect_validation(tmp_path, tmp_path / "result", SETTINGS)
+    assert (tmp_path / "result/weights/model.safetensors").exists()
+
+
 @pytest.mark.slow
 def test_training_stops_early_once_and_for_all_with_the_weights_of_that_many_steps(
     tmp_path: Path, base: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

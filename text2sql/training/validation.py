@@ -9,7 +9,7 @@ import random
 import shutil
 import sqlite3
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -158,17 +158,32 @@ def read_plan(work: Path) -> Plan:
 
 
 def collect_validation(work: Path, result: Path, settings: Validation) -> None:
-    """Write validation.csv of a finished training to `result`, and the best weights to its `weights`."""
+    """Write validation.csv of a finished training to `result`, and the best weights to its `weights`.
+
+    Raises:
+        UserError: the best weights have been removed.
+    """
     points = read_points(work)
     chosen = kept(points, settings)
     write_validation(points, result / "validation.csv", settings)
     if settings.keep == "last" or chosen is None or chosen == points[-1]:
         return
-    for pattern in _WEIGHTS:
-        for file in (result / "weights").glob(pattern):
-            file.unlink()
-        for file in best_folder(work, chosen.step).glob(pattern):
-            copy_file(file, result / "weights" / file.name)
+    last, better = (
+        [*_weight_files(folder)] for folder in (result / "weights", best_folder(work, chosen.step))
+    )
+    if not better:
+        raise UserError(
+            f"{best_folder(work, chosen.step)}: the weights of the best step are not there; remove "
+            f"{work} and train again, or set validation.keep: last"
+        )
+    for file in last:
+        file.unlink()
+    for file in better:
+        copy_file(file, result / "weights" / file.name)
+
+
+def _weight_files(folder: Path) -> Iterator[Path]:
+    return (file for pattern in _WEIGHTS for file in folder.glob(pattern))
 
 
 def remove_best(work: Path) -> None:
