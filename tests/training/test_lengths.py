@@ -63,6 +63,12 @@ def test_a_row_of_just_the_cutoff_is_kept_and_one_token_more_is_not(base: Path, 
     assert 1 in measure(base, dataset, tokens - 1, 2).long
 
 
+def test_a_training_without_rows_is_refused(base: Path, dataset: Path, tmp_path: Path) -> None:
+    lengths = measure(base, dataset, 256, 2)
+    with pytest.raises(UserError, match=r"t: no row is left to train on: 2 have more than 256 tokens"):
+        without_long_rows(dataset, lengths, 256, tmp_path / "work", "t", unused={0, 2})
+
+
 def test_a_data_set_without_a_row_that_fits_is_refused(base: Path, dataset: Path) -> None:
     with pytest.raises(UserError, match="no row of at most 8 tokens; raise cutoff_len"):
         measure(base, dataset, 8, 2)

@@ -59,12 +59,21 @@ def without_long_rows(
 
     LLaMA-Factory would cut a long row in the middle of its schema. too_long.json in `work` lists all of
     them, stderr the first ones.
+
+    Raises:
+        UserError: no row is left.
     """
     if lengths.long:
         _list_long(lengths, limit, work, label)
     left_out = {*lengths.long, *unused}
     if not left_out:
         return dataset
+    if len(left_out) == lengths.rows:
+        raise UserError(
+            f"{label}: no row is left to train on: {len(lengths.long)} have more than {limit} tokens "
+            "(cutoff_len), the others are held out for validation or on parts of their schemas; raise "
+            "cutoff_len, or lower training.validation.rows"
+        )
     rows = enumerate(read_json(dataset / "sft.json"))
     write_dataset((row for number, row in rows if number not in left_out), work / "dataset")
     return work / "dataset"
