@@ -78,6 +78,24 @@ def test_llamafactory_parses_further_arguments_and_each_fault_has_its_key() -> N
         ({"extra": {"pissa_init": True, "use_dora": True}}, "exclude each other"),
         ({"extra": {"pissa_init": True}, "keep_steps": 8}, "only the result is converted"),
         ({"extra": {"pissa_init": True}, "deepspeed": "z3"}, "ZeRO-3 splits them; set deepspeed: z2"),
+        (
+            {"extra": {"pissa_init": True, "additional_target": "norm"}},
+            "additional_target exclude each other",
+        ),
+        (
+            {"extra": {"train_on_prompt": True}, "packing": "shared_prefix"},
+            "train_on_prompt and packing: shared_prefix exclude each other",
+        ),
+        ({"extra": {"train_from_scratch": True}}, "the adapter would belong to random weights"),
+        ({"extra": {"val_size": 0.1}}, "extra.val_size: this follows from the setting validation"),
+        (
+            {"extra": {"eval_strategy": "steps"}},
+            "extra.eval_strategy: this follows from the setting validation",
+        ),
+        ({"extra": {"tokenized_path": "x"}}, "extra.tokenized_path: the pipeline sets this itself"),
+        ({"extra": {"auto_find_batch_size": True}}, "auto_find_batch_size: the pipeline sets this itself"),
+        ({"extra": {"default_system": "x"}}, "prediction would use the base model without it"),
+        ({"extra": {"use_dft_loss": True}}, "only the model's own loss is checked for NaN"),
     ],
 )
 def test_arguments_that_a_setting_here_decides_or_excludes_are_refused(

@@ -65,6 +65,19 @@ def _extra_conflicts(recipe: Recipe) -> list[tuple[bool, str]]:
             pissa and recipe.deepspeed in ("z3", "z3_offload"),
             "extra.pissa_init needs complete matrices, but ZeRO-3 splits them; set deepspeed: z2",
         ),
+        (
+            pissa and bool(recipe.extra.get("additional_target")),
+            "extra.pissa_init and extra.additional_target exclude each other: only an adapter's matrices are "
+            "converted",
+        ),
+        (
+            recipe.packing == "shared_prefix" and bool(recipe.extra.get("train_on_prompt")),
+            "extra.train_on_prompt and packing: shared_prefix exclude each other: shared tokens have no labels",
+        ),
+        (
+            recipe.lora is not None and bool(recipe.extra.get("train_from_scratch")),
+            "extra.train_from_scratch: the adapter would belong to random weights; train all weights",
+        ),
     ]
 
 
@@ -143,7 +156,12 @@ _FOLLOWS_FROM = {
     **{"lr_scheduler_type": "scheduler", "lr_scheduler_kwargs": "min_learning_rate"},
     **{"num_train_epochs": "epochs", "warmup_steps": "warmup_ratio", "warmup_ratio": "warmup_ratio"},
     **dict.fromkeys(("bf16", "fp16", "pure_bf16"), "precision"),
-    **{"flash_attn": "attention", "enable_liger_kernel": "liger", "data_seed": "seed"},
+    **{"flash_attn": "attention", "data_seed": "seed"},
+    **dict.fromkeys(("enable_liger_kernel", "use_liger_kernel", "liger_kernel_config"), "liger"),
+    **dict.fromkeys(("do_eval", "val_size", "per_device_eval_batch_size"), "validation"),
+    **dict.fromkeys(("compute_accuracy", "predict_with_generate"), "validation"),
+    **dict.fromkeys(("early_stopping_steps", "metric_for_best_model", "greater_is_better"), "validation"),
+    **dict.fromkeys(("fsdp", "fsdp_config", "parallelism_config"), "deepspeed"),
     **dict.fromkeys(("packing", "neat_packing", "preprocessing_batch_size"), "packing"),
     **{"train_sampling_strategy": "group_by_length", "report_to": "report_to", "use_swanlab": "report_to"},
     "disable_gradient_checkpointing": "gradient_checkpointing",
@@ -157,13 +175,27 @@ _OF_THE_PIPELINE = (
     *("resume_from_checkpoint", "trust_remote_code", "pissa_convert", "save_strategy", "logging_strategy"),
     "save_total_limit",
     *("save_only_model", "push_to_hub", "load_best_model_at_end", "do_predict"),
+    *("auto_find_batch_size", "ignore_data_skip", "streaming", "tokenized_path"),
+    *("adapter_folder", "create_new_adapter"),
 )
+# Prediction reads the tokenizer, and with an adapter the model, of the base.
+_NOT_IN_PREDICTION = (
+    *("default_system", "tool_format", "preserve_thinking", "use_fast_tokenizer", "split_special_tokens"),
+    *("add_tokens", "add_special_tokens", "new_special_tokens_config", "init_special_tokens"),
+    *("resize_vocab", "rope_scaling", "model_revision", "mixture_of_depths"),
+)
+_OTHER_LOSSES = ("label_smoothing_factor", "use_dft_loss", "use_asft_loss", "use_eaft_loss")
 
 
 def _set_elsewhere(argument: str) -> str | None:
-    """Why `argument` cannot be in `extra`: a setting here, or the pipeline, decides it."""
-    if argument in _FOLLOWS_FROM:
-        return f"extra.{argument}: this follows from the setting {_FOLLOWS_FROM[argument]}; set that one"
+    """Why `argument` cannot be in `extra`: a setting or the pipeline decides it, or it is not supported."""
+    setting = "validation" if argument.startswith("eval_") else _FOLLOWS_FROM.get(argument)
+    if setting:
+        return f"extra.{argument}: this follows from the setting {setting}; set that one"
     if argument in _OF_THE_PIPELINE:
         return f"extra.{argument}: the pipeline sets this itself; remove it"
+    if argument in _NOT_IN_PREDICTION:
+        return f"extra.{argument}: prediction would use the base model without it; remove it"
+    if argument in _OTHER_LOSSES:
+        return f"extra.{argument}: only the model's own loss is checked for NaN and supported; remove it"
     return None
