@@ -72,7 +72,7 @@ def _extra_conflicts(recipe: Recipe) -> list[tuple[bool, str]]:
         ),
         (
             recipe.packing == "shared_prefix" and bool(recipe.extra.get("train_on_prompt")),
-            "extra.train_on_prompt and packing: shared_prefix exclude each other: shared tokens have no labels",
+            "extra.train_on_prompt and packing: shared_prefix exclude each other: shared tokens have none",
         ),
         (
             recipe.lora is not None and bool(recipe.extra.get("train_from_scratch")),
