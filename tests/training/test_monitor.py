@@ -48,6 +48,13 @@ def test_a_kill_while_weights_are_copied_leaves_none_and_the_resumed_training_co
     assert _kept(saved) == ["4", "4/config.json", "4/model.safetensors"]
 
 
+def test_a_kept_adapter_says_what_it_was_trained_on(saved: Path) -> None:
+    (saved / "base.json").write_text("{}")
+    (saved / "run/checkpoint-4/adapter_config.json").write_text("{}")
+    _call("on_save", saved, 4)
+    assert "4/base.json" in _kept(saved)
+
+
 @pytest.mark.parametrize(("step", "keep_steps"), [(0, 4), (4, 8), (4, None)])
 def test_a_training_that_begins_elsewhere_copies_none(saved: Path, step: int, keep_steps: int | None) -> None:
     _call("on_train_begin", saved, step, keep_steps)

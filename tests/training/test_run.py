@@ -24,6 +24,7 @@ from text2sql.cpu import has_avx2
 from text2sql.errors import UserError
 from text2sql.files import read_json
 from text2sql.gpus import Gpu
+from text2sql.inference.weights import resolve_weights
 from text2sql.training import launch as launching
 from text2sql.training import run as running
 from text2sql.training.checkpoints import newest_checkpoint
@@ -451,6 +452,12 @@ def test_weights_after_every_so_many_steps_stay(place: Path) -> None:
     assert hash_path(steps / "8" / "model.safetensors") == hash_path("output/model.safetensors")
     assert {file.name for file in (steps / "4").iterdir()} == {file.name for file in Path("output").iterdir()}
     assert hash_path(steps / "4" / "model.safetensors") != hash_path("output/model.safetensors")
+
+
+def test_the_adapters_of_single_steps_can_be_predicted_with(place: Path) -> None:
+    _train_here(SHORT.replace(keep_steps=4))
+    (folder,) = place.glob("work/train/*/steps/4")
+    assert resolve_weights(folder).base == Path("base")
 
 
 def test_tokens_per_second_are_written_at_every_log_line(finished: Path, place: Path) -> None:

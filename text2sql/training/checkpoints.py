@@ -8,6 +8,7 @@ import shutil
 import sys
 from pathlib import Path
 
+BASE_FILE = "base.json"  # of an adapter: path and hash of its base
 _NAME = re.compile(r"checkpoint-(\d+)\Z")
 # The files of a checkpoint or a finished run that are the same in every run of one recipe, unlike timings.
 _REPRODUCIBLE = (

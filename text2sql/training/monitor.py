@@ -11,8 +11,8 @@ import torch
 import torch.distributed
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from text2sql.files import replacing_folder
-from text2sql.training.checkpoints import copy_weights
+from text2sql.files import copy_file, replacing_folder
+from text2sql.training.checkpoints import BASE_FILE, copy_weights
 from text2sql.training.throughput import flops_per_token, peak_flops
 
 _QUOTED = 200  # characters of a batch's first row in the error message
@@ -113,6 +113,8 @@ class TrainingMonitor(TrainerCallback):
         if self._keep_steps and step % self._keep_steps == 0 and state.is_world_process_zero:
             with replacing_folder(self._kept / str(step)) as folder:
                 copy_weights(Path(str(args.output_dir)) / f"checkpoint-{step}", folder)
+                if (folder / "adapter_config.json").is_file():
+                    copy_file(self._kept.with_name(BASE_FILE), folder / BASE_FILE)
 
     def on_log(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any

@@ -19,7 +19,7 @@ from text2sql.cpu import KERNELS
 from text2sql.errors import UserError
 from text2sql.files import publish, read_json, replacing, write_json
 from text2sql.gpus import visible_gpus
-from text2sql.training.checkpoints import copy_weights, newest_checkpoint, step_of
+from text2sql.training.checkpoints import BASE_FILE, copy_weights, newest_checkpoint, step_of
 from text2sql.training.launch import launch, reports, run_ranks
 from text2sql.training.lengths import Lengths, longest_row, measure, without_long_rows
 from text2sql.training.megatron import convert_to_hugging_face, source_of_mcore_adapter
@@ -94,6 +94,8 @@ def train(
             check_feasible(recipe, base, lengths.longest, nodes)
             unused = held_out.planned(base, work, label) if held_out else ()
             rows = without_long_rows(dataset, lengths, recipe.longest_row, work, label, unused)
+            if recipe.lora is not None:
+                _write_base(work, base, base_hash)  # for the adapters of single steps
             run = _run(recipe, base, rows, work, nodes, label)
             _collect(run, result, base, base_hash, recipe)
         publish(result / "weights", output)
@@ -286,7 +288,12 @@ def _normalise_adapter_config(weights: Path, base: Path, base_hash: str) -> None
     config["target_modules"] = sorted(config["target_modules"])
     config["base_model_name_or_path"] = str(base)
     (weights / "adapter_config.json").write_text(json.dumps(config, indent=2, sort_keys=True) + "\n")
-    write_json(weights / "base.json", {"path": str(base), "sha256": base_hash})
+    _write_base(weights, base, base_hash)
+
+
+def _write_base(folder: Path, base: Path, base_hash: str) -> None:
+    """Say on what an adapter was trained, see `resolve_weights`."""
+    write_json(folder / BASE_FILE, {"path": str(base), "sha256": base_hash})
 
 
 def write_loss(history: Sequence[Mapping[str, float]], path: Path, every: int = 1) -> None:
