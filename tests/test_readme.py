@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
+import shutil
 import sqlite3
 import subprocess
 from contextlib import closing
@@ -11,8 +13,10 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from dvc.utils.hydra import apply_overrides
 
 from scripts import readme_tables as tables
+from stages._params import load_params
 from text2sql import cli
 from text2sql.errors import UserError
 
@@ -79,6 +83,16 @@ def test_the_merge_command_has_existing_options() -> None:
     (command,) = re.findall(r"^text2sql (merge .*)$", text, re.MULTILINE)
     options = cli.main.commands["merge"].params
     assert set(re.findall(r"--\w+", command)) == {option.opts[0] for option in options}
+
+
+def test_the_settings_in_the_commands_about_training_are_accepted(tmp_path: Path) -> None:
+    text = " ".join((ROOT / "docs" / "training.md").read_text(encoding="utf-8").split())
+    commands = re.findall(r"dvc exp run ((?:-S (?:'[^']*'|[^\s'`]+) ?)+)", text)
+    assert len(commands) >= 5
+    for command in commands:
+        params = shutil.copy(ROOT / "params.yaml", tmp_path / "params.yaml")
+        apply_overrides(params, [word for word in shlex.split(command) if word != "-S"])
+        load_params(params)
 
 
 def test_the_row_of_a_stage_has_its_description_and_its_data_but_not_its_code() -> None:
