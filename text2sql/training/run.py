@@ -171,6 +171,8 @@ def _key(recipe: Recipe, base_hash: str, dataset: Path, lengths: Lengths, nodes:
         more["largest_group"] = LARGEST_GROUP
     if nodes.count * recipe.ranks > 1:
         more["ranks"] = nodes.count * recipe.ranks
+        if recipe.group_by_length:
+            more["grouped"] = "rows of a step"  # not those that one rank has of it, as before
     if lengths.long:
         more["rows_left_out"] = list(lengths.long)
     if not visible_gpus():

@@ -69,7 +69,8 @@ def _replace_parts_of_the_trainer(arguments: dict[str, Any], folder: Path, megat
     if "train_sampling_strategy" in arguments:
         from text2sql.training.sampler import use_order_by_epoch
 
-        use_order_by_epoch(arguments["data_seed"])
+        ranks = int(os.environ.get("WORLD_SIZE", "1"))  # torchrun sets it
+        use_order_by_epoch(arguments["data_seed"], ranks)
     if arguments.get("preprocessing_batch_size") == ALL_ROWS:
         from text2sql.training.shared_prefix import use_shared_prefixes
 
