@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 import sys
+from datetime import date
 from pathlib import Path
 
 import pytest
@@ -95,6 +96,7 @@ def test_llamafactory_parses_further_arguments_and_each_fault_has_its_key() -> N
         ({"extra": {"tokenized_path": "x"}}, "extra.tokenized_path: the pipeline sets this itself"),
         ({"extra": {"auto_find_batch_size": True}}, "auto_find_batch_size: the pipeline sets this itself"),
         ({"extra": {"default_system": "x"}}, "prediction would use the base model without it"),
+        ({"extra": {"lora_dropout": date(2020, 1, 1)}}, "lora_dropout\n.*not a valid JSON value"),
         ({"extra": {"use_dft_loss": True}}, "only the model's own loss is checked for NaN"),
     ],
 )

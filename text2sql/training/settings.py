@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from annotated_types import Ge, Lt
-from pydantic import Field, model_validator
+from pydantic import Field, JsonValue, model_validator
 
 import text2sql
 from text2sql.settings import Count, Folder, NotNegative, Positive, PositiveFloat, Rate, Settings
@@ -102,7 +102,7 @@ class Training(Run):
     memory_check: Literal["refuse", "warn"] = "refuse"
     threads: Positive
     report_to: Literal["none", "tensorboard", "wandb", "swanlab", "mlflow"] = "none"
-    extra: dict[str, Any] = Field(default_factory=dict)
+    extra: dict[str, JsonValue] = Field(default_factory=dict)
     validation: Validation | None = None
 
     @model_validator(mode="after")
