@@ -261,6 +261,13 @@ def test_an_arm_has_training_settings_of_its_own_key_by_key(tmp_path: Path) -> N
     assert (mine.ranks, mine.auto_ranks) == (1, True)
 
 
+def test_the_steps_whose_weights_are_kept_are_compared_with_those_that_the_arm_saves(tmp_path: Path) -> None:
+    kept: dict[str, object] = {"lora.training": {"keep_steps": 50}}
+    assert load_params(_write(tmp_path, kept | {"lora.save_steps": 25})).recipe("lora").keep_steps == 50
+    with pytest.raises(UserError, match=r"lora, with training: keep_steps must be a multiple .*\(100\)"):
+        load_params(_write(tmp_path, kept))
+
+
 def test_the_weights_of_an_arm_can_be_an_own_one_or_a_folder_outside_models(tmp_path: Path) -> None:
     arms = {
         "mine": {"weights": "models/mine", "questions": "data/test"},

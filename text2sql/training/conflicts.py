@@ -36,6 +36,10 @@ def _length_conflicts(recipe: Recipe) -> list[tuple[bool, str]]:
             f"global_batch must be a multiple of device_batch ({recipe.device_batch})",
         ),
         (
+            recipe.keep_steps is not None and recipe.keep_steps % recipe.save_steps != 0,
+            f"keep_steps must be a multiple of save_steps ({recipe.save_steps})",
+        ),
+        (
             recipe.optimizer == "muon" and (recipe.megatron is not None or recipe.deepspeed is not None),
             "optimizer: muon needs complete matrices, but ZeRO and Megatron split them; set optimizer: adamw",
         ),

@@ -105,12 +105,6 @@ class Training(Run):
     extra: dict[str, JsonValue] = Field(default_factory=dict)
     validation: Validation | None = None
 
-    @model_validator(mode="after")
-    def _keeps_what_it_saves(self) -> Training:
-        if self.keep_steps is not None and self.keep_steps % self.save_steps:
-            raise ValueError(f"keep_steps must be a multiple of save_steps ({self.save_steps})")
-        return self
-
 
 class Lora(Settings):
     """Low-rank adapters (Hu et al. 2021): the update of `targets` is scaled by alpha / rank.
