@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from text2sql.commands.ask import ask
 from text2sql.commands.convert_schema import convert_schema
 from text2sql.commands.dedupe import dedupe
 from text2sql.commands.evaluate import evaluate
@@ -61,6 +62,7 @@ def main() -> None:
     """Text-to-SQL tools: evaluation, data preparation and model merging."""
 
 
+main.add_command(ask)
 main.add_command(convert_schema)
 main.add_command(dedupe)
 main.add_command(evaluate)
