@@ -31,6 +31,8 @@ ALL: tuple[Dialect, ...] = ("sqlite", "duckdb", "postgres", "mysql")
         ("EXPLAIN SELECT 1", "not a SELECT"),
         ("I do not know", "it is not"),
         ("SELECT (" * 3000, "it is not"),
+        ("SELECT '\ud800'", "half a surrogate pair"),
+        ("SELECT '\0'", "or NUL"),
         ("SELECT 1 --" + "x" * 100_000, "more than 100000 characters"),
     ],
 )

@@ -97,7 +97,7 @@ class Asker:
             UserError: the question is empty or too long, or the model fails.
             NoQuery: the model gives no query.
         """
-        question = question.strip()
+        question = question.encode("utf-8", "replace").decode().strip()  # a terminal may send other bytes
         if not question:
             raise UserError("the question is empty; write one")
         if len(question) > _QUESTION_LENGTH:
