@@ -1,4 +1,4 @@
-"""Where a database file is, in Spider's layout."""
+"""Where a database file is in Spider's layout, and how a SQLite file is opened for reading."""
 
 from __future__ import annotations
 
@@ -9,11 +9,27 @@ from pathlib import Path
 from text2sql.errors import UserError
 
 _SHOWN = 5  # names in a message
+_WAL_AT, _WAL = 19, b"\x02"  # https://www.sqlite.org/fileformat2.html: file format read version
 
 
 def database_path(databases: Path, db_id: str) -> Path:
     """Return the path of the database `db_id` in the folder `databases`: ID/ID.sqlite."""
     return databases / db_id / f"{db_id}.sqlite"
+
+
+def live_uri(file: Path) -> str:
+    """SQLite's address of a file that others may write, to be opened for reading without changing anything.
+
+    Readers of a database in WAL mode write beside it unless they open it as immutable
+    (https://www.sqlite.org/wal.html, "Read-Only Databases"), which is right while there is no -wal file.
+    """
+    address = f"{file.resolve().as_uri()}?mode=ro"
+    with file.open("rb") as opened:
+        header = opened.read(_WAL_AT + 1)
+    in_wal_mode = header[_WAL_AT:] == _WAL
+    wal = Path(f"{file.resolve()}-wal")
+    has_wal = wal.is_file() and wal.stat().st_size > 0
+    return f"{address}&immutable=1" if in_wal_mode and not has_wal else address
 
 
 def check_databases(databases: Path, needed: Iterable[tuple[str, str]]) -> None:

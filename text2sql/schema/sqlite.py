@@ -10,8 +10,8 @@ from contextlib import closing
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
-from urllib.parse import quote
 
+from text2sql.databases import live_uri
 from text2sql.errors import UserError
 from text2sql.schema.ddl import is_incomplete, quote_name, read_connection
 from text2sql.schema.descriptions import with_descriptions
@@ -39,8 +39,7 @@ def read_sqlite(path: str | os.PathLike[str], examples: int = 0, comments: bool 
     if not file.is_file():
         raise UserError(f"{path}: no such database file; {_REMEDY}")
     try:
-        uri = f"file:{quote(str(file.absolute()))}?mode=ro"
-        with closing(sqlite3.connect(uri, uri=True)) as connection:
+        with closing(sqlite3.connect(live_uri(file), uri=True)) as connection:
             unreadable: dict[str, str] = {}
             tables = read_connection(connection, comments, unreadable).tables
             connection.text_factory = bytes  # not every text in a database is UTF-8

@@ -10,8 +10,8 @@ Not covered here, but by the worker processes of `pool.py`, in which the judge r
 - Memory that SQLite or Python uses.
 
 Not covered at all:
-- The database is opened as immutable: transactions in a -wal file beside it are ignored, and if the
-  file is changed while it is open, a query may fail or return wrong rows.
+- The database is opened as immutable, unless it is `live`: transactions in a -wal file beside it are
+  ignored, and if the file is changed while it is open, a query may fail or return wrong rows.
 - random() and date('now') are allowed, so a query that calls them may return another result each time.
 """
 
@@ -20,13 +20,16 @@ from __future__ import annotations
 import re
 import sqlite3
 import time
+from collections.abc import Callable, Iterable
 from contextlib import closing
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
+from text2sql.databases import live_uri
 from text2sql.errors import UserError
 
+T = TypeVar("T")
 Row = tuple[Any, ...]
 ErrorKind = Literal[
     "syntax",
@@ -47,6 +50,7 @@ SQL_LENGTH = 100_000
 
 _OPCODES_BETWEEN_CHECKS = 1000  # a few microseconds; checking the time more often slows every query down
 _CHUNK = 1000  # rows fetched at a time
+_NUMBER_BYTES = 8
 _HEADER = b"SQLite format 3\0"  # https://www.sqlite.org/fileformat2.html#the_database_header
 _READING = frozenset(
     (sqlite3.SQLITE_SELECT, sqlite3.SQLITE_READ, sqlite3.SQLITE_FUNCTION, sqlite3.SQLITE_RECURSIVE)
@@ -106,16 +110,17 @@ class QueryError(Exception):
 class Sandbox:
     """A SQLite file that can only be read; use it in a `with` statement.
 
-    `max_rows` is the number of rows that a query may return.
+    `max_rows` is the number of rows that a query may return. A `live` database may be changed by others
+    meanwhile: it is locked while a query reads it, see `text2sql.databases.live_uri`.
 
     Raises:
         DatabaseError: the file is missing, or not a SQLite database.
     """
 
-    def __init__(self, database: Path, max_rows: int) -> None:
+    def __init__(self, database: Path, max_rows: int, live: bool = False) -> None:
         self._max_rows = max_rows
         self._deadline = 0.0
-        self._connection = _open(Path(database))
+        self._connection = _open(Path(database), live)
         self._connection.set_authorizer(_authorize)
         self._connection.set_progress_handler(self._is_late, _OPCODES_BETWEEN_CHECKS)
 
@@ -143,22 +148,39 @@ class Sandbox:
         Raises:
             QueryError: the query failed, or exceeded a limit.
         """
+        return self._read(sql, deadline, lambda cursor: self._fetch(cursor, keep))
+
+    def head(
+        self, sql: str, deadline: float, rows: int, most_bytes: int
+    ) -> tuple[list[str], list[Row], bool]:
+        """The column names and the first rows of one SELECT, and whether it has more.
+
+        There are at most `rows`, and no more once they have `most_bytes`. Exceptions are those of `run`.
+        """
+
+        def fetch(cursor: sqlite3.Cursor) -> tuple[list[str], list[Row], bool]:
+            kept, more = first_rows(_described(cursor), rows, most_bytes)
+            return [column[0] for column in cursor.description], kept, more
+
+        return self._read(sql, deadline, fetch)
+
+    def _read(self, sql: str, deadline: float, fetch: Callable[[sqlite3.Cursor], T]) -> T:
         if time.monotonic() > deadline:
             raise QueryError("timeout", "no time left")
         self._deadline = deadline
         try:
-            return self._run(sql, keep)
+            return self._execute(sql, fetch)
         except sqlite3.OperationalError as error:
             if not str(error).startswith(_NOT_UTF8):
                 raise QueryError(_classify(str(error)), str(error)) from error
         # Lenient decoding is slow, so it is used only if a text needs it.
         self._connection.text_factory = _decode_leniently
-        return self.run(sql, deadline, keep)
+        return self._read(sql, deadline, fetch)
 
-    def _run(self, sql: str, keep: int | None) -> list[Row]:
+    def _execute(self, sql: str, fetch: Callable[[sqlite3.Cursor], T]) -> T:
         try:
             with closing(self._connection.cursor()) as cursor:
-                return self._fetch(cursor.execute(sql), keep)
+                return fetch(cursor.execute(sql))
         except sqlite3.OperationalError:
             raise
         except MemoryError as error:
@@ -168,11 +190,9 @@ class Sandbox:
             raise QueryError(_classify(str(error)), str(error)) from error
 
     def _fetch(self, cursor: sqlite3.Cursor, keep: int | None) -> list[Row]:
-        if cursor.description is None:
-            raise QueryError("empty", "no statement")
         kept: list[Row] = []
         count = 0
-        while chunk := cursor.fetchmany(_CHUNK):
+        while chunk := _described(cursor).fetchmany(_CHUNK):
             count += len(chunk)
             if count > self._max_rows:
                 raise QueryError("too_many_rows", f"more than {self._max_rows} rows")
@@ -183,9 +203,32 @@ class Sandbox:
         return time.monotonic() > self._deadline
 
 
-def _open(database: Path) -> sqlite3.Connection:
+def first_rows(found: Iterable[Row], rows: int, most_bytes: int) -> tuple[list[Row], bool]:
+    """The first rows, at most `rows` and none after `most_bytes`; and whether there are others."""
+    kept: list[Row] = []
+    total = 0
+    for row in found:
+        if len(kept) == rows or total >= most_bytes:
+            return kept, True
+        kept.append(row)
+        total += sum(len(value) if isinstance(value, str | bytes) else _NUMBER_BYTES for value in row)
+    return kept, False
+
+
+def _described(cursor: sqlite3.Cursor) -> sqlite3.Cursor:
+    """The cursor of a statement, which has a description.
+
+    Raises:
+        QueryError: there was no statement.
+    """
+    if cursor.description is None:
+        raise QueryError("empty", "no statement")
+    return cursor
+
+
+def _open(database: Path, live: bool) -> sqlite3.Connection:
     _check_header(database)
-    uri = f"{database.resolve().as_uri()}?mode=ro&immutable=1"
+    uri = live_uri(database) if live else f"{database.resolve().as_uri()}?mode=ro&immutable=1"
     connection = sqlite3.connect(uri, uri=True, isolation_level=None)
     try:
         connection.execute("SELECT count(*) FROM sqlite_master").fetchall()
