@@ -21,6 +21,7 @@ import re
 import sqlite3
 import time
 from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal
@@ -103,6 +104,15 @@ class QueryError(Exception):
         return self.kind in _REFUSED_BY_COMPILER
 
 
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A result with the names of its columns; `more`: it has further rows beyond the limit."""
+
+    columns: tuple[str, ...]
+    rows: list[Row]
+    more: bool = False
+
+
 class Sandbox:
     """A SQLite file that can only be read; use it in a `with` statement.
 
@@ -143,6 +153,17 @@ class Sandbox:
         Raises:
             QueryError: the query failed, or exceeded a limit.
         """
+        table = self.table(sql, deadline, keep)
+        if table.more:
+            raise QueryError("too_many_rows", f"more than {self._max_rows} rows")
+        return table.rows
+
+    def table(self, sql: str, deadline: float, keep: int | None = None) -> Table:
+        """As `run`, with the names of the columns; too many rows are cut off instead of an error.
+
+        Raises:
+            QueryError: the query failed, or exceeded another limit.
+        """
         if time.monotonic() > deadline:
             raise QueryError("timeout", "no time left")
         self._deadline = deadline
@@ -153,9 +174,9 @@ class Sandbox:
                 raise QueryError(_classify(str(error)), str(error)) from error
         # Lenient decoding is slow, so it is used only if a text needs it.
         self._connection.text_factory = _decode_leniently
-        return self.run(sql, deadline, keep)
+        return self.table(sql, deadline, keep)
 
-    def _run(self, sql: str, keep: int | None) -> list[Row]:
+    def _run(self, sql: str, keep: int | None) -> Table:
         try:
             with closing(self._connection.cursor()) as cursor:
                 return self._fetch(cursor.execute(sql), keep)
@@ -167,17 +188,18 @@ class Sandbox:
         except (sqlite3.Error, sqlite3.Warning, UnicodeError) as error:
             raise QueryError(_classify(str(error)), str(error)) from error
 
-    def _fetch(self, cursor: sqlite3.Cursor, keep: int | None) -> list[Row]:
+    def _fetch(self, cursor: sqlite3.Cursor, keep: int | None) -> Table:
         if cursor.description is None:
             raise QueryError("empty", "no statement")
+        columns = tuple(description[0] for description in cursor.description)
         kept: list[Row] = []
         count = 0
         while chunk := cursor.fetchmany(_CHUNK):
             count += len(chunk)
-            if count > self._max_rows:
-                raise QueryError("too_many_rows", f"more than {self._max_rows} rows")
             kept += chunk if keep is None else chunk[: max(0, keep - len(kept))]
-        return kept
+            if count > self._max_rows:
+                return Table(columns, kept[: self._max_rows], more=True)
+        return Table(columns, kept)
 
     def _is_late(self) -> bool:
         return time.monotonic() > self._deadline
