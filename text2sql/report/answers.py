@@ -26,7 +26,7 @@ from text2sql.evaluation.settings import EvaluationSettings
 from text2sql.evaluation.spider.rewrite import order_matters, replace_year, rewrite_gold, rewrite_prediction
 from text2sql.evaluation.verdicts import Verdict
 from text2sql.report.differences import FAILURES, KINDS, Differences, differences
-from text2sql.report.marks import Token, marked, runs
+from text2sql.report.marks import Token, coloured, marked, runs
 from text2sql.report.results import Comparison, Shown, compared, failed, shown
 
 SQL_CHARACTERS = 5000
@@ -96,12 +96,10 @@ class Explainer:
             return _unexplained(case, "out_of_memory", error="out_of_memory")
 
     def _explained(self, case: Answered, gold: Table | Shown, predicted: Table | Shown) -> Explained:
-        one, other = _texts(case.gold, case.predicted)
+        one, other = _texts(case.gold, case.predicted, case.verdict.ex is False)
+        comparison = _comparison(gold, predicted, order_matters(case.gold))
         return Explained(
-            differences(case.gold, case.predicted, case.verdict),
-            _comparison(gold, predicted, order_matters(case.gold)),
-            one,
-            other,
+            differences(case.gold, case.predicted, case.verdict), comparison, runs(one), runs(other)
         )
 
     def _run_gold(self, db_id: str, gold: str) -> Table | Shown:
@@ -134,10 +132,12 @@ def _comparison(gold: Table | Shown, predicted: Table | Shown, ordered: bool) ->
     return Comparison(one, other)
 
 
-def _texts(gold: str, predicted: str) -> tuple[str, str]:
-    """The colours and marks of both queries, as far as they are shown."""
-    tokens = marked(gold[:SQL_CHARACTERS], predicted[:SQL_CHARACTERS])
-    return runs(tokens[0]), runs(tokens[1])
+# Arms often give the same answer to a question, and their answers follow one another.
+@lru_cache(maxsize=32)
+def _texts(gold: str, predicted: str, wrong: bool) -> tuple[list[Token], list[Token]]:
+    """Both queries as far as they are shown; only the differences of a wrong answer are marked."""
+    one, other = gold[:SQL_CHARACTERS], predicted[:SQL_CHARACTERS]
+    return marked(one, other) if wrong else (coloured(one), coloured(other))
 
 
 def _unexplained(case: Answered, kind: ErrorKind, error: str | None = None) -> Explained:

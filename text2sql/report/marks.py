@@ -53,13 +53,20 @@ class Token:
 
 def marked(gold: str, predicted: str) -> tuple[list[Token], list[Token]]:
     """The tokens of both queries, those marked that the other one does not have."""
-    one, other = _tokens(gold), _tokens(predicted)
+    one, other = coloured(gold), coloured(predicted)
     if len(gold) + len(predicted) > _MOST_CHARACTERS:
         return one, other
     trees = _tree_marks(gold, predicted)
     if trees is None:
-        return _by_tokens(one, other), _by_tokens(other, one)
+        return _bycoloured(one, other), _bycoloured(other, one)
     return _carried(trees[0], one), _carried(trees[1], other)
+
+
+def coloured(sql: str) -> list[Token]:
+    """The tokens of a query without marks; a very long one is a single token."""
+    if len(sql) > _MOST_CHARACTERS:
+        return [Token(sql, ".")]
+    return [Token(text, _colour(kind)) for _, kind, text in _lexer().get_tokens_unprocessed(sql)]
 
 
 def runs(tokens: Sequence[Token]) -> str:
@@ -74,12 +81,6 @@ def runs(tokens: Sequence[Token]) -> str:
     return "".join(f"{colour}{size}{'!' if mark else ''}" for colour, size, mark in merged)
 
 
-def _tokens(sql: str) -> list[Token]:
-    if len(sql) > _MOST_CHARACTERS:
-        return [Token(sql, ".")]
-    return [Token(text, _colour(kind)) for _, kind, text in _lexer().get_tokens_unprocessed(sql)]
-
-
 @cache
 def _lexer() -> SqlLexer:
     return SqlLexer()
@@ -89,7 +90,7 @@ def _colour(kind: Any) -> str:
     return next((colour for group, colour in _COLOURS if kind in group), ".")
 
 
-def _by_tokens(tokens: Sequence[Token], other: Sequence[Token]) -> list[Token]:
+def _bycoloured(tokens: Sequence[Token], other: Sequence[Token]) -> list[Token]:
     """Mark the tokens that the other text does not have at the same place of the sequence."""
     words, others = ([_key(t.text) for t in each if t.text.strip()] for each in (tokens, other))
     same = SequenceMatcher(None, words, others, autojunk=False).get_matching_blocks()
@@ -179,7 +180,7 @@ def _written(tree: exp.Expr, changed: set[int]) -> _Marks:
 
 def _words(text: str, marks: Sequence[bool]) -> Iterator[tuple[str, bool]]:
     at = 0
-    for token in _tokens(text):
+    for token in coloured(text):
         if token.text.strip():
             yield _key(token.text), any(marks[at : at + len(token.text)])
         at += len(token.text)
