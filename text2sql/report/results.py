@@ -21,17 +21,20 @@ number; "tTea": text; "c900:Tea…": the beginning of text of 900 characters; "b
 that of a blob of 16 bytes."""
 
 _NAMES = 3  # columns named in a sentence
+_LATE = 3  # rows shown after the first ones, because they differ
 
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """The first rows of a result and its size; with a `problem` there is no result.
+    """Rows of a result and its size; with a `problem` there is no result.
 
-    `marked_rows` and `marked_columns` are the places, among those shown, that differ from the other result;
-    `more` means that there are more rows than `count`, the limit of rows.
+    `places` are the numbers of the rows, from 0: the first rows, and where few of them differ, some of the
+    later ones that do. `marked_rows` and `marked_columns` are the numbers, among those shown, of what differs
+    from the other result; `more` means that there are more rows than `count`, the limit of rows.
     """
 
     columns: tuple[str, ...] = ()
+    places: tuple[int, ...] = ()
     rows: tuple[tuple[Cell, ...], ...] = ()
     count: int = 0
     width: int = 0
@@ -67,16 +70,26 @@ def failed(problem: str) -> Shown:
 
 
 def shown(table: Table, rows: Sequence[int] = (), columns: Sequence[int] = ()) -> Shown:
-    """The first rows of a result, with marks on these rows and columns."""
+    """Some rows of a result, with marks on these rows and columns."""
+    places = _chosen(len(table.rows), rows)
     return Shown(
         columns=tuple(_name(name) for name in table.columns[:COLUMNS]),
-        rows=tuple(tuple(cell(value) for value in row[:COLUMNS]) for row in table.rows[:ROWS]),
+        places=tuple(places),
+        rows=tuple(tuple(cell(value) for value in table.rows[at][:COLUMNS]) for at in places),
         count=len(table.rows),
         width=len(table.columns),
         more=table.more,
-        marked_rows=tuple(at for at in rows if at < ROWS),
+        marked_rows=tuple(sorted(set(rows) & set(places))),
         marked_columns=tuple(at for at in columns if at < COLUMNS),
     )
+
+
+def _chosen(count: int, marked: Sequence[int]) -> list[int]:
+    """The first rows; the last of them give way to later marked ones where fewer than these are marked."""
+    late = [at for at in marked if at >= ROWS][:_LATE] if len(marked) else []
+    if not late or sum(at < ROWS for at in marked) >= _LATE:
+        return list(range(min(count, ROWS)))
+    return [*range(ROWS - len(late)), *late]
 
 
 def compared(gold: Table, predicted: Table, ordered: bool) -> Comparison:
@@ -151,12 +164,14 @@ def _sentences(
     found = []
     lacking, further = (_named(t.columns, at) for t, at in zip((gold, predicted), lone, strict=True))
     if lacking and further:
-        found.append(f"It has {further} in place of {lacking}.")
+        found.append(f"The prediction has {further} in place of {lacking}.")
     elif lacking or further:
-        found.append(f"It lacks {lacking}." if lacking else f"It also has {further}.")
+        found.append(f"The prediction {f'lacks {lacking}' if lacking else f'also has {further}'}.")
     if any(rows):
-        counts = [f"{len(at):,} {'row is' if len(at) == 1 else 'rows are'}" for at in rows]
-        found.append(f"{counts[0]} missing and {counts[1]} extra, of {_size(gold)} and {_size(predicted)}.")
+        missing, extra = (f"{len(at):,} of {_size(t)}" for at, t in zip(rows, (gold, predicted), strict=True))
+        counts = [f"lacks {missing} of the gold result"] if rows[0] else []
+        counts += [f"has {extra} that the gold result lacks"] if rows[1] else []
+        found.append(f"The prediction {', and '.join(counts)}.")
     elif moved:
         found.append("The same rows in another order, which counts here.")
     elif not found:

@@ -24,6 +24,7 @@ _DASHES: tuple[list[int], ...] = ([], [6, 3], [2, 2], [8, 3, 2, 3])
 _INK, _GRID = "var(--soft)", "var(--line)"
 _CONFIG = {
     "background": "transparent",
+    "padding": 8,
     "font": "system-ui, sans-serif",
     "view": {"stroke": None},
     "axis": {
@@ -61,7 +62,9 @@ def accuracy(scored: ScoredSet) -> Chart:
         if arm.ex["all"] is not None and arm.ci95.get("all")
     ]
     y = {"field": "arm", "type": "nominal", "sort": None, "title": None, "axis": {"ticks": False}}
-    x = {"type": "quantitative", "scale": {"domain": [0, 100]}, "title": "Execution accuracy (percent)"}
+    axis = {"tickCount": 5}
+    title = "Execution accuracy (percent)"
+    x = {"type": "quantitative", "scale": {"domain": [0, 100]}, "title": title, "axis": axis}
     spec = {
         "data": {"values": values},
         "height": {"step": 26},
@@ -91,7 +94,12 @@ def lines(title: str, points: Points, value: str, logarithmic: bool = False) -> 
         "height": 220,
         "mark": {"type": "line", "strokeWidth": 1.8},
         "encoding": {
-            "x": {"field": "step", "type": "quantitative", "title": "Step", "axis": {"grid": False}},
+            "x": {
+                "field": "step",
+                "type": "quantitative",
+                "title": "Step",
+                "axis": {"grid": False, "tickCount": 8},
+            },
             "y": {"field": "value", "type": "quantitative", "title": value, "scale": scale},
             **_by_name(names),
         },

@@ -68,13 +68,13 @@
   const columns = [
     column("No.", (row) => row.question.row, plain((row) => row.question.row), "minor"),
     column("Question", (row) => text(row.question.text),
-      (row) => element("a", { href: address(row) }, short(text(row.question.text)) || "(empty)")),
-    column("Arm", (row) => row.arm, plain((row) => row.name), "minor"),
+      (row) => element("a", { href: address(row) }, short(text(row.question.text)) || "(empty)"), "question"),
+    column("Arm", (row) => row.arm, plain((row) => row.name), "minor short"),
     column("Answer", (row) => outcome(row.answer),
       (row) => element("span", { class: outcomeClass(row.answer) }, outcome(row.answer)), "answer"),
     column("What differs", (row) => labels(row.answer), plain((row) => labels(row.answer))),
     column("Hardness", (row) => LEVELS.indexOf(level(row)), plain(level), "minor"),
-    column("Database", (row) => row.question.db, plain((row) => row.question.db), "minor"),
+    column("Database", (row) => row.question.db, plain((row) => row.question.db), "minor short"),
   ];
 
   const form = byId("filters");
@@ -186,28 +186,33 @@
     return [element("span", {}, shown, element("span", { class: "size" }, ` (${size} ${unit})`)), ""];
   }
 
-  function caption(rowCount, columnCount, shownRows, shownColumns, more) {
+  function caption(rowCount, columnCount, shownRows, shownColumns, more, places) {
     const size = `${more ? "More than " : ""}${numbers.format(rowCount)} ${rowCount === 1 ? "row" : "rows"}`;
     const parts = [];
-    if (shownRows < rowCount || more) parts.push(`the first ${shownRows} rows`);
+    const first = places.at(-1) === shownRows - 1 ? "the first " : "";
+    if (shownRows < rowCount || more) parts.push(`${first}${shownRows} rows`);
     if (shownColumns < columnCount) parts.push(`the first ${shownColumns} of ${columnCount} columns`);
     return parts.length ? `${size}; shown: ${parts.join(", ")}` : size;
   }
 
   function result(place, marks, side) {
-    const [names, values, count, width, more, problem] = data.results[place];
+    const [names, places, values, count, width, more, problem] = data.results[place];
     if (problem) return element("p", {}, problem);
     const [markedRows, markedColumns] = marks || [[], []];
     const cells = (row, at) => row.map((cell, column) => {
       const [shown, className] = value(cell);
-      const differs = markedRows.includes(at) || markedColumns.includes(column);
-      return element("td", { class: `${className}${differs ? " differs" : ""}` }, shown);
+      const differs = markedRows.includes(places[at]) || markedColumns.includes(column);
+      return element("td", { class: `${className}${differs ? " differs" : ""}` }, differs ? element("mark", {}, shown) : shown);
     });
+    const gap = () => element("tr", { class: "gap" }, element("td", { colspan: names.length }, "…"));
     const head = names.map((name, at) =>
       element("th", { scope: "col", class: markedColumns.includes(at) ? "differs" : "" }, name));
-    const body = values.map((row, at) => element("tr", {}, ...cells(row, at)));
+    const body = values.flatMap((row, at) => {
+      const made = element("tr", {}, ...cells(row, at));
+      return places[at] > (places[at - 1] ?? -1) + 1 ? [gap(), made] : [made];
+    });
     const table = element("table", { class: "result" },
-      element("caption", {}, caption(count, width, values.length, names.length, more)),
+      element("caption", {}, caption(count, width, values.length, names.length, more, places)),
       element("thead", {}, element("tr", {}, ...head)), element("tbody", {}, ...body));
     const label = side === "gold" ? "Result of the gold SQL" : "Result of the predicted SQL";
     return element("div", { class: `scroll ${side}`, role: "region", tabindex: "0", "aria-label": label }, table);
@@ -232,7 +237,7 @@
     });
     return element("div", { class: "scroll", role: "region", tabindex: "0", "aria-label": "All arms" },
       element("table", { class: "figures facts" },
-        element("caption", {}, "All arms on this question"),
+        element("caption", { class: "unseen" }, "All arms on this question"),
         element("thead", {}, element("tr", {},
           ...["arm", "answer", "what differs"].map((name) => element("th", { scope: "col" }, name)))),
         element("tbody", {}, ...body)));
@@ -275,10 +280,11 @@
     const raw = text(answer.raw);
     byId("question").replaceChildren(
       path(row), about(row), title,
-      element("p", { class: `verdict is-${outcomeClass(answer)}` }, text(answer.sentence)),
+      element("p", { class: `verdict is-${outcomeClass(answer)}` },
+        answer.right === false ? element("strong", {}, "Wrong. ") : null, text(answer.sentence)),
       queries(row), tables(row),
       ...(comparison ? [element("p", {}, `Results: ${comparison}`)] : []),
-      element("h3", {}, "Other arms"), armTable(row),
+      element("h3", {}, "All arms on this question"), armTable(row),
       folded(`Schema of ${question.db}`, ...problems, element("pre", { tabindex: "0" }, text(question.schema))),
       folded("Prompt", ...prompt(answer.prompt)),
       ...(raw ? [folded("The whole answer", element("pre", { tabindex: "0" }, raw))] : []));
@@ -302,6 +308,11 @@
     byId("question").hidden = true;
     byId("overview").hidden = false;
     document.title = "Text-to-SQL report";
+    const section = byId(location.hash.slice(1));
+    if (section && section.id !== "questions") {
+      section.scrollIntoView();
+      return;
+    }
     window.scrollTo(0, left);
     const link = [...document.querySelectorAll("#list a")].find((each) => each.getAttribute("href") === last);
     (link ?? byId("questions-title")).focus({ preventScroll: Boolean(link) });

@@ -1,7 +1,7 @@
 """The data of the page's list of questions, as JSON in which every text and every result is once.
 
-Rows are lists, in the order of `QUESTION` and `ANSWER`, which are in the data too. A number instead of a text, a
-result or a prompt is its place in `strings`, `results` or `prompts`.
+Rows are lists, in the order of `QUESTION` and `ANSWER`, which are in the data too. A number instead of a
+text, a result or a prompt is its place in `strings`, `results` or `prompts`.
 """
 
 from __future__ import annotations
@@ -133,7 +133,7 @@ def _prompt(messages: Iterable[Mapping[str, str]], strings: _Pool) -> list[Any]:
 
 
 def _result(shown: Shown) -> list[Any]:
-    return [shown.columns, shown.rows, shown.count, shown.width, int(shown.more), shown.problem]
+    return [shown.columns, shown.places, shown.rows, shown.count, shown.width, int(shown.more), shown.problem]
 
 
 def _marks(shown: Shown) -> list[Any] | int:

@@ -195,11 +195,11 @@ def error_part(names: Sequence[str], answers: Iterable[tuple[str, Verdict, Expla
     rows = [(KINDS[k], [_counted(counts[name][k], wrong[name]) for name in names]) for k in seen]
     if not seen:
         return Part("What is wrong with wrong answers", ["No answer is wrong."])
-    head = ["kind", *(f"{name} ({wrong[name]:,} wrong)" for name in names)]
+    rows.insert(0, ("wrong answers", [Cell(f"{wrong[name]:,}", strong=True) for name in names]))
     caption = (
         "Wrong answers of each arm by what differs from the gold query. An answer can be in several rows."
     )
-    return Part("What is wrong with wrong answers", tables=[Table(caption, head, rows)])
+    return Part("What is wrong with wrong answers", tables=[Table(caption, ["kind", *names], rows)])
 
 
 def _counted(count: int, of: int) -> Cell:
