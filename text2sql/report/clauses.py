@@ -125,7 +125,8 @@ def predicates(select: exp.Select, joins: bool = False) -> list[Predicate]:
     """The conditions of WHERE and ON: those between columns of two tables (`joins`), or all others."""
     where = select.args.get("where")
     trees = [where.this] if where else []
-    trees += [join.args["on"] for join in select.args.get("joins") or () if join.args.get("on")]
+    ons = [join.args.get("on") for join in select.args.get("joins") or ()]
+    trees += [on for on in ons if on and not isinstance(on, exp.Boolean)]  # sqlglot adds ON TRUE
     leaves = [leaf for tree in trees for leaf in _leaves(tree)]
     return [_predicate(leaf) for leaf in leaves if _is_join(leaf) == joins]
 

@@ -151,11 +151,11 @@ def _set_operators(gold: Sequence[str], predicted: Sequence[str]) -> Iterator[_F
     if gold == predicted:
         return
     if not predicted:
-        text = f"does not use {' and '.join(gold)}"
+        text = f"does not use {_listed(gold)}"
     elif not gold:
-        text = f"adds {' and '.join(predicted)}"
+        text = f"adds {_listed(predicted)}"
     else:
-        text = f"uses {' and '.join(predicted)} instead of {' and '.join(gold)}"
+        text = f"uses {_listed(predicted)} instead of {_listed(gold)}"
     yield _Finding("set_operator", text)
 
 

@@ -25,7 +25,7 @@ from sqlglot.diff import Insert, Move, Remove, Update
 from sqlglot.errors import SqlglotError
 from sqlglot.generators.sqlite import SQLiteGenerator
 
-from text2sql.report.clauses import read_query, with_tables
+from text2sql.report.clauses import read_query, selects, with_tables
 
 _MOST_NODES = 300  # of a tree; the comparison of trees takes time quadratic in them
 _MOST_CHARACTERS = 20_000  # coloured and marked; the rest stays plain
@@ -144,7 +144,7 @@ def _tree_marks(gold: str, predicted: str) -> tuple[_Marks, _Marks] | None:
 
 def _changed(gold: exp.Expr, predicted: exp.Expr) -> set[int]:
     """The ids of the nodes that are removed, inserted, moved or changed; what only moves with them is not."""
-    edits = diff(gold, predicted, delta_only=True)
+    edits = diff(gold, predicted, matchings=list(_pairs(gold, predicted)), delta_only=True)
     found = {id(edit.expression) for edit in edits if isinstance(edit, Insert | Remove)}
     for edit in edits:
         if isinstance(edit, Move | Update):
@@ -152,6 +152,21 @@ def _changed(gold: exp.Expr, predicted: exp.Expr) -> set[int]:
             if isinstance(edit, Update) or not _follows(gone, new, edit.source):
                 found |= {id(edit.source), id(edit.target)}
     return found
+
+
+def _pairs(gold: exp.Expr, predicted: exp.Expr) -> Iterator[tuple[exp.Expr, exp.Expr]]:
+    """The SELECTs that belong together, and their clauses of the same name.
+
+    Without them sqlglot finds short queries too different to pair their SELECTs at all.
+    """
+    if isinstance(gold, exp.SetOperation) and type(gold) is type(predicted):
+        yield gold, predicted
+    for one, other in zip(selects(gold), selects(predicted), strict=False):
+        yield one, other
+        for clause, node in one.args.items():
+            mate = other.args.get(clause)
+            if isinstance(node, exp.Expr) and type(node) is type(mate):
+                yield node, mate
 
 
 def _follows(removed: bool, inserted: bool, node: exp.Expr) -> bool:
