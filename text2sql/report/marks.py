@@ -165,7 +165,7 @@ def _pairs(gold: exp.Expr, predicted: exp.Expr) -> Iterator[tuple[exp.Expr, exp.
         yield one, other
         for clause, node in one.args.items():
             mate = other.args.get(clause)
-            if isinstance(node, exp.Expr) and type(node) is type(mate):
+            if isinstance(node, exp.Expr) and isinstance(mate, type(node)):
                 yield node, mate
 
 

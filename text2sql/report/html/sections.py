@@ -215,7 +215,8 @@ def training_parts(histories: Histories) -> list[Part]:
         drawn.append(charts.lines("Loss on held-out rows", found, "Loss (nats per token)"))
     if any(histories.validation_accuracy.values()):
         found = _nonempty(histories.validation_accuracy)
-        drawn.append(charts.lines("Held-out rows", found, "Execution accuracy (percent)"))
+        title = "Execution accuracy on held-out rows"
+        drawn.append(charts.lines(title, found, "Execution accuracy (percent)"))
     tables = [_losses(histories.loss)] if histories.loss else []
     texts = [] if drawn else ["No arm of this comparison was trained here."]
     parts.append(Part("Training", texts, drawn, tables))
