@@ -163,7 +163,7 @@ def test_an_answer_shows_schema_prompt_and_the_other_arms(page: Page) -> None:
     )  # an example, the question
     page.click("a:has-text('tuned')")
     expect(page.locator(".verdict")).to_have_text("Right: the same query.")
-    page.click("text=Next")
+    page.click("nav.path a:has-text('Next')")
     expect(page.locator("#question h2")).to_contain_text("xxx")
     page.keyboard.press("Escape")
     expect(page.locator("#overview")).to_be_visible()

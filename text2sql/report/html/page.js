@@ -243,11 +243,13 @@
         element("tbody", {}, ...body)));
   }
 
-  /** Links to the list, and to the answers before and after this one among the hits. */
+  /** Links to the list, and to what is before and after this among the hits; an arm that is no hit is kept. */
   function path(row) {
     const hits = list.rows({ search: "applied", order: "applied" }).data().toArray();
-    const at = hits.findIndex((each) => each.question === row.question && each.arm === row.arm);
-    const link = (label, other) => (other ? element("a", { href: address(other) }, label) : null);
+    const exact = hits.findIndex((each) => each.question === row.question && each.arm === row.arm);
+    const at = exact >= 0 ? exact : hits.findIndex((each) => each.question === row.question);
+    const kept = (other) => (exact >= 0 ? other : { ...other, name: row.name });
+    const link = (label, other) => (other ? element("a", { href: address(kept(other)) }, label) : null);
     return element("nav", { class: "path", "aria-label": "Answers" },
       element("a", { href: "#questions" }, "← All questions"),
       at > 0 ? link("Previous", hits[at - 1]) : null,

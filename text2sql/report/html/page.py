@@ -52,7 +52,7 @@ def page(content: Content) -> str:
         loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     scripts = [_inline(name) for name in _SCRIPTS]
-    return environment.get_template("page.html.j2").render(
+    text = environment.get_template("page.html.j2").render(
         content=content,
         data=packed(content.questions),
         policy=_policy(scripts),
@@ -61,6 +61,7 @@ def page(content: Content) -> str:
         widths=list(WIDTHS),
         safe=Markup,  # of the SVG that vl-convert writes, in which texts are escaped
     )
+    return text.encode("utf-8", "replace").decode("utf-8")  # half a surrogate pair cannot be written
 
 
 def _inline(name: str) -> Markup:
