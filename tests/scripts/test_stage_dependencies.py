@@ -60,5 +60,5 @@ def test_every_dependency_exists_or_is_an_output_of_another_stage(pipeline: dict
     outs = {next(iter(out)) if isinstance(out, dict) else out for body in bodies for out in body["outs"]}
     deps = {dep for body in bodies for dep in body["deps"] if "$" not in dep}
     made = {dep for dep in deps if any(dep == out or dep.startswith(f"{out}/") for out in outs)}
-    folders = {"data/verdicts", "metrics/loss"}  # of outputs that are made for each arm
+    folders = {"data/predictions", "data/verdicts", "metrics/loss"}  # of outputs that are made for each arm
     assert not [dep for dep in deps - made - folders if not (ROOT / dep).exists()]

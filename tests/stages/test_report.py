@@ -11,19 +11,26 @@ import yaml
 from click.testing import CliRunner, Result
 
 from stages import report
+from tests.report_inputs import question
 from text2sql.evaluation.scores_by_set import ScoresBySet
 from text2sql.evaluation.verdicts import Verdict, without_gold
 from text2sql.files import write_json, write_jsonl
 
 ROOT = Path(__file__).resolve().parents[2]
 OPTIONS = {
+    "questions": "data/test/test.jsonl",
+    "predictions": "data/predictions",
+    "databases": "data/raw/databases",
     "verdicts": "data/verdicts",
     "metrics": "metrics",
     "loss": "metrics/loss",
+    "validation": "metrics/validation",
+    "throughput": "metrics/throughput",
     "summary": "metrics/summary.json",
     "table": "metrics/table.md",
     "plots": "metrics/accuracy_by_hardness.csv",
     "pairs": "metrics/pairs.json",
+    "page": "metrics/report.html",
 }
 
 
@@ -37,6 +44,7 @@ def pipeline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (tmp_path / folder).mkdir(parents=True)
     for arm in ("lora32", "baseline", "full"):
         write_scores(tmp_path, arm)
+    write_questions(tmp_path, {"": 2})
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
@@ -48,6 +56,20 @@ def write_scores(root: Path, arm: str) -> None:
     rows = [asdict(verdict) for verdict in verdicts]
     lines = [json.dumps({key: row[key] for key in row if key not in ("seconds", "parts")}) for row in rows]
     (root / "data/verdicts" / f"{arm}.jsonl").write_text("\n".join(lines) + "\n")
+
+
+def write_questions(root: Path, sets: dict[str, int]) -> None:
+    """So many test questions of each set, and what both arms predict."""
+    names = [name for name, count in sets.items() for _ in range(count)]
+    (root / "data/test").mkdir(parents=True, exist_ok=True)
+    (root / "data/predictions").mkdir(parents=True, exist_ok=True)
+    questions = [
+        question(row, "Which?", "" if name == "own" else "SELECT 1", name) for row, name in enumerate(names)
+    ]
+    write_jsonl(root / "data/test/test.jsonl", questions)
+    for arm in ("lora32", "baseline"):
+        rows = [{"row": row, "sql": "SELECT 2", "raw": "SELECT 2"} for row in range(len(names))]
+        write_jsonl(root / "data/predictions" / f"{arm}.jsonl", rows)
 
 
 def run() -> Result:
@@ -95,6 +117,24 @@ def test_after_an_error_the_old_outputs_are_unchanged(pipeline: Path) -> None:
     assert run().exit_code == 1
     assert (pipeline / "metrics/table.md").read_text() == "old"
     assert not (pipeline / "metrics/pairs.json").exists()
+    assert not (pipeline / "metrics/report.html").exists()
+
+
+def test_the_page_has_the_arms_and_its_provenance(pipeline: Path) -> None:
+    result = run()
+    assert result.exit_code == 0, result.output
+    page = (pipeline / "metrics/report.html").read_text()
+    assert '<th scope="row">lora32</th>' in page and "SELECT" not in page.split("<script")[0]
+    assert "profile: embedded" in page  # params.yaml
+    assert "<li>sqlglot " in page and "Python 3.11" in page
+
+
+def test_without_predictions_the_error_names_the_next_command(pipeline: Path) -> None:
+    (pipeline / "data/predictions/baseline.jsonl").unlink()
+    result = run()
+    assert result.exit_code == 1
+    assert "dvc repro predict@baseline" in str(result.exception)
+    assert not (pipeline / "metrics/table.md").exists()
 
 
 def write_sets(root: Path, arm: str, by_set: dict[str, list[Verdict]]) -> None:
@@ -109,6 +149,7 @@ def test_several_test_sets_are_in_every_file(pipeline: Path) -> None:
     spider = [Verdict(row, "clinic", "", "easy", ex) for row, ex in enumerate([True, False])]
     for arm in ("lora32", "baseline"):
         write_sets(pipeline, arm, {"spider": spider, "own": [without_gold(2, "mine")]})
+    write_questions(pipeline, {"spider": 2, "own": 1})
     result = run()
     assert result.exit_code == 0, result.output
     page = (pipeline / "metrics/table.md").read_text()
@@ -124,6 +165,7 @@ def test_several_test_sets_are_in_every_file(pipeline: Path) -> None:
 def test_without_any_gold_the_report_succeeds_with_a_sentence(pipeline: Path) -> None:
     for arm in ("lora32", "baseline"):
         write_sets(pipeline, arm, {"own": [without_gold(0, "mine")]})
+    write_questions(pipeline, {"own": 1})
     result = run()
     assert result.exit_code == 0, result.output
     assert "No question has gold SQL: 1 questions" in (pipeline / "metrics/table.md").read_text()

@@ -24,12 +24,11 @@ from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Generic, Literal, Protocol, TypeVar
 
 from text2sql.errors import UserError
-from text2sql.evaluation.case_judge import PHASES, CaseJudge, Phase, WorkerLoss
+from text2sql.evaluation.case_judge import PHASES, Phase, WorkerLoss
 from text2sql.evaluation.execution.sandbox import ErrorKind
-from text2sql.evaluation.verdicts import Case, Verdict
 
 GRACE_S = 0.5
 """Seconds after a prediction's deadline at which its process is killed."""
@@ -45,11 +44,36 @@ _PROCESS_BYTES = 200 * 2**20  # in addition to what a worker has when it starts
 _IDLE = math.inf
 
 
+class Outcome(Protocol):
+    """What comes of a case; with the error "out_of_memory" its worker ends."""
+
+    @property
+    def error(self) -> str | None:
+        """The class of the error, None if there is none."""
+        ...
+
+
+CaseT = TypeVar("CaseT")
+OutcomeT = TypeVar("OutcomeT", bound=Outcome)
+_CaseIn = TypeVar("_CaseIn", contravariant=True)
+_OutcomeOut = TypeVar("_OutcomeOut", covariant=True)
+
+
+class Judge(Protocol[_CaseIn, _OutcomeOut]):
+    """What a worker does with a case; `CaseJudge` gives verdicts. See `CaseJudge.judge` for the arguments."""
+
+    def judge(
+        self, case: _CaseIn, begin: Callable[[Phase], None], loss: WorkerLoss | None = None, /
+    ) -> _OutcomeOut:
+        """Return what comes of the case."""
+        ...
+
+
 @dataclass(slots=True)
 class _Job:
     """A case in progress, and the workers it has cost so far."""
 
-    case: Case
+    case: Any
     loss: WorkerLoss | None = None
     crashes: int = 0
 
@@ -57,7 +81,7 @@ class _Job:
 @dataclass(slots=True)
 class _Batch:
     jobs: list[_Job]
-    verdicts: list[Verdict] = field(default_factory=list)
+    verdicts: list[Any] = field(default_factory=list)
 
     @property
     def left(self) -> list[_Job]:
@@ -67,7 +91,7 @@ class _Batch:
 class _Worker:
     """One process, and the batch it is judging."""
 
-    def __init__(self, make_judge: Callable[[], CaseJudge], method: str) -> None:
+    def __init__(self, make_judge: Callable[[], Judge[Any, Any]], method: str) -> None:
         context: Any = multiprocessing.get_context(method)
         self.connection, theirs = context.Pipe()
         self.batch: _Batch | None = None
@@ -124,7 +148,7 @@ class _Worker:
         return self._process.exitcode or 0
 
 
-class ProcessPool:
+class ProcessPool(Generic[CaseT, OutcomeT]):
     """Judges batches of cases in `workers` processes.
 
     `timeout_s` is in seconds per prediction, `method` is how processes are started.
@@ -132,7 +156,7 @@ class ProcessPool:
 
     def __init__(
         self,
-        make_judge: Callable[[], CaseJudge],
+        make_judge: Callable[[], Judge[CaseT, OutcomeT]],
         timeout_s: float,
         workers: int,
         method: str = QUICKEST,
@@ -141,7 +165,7 @@ class ProcessPool:
         self._count = workers
         self._workers: list[_Worker] = []
 
-    def judge(self, batches: Iterable[Sequence[Case]]) -> Generator[Verdict, None, None]:
+    def judge(self, batches: Iterable[Sequence[CaseT]]) -> Generator[OutcomeT, None, None]:
         """Yield a verdict for each case, in order; only some batches are in memory at a time.
 
         Raises:
@@ -197,7 +221,7 @@ class ProcessPool:
         fresh.give(worker.batch)
 
 
-def _work(make_judge: Callable[[], CaseJudge], connection: Connection, step: Any, parent: int) -> None:
+def _work(make_judge: Callable[[], Judge[Any, Any]], connection: Connection, step: Any, parent: int) -> None:
     """Judge the batches from `connection` until the parent ends or memory has run out."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides
     _limit_memory()
@@ -212,7 +236,7 @@ def _work(make_judge: Callable[[], CaseJudge], connection: Connection, step: Any
 
 
 def _judge_batch(
-    judge: CaseJudge, batch: list[tuple[Case, WorkerLoss | None]], connection: Connection, step: Any
+    judge: Judge[Any, Any], batch: list[tuple[Any, WorkerLoss | None]], connection: Connection, step: Any
 ) -> bool:
     """Send the verdicts, a few at a time; False if memory ran out, so that this process must end."""
 
@@ -220,7 +244,7 @@ def _judge_batch(
         step[1] = PHASES.index(phase)
         step[0] = time.monotonic()
 
-    verdicts: list[Verdict] = []
+    verdicts: list[Any] = []
     sent = time.monotonic()
     for index, (case, loss) in enumerate(batch):
         step[2] = index

@@ -63,7 +63,8 @@ def _sqlite(request: dict[str, Any]) -> tuple[str, Any]:
     deadline = time.monotonic() + request["seconds"]
     try:
         with Sandbox(Path(request["path"]), max_rows=sys.maxsize, live=True) as database:
-            return "result", database.head(sql, deadline, request["rows"], RESULT_BYTES)
+            found = database.head(sql, deadline, request["rows"], RESULT_BYTES)
+            return "result", (found.columns, found.rows, found.more)
     except DatabaseError as error:
         return "error", str(error.__cause__ or error)
     except QueryError as error:

@@ -22,6 +22,7 @@ import sqlite3
 import time
 from collections.abc import Callable, Iterable
 from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, TypeVar
@@ -107,6 +108,15 @@ class QueryError(Exception):
         return self.kind in _REFUSED_BY_COMPILER
 
 
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A result with the names of its columns; `more`: it has further rows beyond the limit."""
+
+    columns: tuple[str, ...]
+    rows: list[Row]
+    more: bool = False
+
+
 class Sandbox:
     """A SQLite file that can only be read; use it in a `with` statement.
 
@@ -148,19 +158,29 @@ class Sandbox:
         Raises:
             QueryError: the query failed, or exceeded a limit.
         """
+        table = self.table(sql, deadline, keep)
+        if table.more:
+            raise QueryError("too_many_rows", f"more than {self._max_rows} rows")
+        return table.rows
+
+    def table(self, sql: str, deadline: float, keep: int | None = None) -> Table:
+        """As `run`, with the names of the columns; too many rows are cut off instead of an error.
+
+        Raises:
+            QueryError: the query failed, or exceeded another limit.
+        """
         return self._read(sql, deadline, lambda cursor: self._fetch(cursor, keep))
 
-    def head(
-        self, sql: str, deadline: float, rows: int, most_bytes: int
-    ) -> tuple[list[str], list[Row], bool]:
-        """The column names and the first rows of one SELECT, and whether it has more.
+    def head(self, sql: str, deadline: float, rows: int, most_bytes: int) -> Table:
+        """The first rows of one SELECT, at most `rows` and none after `most_bytes`; others are not read.
 
-        There are at most `rows`, and no more once they have `most_bytes`. Exceptions are those of `run`.
+        Raises:
+            QueryError: the query failed, or exceeded another limit.
         """
 
-        def fetch(cursor: sqlite3.Cursor) -> tuple[list[str], list[Row], bool]:
+        def fetch(cursor: sqlite3.Cursor) -> Table:
             kept, more = first_rows(_described(cursor), rows, most_bytes)
-            return [column[0] for column in cursor.description], kept, more
+            return Table(_columns(cursor), kept, more)
 
         return self._read(sql, deadline, fetch)
 
@@ -189,15 +209,16 @@ class Sandbox:
         except (sqlite3.Error, sqlite3.Warning, UnicodeError) as error:
             raise QueryError(_classify(str(error)), str(error)) from error
 
-    def _fetch(self, cursor: sqlite3.Cursor, keep: int | None) -> list[Row]:
+    def _fetch(self, cursor: sqlite3.Cursor, keep: int | None) -> Table:
+        columns = _columns(_described(cursor))
         kept: list[Row] = []
         count = 0
-        while chunk := _described(cursor).fetchmany(_CHUNK):
+        while chunk := cursor.fetchmany(_CHUNK):
             count += len(chunk)
-            if count > self._max_rows:
-                raise QueryError("too_many_rows", f"more than {self._max_rows} rows")
             kept += chunk if keep is None else chunk[: max(0, keep - len(kept))]
-        return kept
+            if count > self._max_rows:
+                return Table(columns, kept[: self._max_rows], more=True)
+        return Table(columns, kept)
 
     def _is_late(self) -> bool:
         return time.monotonic() > self._deadline
@@ -224,6 +245,10 @@ def _described(cursor: sqlite3.Cursor) -> sqlite3.Cursor:
     if cursor.description is None:
         raise QueryError("empty", "no statement")
     return cursor
+
+
+def _columns(cursor: sqlite3.Cursor) -> tuple[str, ...]:
+    return tuple(description[0] for description in cursor.description)
 
 
 def _open(database: Path, live: bool) -> sqlite3.Connection:
