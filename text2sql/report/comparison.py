@@ -44,8 +44,8 @@ class Revision:
     """What one revision says about its arms; `name` is for people.
 
     `verdicts` has no entry for an arm whose revision keeps none. `params` are by their dotted names, and so
-    are `figures`, of other metrics files. `losses` are the logged training losses by stage, `steps` its last step,
-    `speeds` the mean tokens a second. `table` is the page of all arms. `texts` reads the questions and
+    are `figures`, of other metrics files. By stage: `losses` are the logged training losses, `steps` the last
+    step, `speeds` the mean tokens a second. `table` is the page of all arms. `texts` reads the questions and
     predictions, when they are needed.
     """
 

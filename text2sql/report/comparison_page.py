@@ -60,10 +60,10 @@ def _page(
     }
     for title, section in sections.items():
         if lines := list(section):
-            parts += ["", f"### {title}", "", *lines]
+            parts += ["", f"### {title}", "", "\n".join(lines).rstrip()]
     if head.table:
         parts += ["", *_details(f"All arms of {head.name}", head.table.strip().splitlines())]
-    return "\n".join(parts) + "\n"
+    return "\n".join(parts).rstrip() + "\n"
 
 
 # -- scores --
@@ -83,7 +83,7 @@ def _conclusion(found: Sequence[Change]) -> Iterator[str]:
         yield f"- Within noise, so no evidence of a difference: {', '.join(map(_named, within))}"
     if not within and not any(words.values()):
         untested = any(change.base and change.head and not change.paired for change in found)
-        yield "- No change can be tested." if untested else "- No question that both revisions have changed."
+        yield "- No change can be tested." if untested else "- No answer changed between right and wrong."
 
 
 _NOISE = "within noise"
@@ -130,9 +130,8 @@ def _paired(change: Change) -> list[str]:
     """The cells difference, p, gained and lost; without pairs the bare difference of the scores."""
     pair = change.paired
     if pair is None:
-        both = change.base and change.head
-        bare = f"{change.head.percent - change.base.percent:+.1f}" if change.base and change.head else ABSENT
-        return [bare if both else ABSENT, ABSENT, ABSENT, ABSENT]
+        both = (change.base.percent, change.head.percent) if change.base and change.head else None
+        return [_signed(both[1] - both[0]) if both else ABSENT, ABSENT, ABSENT, ABSENT]
     p = "< 0.0001" if pair.p < 0.0001 else f"{pair.p:.4f}"
     interval = f"{_signed(pair.difference)} ({_signed(pair.low)} to {_signed(pair.high)})"
     return [interval, p, str(len(pair.gained)), str(len(pair.lost))]
