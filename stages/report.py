@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from stages._cards import write_cards
 from stages._main import stage_main
 from stages._params import load_params
 from text2sql.files import replacing, write_json
@@ -26,17 +27,26 @@ FOLDER = click.Path(path_type=Path)
 @click.option(
     "--pairs", type=FOLDER, required=True, help="JSON file for the comparison of each pair of arms."
 )
+@click.option("--cards", type=FOLDER, required=True, help="Folder for the cards of the trained models.")
 @stage_main
 def main(
-    verdicts: Path, metrics: Path, loss: Path, summary: Path, table_path: Path, plots: Path, pairs: Path
+    verdicts: Path,
+    metrics: Path,
+    loss: Path,
+    summary: Path,
+    table_path: Path,
+    plots: Path,
+    pairs: Path,
+    cards: Path,
 ) -> None:
-    """Write the summary, the table, the plot data and the pairs; `make reproduce` prints the table."""
+    """Write the summary, the table, the plot data, the pairs and the cards; `make reproduce` prints the table."""
     params = load_params()
     scored = read_sets(list(params.arms), metrics, verdicts)
     page = sets.page(scored, read_losses(params.compared_models(), loss))
     write_json(summary, sets.summary(scored))
     sets.write_accuracy_by_hardness(plots, scored)
     write_json(pairs, sets.pairs(scored))
+    write_cards(cards, params, scored, metrics, loss)
     with replacing(table_path) as file:
         file.write(page)
 

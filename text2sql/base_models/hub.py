@@ -5,13 +5,14 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
+from text2sql.base_models.licence import CARD
 from text2sql.errors import UserError
 from text2sql.files import publish
 from text2sql.hub import Hub, is_commit, not_a_record, pin, read_record_file
 from text2sql.training.memory import shards
 
-# Weights, configuration, tokenizer and licence, without copies of the weights in other formats.
-PATTERNS = ["*.safetensors", "*.json", "*.txt", "*.jinja", "LICENSE*"]
+# Weights, configuration, tokenizer, licence and card, without copies of the weights in other formats.
+PATTERNS = ["*.safetensors", "*.json", "*.txt", "*.jinja", "LICENSE*", CARD]
 
 
 def fetch_hub_model(repo: str, revision: str, output: Path, hub: Hub | None = None) -> str:
