@@ -39,7 +39,7 @@ def main(
     pairs: Path,
     cards: Path,
 ) -> None:
-    """Write the summary, the table, the plot data, the pairs and the cards; `make reproduce` prints the table."""
+    """Write the summary, the table, the plot data, the pairs and the cards."""
     params = load_params()
     scored = read_sets(list(params.arms), metrics, verdicts)
     page = sets.page(scored, read_losses(params.compared_models(), loss))

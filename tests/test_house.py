@@ -30,7 +30,7 @@ HEAVY = {
 # These stages are often run by hand, in tenths of a second; loading torch would take seconds.
 LIGHT = ["outside_train", "fetch_data", "prepare", "dedupe_test", "convert_schema", "evaluate", "report"]
 # Commands about the pipeline, which are no stages themselves.
-COMMANDS = {"check", "compare"}
+COMMANDS = {"check", "compare", "publish"}
 
 
 def module_name(path: Path) -> str:

@@ -221,7 +221,7 @@ def _scores(facts: CardFacts) -> Iterator[str]:
             named = "" if scored.arm.name == facts.name else f", arm {scored.arm.name}"
             yield from ("", f"### {title}{named}", "", *_tables(scored))
     evaluators = {str(scored.arm.evaluator.get("version")) for scored in facts.scored}
-    yield from ("", f"Evaluator: {PROJECT}, version {', '.join(sorted(evaluators))}, single-database.")
+    yield from ("", f"Evaluator: {PROJECT}, version {', '.join(sorted(evaluators))}.")
 
 
 def _tables(scored: Scored) -> Iterator[str]:
@@ -259,7 +259,7 @@ def _data(facts: CardFacts) -> Iterator[str]:
     kept = facts.leaks.get("kept")
     total = f"{kept:,} rows" if isinstance(kept, int) else "an unknown number of rows"
     if not facts.sources:
-        yield f"{total} that the pipeline generated: its built-in benchmark on randomly composed schemas."
+        yield f"{total} that the pipeline generated, those of its built-in benchmark."
         return
     yield from (f"{total} from these sources (rows before de-duplication):", "")
     for source in facts.sources:
