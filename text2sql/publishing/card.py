@@ -143,7 +143,7 @@ def _results(facts: CardFacts) -> Iterator[EvalResult]:
     from huggingface_hub import EvalResult
 
     for scored in facts.scored:
-        for metric, percent, _ in _measured(scored.arm):
+        for metric, percent in _measured(scored.arm):
             of_arm = "" if scored.arm.name == facts.name else f", arm {scored.arm.name}"
             yield EvalResult(
                 task_type="text-generation",
@@ -157,14 +157,13 @@ def _results(facts: CardFacts) -> Iterator[EvalResult]:
             )
 
 
-def _measured(arm: ArmScores) -> Iterator[tuple[str, float, tuple[float, float, int]]]:
-    """Each metric of an arm over all questions: percent, and interval ends with the number of questions."""
+def _measured(arm: ArmScores) -> Iterator[tuple[str, float]]:
+    """Each metric of an arm over all questions, in percent."""
     if (percent := arm.ex.get("all")) is not None:
-        ends = arm.ci95["all"]
-        yield "ex", percent, (ends["low"], ends["high"], arm.n["all"])
+        yield "ex", percent
     for metric in OTHER_METRICS:
         if share := arm.others.get(metric):
-            yield metric, share.percent, (share.low, share.high, share.n)
+            yield metric, share.percent
 
 
 # -- the page --
@@ -184,6 +183,8 @@ def _base(facts: CardFacts) -> str:
     if facts.start != BASE:
         return f"a model that was in the folder {_code(facts.start)}"
     base = facts.base
+    if not base:
+        return "an unknown base model"
     size = f"{base['parameters']:,} parameters" if base.get("parameters") else "unknown size"
     what = f"{base.get('architecture', 'unknown architecture')}, {size}"
     match base.get("source"):
@@ -220,7 +221,7 @@ def _scores(facts: CardFacts) -> Iterator[str]:
             title = scored.test_set or "Test questions"
             named = "" if scored.arm.name == facts.name else f", arm {scored.arm.name}"
             yield from ("", f"### {title}{named}", "", *_tables(scored))
-    evaluators = {str(scored.arm.evaluator.get("version")) for scored in facts.scored}
+    evaluators = {str(scored.arm.evaluator.get("version", "unknown")) for scored in facts.scored}
     yield from ("", f"Evaluator: {PROJECT}, version {', '.join(sorted(evaluators))}.")
 
 
@@ -232,11 +233,11 @@ def _tables(scored: Scored) -> Iterator[str]:
         if arm.n.get(level):
             rows.append([level, str(arm.n[level]), _at(arm, level), _at(baseline, level)])
     yield from plain(rows)
-    others = [(metric, percent, ends) for metric, percent, ends in _measured(arm) if metric != "ex"]
-    if others:
-        yield ""
-        for metric, percent, (low, high, n) in others:
-            yield f"- {_METRICS[metric]}: {percent:.1f} ({low:.1f} to {high:.1f}, n={n})"
+    yield ""
+    for metric in OTHER_METRICS:
+        if share := arm.others.get(metric):
+            interval = f"{share.low:.1f} to {share.high:.1f}, n={share.n}"
+            yield f"- {_METRICS[metric]}: {share.percent:.1f} ({interval})"
     if len(arm.slices) > 1:
         shares = ", ".join(
             f"{name} {share:.1f} (n={arm.slice_n[name]})" for name, share in arm.slices.items()
