@@ -67,9 +67,9 @@ publish: setup ## Show what would go to the hub: ARM=full REPO=owner/name (PUSH=
 readme: setup ## Write the tables of README.md and docs/architecture.md
 	@python -m scripts.readme_tables --write
 
-clean: ## Remove data/ and models/; .work and DVC's cache stay, so `make reproduce` trains nothing again
+clean: ## Remove data/, models/ and publish/; .work and DVC's cache stay, so `make reproduce` trains nothing again
 	git clean -qfdX data models
-	rm -rf dvc_plots
+	rm -rf dvc_plots publish
 
 distclean: clean ## Also remove .work, DVC's cache and .venv*: `make reproduce` then starts from nothing
 	rm -rf .dvc/cache .dvc/tmp .work .venv .venv-vllm .venv-megatron .mypy_cache .pytest_cache .ruff_cache .hypothesis

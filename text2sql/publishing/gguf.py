@@ -47,7 +47,7 @@ def find_converter(given: str | None) -> Path | None:
 
 
 def write_gguf(converter: Path, model: Path, output: Path) -> None:
-    """Convert the model in a folder to `output`, in the number type of its weights.
+    """Convert the model in a folder to `output`, with weights of 16 bits.
 
     Raises:
         UnknownTokenizer: the converter does not know the tokenizer.
