@@ -62,7 +62,7 @@ plots: setup ## Draw the plots into dvc_plots/index.html
 	@dvc plots show
 
 publish: setup ## Show what would go to the hub: ARM=full REPO=owner/name (PUSH=1 pushes it, GGUF=: see docs/publishing.md)
-	@python -m stages.publish --arm "$(ARM)" --repo "$(REPO)" --gguf "$(GGUF)" $(if $(PUSH),--push)
+	@python -m stages.publish --arm "$(ARM)" --repo "$(REPO)" --gguf "$(GGUF)" $(if $(filter 1,$(PUSH)),--push)
 
 readme: setup ## Write the tables of README.md and docs/architecture.md
 	@python -m scripts.readme_tables --write
