@@ -6,7 +6,7 @@ SHELL := bash
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 ENVIRONMENT := .venv/.complete
 
-.PHONY: help setup check reproduce test test-fast test-vllm test-megatron format lint use profiles metrics plots readme clean distclean
+.PHONY: help setup check reproduce test test-fast test-vllm test-megatron format lint use profiles metrics plots publish readme clean distclean
 
 help: ## List what `make` can do
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-13s %s\n", $$1, $$2}' Makefile
@@ -62,12 +62,15 @@ metrics: setup ## Show the scores, and how they differ from the last commit
 plots: setup ## Draw the plots into dvc_plots/index.html
 	@dvc plots show
 
+publish: setup ## Show what would go to the hub: ARM=full REPO=owner/name (PUSH=1 pushes it, GGUF=: see docs/publishing.md)
+	@python -m stages.publish --arm "$(ARM)" --repo "$(REPO)" --gguf "$(GGUF)" $(if $(filter 1,$(PUSH)),--push)
+
 readme: setup ## Write the tables of README.md and docs/architecture.md
 	@python -m scripts.readme_tables --write
 
-clean: ## Remove data/ and models/; .work and DVC's cache stay, so `make reproduce` trains nothing again
+clean: ## Remove data/, models/ and publish/; .work and DVC's cache stay, so `make reproduce` trains nothing again
 	git clean -qfdX data models
-	rm -rf dvc_plots
+	rm -rf dvc_plots publish
 
 distclean: clean ## Also remove .work, DVC's cache and .venv*: `make reproduce` then starts from nothing
 	rm -rf .dvc/cache .dvc/tmp .work .venv .venv-vllm .venv-megatron .mypy_cache .pytest_cache .ruff_cache .hypothesis

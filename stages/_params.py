@@ -47,7 +47,7 @@ _ArmName = Annotated[
         *("summary", "pairs", "fetch_data", "fetch_model", "prepare", "dedupe_test", "convert_schema")
     ),
 ]
-_TrainedName = Annotated[str, _free_name("base", *(name.removeprefix("train_") for name in _FIXED))]
+_TrainedName = Annotated[str, _free_name("base", *(name.removeprefix("train_") for name in _FIXED), "cards")]
 
 
 class Arm(Settings):

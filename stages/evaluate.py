@@ -18,9 +18,10 @@ from text2sql.evaluation.judge import describe, judge
 from text2sql.evaluation.scores_by_set import ScoresBySet
 from text2sql.evaluation.settings import JudgeSettings
 from text2sql.evaluation.verdicts import Case, Verdict, without_gold
-from text2sql.files import write_json, write_jsonl
+from text2sql.files import read_jsonl, write_json, write_jsonl
 from text2sql.progress import Progress
 from text2sql.records import ConvertedQuestion, Prediction, Problem, read_records
+from text2sql.report.kept_verdicts import kept_verdicts, write_kept
 from text2sql.workstore import WorkStore
 
 
@@ -30,10 +31,11 @@ from text2sql.workstore import WorkStore
 @click.option("--predictions", required=True, type=click.Path(path_type=Path))
 @click.option("--databases", required=True, type=click.Path(path_type=Path))
 @click.option("--verdicts", required=True, type=click.Path(path_type=Path))
+@click.option("--kept", required=True, type=click.Path(path_type=Path), help="CSV file kept in git.")
 @click.option("--metrics", required=True, type=click.Path(path_type=Path))
 @stage_main
 def main(
-    arm: str, questions: Path, predictions: Path, databases: Path, verdicts: Path, metrics: Path
+    arm: str, questions: Path, predictions: Path, databases: Path, verdicts: Path, kept: Path, metrics: Path
 ) -> None:
     """Judge the predictions of ARM and write verdicts and scores."""
     settings = JudgeSettings(plug_values=True, match=True, **load_params().evaluate.model_dump())
@@ -47,6 +49,7 @@ def main(
     for question in asked:
         scores.count_answers(question.test_set, predicted[question.row].problems or {})
     write_jsonl(verdicts, watched(asked, judged, scores, arm, questions))
+    write_kept(kept, kept_verdicts(asked, read_jsonl(verdicts)))
     write_json(metrics, scores.metrics(describe(settings)))
     for warning in scores.warnings():
         print(f"warning: {questions}: {warning}", file=sys.stderr)

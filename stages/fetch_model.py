@@ -15,6 +15,7 @@ from stages._main import stage_main
 from stages._params import Params, load_params
 from text2sql.base_models.folder import copy_model, model_facts, require_model
 from text2sql.base_models.hub import fetch_hub_model, read_pins
+from text2sql.base_models.licence import BUILTIN, licence_in, packaged_licence
 from text2sql.base_models.packaged import convert_packaged_model
 from text2sql.base_models.tiny import build_base_model
 from text2sql.builtin.benchmark import base_rows
@@ -54,8 +55,19 @@ def _facts(params: Params, output: Path, commit: str | None) -> dict[str, object
         "commit": commit,
         "sha256": hash_path(output),
         **model_facts(output),
+        "licence": _licence(params, output),
         "template": checked_template(params.training.template, output, params.training.enable_thinking),
     }
+
+
+def _licence(params: Params, output: Path) -> str | None:
+    """The licence that the model's own card or package states; None: unknown."""
+    match params.fetch_model.source, params.fetch_model.package:
+        case "builtin", _:
+            return BUILTIN
+        case "package", str(package):
+            return packaged_licence(package)
+    return licence_in(output)
 
 
 def _builtin(params: Params, raw: Path, output: Path, pins: Mapping[str, str]) -> None:

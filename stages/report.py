@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from stages._cards import write_cards
 from stages._main import stage_main
 from stages._params import Params, load_params
 from stages._provenance import provenance
@@ -46,11 +47,20 @@ def _inputs(command: Callable[..., None]) -> Callable[..., None]:
     "--pairs", type=FOLDER, required=True, help="JSON file for the comparison of each pair of arms."
 )
 @click.option("--page", "page_path", type=FOLDER, required=True, help="HTML file for the page.")
+@click.option("--cards", type=FOLDER, required=True, help="Folder for the cards of the trained models.")
 @stage_main
-def main(summary: Path, table_path: Path, plots: Path, pairs: Path, page_path: Path, **inputs: Path) -> None:
-    """Write the summary, the table, the plot data, the pairs and the page; `make reproduce` prints the table.
+def main(
+    summary: Path,
+    table_path: Path,
+    plots: Path,
+    pairs: Path,
+    page_path: Path,
+    cards: Path,
+    **inputs: Path,
+) -> None:
+    """Write the summary, the table, the plot data, the pairs, the page and the cards of the models.
 
-    Nothing is written if anything fails.
+    Nothing is written if anything fails. `make reproduce` prints the table.
     """
     params = load_params()
     scored = read_sets(list(params.arms), inputs["metrics"], inputs["verdicts"])
@@ -59,6 +69,7 @@ def main(summary: Path, table_path: Path, plots: Path, pairs: Path, page_path: P
     write_json(summary, sets.summary(scored))
     sets.write_accuracy_by_hardness(plots, scored)
     write_json(pairs, sets.pairs(scored))
+    write_cards(cards, params, scored, inputs["metrics"], inputs["loss"])
     for path, text in ((table_path, markdown), (page_path, html)):
         with replacing(path) as file:
             file.write(text)

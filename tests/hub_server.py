@@ -2,11 +2,14 @@
 
 It answers /api/models|datasets/OWNER/NAME[/revision/REV], .../tree/COMMIT, .../auth-check and
 /[datasets/]OWNER/NAME/resolve/COMMIT/PATH: large files by a redirect to /blobs/SHA256, with ranges, small
-ones itself. What goes wrong is set by the attributes of `Hub`.
+ones itself. It takes uploads at /api/repos/create, /api/validate-yaml, .../preupload/main,
+/OWNER/NAME.git/info/lfs/objects/batch and .../commit/main, by the LFS protocol (HF_HUB_DISABLE_XET).
+What goes wrong is set by the attributes of `Hub`.
 """
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
 import re
@@ -16,6 +19,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
@@ -62,6 +66,17 @@ class Hub:
     url: str = ""
     asked: list[str] = field(default_factory=list)
     ranges: list[str] = field(default_factory=list)
+    token: str | None = None
+    """The token with which uploads are allowed; another one gets `refusal`."""
+    refusal: int = 401
+    card_errors: list[str] = field(default_factory=list)
+    """What the hub finds wrong with every card."""
+    cards: list[str] = field(default_factory=list)
+    """The cards that it was asked to check."""
+    broken_uploads: bool = False
+    """The connection ends while a large file is sent."""
+    stored: dict[str, bytes] = field(default_factory=dict)
+    """Large files that were sent, by SHA-256, whether or not a commit has them."""
 
 
 @contextmanager
@@ -77,6 +92,10 @@ def serving(hub: Hub) -> Iterator[Hub]:
         server.shutdown()
         thread.join()
         server.server_close()
+
+
+_UPLOAD = re.compile(r"/api/models/([^/]+/[^/]+)/(preupload|commit)/main")
+_BATCH = re.compile(r"/([^/]+/[^/]+)\.git/info/lfs/objects/batch")
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -106,6 +125,94 @@ class _Handler(BaseHTTPRequestHandler):
             kind = "dataset" if found[1] else "model"
             return self._file(f"{kind}:{found[2]}", found[3], found[4])
         return self._error(404, "RepoNotFound")
+
+    def do_PUT(self) -> None:
+        """Store a large file under its checksum, which is checked."""
+        self.hub.asked.append(f"PUT {self.path}")
+        if self.hub.broken_uploads:
+            self.rfile.read(100)
+            self.close_connection = True
+            return
+        content, digest = self._body(), self.path.removeprefix("/lfs/")
+        if hashlib.sha256(content).hexdigest() != digest:
+            return self._answer(400, b"{}")
+        self.hub.stored[digest] = content
+        self._answer(200, b"")
+
+    def do_POST(self) -> None:
+        """Answer the requests of an upload."""
+        path, body = unquote(urlsplit(self.path).path), self._body()
+        self.hub.asked.append(f"POST {path}")
+        if self.hub.fail:
+            return self._answer(self.hub.fail[0], b"{}", self.hub.fail[1])
+        if path != "/api/validate-yaml" and self.headers.get("Authorization") != f"Bearer {self.hub.token}":
+            return self._answer(self.hub.refusal, b'{"error": "refused"}')
+        if path == "/api/repos/create":
+            return self._create(json.loads(body))
+        if path == "/api/validate-yaml":
+            return self._check_card(json.loads(body))
+        if _BATCH.fullmatch(path):
+            return self._batch(json.loads(body)["objects"])
+        if upload := _UPLOAD.fullmatch(path):
+            lines = [json.loads(line) for line in body.splitlines()]
+            if upload[2] == "preupload":
+                return self._preupload(f"model:{upload[1]}", lines[0]["files"])
+            return self._commit(f"model:{upload[1]}", lines)
+        return self._error(404, "RepoNotFound")
+
+    def _create(self, asked: dict[str, str]) -> None:
+        name = f"{asked['organization']}/{asked['name']}"
+        known = f"model:{name}" in self.hub.repositories
+        self.hub.repositories.setdefault(f"model:{name}", {})
+        self._json({"url": f"{self.hub.url}/{name}"}, 409 if known else 200)
+
+    def _check_card(self, asked: dict[str, str]) -> None:
+        self.hub.cards.append(asked["content"])
+        errors = [{"message": error} for error in self.hub.card_errors]
+        self._json({"errors": errors, "warnings": []}, 400 if errors else 200)
+
+    def _preupload(self, name: str, files: list[dict[str, Any]]) -> None:
+        known = self.hub.repositories[name]
+        modes = [
+            {
+                "path": file["path"],
+                "uploadMode": "lfs" if file["size"] >= _LARGE else "regular",
+                "shouldIgnore": False,
+                "oid": etag(known[file["path"]]) if file["path"] in known else None,
+            }
+            for file in files
+        ]
+        self._json({"files": modes})
+
+    def _batch(self, objects: list[dict[str, Any]]) -> None:
+        """An address for each large file that is not stored."""
+        answers = []
+        for each in objects:
+            upload = {"upload": {"href": f"{self.hub.url}/lfs/{each['oid']}"}}
+            answers.append(each if each["oid"] in self.hub.stored else {**each, "actions": upload})
+        self._json({"transfer": "basic", "objects": answers})
+
+    def _commit(self, name: str, lines: list[dict[str, Any]]) -> None:
+        for line in lines[1:]:
+            value = line["value"]
+            large = line["key"] == "lfsFile"
+            content = self.hub.stored[value["oid"]] if large else base64.b64decode(value["content"])
+            self.hub.repositories[name][value["path"]] = content
+        url = f"{self.hub.url}/{name.partition(':')[2]}/commit/{COMMIT}"
+        self._json({"success": True, "commitOid": COMMIT, "commitUrl": url})
+
+    def _body(self) -> bytes:
+        if "Content-Length" in self.headers:
+            return self.rfile.read(int(self.headers["Content-Length"]))
+        body = b""
+        while size := int(self.rfile.readline(), 16):
+            body += self.rfile.read(size)
+            self.rfile.readline()
+        self.rfile.readline()
+        return body
+
+    def _json(self, value: object, status: int = 200) -> None:
+        self._answer(status, json.dumps(value).encode())
 
     def _api(self, name: str, what: str, revision: str) -> None:
         files = self.hub.repositories.get(name)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -71,6 +72,16 @@ def test_clean_keeps_scores_work_store_and_environment(copy: Path) -> None:
     assert left == {"data", "models", "metrics", ".work", ".venv", "configs", "scripts", ".git"}
     kept = [path.name for folder in ("data", "models") for path in (copy / folder).iterdir()]
     assert kept == ["README.md", "README.md"]
+
+
+@pytest.mark.parametrize(
+    ("given", "pushes"), [([], False), (["PUSH="], False), (["PUSH=0"], False), (["PUSH=1"], True)]
+)
+def test_publish_pushes_only_with_push_1(copy: Path, given: list[str], pushes: bool) -> None:
+    printed = run(["make", "-n", "publish", "ARM=full", "REPO=me/model", *given], copy).stdout
+    command = shlex.split(printed.splitlines()[-1])
+    expected = ["python", "-m", "stages.publish", "--arm", "full", "--repo", "me/model", "--gguf", ""]
+    assert command == [*expected, *(["--push"] if pushes else [])]
 
 
 def test_setup_does_nothing_if_it_is_up_to_date(copy: Path) -> None:

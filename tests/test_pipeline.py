@@ -149,6 +149,7 @@ def test_the_recipe_of_lora128_changes_the_arm_lora_only_and_is_not_trained_agai
     assert changed <= {
         *("metrics/lora.json", "metrics/loss/train_lora.csv", "metrics/summary.json"),
         *("metrics/table.md", "metrics/accuracy_by_hardness.csv", "metrics/pairs.json"),
+        "metrics/verdicts/lora.csv",
     }
     moved = json.loads(_run(place, "dvc", "metrics", "diff", "--json"))
     assert set(moved.get("metrics/summary.json", {})) <= {"lora"}

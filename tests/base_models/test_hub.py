@@ -11,8 +11,10 @@ import huggingface_hub
 import huggingface_hub.constants
 import pytest
 
+from tests.hub_server import Hub, serving
 from text2sql import hub
-from text2sql.base_models.hub import fetch_hub_model, missing_files
+from text2sql.base_models.hub import PATTERNS, fetch_hub_model, missing_files
+from text2sql.base_models.licence import licence_in
 from text2sql.errors import UserError
 from text2sql.workstore import hash_path
 
@@ -63,6 +65,28 @@ def test_all_shards_are_taken(cache: Path, tmp_path: Path) -> None:
     lay_snapshot(cache, files | shards | {"model.safetensors.index.json": json.dumps(index)})
     fetch_hub_model(REPO, COMMIT, tmp_path / "base")
     assert (tmp_path / "base" / "model-2.safetensors").read_text() == "2"
+
+
+def test_the_card_is_brought_and_a_cache_from_before_that_serves_without_it(
+    cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    files = {name: text.encode() for name, text in FILES.items()} | {"README.md": b"---\nlicense: mit\n---\n"}
+    with serving(Hub({f"model:{REPO}": files})) as server:
+        monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", False)
+        monkeypatch.setattr(huggingface_hub.constants, "ENDPOINT", server.url)
+        template = f"{server.url}/{{repo_id}}/resolve/{{revision}}/{{filename}}"
+        monkeypatch.setattr(huggingface_hub.constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
+        hub.Hub().snapshot(REPO, COMMIT, "model", PATTERNS)
+        monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+        huggingface_hub.close_session()
+        fetch_hub_model(REPO, COMMIT, tmp_path / "before")
+        assert "warning: without its card the model's licence is unknown:" in capsys.readouterr().err
+        monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", False)
+        huggingface_hub.close_session()
+        fetch_hub_model(REPO, COMMIT, tmp_path / "base")
+    huggingface_hub.close_session()
+    assert licence_in(tmp_path / "before") is None and licence_in(tmp_path / "base") == "mit"
+    assert (tmp_path / "before/config.json").is_file()
 
 
 def test_a_shard_that_is_not_there_is_named(tmp_path: Path) -> None:

@@ -59,6 +59,7 @@ def run_evaluate() -> dict[str, Any]:
         "predictions": f"data/predictions/{ARM}.jsonl",
         "databases": "data/raw/databases",
         "verdicts": f"data/verdicts/{ARM}.jsonl",
+        "kept": f"metrics/verdicts/{ARM}.csv",
         "metrics": f"metrics/{ARM}.json",
     }
     words = [word for name, value in arguments.items() for word in (f"--{name}", value)]

@@ -16,6 +16,7 @@ from click.testing import CliRunner, Result
 from stages import evaluate
 from text2sql.evaluation.judge import EVALUATOR_VERSION, judge
 from text2sql.evaluation.verdicts import Case, Verdict
+from text2sql.report.kept_verdicts import question_mark
 
 ROOT = Path(__file__).resolve().parents[2]
 OPTIONS = {
@@ -24,6 +25,7 @@ OPTIONS = {
     "predictions": "data/predictions/lora.jsonl",
     "databases": "data/raw/databases",
     "verdicts": "data/verdicts/lora.jsonl",
+    "kept": "metrics/verdicts/lora.csv",
     "metrics": "metrics/lora.json",
 }
 GOLDS = ["SELECT name FROM singer", "SELECT count(*) FROM singer", "SELECT name FROM pet"]
@@ -158,8 +160,23 @@ def test_a_second_run_writes_the_same_bytes(pipeline: Path) -> None:
     written = []
     for _ in range(2):
         run()
-        written.append([(pipeline / OPTIONS[name]).read_bytes() for name in ("verdicts", "metrics")])
+        written.append([(pipeline / OPTIONS[name]).read_bytes() for name in ("verdicts", "kept", "metrics")])
     assert written[0] == written[1]
+
+
+def test_a_short_line_of_each_verdict_is_kept_for_git(pipeline: Path) -> None:
+    write_questions(pipeline, [question(0), question(1), question(2, gold="")])
+    run()
+    marks = [question_mark("?", gold) for gold in (*GOLDS[:2], "")]
+    assert (pipeline / OPTIONS["kept"]).read_text().splitlines() == [
+        "row,test_set,db_id,question,right,error",
+        f"0,,concert,{marks[0]},1,",
+        f"1,,concert,{marks[1]},0,no_such_column",
+        f"2,,pets,{marks[2]},,no_gold",
+    ]
+    write_questions(pipeline, [question(row, test_set="spider") for row in range(3)])
+    run()
+    assert f"0,spider,concert,{marks[0]},1," in (pipeline / OPTIONS["kept"]).read_text()
 
 
 def test_the_order_of_predictions_does_not_matter(pipeline: Path) -> None:

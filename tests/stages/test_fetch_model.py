@@ -66,6 +66,7 @@ def facts() -> dict[str, object]:
 def lay_snapshot(root: Path, commit: str, seed: int = 0) -> None:
     """Write a tiny Qwen3 as huggingface_hub keeps the snapshot of a commit."""
     snapshot = tiny_tokenizer(tiny_qwen3(root / "snapshots" / commit, seed=seed))
+    (snapshot / "README.md").write_text("---\nlicense: apache-2.0\n---\n# A model\n")
     (root / "blobs").mkdir(exist_ok=True)
     for file in sorted(snapshot.iterdir()):
         file.rename(root / "blobs" / f"{commit[:4]}-{file.name}")
@@ -91,6 +92,7 @@ def test_a_hub_model_is_read_from_the_cache_at_its_commit(folder: Path) -> None:
             w.numel() for w in AutoModelForCausalLM.from_pretrained("models/base").parameters()
         ),
         "vocabulary": 402,
+        "licence": "apache-2.0",
         "template": "qwen3",
     }
 
@@ -191,6 +193,7 @@ def test_a_folder_becomes_the_base_model(folder: Path, name: str) -> None:
             "architecture": f"{CHAT_MODELS[name].architecture}ForCausalLM",
             "template": CHAT_MODELS[name].template,
             "vocabulary": 448,
+            "licence": None,
             "sha256": hash_path("models/base"),
         }
 

@@ -203,6 +203,7 @@ BAD_OWN = [  # the table `train`, pattern of the message
     ({"mine": OWN | {"global_batch": 5}}, r"train\.mine, with training: global_batch must be a multiple"),
     ({"full": OWN}, "the name of an arm has letters.*none of base, lora32, lora128, full, lora"),
     ({"base": OWN}, "the name of an arm has letters.*none of base"),
+    ({"cards": OWN}, "the name of an arm has letters.*none of base.*cards"),
     ({"a/b": OWN}, "the name of an arm has letters"),
     ({1: OWN}, r"train\.1.*: .*string"),
     (

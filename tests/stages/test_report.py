@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 from click.testing import CliRunner, Result
+from huggingface_hub import ModelCard
 
 from stages import report
 from tests.report_inputs import question
@@ -31,6 +32,7 @@ OPTIONS = {
     "plots": "metrics/accuracy_by_hardness.csv",
     "pairs": "metrics/pairs.json",
     "page": "metrics/report.html",
+    "cards": "models/cards",
 }
 
 
@@ -172,6 +174,25 @@ def test_without_any_gold_the_report_succeeds_with_a_sentence(pipeline: Path) ->
     assert json.loads((pipeline / "metrics/summary.json").read_text()) == {"lora32": None, "baseline": None}
     assert (pipeline / "metrics/accuracy_by_hardness.csv").read_text() == "arm,hardness,ex,bar\n"
     assert json.loads((pipeline / "metrics/pairs.json").read_text()) == []
+
+
+def test_every_trained_model_that_an_arm_uses_has_a_card(pipeline: Path) -> None:
+    (pipeline / "models/cards").mkdir(parents=True)
+    (pipeline / "models/cards/gone.md").write_text("of an arm that is no more")
+    base = {"source": "hub", "name": "Qwen/Qwen3-1.7B", "commit": "7" * 40, "licence": "apache-2.0"}
+    write_json(pipeline / "metrics/fetch_model.json", base)
+    spider = [Verdict(row, "clinic", "", "easy", ex) for row, ex in enumerate([True, False])]
+    for arm in ("lora32", "baseline"):
+        write_sets(pipeline, arm, {"spider": spider, "geo": spider[:1]})
+    result = run()
+    assert result.exit_code == 0, result.output
+    assert [path.name for path in (pipeline / "models/cards").iterdir()] == ["lora32.md"]
+    card = ModelCard.load(pipeline / "models/cards/lora32.md")
+    assert (card.data.base_model, card.data.license) == ("Qwen/Qwen3-1.7B", "apache-2.0")
+    values = {result.dataset_name: result.metric_value for result in card.data.eval_results}
+    assert values == {"spider": 50.0, "geo": 100.0}
+    assert "| all | 2 | 50.0 (9.5 to 90.5) | 50.0 (9.5 to 90.5) |" in card.text
+    assert "| `lora rank` | `32` |" in card.text
 
 
 def test_the_options_are_those_of_dvc_yaml() -> None:

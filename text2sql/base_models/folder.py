@@ -10,12 +10,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from text2sql.base_models.licence import CARD
 from text2sql.errors import UserError
 from text2sql.files import publish, read_json
 from text2sql.inference.weights import Weights
 from text2sql.training.memory import shards, weight_files, weight_shapes
 
-# Configuration, tokenizer and licence; the weights are those of `weight_files`.
+# Configuration, tokenizer, licence and card; the weights are those of `weight_files`.
 _FILES = (
     "config.json",
     "generation_config.json",
@@ -34,6 +35,7 @@ _FILES = (
     "processor_config.json",
     "LICENSE*",
     "NOTICE*",
+    CARD,
 )
 _TOKENIZERS = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt")
 # Others than these, if they are links to files that do not exist, are not found missing.

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 import tempfile
 from pathlib import Path
 
+from text2sql.base_models.licence import CARD
 from text2sql.errors import UserError
 from text2sql.files import publish
 from text2sql.hub import Hub, is_commit, not_a_record, pin, read_record_file
@@ -28,6 +30,7 @@ def fetch_hub_model(repo: str, revision: str, output: Path, hub: Hub | None = No
         snapshot = hub.snapshot(repo, commit, "model", PATTERNS)
     except UserError as error:
         raise UserError(f"fetch_model.hub_model: {error}") from error
+    _bring_card(hub, repo, commit)
     missing = missing_files(snapshot)
     if missing:
         raise UserError(
@@ -35,10 +38,18 @@ def fetch_hub_model(repo: str, revision: str, output: Path, hub: Hub | None = No
             "name a model with safetensors weights and a tokenizer"
         )
     with tempfile.TemporaryDirectory() as links:
-        for file in sorted(file for pattern in PATTERNS for file in snapshot.glob(pattern)):
+        for file in sorted(file for pattern in (*PATTERNS, CARD) for file in snapshot.glob(pattern)):
             (Path(links) / file.name).symlink_to(file.resolve())
         publish(Path(links), output)  # copies the files that the links refer to
     return commit
+
+
+def _bring_card(hub: Hub, repo: str, commit: str) -> None:
+    """Bring the model's card, which states its licence; a cache without it is used as it is."""
+    try:
+        hub.snapshot(repo, commit, "model", [CARD])
+    except UserError as error:
+        print(f"warning: without its card the model's licence is unknown: {error}", file=sys.stderr)
 
 
 def read_pins(path: Path) -> dict[str, str]:

@@ -1,0 +1,1 @@
+"""Trained models for other people: model cards, folders to publish, GGUF files, and the Hugging Face hub."""
