@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import sqlite3
 import subprocess
 import sys
@@ -164,10 +163,11 @@ def test_a_result_ends_at_its_size_whatever_its_rows(tmp_path: Path) -> None:
     [
         (b"", "is empty"),
         (b"SQLite format 2\0 and more", "neither a SQLite nor a DuckDB"),
-        (os.urandom(64), "if it is encrypted"),
+        (bytes(range(7, 71)), "if it is encrypted"),
         (b"SQLite format 3\0" + b"\xff" * 84, "cannot read it"),
         (b"\0" * 8 + b"DUCK" + b"\xff" * 84, "cannot read it"),
     ],
+    ids=["empty", "other", "encrypted", "broken sqlite", "broken duckdb"],
 )
 def test_a_file_that_is_no_database_is_named(tmp_path: Path, content: bytes, message: str) -> None:
     file = tmp_path / "data.db"
