@@ -6,7 +6,7 @@ SHELL := bash
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 ENVIRONMENT := .venv/.complete
 
-.PHONY: help setup check reproduce test test-fast test-vllm test-megatron format lint use profiles metrics plots publish readme clean distclean
+.PHONY: help setup check reproduce test test-fast test-vllm test-megatron format lint use profiles metrics plots publish screenshots readme clean distclean
 
 help: ## List what `make` can do
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-13s %s\n", $$1, $$2}' Makefile
@@ -64,6 +64,9 @@ plots: setup ## Draw the plots into dvc_plots/index.html
 
 publish: setup ## Show what would go to the hub: ARM=full REPO=owner/name (PUSH=1 pushes it, GGUF=: see docs/publishing.md)
 	@python -m stages.publish --arm "$(ARM)" --repo "$(REPO)" --gguf "$(GGUF)" $(if $(filter 1,$(PUSH)),--push)
+
+screenshots: setup ## Make the pictures in docs/images of the report, the page and the terminal (needs Chromium)
+	@python -m scripts.screenshots
 
 readme: setup ## Write the tables of README.md and docs/architecture.md
 	@python -m scripts.readme_tables --write
