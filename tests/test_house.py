@@ -81,7 +81,7 @@ def test_the_import_contract_of_stages_names_every_stage() -> None:
     assert independent["modules"] == [f"stages.{path.stem}" for path in STAGE_FILES]
 
 
-@pytest.mark.parametrize("name", [*LIGHT, *COMMANDS])
+@pytest.mark.parametrize("name", [*LIGHT, *sorted(COMMANDS)])
 def test_a_light_stage_loads_no_heavy_library(name: str) -> None:
     top = {module.split(".")[0] for module in loaded_with(ROOT / "stages" / f"{name}.py")}
     assert not top & HEAVY
