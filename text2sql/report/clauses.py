@@ -121,6 +121,11 @@ def sources(select: exp.Select) -> list[str]:
     return sorted(_source(source) for source in _sources(select))
 
 
+def nested_sources(select: exp.Select) -> set[str]:
+    """The tables that only subqueries of a SELECT read."""
+    return {table.name.lower() for table in select.find_all(exp.Table)} - set(sources(select))
+
+
 def predicates(select: exp.Select, joins: bool = False) -> list[Predicate]:
     """The conditions of WHERE and ON: those between columns of two tables (`joins`), or all others."""
     where = select.args.get("where")
@@ -158,10 +163,22 @@ def _normalize(tree: exp.Expr) -> None:
         column.set("table", None)
         if isinstance(column.this, exp.Identifier):
             column.set("this", exp.to_identifier(column.name.lower()))
+    for select in list(tree.find_all(exp.Select)):
+        _expand_aliases(select)
     for table in tree.find_all(exp.Table):
         table.set("alias", None)
         if isinstance(table.this, exp.Identifier):
             table.set("this", exp.to_identifier(table.name.lower()))
+
+
+def _expand_aliases(select: exp.Select) -> None:
+    """Write what an alias of a selected item stands for where GROUP BY, HAVING or ORDER BY name it."""
+    items = {item.alias.lower(): item.this for item in select.expressions if isinstance(item, exp.Alias)}
+    for clause in ("group", "having", "order"):
+        node = select.args.get(clause)
+        for column in list(node.find_all(exp.Column)) if node and items else ():
+            if column.name.lower() in items and not column.table:
+                column.replace(items[column.name.lower()].copy())
 
 
 def _is_text(column: exp.Column) -> bool:
