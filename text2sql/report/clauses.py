@@ -46,11 +46,17 @@ class Query:
         """Whether the table of every column is known."""
         return all(column.meta.get("table") for column in self.tree.find_all(exp.Column))
 
-    def with_tables(self) -> Query:
-        """A copy whose columns name their tables."""
+    @property
+    def tables(self) -> set[str]:
+        """All tables that the query reads, subqueries included."""
+        return {table.name for table in self.tree.find_all(exp.Table)}
+
+    def with_tables(self, tables: set[str]) -> Query:
+        """A copy in which the columns of these tables name their table."""
         tree = self.tree.copy()
         for column in tree.find_all(exp.Column):
-            column.set("table", exp.to_identifier(column.meta["table"]))
+            if column.meta["table"] in tables:
+                column.set("table", exp.to_identifier(column.meta["table"]))
         return Query(tree)
 
 
@@ -90,9 +96,14 @@ def read_query(sql: str) -> Query | None:
 
 
 def with_tables(one: Query, other: Query) -> tuple[Query, Query]:
-    """Both queries with the tables of their columns if all of them are known; otherwise both without."""
-    known = one.has_tables and other.has_tables
-    return (one.with_tables(), other.with_tables()) if known else (one, other)
+    """Both queries, in which the columns of the tables that both read name their table.
+
+    Neither is changed where the table of a column is not known.
+    """
+    if not one.has_tables or not other.has_tables:
+        return one, other
+    shared = one.tables & other.tables
+    return one.with_tables(shared), other.with_tables(shared)
 
 
 def selects(tree: exp.Expr) -> Iterator[exp.Select]:
