@@ -270,6 +270,21 @@ def contrast(page: Page, selector: str) -> float:
     return ratio
 
 
+def test_one_arm_without_gold_has_a_list_and_no_filter_without_a_choice(visit: Visit, tmp_path: Path) -> None:
+    places = lay_inputs(tmp_path, [question(0, "How many?", "")], {"only": ["SELECT count(*) FROM item"]})
+    (tmp_path / "report.html").write_text(make_page(places))
+    address = (tmp_path / "report.html").as_uri()
+    page = opened(visit, address)
+    assert page.inner_text("#hits") == "1 answers to 1 of 1 questions"
+    assert page.locator("#filters label:visible").all_inner_texts()[0].startswith("Text")
+    assert (
+        page.locator("#arm:visible, #right:visible, #wrong:visible, #set:visible, #kind:visible").count() == 0
+    )
+    page.click("#list a")
+    assert page.locator(".scroll.predicted td").inner_text() == "4"
+    check(visit, address)
+
+
 def test_the_same_inputs_give_the_same_bytes(tmp_path: Path) -> None:
     pages = [make_page(lay_inputs(tmp_path / name, QUESTIONS, ANSWERS)) for name in ("one", "two")]
     assert pages[0] == pages[1]
