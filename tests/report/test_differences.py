@@ -70,6 +70,24 @@ def verdict(ex: bool | None = False, error: str | None = None, message: str | No
             "Uses LEFT JOIN instead of JOIN.",
         ),
         (
+            JOINED,
+            "SELECT name FROM singer WHERE id IN (SELECT singer_id FROM concert)",
+            ["extra_condition", "subquery"],
+            "Adds the condition id IN (SELECT singer_id FROM concert); reads concert in a subquery only.",
+        ),
+        (
+            "SELECT name FROM singer WHERE id IN (SELECT singer_id FROM concert)",
+            JOINED,
+            ["missing_condition", "subquery"],
+            "Lacks the condition id IN (SELECT singer_id FROM concert); reads concert outside of a subquery.",
+        ),
+        (
+            "SELECT a, count(*) FROM t GROUP BY a ORDER BY count(*)",
+            "SELECT a, count(*) AS n FROM t GROUP BY a ORDER BY n DESC",
+            ["order"],
+            "Sorts in the other direction.",
+        ),
+        (
             "SELECT a FROM t WHERE b = 1",
             "SELECT a FROM t",
             ["missing_condition"],

@@ -23,6 +23,18 @@ def shown(tokens: list[Token]) -> str:
         ("SELECT a FROM t", "SELECT DISTINCT a FROM t", "SELECT a FROM t", "SELECT {DISTINCT} a FROM t"),
         ("SELECT a FROM t", "SELECT b FROM t", "SELECT {a} FROM t", "SELECT {b} FROM t"),
         (
+            "SELECT a FROM t WHERE b = 1",
+            "SELECT a FROM u WHERE b = 1",
+            "SELECT a FROM {t} WHERE b = 1",
+            "SELECT a FROM {u} WHERE b = 1",
+        ),
+        (
+            "SELECT t.a FROM t JOIN u ON t.i = u.i",
+            "SELECT u.a FROM t JOIN u ON t.i = u.i",
+            "SELECT {t.a} FROM t JOIN u ON t.i = u.i",
+            "SELECT {u.a} FROM t JOIN u ON t.i = u.i",
+        ),
+        (
             "SELECT a FROM t WHERE b = 'x y'",
             "SELECT a FROM t WHERE b = 'z'",
             "SELECT a FROM t WHERE b = {'x y'}",

@@ -58,7 +58,7 @@ def test_another_order_of_the_columns_is_named() -> None:
 def test_missing_and_extra_rows_are_counted_and_marked() -> None:
     found = compare([(1, 1), (2, 2), (2, 2)], [(2, 2), (3, 3)])
     assert found.sentence == (
-        "The prediction lacks 2 of 3 rows of the gold result, and has 1 of 2 rows that the gold result lacks."
+        "The prediction lacks 2 of 3 rows of the gold result, and has 1 row that the gold result lacks."
     )
     assert (found.gold.marked_rows, found.predicted.marked_rows) == ((0, 2), (1,))
 
@@ -96,6 +96,18 @@ def test_results_beyond_the_limit_of_rows_are_shown_and_not_compared() -> None:
     found = compared(Table(("a",), [(1,)]), long, ordered=False)
     assert found.sentence == "More than 1,000 rows, so the results are not compared."
     assert found.predicted.more and len(found.predicted.rows) == ROWS
+
+
+def test_columns_of_one_name_are_compared_although_their_values_differ() -> None:
+    found = compare([(3,)], [(4,)], "count(*)", "COUNT(*)")
+    assert found.sentence == (
+        "The prediction lacks the only row of the gold result, and has 1 row that the gold result lacks."
+    )
+    assert not found.gold.marked_columns
+    assert (
+        compare([(1,), (2,)], [], "T1.a", "a").sentence
+        == "The prediction lacks all 2 rows of the gold result."
+    )
 
 
 def test_results_of_no_rows_are_the_same_with_the_same_columns() -> None:

@@ -46,11 +46,17 @@ class Query:
         """Whether the table of every column is known."""
         return all(column.meta.get("table") for column in self.tree.find_all(exp.Column))
 
-    def with_tables(self) -> Query:
-        """A copy whose columns name their tables."""
+    @property
+    def tables(self) -> set[str]:
+        """All tables that the query reads, subqueries included."""
+        return {table.name for table in self.tree.find_all(exp.Table)}
+
+    def with_tables(self, tables: set[str]) -> Query:
+        """A copy in which the columns of these tables name their table."""
         tree = self.tree.copy()
         for column in tree.find_all(exp.Column):
-            column.set("table", exp.to_identifier(column.meta["table"]))
+            if column.meta["table"] in tables:
+                column.set("table", exp.to_identifier(column.meta["table"]))
         return Query(tree)
 
 
@@ -90,9 +96,14 @@ def read_query(sql: str) -> Query | None:
 
 
 def with_tables(one: Query, other: Query) -> tuple[Query, Query]:
-    """Both queries with the tables of their columns if all of them are known; otherwise both without."""
-    known = one.has_tables and other.has_tables
-    return (one.with_tables(), other.with_tables()) if known else (one, other)
+    """Both queries, in which the columns of the tables that both read name their table.
+
+    Neither is changed where the table of a column is not known.
+    """
+    if not one.has_tables or not other.has_tables:
+        return one, other
+    shared = one.tables & other.tables
+    return one.with_tables(shared), other.with_tables(shared)
 
 
 def selects(tree: exp.Expr) -> Iterator[exp.Select]:
@@ -119,6 +130,11 @@ def operators(tree: exp.Expr) -> list[str]:
 def sources(select: exp.Select) -> list[str]:
     """The tables in FROM and JOIN, in alphabetical order; a subquery by its text."""
     return sorted(_source(source) for source in _sources(select))
+
+
+def nested_sources(select: exp.Select) -> set[str]:
+    """The tables that only subqueries of a SELECT read."""
+    return {table.name.lower() for table in select.find_all(exp.Table)} - set(sources(select))
 
 
 def predicates(select: exp.Select, joins: bool = False) -> list[Predicate]:
@@ -158,10 +174,22 @@ def _normalize(tree: exp.Expr) -> None:
         column.set("table", None)
         if isinstance(column.this, exp.Identifier):
             column.set("this", exp.to_identifier(column.name.lower()))
+    for select in list(tree.find_all(exp.Select)):
+        _expand_aliases(select)
     for table in tree.find_all(exp.Table):
         table.set("alias", None)
         if isinstance(table.this, exp.Identifier):
             table.set("this", exp.to_identifier(table.name.lower()))
+
+
+def _expand_aliases(select: exp.Select) -> None:
+    """Write what an alias of a selected item stands for where GROUP BY, HAVING or ORDER BY name it."""
+    items = {item.alias.lower(): item.this for item in select.expressions if isinstance(item, exp.Alias)}
+    for clause in ("group", "having", "order"):
+        node = select.args.get(clause)
+        for column in list(node.find_all(exp.Column)) if node and items else ():
+            if column.name.lower() in items and not column.table:
+                column.replace(items[column.name.lower()].copy())
 
 
 def _is_text(column: exp.Column) -> bool:

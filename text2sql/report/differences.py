@@ -20,6 +20,7 @@ from text2sql.report.clauses import (
     Predicate,
     Query,
     is_aggregate,
+    nested_sources,
     operators,
     predicates,
     read_query,
@@ -160,10 +161,10 @@ def _set_operators(gold: Sequence[str], predicted: Sequence[str]) -> Iterator[_F
 
 
 def _select(gold: exp.Select, predicted: exp.Select) -> Iterator[_Finding]:
-    tables = list(_changes("table", sources(gold), sources(predicted), "reads", "read"))
-    yield from tables
-    if not tables:
+    if sources(gold) == sources(predicted):
         yield from _joins(gold, predicted)
+    else:
+        yield from _tables(gold, predicted)
     yield from _columns(gold, predicted)
     yield from _distinct(gold, predicted)
     yield from _conditions(predicates(gold), predicates(predicted))
@@ -172,6 +173,18 @@ def _select(gold: exp.Select, predicted: exp.Select) -> Iterator[_Finding]:
     yield from _having(gold, predicted)
     yield from _order(gold, predicted)
     yield from _limit(gold, predicted)
+
+
+def _tables(gold: exp.Select, predicted: exp.Select) -> Iterator[_Finding]:
+    """Tables that only one of the queries reads, and those that one of them reads in a subquery only."""
+    missing, extra = _unmatched(sources(gold), sources(predicted))
+    within, without = nested_sources(predicted), nested_sources(gold)
+    if moved := [table for table in missing if table in within]:
+        yield _Finding("subquery", f"reads {_listed(moved)} in a subquery only")
+    if moved := [table for table in extra if table in without]:
+        yield _Finding("subquery", f"reads {_listed(moved)} outside of a subquery")
+    rest = ([t for t in missing if t not in within], [t for t in extra if t not in without])
+    yield from _changes("table", rest[0], rest[1], "reads", "read")
 
 
 def _changes(

@@ -5,6 +5,7 @@ Not covered: results that are cut off at the limit of rows are shown, and not co
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -120,7 +121,7 @@ def compared(gold: Table, predicted: Table, ordered: bool) -> Comparison:
 def _paired_columns(gold: Table, predicted: Table) -> list[tuple[int, int]]:
     """Pairs of a gold and a predicted column: of the same values, or else of the same name."""
     bags = [[Counter(row[at] for row in t.rows) for at in range(len(t.columns))] for t in (gold, predicted)]
-    names = [[name.lower() for name in t.columns] for t in (gold, predicted)]
+    names = [[_plain_name(name) for name in t.columns] for t in (gold, predicted)]
     pairs: dict[int, int] = {}
     for same in (
         lambda one, other: (
@@ -168,9 +169,9 @@ def _sentences(
     elif lacking or further:
         found.append(f"The prediction {f'lacks {lacking}' if lacking else f'also has {further}'}.")
     if any(rows):
-        missing, extra = (f"{len(at):,} of {_size(t)}" for at, t in zip(rows, (gold, predicted), strict=True))
-        counts = [f"lacks {missing} of the gold result"] if rows[0] else []
-        counts += [f"has {extra} that the gold result lacks"] if rows[1] else []
+        counts = [f"lacks {_part(len(rows[0]), len(gold.rows))} of the gold result"] if rows[0] else []
+        if rows[1]:
+            counts.append(f"has {_size(len(rows[1]))} that the gold result lacks")
         found.append(f"The prediction {', and '.join(counts)}.")
     elif moved:
         found.append("The same rows in another order, which counts here.")
@@ -182,8 +183,19 @@ def _sentences(
     return found
 
 
-def _size(table: Table) -> str:
-    return f"{len(table.rows):,} {'row' if len(table.rows) == 1 else 'rows'}"
+def _part(count: int, of: int) -> str:
+    if count == of:
+        return "the only row" if of == 1 else f"all {of:,} rows"
+    return f"{count:,} of {_size(of)}"
+
+
+def _size(count: int) -> str:
+    return f"{count:,} {'row' if count == 1 else 'rows'}"
+
+
+def _plain_name(column: str) -> str:
+    """The name of a column without case, blanks and the names of tables."""
+    return re.sub(r"\w+\.(?=\w)|\s", "", column.lower())
 
 
 def _named(columns: Sequence[str], places: Sequence[int]) -> str:

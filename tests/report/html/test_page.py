@@ -141,7 +141,7 @@ def test_an_answer_opens_with_enter_and_the_way_back_leads_to_its_row(page: Page
     assert page.inner_text(".verdict") == "Wrong. Tests id >= 1 instead of id > 1."
     assert page.locator("pre.predicted mark").all_inner_texts() == [">="]
     assert page.locator(".scroll.predicted td.differs").all_inner_texts() == ["tea"]
-    assert "has 1 of 4 rows that the gold result lacks" in page.inner_text("#question")
+    assert "has 1 row that the gold result lacks" in page.inner_text("#question")
     assert page.locator("#overview").is_hidden()
     page.go_back()
     expect(link).to_be_focused()
@@ -268,6 +268,21 @@ def contrast(page: Page, selector: str) -> float:
         }"""
     )
     return ratio
+
+
+def test_one_arm_without_gold_has_a_list_and_no_filter_without_a_choice(visit: Visit, tmp_path: Path) -> None:
+    places = lay_inputs(tmp_path, [question(0, "How many?", "")], {"only": ["SELECT count(*) FROM item"]})
+    (tmp_path / "report.html").write_text(make_page(places))
+    address = (tmp_path / "report.html").as_uri()
+    page = opened(visit, address)
+    assert page.inner_text("#hits") == "1 answers to 1 of 1 questions"
+    assert page.locator("#filters label:visible").all_inner_texts()[0].startswith("Text")
+    assert (
+        page.locator("#arm:visible, #right:visible, #wrong:visible, #set:visible, #kind:visible").count() == 0
+    )
+    page.click("#list a")
+    assert page.locator(".scroll.predicted td").inner_text() == "4"
+    check(visit, address)
 
 
 def test_the_same_inputs_give_the_same_bytes(tmp_path: Path) -> None:

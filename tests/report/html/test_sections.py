@@ -13,6 +13,7 @@ import pytest
 
 from tests.report_inputs import lay_inputs, make_page, question, write_csv
 from text2sql.errors import UserError
+from text2sql.report.html import charts
 from text2sql.report.html.questions import packed
 
 ONE = [question(0, "How many items are there?", "SELECT count(*) FROM item")]
@@ -115,3 +116,13 @@ def test_a_text_with_half_a_surrogate_pair_does_not_stop_the_page(tmp_path: Path
     page = make_page(places)
     page.encode()
     assert "What is \ud800?" in data(page)["strings"]
+
+
+def test_markup_in_names_is_escaped_in_charts_and_tables(tmp_path: Path) -> None:
+    name = "<script>hacked</script>"
+    chart = charts.lines(name, {name: [(1.0, 2.0), (2.0, 1.0)]}, name)
+    assert "<script>" not in "".join(chart.svgs.values()) and "&lt;script&gt;" in chart.svgs["wide"]
+    questions = [question(0, "How many?", RIGHT, slice="<b>"), question(1, "Again?", RIGHT)]
+    page = make_page(lay_inputs(tmp_path, questions, {"<i>": [RIGHT, RIGHT]}))
+    assert not {"<b>", "<i>"} & set(re.findall("<[^>]+>", page.split("<script")[0]))
+    assert "&lt;b&gt;" in page and "&lt;i&gt;" in page

@@ -98,7 +98,7 @@ def lines(title: str, points: Points, value: str, logarithmic: bool = False) -> 
                 "field": "step",
                 "type": "quantitative",
                 "title": "Step",
-                "axis": {"grid": False, "tickCount": 8},
+                "axis": {"grid": False, "tickCount": 5},
             },
             "y": {"field": "value", "type": "quantitative", "title": value, "scale": scale},
             **_by_name(names),

@@ -87,7 +87,7 @@ def _has(scored: ScoredSet, maker: Any) -> bool:
 def _lead(scored: ScoredSet, compared: table.Compared) -> list[str]:
     """The best arm, and which arms it beats beyond noise."""
     best = max(scored.arms, key=lambda arm: arm.ex["all"] or 0.0)
-    lead = f"{best.name} is the most accurate: {percent(best.ex['all'])} % ({table.interval(best)})"
+    lead = f"Most accurate: {best.name} with {percent(best.ex['all'])} % ({table.interval(best)})"
     others = [arm.name for arm in scored.arms if arm is not best]
     beaten = [name for name in others if _p(compared, best.name, name) < SIGNIFICANT]
     if not others:
