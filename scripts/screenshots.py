@@ -1,6 +1,6 @@
 """Makes the pictures in docs/images: the report, the page of `text2sql serve`, and `text2sql ask` in a terminal.
 
-Needs what `make reproduce` made, the package playwright (in `.[dev]`) and Chromium. `make screenshots` runs it.
+`make screenshots` runs it. Needs what `make reproduce` made, the package playwright and Chromium.
 """
 
 from __future__ import annotations
@@ -103,7 +103,16 @@ def _server() -> Iterator[str]:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     address = f"http://127.0.0.1:{port}/"
-    command = [sys.executable, "-m", "text2sql.cli", "serve", "--database", str(DATABASE), "--port", str(port)]
+    command = [
+        sys.executable,
+        "-m",
+        "text2sql.cli",
+        "serve",
+        "--database",
+        str(DATABASE),
+        "--port",
+        str(port),
+    ]
     with subprocess.Popen(command) as process:
         try:
             _wait(address)

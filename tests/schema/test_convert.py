@@ -75,7 +75,8 @@ def test_conversions_come_in_the_order_of_the_sources_however_the_back_end_works
     assert [done.ddl for done in convert(SOURCES, Backwards()).values()] == ["-- 0", "-- 1"]
 
 
-def test_progress_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
+def test_progress_is_shown(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("text2sql.progress._log", True)
     convert(SOURCES, Backwards())
     assert "convert_schema: 2/2 schemas (100 %)" in capsys.readouterr().err
 

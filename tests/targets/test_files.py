@@ -140,7 +140,7 @@ def test_a_query_without_end_stops_at_the_time_limit(file: Path) -> None:
 
 def test_one_endless_function_is_ended_too(tmp_path: Path) -> None:
     # SQLite looks at the time between its opcodes only, and this is one of them
-    sql = "SELECT replace(printf('%.*c', 9000000, 'a'), 'a', 'b') LIKE '%a%a%a%a%a%a%a%a%a%a%c'"
+    sql = "SELECT instr(printf('%.*c', 4000000, 'a'), printf('%.*c', 2000000, 'a') || 'b')"
     with pytest.raises(QueryFailed):
         open_target(str(sqlite_file(tmp_path))).run(sql, Limits(seconds=0.5))
 
@@ -198,10 +198,11 @@ def test_a_database_without_tables_is_an_error(tmp_path: Path) -> None:
 
 def test_a_locked_sqlite_file_is_a_failure_and_not_waited_for_without_end(tmp_path: Path) -> None:
     file = sqlite_file(tmp_path)
+    target = open_target(str(file))  # before: closing a file drops all locks that this process has on it
     with closing(sqlite3.connect(file, isolation_level=None)) as writer:
         writer.execute("BEGIN EXCLUSIVE")
         with pytest.raises((QueryFailed, UserError), match=r"locked|more than"):
-            open_target(str(file)).run("SELECT * FROM singer", Limits(seconds=1.0))
+            target.run("SELECT * FROM singer", Limits(seconds=1.0))
 
 
 def test_what_a_writer_has_committed_to_the_wal_is_seen_and_no_file_is_left(tmp_path: Path) -> None:

@@ -94,14 +94,21 @@ def train(
             check_feasible(recipe, base, lengths.longest, nodes)
             unused = held_out.planned(base, work, label) if held_out else ()
             rows = without_long_rows(dataset, lengths, recipe.longest_row, work, label, unused)
-            if recipe.lora is not None:
-                _write_base(work, base, base_hash)  # for the adapters of single steps
-            run = _run(recipe, base, rows, work, nodes, label)
-            _collect(run, result, base, base_hash, recipe)
+            _train_rows(recipe, base, base_hash, rows, work, nodes, label)
         publish(result / "weights", output)
         write_loss(_read_loss(result / "loss.csv"), loss, recipe.logging_steps)
         publish_validation(result, validation, recipe.validation, label)
         _publish_throughput(work, throughput, label)
+
+
+def _train_rows(
+    recipe: Recipe, base: Path, base_hash: str, rows: Path, work: Path, nodes: Nodes, label: str
+) -> None:
+    """Train on the data set `rows`, and put weights and losses into the result of the work folder."""
+    if recipe.lora is not None:
+        _write_base(work, base, base_hash)  # for the adapters of single steps
+    run = _run(recipe, base, rows, work, nodes, label)
+    _collect(run, work / "result", base, base_hash, recipe)
 
 
 def _with_ranks(recipe: Recipe, nodes: Nodes, label: str) -> Recipe:
