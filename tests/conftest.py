@@ -18,6 +18,9 @@ from text2sql.errors import UserError
 from text2sql.preparation.outside_data import data_folder
 
 if TYPE_CHECKING:
+    from playwright.sync_api import Browser
+
+    from tests.browser import Visit
     from tests.openai_server import Serve
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -77,3 +80,23 @@ def serve() -> Iterator[Serve]:
 
     with ExitStack() as stack:
         yield lambda script: stack.enter_context(Server(script).running())
+
+
+# Not for the whole session: while Playwright runs, its event loop counts as running in this thread, and other
+# tests of the same process could not start theirs.
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """A headless Chromium, without which the test is skipped."""
+    from tests.browser import chromium
+
+    with chromium() as browser:
+        yield browser
+
+
+@pytest.fixture
+def visit(browser: Browser) -> Iterator[Visit]:
+    """A fresh page of ordinary size in Chromium."""
+    from tests.browser import visiting
+
+    with visiting(browser) as visit:
+        yield visit
