@@ -78,7 +78,7 @@ def _serve(plan: ModelPlan, options: dict[str, Any]) -> tuple[int, bool]:
             databases.read()
         app = server.create_app(service, databases, rules, settings, folder)
         click.echo(_greeting(server.address(listening, rules), plan, list(targets)))
-        status = server.run(app, listening)
+        status = server.run(server.create_server(app), listening)
         return status, service.busy
 
 

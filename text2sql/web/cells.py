@@ -9,18 +9,27 @@ from text2sql.targets.model import Result, Value
 
 _CHARACTERS = 1000  # of a value; the CSV file has all
 _BLOB = 16  # bytes of a blob that are shown
+_WIDEST = 40  # characters of a column
+_CHARACTER_PX, _PADDING_PX = 9, 48
 _EXACT = 2**53  # larger integers are not exact in a browser
 
 
 def table(result: Result) -> dict[str, Any]:
-    """Headers, rows and column types for Gradio's table: numbers, which it sorts as such, and text."""
+    """The arguments of Gradio's table: its value, types and widths of columns.
+
+    Columns of numbers are sorted as such, all others hold text. NULLs and blobs are in italics, as text may
+    look like them.
+    """
+    columns = range(len(result.columns))
+    numeric = [all(_is_number(row[at]) for row in result.rows) for at in columns]
     headers = [printable(name) for name in result.columns]
-    numeric = [all(_is_number(row[at]) for row in result.rows) for at in range(len(headers))]
-    rows = [
-        [value if isnumber else cell(value) for value, isnumber in zip(row, numeric, strict=True)]
-        for row in result.rows
-    ]
-    return {"headers": headers, "data": rows, "datatype": ["number" if n else "str" for n in numeric]}
+    data = [[row[at] if numeric[at] else cell(row[at]) for at in columns] for row in result.rows]
+    styles = [[_style(value) for value in row] for row in result.rows]
+    return {
+        "value": {"headers": headers, "data": data, "metadata": {"styling": styles}},
+        "datatype": ["number" if is_number else "str" for is_number in numeric],
+        "column_widths": [_width([headers[at], *(str(row[at]) for row in data)]) for at in columns],
+    }
 
 
 def cell(value: Value) -> str:
@@ -40,3 +49,12 @@ def _is_number(value: Value) -> bool:
     return (isinstance(value, int) and abs(value) < _EXACT) or (
         isinstance(value, float) and abs(value) < float("inf")
     )
+
+
+def _style(value: Value) -> str:
+    return "font-style: italic; opacity: 0.7" if value is None or isinstance(value, bytes) else ""
+
+
+def _width(texts: list[str]) -> str:
+    characters = min(max(map(len, texts)), _WIDEST)
+    return f"{characters * _CHARACTER_PX + _PADDING_PX}px"

@@ -27,6 +27,7 @@ from text2sql.web.service import Problem, Reply, Service
 from text2sql.web.uploads import Uploads
 
 _HISTORY = 20  # questions that a page remembers
+_CELL = 120  # characters of a value in the table; a click shows the rest
 _LABEL = 70  # characters of a question in the history
 _FILES_S = (600, 3600)  # how often files that were offered for download are removed, and at which age
 _SQL_LABEL = "SQL (you can edit it; Esc, then Tab leaves the field)"
@@ -104,7 +105,7 @@ class Page:
         self.past = gr.Radio([], label="History", visible=False)
 
     def _add_state(self, blocks: gr.Blocks) -> None:
-        self.state = gr.Textbox(label="Model", interactive=False, lines=1, max_lines=4)
+        self.state = gr.Textbox(label="Model", interactive=False, lines=2, max_lines=4, autoscroll=False)
         timer = gr.Timer(1.0)
 
         def tick() -> tuple[str, Any]:
@@ -125,7 +126,7 @@ class Page:
 
     def _add_result(self) -> None:
         self.result = gr.Dataframe(
-            label="Result", interactive=False, wrap=True, max_height=480, visible=False
+            label="Result", interactive=False, max_chars=_CELL, max_height=480, visible=False
         )
         self.csv = gr.DownloadButton("Download as CSV", visible=False, size="sm")
         with gr.Accordion("Tables used and plan", open=False):
@@ -206,9 +207,7 @@ class Page:
         file = self._folder / secrets.token_hex(16) / "result.csv"
         file.parent.mkdir(parents=True)
         file.write_text(write_csv(reply.result), encoding="utf-8")
-        shown = table(reply.result)
-        value = {"headers": shown["headers"], "data": shown["data"]}
-        rows = gr.Dataframe(value=value, datatype=shown["datatype"], visible=True)
+        rows = gr.Dataframe(**table(reply.result), visible=True)
         return [rows, gr.DownloadButton(value=str(file), visible=True), used, plan]
 
     def _again(self, number: int, history: list[Entry]) -> list[Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 import secrets
@@ -33,6 +34,7 @@ from text2sql.web.uploads import Uploads
 TOKEN = "TEXT2SQL_TOKEN"
 _TOKEN = re.compile(r"[A-Za-z0-9_-]{16,200}")
 _GRADIO = "gradio"
+_FOLDERS = {"GRADIO_TEMP_DIR": _GRADIO, "GRADIO_EXAMPLES_CACHE": "examples"}  # in the temporary folder
 _SHUTDOWN_S = 1  # for answers that are under way
 
 
@@ -95,15 +97,18 @@ def address(listening: socket.socket, rules: Rules) -> str:
 @contextmanager
 def temporary_folder() -> Iterator[Path]:
     """A folder for all temporary files of this process, Gradio's too; it is removed at the end."""
-    before = tempfile.tempdir
+    before = tempfile.tempdir, {name: os.environ.get(name) for name in _FOLDERS}
     with tempfile.TemporaryDirectory(prefix="text2sql-serve-") as name:
-        os.environ["GRADIO_TEMP_DIR"] = f"{name}/{_GRADIO}"
-        os.environ["GRADIO_EXAMPLES_CACHE"] = f"{name}/examples"
+        os.environ.update({variable: f"{name}/{folder}" for variable, folder in _FOLDERS.items()})
         tempfile.tempdir = name
         try:
             yield Path(name)
         finally:
-            tempfile.tempdir = before
+            tempfile.tempdir = before[0]
+            for variable, value in before[1].items():
+                os.environ.pop(variable)
+                if value is not None:
+                    os.environ[variable] = value
 
 
 def create_service(
@@ -123,8 +128,19 @@ def create_app(
     return Guard(LocalPage(app), rules)
 
 
-def run(app: ASGIApp, listening: socket.socket) -> int:
+def run(server: uvicorn.Server, listening: socket.socket) -> int:
     """Serve until a signal ends it; returns the exit status that shells expect of it."""
+    for number in (signal.SIGINT, signal.SIGTERM):  # uvicorn passes the signal on when it has ended
+        signal.signal(number, _stop)
+    try:
+        server.run(sockets=[listening])
+    except _Stopped as stopped:
+        return 128 + stopped.number
+    return 0
+
+
+def create_server(app: ASGIApp) -> uvicorn.Server:
+    """A server for one application."""
     config = uvicorn.Config(
         app,
         log_level="warning",
@@ -133,13 +149,18 @@ def run(app: ASGIApp, listening: socket.socket) -> int:
         server_header=False,
         timeout_graceful_shutdown=_SHUTDOWN_S,
     )
-    for number in (signal.SIGINT, signal.SIGTERM):  # uvicorn passes the signal on when it has ended
-        signal.signal(number, _stop)
-    try:
-        uvicorn.Server(config).run(sockets=[listening])
-    except _Stopped as stopped:
-        return 128 + stopped.number
-    return 0
+    return _Server(config)
+
+
+class _Server(uvicorn.Server):
+    """Ends at once, although open pages listen to the server, and do so until it ends."""
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Close all connections, and end."""
+        logging.getLogger("uvicorn.error").disabled = True  # that answers are cut off is no error then
+        for connection in list(self.server_state.connections):
+            connection.transport.close()
+        await super().shutdown(sockets)
 
 
 class _Stopped(BaseException):
