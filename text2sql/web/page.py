@@ -100,8 +100,10 @@ class Page:
         self.database = gr.Dropdown([(name, name) for name in names], value=first, label="Database")
         if self._uploads is not None:
             self.upload = gr.UploadButton("Upload a SQLite or DuckDB file", size="sm")
-        with gr.Accordion("Tables", open=False):
-            self.schema = gr.Code(language="sql", label="Schema", interactive=False, lines=1, max_lines=25)
+        with gr.Accordion("Schema", open=False):
+            self.schema = gr.Code(
+                language="sql", label="CREATE TABLE", interactive=False, lines=1, max_lines=25
+            )
         self.past = gr.Radio([], label="History", visible=False)
 
     def _add_state(self, blocks: gr.Blocks) -> None:
@@ -122,67 +124,69 @@ class Page:
         self.ask = gr.Button("Ask", variant="primary")
         self.note = gr.Textbox(label="Answer", interactive=False, lines=1, max_lines=6)
         self.sql = gr.Code(language="sql", label=_SQL_LABEL, lines=2, max_lines=20, wrap_lines=True)
-        self.run = gr.Button("Run the SQL")
+        with gr.Row():
+            self.run = gr.Button("Run the SQL", size="md")
+            self.csv = gr.DownloadButton("Download as CSV", size="md", visible=False)
 
     def _add_result(self) -> None:
-        self.result = gr.Dataframe(
-            label="Result", interactive=False, max_chars=_CELL, max_height=480, visible=False
-        )
-        self.csv = gr.DownloadButton("Download as CSV", visible=False, size="sm")
+        """What belongs to the result; the table is last, as the keyboard stops at each of its cells."""
         with gr.Accordion("Tables used and plan", open=False):
             self.used = gr.Textbox(label="Tables used", interactive=False)
             self.plan = gr.Code(language=None, label="Plan", interactive=False, lines=1, max_lines=25)
+        self.result = gr.Dataframe(
+            label="Result", interactive=False, max_chars=_CELL, max_height=480, visible=False
+        )
 
     def _connect(self, blocks: gr.Blocks) -> None:
-        shown = [self.note, self.sql, self.result, self.csv, self.used, self.plan, self.history, self.past]
+        result = [self.note, self.result, self.csv, self.used, self.plan]
+        shown = [*result, self.history, self.past]
         gr.on(
             [self.ask.click, self.question.submit],
             self._ask,
             [self.database, self.question, self.history],
-            shown,
+            [self.sql, *shown],
             api_name=False,
         )
         self.run.click(self._run, [self.database, self.sql, self.history], shown, api_name=False)
-        self.past.input(
-            self._again, [self.past, self.history], [self.question, self.database, *shown[:-2]], **_SILENT
-        )
+        again = [self.question, self.database, self.sql, *result]
+        self.past.input(self._again, [self.past, self.history], again, **_SILENT)
         gr.on([blocks.load, self.database.change], self._schema, self.database, self.schema, **_SILENT)
         if self._uploads is not None:
             self.upload.upload(self._upload, self.upload, [self.database, self.note], api_name=False)
             blocks.unload(self._leave)
 
     def _ask(self, key: str | None, question: str, history: list[Entry], request: gr.Request) -> list[Any]:
-        return self._reply(key, question, "", history, request, lambda asker: self._asked(asker, question))
+        def work(asker: Asker) -> Reply:
+            return self._service.ask(asker, question, explain=True)
+
+        sql, values = self._reply(key, question, history, request, work)
+        return [sql, *values]
 
     def _run(self, key: str | None, sql: str, history: list[Entry], request: gr.Request) -> list[Any]:
-        return self._reply(key, "", sql, history, request, lambda asker: self._ran(asker, sql))
+        def work(asker: Asker) -> Reply:
+            return self._service.query(asker, sql, explain=True)
 
-    def _asked(self, asker: Asker, question: str) -> Reply:
-        return self._service.ask(asker, question, explain=True)
-
-    def _ran(self, asker: Asker, sql: str) -> Reply:
-        return self._service.query(asker, sql or "", explain=True)
+        return self._reply(key, "", history, request, work)[1]  # the user may have typed on in the field
 
     def _reply(
         self,
         key: str | None,
         question: str,
-        sql: str,
         history: list[Entry],
         request: gr.Request,
         work: Callable[[Asker], Reply],
-    ) -> list[Any]:
-        """The values of all fields that an answer changes."""
+    ) -> tuple[str, list[Any]]:
+        """The query, and the values of the other fields that an answer changes."""
         begin = time.monotonic()
         try:
             asker = self._asker(key, request)
             reply = work(asker)
         except Problem as error:
-            return [printable(str(error), keep="\n"), sql, *_no_result(), gr.skip(), gr.skip()]
+            return "", [printable(str(error), keep="\n"), *_no_result(), gr.skip(), gr.skip()]
         entry = {"question": question, "sql": reply.answer["sql"], "database": str(key)}
         history = [entry, *(old for old in history if old != entry)][:_HISTORY]
         note = _note(reply, len(asker.schema.tables), time.monotonic() - begin)
-        return [note, entry["sql"], *self._result(reply), history, _choices(history)]
+        return entry["sql"], [note, *self._result(reply), history, _choices(history)]
 
     def _asker(self, key: str | None, request: gr.Request) -> Asker:
         """What asks the chosen database.
@@ -214,7 +218,7 @@ class Page:
         """An earlier question; its result is not kept."""
         entry = history[number]
         note = "an earlier question; run the SQL to see its result again"
-        return [entry["question"], entry["database"], note, entry["sql"], *_no_result()]
+        return [entry["question"], entry["database"], entry["sql"], note, *_no_result()]
 
     def _schema(self, key: str | None, request: gr.Request) -> str:
         if key is None:
