@@ -132,6 +132,7 @@ def test_a_question_shows_query_result_agreement_tables_and_plan_and_the_rows_as
         colour = "element => getComputedStyle(element).color"
         keyword = sql(page).get_by_text("SELECT", exact=True)
         assert keyword.evaluate(colour) != sql(page).evaluate(colour)  # highlighted
+        expect(cells(page)).to_have_count(1)
         assert values(page) == ["41"]
         page.get_by_role("button", name="Tables used and plan").click()
         expect(page.get_by_label("Tables used")).to_have_value("singer")
