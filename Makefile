@@ -25,6 +25,7 @@ reproduce: setup ## Check this machine, run the pipeline as far as anything chan
 	@python -m stages.check || { echo "fix this, or run what can run with: dvc repro STAGE" >&2; exit 1; }
 	@dvc repro
 	@cat metrics/table.md
+	@python -m scripts.try_it
 
 test: setup ## Run all tests, on all cores
 	@pytest -n auto

@@ -20,7 +20,7 @@ def find_arm(name: str | None) -> ModelPlan:
         UserError: params.yaml is missing or wrong, there is no such arm, or nothing is trained yet.
     """
     params = load_params()
-    name = name or _best(params)
+    name = name or best_arm(params)
     if name not in params.arms:
         raise UserError(f"--arm {name}: params.yaml has no such arm; choose one of {', '.join(params.arms)}")
     arm = params.arms[name]
@@ -37,8 +37,12 @@ def find_arm(name: str | None) -> ModelPlan:
     )
 
 
-def _best(params: Params) -> str:
-    """The arm with the highest execution accuracy, of several test sets on the first."""
+def best_arm(params: Params) -> str:
+    """The arm with the highest execution accuracy, of several test sets on the first.
+
+    Raises:
+        UserError: none is trained and scored.
+    """
     scores = {name: _first_score(name) for name, arm in params.arms.items() if arm.questions == _PLAIN}
     here = {
         name: score

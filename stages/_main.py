@@ -1,4 +1,4 @@
-"""Shared by all stages: turns errors that a user can fix into one line and exit status 1."""
+"""Shared by all stages: progress in their logs, and errors that a user can fix as one line."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from text2sql.errors import UserError, file_error
+from text2sql.progress import log_progress
 
 
 def stage_main(body: Callable[..., None]) -> Callable[..., None]:
@@ -15,6 +16,7 @@ def stage_main(body: Callable[..., None]) -> Callable[..., None]:
 
     @functools.wraps(body)
     def run(*args: Any, **options: Any) -> None:
+        log_progress()
         try:
             body(*args, **options)
         except UserError as error:

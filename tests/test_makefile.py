@@ -132,7 +132,8 @@ def requirements(path: Path) -> dict[str, str]:
 def test_the_constraints_agree_with_the_direct_dependencies() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     wanted = project["dependencies"] + project["optional-dependencies"]["dev"]
-    direct = {canonicalize_name(name): v for name, v in (w.split("==") for w in wanted if "==" in w)}
+    split = (w.split("==") for w in wanted if "==" in w)
+    direct = {canonicalize_name(name.partition("[")[0]): version for name, version in split}
     pinned = requirements(ROOT / "configs" / "constraints.txt")
     del direct[canonicalize_name("torch")]  # scripts/setup.sh chooses its build
     assert {name: pinned.get(name) for name in direct} == direct

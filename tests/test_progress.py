@@ -19,6 +19,7 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
+    monkeypatch.setattr("text2sql.progress._log", True)
     monkeypatch.setattr("text2sql.progress.time.monotonic", clock)
     return clock
 
@@ -49,3 +50,22 @@ def test_work_done_before_the_start_does_not_count_for_the_speed(
     clock.now += 10
     progress.advance(10)
     assert capsys.readouterr().err == "work: 90/100 rows (90 %), 1.0/s, 0:00:10 left\n"
+
+
+def test_without_a_terminal_a_command_shows_none(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("text2sql.progress._log", False)
+    Progress(1, "rows", "work").advance()
+    assert capsys.readouterr().err == ""
+
+
+def test_a_terminal_has_a_bar_with_the_remaining_time(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True, raising=False)
+    progress = Progress(4, "rows", "work", done=1)
+    progress.advance(2)
+    progress.advance(1, "nearly")
+    shown = capsys.readouterr().err
+    assert "work: 100%" in shown and "4/4" in shown and " rows/s" in shown

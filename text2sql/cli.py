@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import EntryPoint, entry_points, version
 from importlib.util import find_spec
 from typing import Any
 
@@ -19,9 +19,19 @@ from text2sql.errors import DISK_FULL, RERUN, UserError, file_error
 ENTRY_POINTS = "text2sql.commands"
 """The group of entry points whose click commands are `text2sql`'s too."""
 
+INTERRUPTED = 130
+"""Exit status after Ctrl-C, as of a shell: 128 and the number of SIGINT."""
+
+_COMPLETION = """
+Completion in bash: eval "$(_TEXT2SQL_COMPLETE=bash_source text2sql)"; for zsh and fish write zsh_source or
+fish_source.
+"""
+
 
 class _Commands(click.Group):
     """Turns a UserError, or an OSError about a file, into `error: ...` on stderr and exit status 1.
+
+    Ctrl-C ends a command with a line that says how to go on.
 
     Has the commands of `ENTRY_POINTS` as well; each is imported when it is used, or listed by --help.
     """
@@ -41,6 +51,9 @@ class _Commands(click.Group):
     def invoke(self, context: click.Context) -> Any:
         try:
             return super().invoke(context)
+        except KeyboardInterrupt:
+            click.echo(f"stopped; {RERUN} to go on", err=True)
+            context.exit(INTERRUPTED)
         except UserError as error:
             message = str(error)
         except OSError as error:
@@ -58,9 +71,13 @@ def _outside() -> dict[str, EntryPoint]:
     return {point.name: point for point in points if find_spec(point.module.partition(".")[0])}
 
 
-@click.group(cls=_Commands)
+@click.group(cls=_Commands, epilog=_COMPLETION)
+@click.version_option(version("text2sql-qwen3"), prog_name="text2sql", message="%(prog)s %(version)s")
 def main() -> None:
-    """Text-to-SQL tools: evaluation, data preparation and model merging."""
+    """Text-to-SQL tools: ask a database, evaluate predictions, prepare data, merge models.
+
+    `text2sql COMMAND --help` has the options of a command.
+    """
 
 
 main.add_command(ask)

@@ -1,28 +1,50 @@
-"""Progress of long work on stderr: how much is done, the speed, and the remaining time."""
+"""Progress of long work on stderr: a bar in a terminal, in the log of a stage a line every few seconds."""
 
 from __future__ import annotations
 
 import sys
 import time
 
-_TERMINAL_S, _LOG_S = 1.0, 5.0  # seconds between lines
+from tqdm import tqdm
+
+_LOG_S = 5.0  # seconds between lines
+_log = False
+
+tqdm.monitor_interval = 0  # no thread of its own: processes that compute are forked
+
+
+def log_progress() -> None:
+    """Have this process write lines where stderr is no terminal, as the stages do, which run for hours."""
+    global _log
+    _log = True
 
 
 class Progress:
-    """Counts up to `total`, starting at `done`, which does not count for the speed."""
+    """Counts up to `total`, starting at `done`, which does not count for the speed.
+
+    Without a terminal nothing is shown, unless `log_progress` was called.
+    """
 
     def __init__(self, total: int, unit: str, label: str, done: int = 0) -> None:
         self.total, self.unit, self.label, self.done = total, unit, label, done
         self._done_before = done
         self._start = time.monotonic()
         self._last_print = float("-inf")
+        self._bar: tqdm[None] | None = None
+        if sys.stderr.isatty():
+            self._bar = tqdm(total=total, initial=done, desc=label, unit=f" {unit}", dynamic_ncols=True)
 
     def advance(self, n: int = 1, note: str = "") -> None:
-        """Count `n` more as done; prints at most once per interval, and at the end, with `note` appended."""
+        """Count `n` more as done, and show it with `note`; at the end what it took."""
         self.done += n
+        if self._bar is not None:
+            self._bar.set_postfix_str(note, refresh=False)
+            self._bar.update(n)
+            if self.done >= self.total:
+                self._bar.close()
+            return
         now = time.monotonic()
-        interval = _TERMINAL_S if sys.stderr.isatty() else _LOG_S
-        if self.done >= self.total or now - self._last_print >= interval:
+        if _log and (self.done >= self.total or now - self._last_print >= _LOG_S):
             self._last_print = now
             line = self._line(now - self._start)
             print(f"{line}; {note}" if note else line, file=sys.stderr, flush=True)

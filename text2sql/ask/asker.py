@@ -97,7 +97,7 @@ class Asker:
             UserError: the question is empty or too long, or the model fails.
             NoQuery: the model gives no query.
         """
-        question = question.strip()
+        question = question.encode("utf-8", "replace").decode().strip()  # a terminal may send other bytes
         if not question:
             raise UserError("the question is empty; write one")
         if len(question) > _QUESTION_LENGTH:
@@ -155,14 +155,16 @@ class Asker:
     def _draft(
         self, question: str, request: Request, answers: Sequence[Answer], tables: tuple[str, ...]
     ) -> Draft:
-        queries = tuple(self._written(answer) for answer in answers if extract_sql(answer.text))
-        if not queries:
+        queries = tuple(self._written(answer) for answer in answers)
+        if not any(query.sqlite for query in queries):
             raise NoQuery(_PROBLEMS.get(answers[0].problem or "", "the model's answer has no query"))
         raw = tuple(answer.text for answer in answers)
         return Draft(question, queries, tables, tuple(request.messages), raw)
 
     def _written(self, answer: Answer) -> Written:
         sql = extract_sql(answer.text)
+        if not sql:
+            return Written("", "", "the answer has no query", answer.logprob)
         try:
             return Written(sql, translate(sql, self.schema, self.target.dialect), None, answer.logprob)
         except QueryRefused as error:

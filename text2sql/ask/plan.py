@@ -22,6 +22,7 @@ ENTRY_POINTS = "text2sql.arms"
 """The group with the function that finds an arm: `find_arm(name | None) -> ModelPlan`, None: the best one."""
 
 _ANSWER_TOKENS = 256
+_RETRIES = 2  # a person waits
 _SAMPLING_TEMPERATURE = 0.8  # where samples are wanted and the plan takes the likeliest token only
 
 
@@ -66,7 +67,7 @@ def server_plan(base_url: str, model: str, prompt: Prompt) -> ModelPlan:
         UserError: `base_url` is not an address.
     """
     checked(EndpointSettings, {"base_url": base_url}, "--base-url")
-    endpoint = ServedModels(base_url=base_url, models={model: model})
+    endpoint = ServedModels(base_url=base_url, models={model: model}, max_retries=_RETRIES)
     predict = Predict(engine="openai", threads=1, max_new_tokens=_ANSWER_TOKENS, endpoint=endpoint)
     return ModelPlan(model, predict, prompt, about=f"{model} at {base_url}")
 

@@ -123,7 +123,9 @@ class View:
         return [f"tables: {tables}", "plan:", *(f"  {line}" for line in _explained(outcome, asker, limits))]
 
     def _json(self, value: dict[str, Any]) -> None:
-        sys.stdout.write(json.dumps(value, ensure_ascii=False) + "\n")
+        text = json.dumps(value, ensure_ascii=False)
+        # half a surrogate pair, which a model or a terminal may give, is no UTF-8
+        sys.stdout.write(text.encode("utf-8", "backslashreplace").decode() + "\n")
 
 
 def _tables(outcome: Outcome, asker: Asker) -> Sequence[str]:

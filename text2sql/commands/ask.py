@@ -32,7 +32,12 @@ Examples:
 
 @click.command(epilog=EXAMPLES)
 @click.argument("question", required=False)
-@click.option("--database", required=True, help="A SQLite or DuckDB file, or postgresql:// or mysql://...")
+@click.option(
+    "--database",
+    required=True,
+    type=click.Path(),
+    help="A SQLite or DuckDB file, or postgresql:// or mysql://...",
+)
 @model_options
 @click.option("--rows", type=click.IntRange(min=1), default=100, show_default=True, help="Rows, at most.")
 @click.option("--timeout", type=_SECONDS, default=30.0, show_default=True, help="Seconds for a query.")

@@ -35,6 +35,8 @@ def parse_query(sql: str, dialect: Dialect) -> exp.Query:
     """
     if not sql.strip():
         raise QueryRefused("there is no query")
+    if any("\ud800" <= sign <= "\udfff" or sign == "\0" for sign in sql):
+        raise QueryRefused("it has a sign that is not text: half a surrogate pair, or NUL")
     if len(sql) > _LONGEST:
         raise QueryRefused(f"the query has more than {_LONGEST} characters")
     try:
