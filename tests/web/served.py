@@ -34,6 +34,7 @@ ANSWERS = {
     "Nothing?": ["I do not know."],
     "All of odd?": ["SELECT * FROM odd"],
     "Names of the dogs?": ["SELECT name FROM dog"],
+    "Half?": ["SELECT '\ud800'"],
 }
 
 

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
 _SECONDS = click.FloatRange(min=0, min_open=True)
 _MEGABYTE = 1_000_000
-_INTERRUPTED = 130  # as a shell reports Ctrl-C
 
 EXAMPLES = """
 \b
@@ -30,7 +29,12 @@ Examples:
 
 
 @click.command(epilog=EXAMPLES)
-@click.option("--database", multiple=True, help="A file, a folder of files, or a URL; may be repeated.")
+@click.option(
+    "--database",
+    multiple=True,
+    type=click.Path(),
+    help="A file, a folder of files, or a URL; may be repeated.",
+)
 @model_options
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen at.")
 @click.option("--port", type=click.IntRange(0, 65535), default=7860, show_default=True, help="0: a free one.")
@@ -43,14 +47,11 @@ Examples:
 def serve(context: click.Context, **options: Any) -> None:
     """Ask databases in a web page, or through a JSON API.
 
-    Nothing can be written to a database, and nothing is requested from a network. The page is at the printed
+    Nothing can be written to a database, and the page loads nothing from other servers. It is at the printed
     address, the API's description at /docs. Only this machine reaches the server unless --host is given; then
     a token is needed, which is printed, or taken from TEXT2SQL_TOKEN. Ctrl-C ends the server.
     """
-    try:
-        status, busy = _serve(chosen_plan(options), options)
-    except KeyboardInterrupt:  # before the server has begun
-        status, busy = _INTERRUPTED, False
+    status, busy = _serve(chosen_plan(options), options)
     if busy:  # a model cannot be interrupted, and must not be torn down while it computes
         sys.stdout.flush()
         os._exit(status)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Annotated, Any
 
 from fastapi import FastAPI, Request
@@ -111,7 +112,9 @@ _ERRORS: dict[int | str, dict[str, Any]] = {
 
 def create_api(service: Service, databases: Databases) -> FastAPI:
     """The API with its OpenAPI page at /docs, which loads nothing from elsewhere."""
-    app = FastAPIOffline(title="text2sql", description=DESCRIPTION, version="1", redoc_url=None)
+    app = FastAPIOffline(
+        title="text2sql", description=DESCRIPTION, version="1", redoc_url=None, default_response_class=_Json
+    )
     _add_errors(app)
 
     def asker(name: str) -> Asker:
@@ -150,9 +153,17 @@ def create_api(service: Service, databases: Databases) -> FastAPI:
     return app
 
 
+class _Json(JSONResponse):
+    """JSON of any text: half a surrogate pair, which a model may write, is no UTF-8."""
+
+    def render(self, content: Any) -> bytes:
+        """The body."""
+        return json.dumps(content, ensure_ascii=False).encode("utf-8", "backslashreplace")
+
+
 def _response(reply: Reply) -> JSONResponse:
     error = reply.answer.get("error")
-    return JSONResponse(reply.answer, _FAILED[error["kind"]] if error else 200)
+    return _Json(reply.answer, _FAILED[error["kind"]] if error else 200)
 
 
 def _add_errors(app: FastAPI) -> None:
@@ -180,4 +191,4 @@ def _add_errors(app: FastAPI) -> None:
 
 
 def _error(status: int, kind: str, message: str, headers: dict[str, str] | None = None) -> JSONResponse:
-    return JSONResponse({"error": {"kind": kind, "message": message}}, status, headers)
+    return _Json({"error": {"kind": kind, "message": message}}, status, headers)

@@ -183,7 +183,7 @@ class Page:
             reply = work(asker)
         except Problem as error:
             return "", [printable(str(error), keep="\n"), *_no_result(), gr.skip(), gr.skip()]
-        entry = {"question": question, "sql": reply.answer["sql"], "database": str(key)}
+        entry = {"question": _text(question), "sql": _text(reply.answer["sql"]), "database": str(key)}
         history = [entry, *(old for old in history if old != entry)][:_HISTORY]
         note = _note(reply, len(asker.schema.tables), time.monotonic() - begin)
         return entry["sql"], [note, *self._result(reply), history, _choices(history)]
@@ -203,7 +203,7 @@ class Page:
         return self._uploads.asker(session, key)
 
     def _result(self, reply: Reply) -> list[Any]:
-        used = ", ".join(reply.answer["tables"]) or "none"
+        used = printable(", ".join(reply.answer["tables"])) or "none"
         plan = printable("\n".join(reply.answer["plan"]), keep="\n\t")
         if reply.result is None:
             return [*_no_result()[:2], used, plan]
@@ -279,3 +279,8 @@ def _choices(history: list[Entry]) -> Any:
 def _label(entry: Entry) -> str:
     text = " ".join(printable(entry["question"] or entry["sql"]).split())
     return text if len(text) <= _LABEL else f"{text[:_LABEL]}..."
+
+
+def _text(text: str) -> str:
+    """Text for a field: half a surrogate pair, which a model may write, is no UTF-8."""
+    return text.encode("utf-8", "backslashreplace").decode()

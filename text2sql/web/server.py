@@ -27,7 +27,6 @@ from text2sql.web.api import create_api
 from text2sql.web.databases import Databases
 from text2sql.web.guard import Guard, LocalPage, Rules
 from text2sql.web.model import SharedModel
-from text2sql.web.page import Page, mount_page
 from text2sql.web.service import Service
 from text2sql.web.uploads import Uploads
 
@@ -122,6 +121,8 @@ def create_app(
     service: Service, databases: Databases, rules: Rules, settings: Settings, folder: Path
 ) -> ASGIApp:
     """The page and the API behind their guard; `folder` is that of `temporary_folder`."""
+    from text2sql.web.page import Page, mount_page  # Gradio takes seconds
+
     uploads = Uploads(folder, service.model) if settings.upload_bytes else None
     app = create_api(service, databases)
     mount_page(app, Page(service, databases, uploads, folder / _GRADIO), settings.upload_bytes)
