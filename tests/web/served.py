@@ -93,7 +93,9 @@ def service(
             raise UserError(fails)
         return engine
 
-    return Service(SharedModel(plan(samples), opened, waiting), limits or Limits(), waiting)
+    model = SharedModel(plan(samples), opened, waiting)
+    model.load()
+    return Service(model, limits or Limits(), waiting)
 
 
 def databases(service: Service, *files: Path) -> Databases:

@@ -78,6 +78,7 @@ def _serve(plan: ModelPlan, options: dict[str, Any]) -> tuple[int, bool]:
         if len(targets) == len(options["database"]):  # those of a folder may be many
             databases.read()
         app = server.create_app(service, databases, rules, settings, folder)
+        service.model.load()  # only now, as two threads that import much can be in each other's way
         click.echo(_greeting(server.address(listening, rules), plan, list(targets)))
         status = server.run(server.create_server(app), listening)
         return status, service.busy

@@ -29,7 +29,7 @@ _UPLOAD = "/gradio_api/upload"
 _PATHS = re.compile(
     r"/|/api/\w+|/docs|/openapi\.json|/static-offline-docs/[^/]+"
     r"|/(assets|static|svelte)/.+|/(config|theme\.css|favicon\.ico|manifest\.json)/?"
-    r"|/gradio_api/(info|upload|upload_progress|startup-events|cancel|reset|queue/(join|data)|heartbeat/\w+)"
+    r"|/gradio_api/(upload|upload_progress|cancel|reset|queue/(join|data)|heartbeat/\w+)"
     r"|/gradio_api/file=/.+"
 )
 _HEADERS = {

@@ -21,12 +21,15 @@ class SharedModel:
     """Answers one question after another, in a thread of its own; `state` says how far loading is."""
 
     def __init__(self, plan: ModelPlan, open_engine: Callable[[ModelPlan], Engine], waiting: int) -> None:
-        """Begin to load; `waiting` is the number of questions that may wait for their turn."""
+        """`waiting` is the number of questions that may wait for their turn."""
         self.plan = plan
         self.state: State = "loading"
         self._open_engine = open_engine
         self._engine: Engine | None = None
         self._workers = Workers(1, waiting)
+
+    def load(self) -> None:
+        """Begin to load, in the background; without this it happens with the first question."""
         self._workers.submit(self._load)
 
     @property

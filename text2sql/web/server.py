@@ -113,7 +113,7 @@ def temporary_folder() -> Iterator[Path]:
 def create_service(
     plan: ModelPlan, open_engine: Callable[[ModelPlan], Engine], settings: Settings
 ) -> Service:
-    """What answers questions; the model begins to load."""
+    """What answers questions; the model is not loaded yet."""
     return Service(SharedModel(plan, open_engine, settings.waiting), settings.limits, settings.waiting)
 
 
