@@ -1,4 +1,4 @@
-"""Makes the pictures in docs/images: the report, the page of `text2sql serve`, and `text2sql ask` in a terminal.
+"""Makes the pictures in docs/images: of the report, of the page that `text2sql serve` has, and of a terminal.
 
 `make screenshots` runs it. Needs what `make reproduce` made, the package playwright and Chromium.
 """
