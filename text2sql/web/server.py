@@ -12,6 +12,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib.metadata import version
 from ipaddress import ip_address
 from pathlib import Path
 from types import FrameType
@@ -120,8 +121,16 @@ def create_service(
 def create_app(
     service: Service, databases: Databases, rules: Rules, settings: Settings, folder: Path
 ) -> ASGIApp:
-    """The page and the API behind their guard; `folder` is that of `temporary_folder`."""
-    from text2sql.web.page import Page, mount_page  # Gradio takes seconds
+    """The page and the API behind their guard; `folder` is that of `temporary_folder`.
+
+    Raises:
+        UserError: Gradio cannot be imported, as where vLLM has brought packages that it does not go with.
+    """
+    try:
+        from text2sql.web.page import Page, mount_page  # Gradio takes seconds
+    except ImportError as error:
+        remedy = "use an environment without vLLM (`make setup`), in which it can"
+        raise UserError(f"Gradio {version('gradio')} cannot be imported ({error}); {remedy}") from error
 
     uploads = Uploads(folder, service.model) if settings.upload_bytes else None
     app = create_api(service, databases)
