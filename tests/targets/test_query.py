@@ -6,7 +6,7 @@ import pytest
 
 from text2sql.schema.ddl import read_ddl
 from text2sql.targets.model import Dialect, QueryRefused
-from text2sql.targets.query import called_names, parse_query, translate, used_tables
+from text2sql.targets.query import called_names, dotted_names, parse_query, translate, used_tables
 
 SCHEMA = read_ddl(
     "CREATE TABLE Singer (Singer_ID INTEGER PRIMARY KEY, Name TEXT, Age INT);"
@@ -93,6 +93,15 @@ def test_translation(sql: str, dialect: Dialect, expected: str) -> None:
 def test_the_tables_of_a_query_are_those_of_the_schema_and_not_its_own() -> None:
     sql = "WITH old AS (SELECT * FROM singer) SELECT * FROM old JOIN concert USING (id), (SELECT 1) AS x"
     assert used_tables(sql, "sqlite") == ("concert", "singer")
+
+
+def test_an_unexpected_token_is_not_shown_as_sqlglot_names_it() -> None:
+    with pytest.raises(QueryRefused, match=r"Expected table name$"):
+        parse_query("SELECT * FROM", "sqlite")
+
+
+def test_dotted_names_are_those_of_columns_and_functions_of_a_row() -> None:
+    assert dotted_names('SELECT T.Age, (t)."Run" FROM public.t', "postgres") == {"age", "Run", "t"}
 
 
 def test_called_names_have_quoted_functions_and_words_before_brackets() -> None:

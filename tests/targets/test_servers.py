@@ -32,6 +32,8 @@ CREATE FUNCTION remove() RETURNS int LANGUAGE plpgsql VOLATILE AS
   $$ BEGIN DELETE FROM orders; RETURN 1; END $$;
 CREATE FUNCTION called_stable() RETURNS int LANGUAGE plpgsql STABLE AS
   $$ BEGIN EXECUTE 'DELETE FROM orders'; RETURN 1; END $$;
+CREATE FUNCTION drop_it(orders) RETURNS int LANGUAGE plpgsql VOLATILE AS $$ BEGIN RETURN 1; END $$;
+CREATE FUNCTION anything(anyelement) RETURNS int LANGUAGE plpgsql VOLATILE AS $$ BEGIN RETURN 1; END $$;
 CREATE ROLE reader LOGIN; GRANT SELECT ON ALL TABLES IN SCHEMA public TO reader;
 CREATE ROLE writer LOGIN SUPERUSER;
 """
@@ -61,6 +63,9 @@ _POSTGRES_HARM = [
     "DO $$ BEGIN DELETE FROM orders; END $$",
     "COMMIT; DROP TABLE orders",
     'SELECT U&"lo\\005Fcreate"(0)',
+    "SELECT o.drop_it FROM orders AS o",
+    "SELECT (o).drop_it FROM orders AS o",
+    "SELECT (o).anything FROM orders AS o",
     "CALL remove()",
 ]
 _MARIADB = """
@@ -245,6 +250,19 @@ def test_a_user_who_may_not_read_and_a_password_that_is_not_shown(server: Server
     with pytest.raises(UserError, match="stranger") as caught:
         open_target(url).schema()
     assert "hunter2" not in str(caught.value)
+
+
+def test_options_of_the_url_that_the_driver_does_not_take_are_an_error(server: Server) -> None:
+    for option in ("nonsense=1", "charset=nonsense", "client_encoding=nonsense"):
+        with pytest.raises(UserError, match=r"options after the|check that the server runs"):
+            open_target(f"{server.url('reader')}?{option}").schema()
+
+
+def test_arrays_and_json_are_json(postgres_server: Server) -> None:
+    target = open_target(postgres_server.url("reader"))
+    assert target.run("SELECT ARRAY[1, 2], CAST('{\"a\": null}' AS jsonb)", LIMITS).rows == [
+        ("[1, 2]", '{"a": null}')
+    ]
 
 
 def test_a_server_that_went_away_is_an_error_that_names_it() -> None:

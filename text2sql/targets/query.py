@@ -113,13 +113,25 @@ def called_names(sql: str, dialect: Dialect) -> frozenset[str]:
     )
 
 
+def dotted_names(sql: str, dialect: Dialect) -> frozenset[str]:
+    """All names after a dot. PostgreSQL calls the function f with a row where t.f is no column of t.
+
+    Names without quotes are in lower case.
+    """
+    return frozenset(
+        one.text if one.token_type == TokenType.IDENTIFIER else one.text.lower()
+        for before, one in pairwise(sqlglot.tokenize(sql, read=dialect))
+        if before.token_type == TokenType.DOT
+    )
+
+
 def _writes(node: exp.Expr, root: exp.Expr) -> bool:
     return node is not root and isinstance(node, _WRITING) and not isinstance(node, exp.Query)
 
 
 def _plain(message: str) -> str:
-    """sqlglot's message without the codes with which it underlines."""
-    return message.replace("\x1b[4m", "").replace("\x1b[0m", "")
+    """sqlglot's message without the codes with which it underlines, and its name of an unexpected token."""
+    return message.replace("\x1b[4m", "").replace("\x1b[0m", "").partition(" but got <Token")[0]
 
 
 class _Names:
