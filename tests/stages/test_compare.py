@@ -321,6 +321,27 @@ def test_text_of_questions_cannot_leave_its_code_fence(place: Path) -> None:
     assert inside.startswith("-- db1, test row 115: ``` <script>alert(1)</script> @everyone ```` 115?")
 
 
+def test_half_a_character_in_a_prediction_is_shown_as_an_escape(place: Path) -> None:
+    replace(START, arms=arms(baseline=BASE_MARKS, full=NOISE)).write(place)
+    predicted = place / "data/predictions/full.jsonl"
+    predicted.write_text(predicted.read_text().replace("-- of full", r"-- \ud800"))
+    assert "SELECT 115 -- \\ud800\n" in run("HEAD")
+
+
+def test_names_of_branches_arms_and_evaluators_are_only_text(place: Path) -> None:
+    git(place, "branch", "<b>@team_")
+    named = replace(
+        START, arms=arms(**{"baseline": BASE_MARKS, "@arm": BASE_MARKS}), evaluator={"<i>": "@all"}
+    )
+    named.write(place)
+    for path in (place / "metrics/verdicts").glob("*.csv"):
+        path.unlink()
+    page = run("<b>@team_")
+    assert "&#60;b&#62;&#64;team&#95;" in page
+    for markup in ("<b>", "<i>", "@team", "@all", "@arm on"):
+        assert markup not in page.split("### ")[0], markup
+
+
 def test_a_page_too_long_for_a_comment_shows_fewer_questions(place: Path) -> None:
     many = {f"arm{number}": BASE_MARKS for number in range(20)}
     wordy = replace(START, wording="word " * 60, query=f"SELECT '{'x' * 300}', ", arms=arms(**many))
