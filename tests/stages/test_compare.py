@@ -262,6 +262,20 @@ def test_a_commit_without_kept_verdicts_gives_its_scores_without_a_test(place: P
     assert "- No change can be tested." in page
 
 
+def test_a_revision_without_a_scored_question_is_not_called_unchanged(place: Path) -> None:
+    replace(START, arms=arms(baseline="?" * len(BASE_MARKS), full="?" * len(BASE_MARKS))).write(place)
+    page = run("HEAD")
+    assert "- No arm is scored in both revisions, so nothing is compared." in page
+    assert "No answer changed" not in page
+
+
+def test_arms_without_a_test_are_named_beside_those_that_are_unchanged(place: Path) -> None:
+    git(place, "rm", "-q", "metrics/verdicts/full.csv")
+    git(place, "commit", "-qm", "without verdicts of one arm")
+    START.write(place)
+    assert "- No answer changed between right and wrong; not tested: full on dev." in run("HEAD")
+
+
 def test_another_evaluator_is_named(place: Path) -> None:
     replace(START, evaluator={"version": "3.0", "timeout_s": 5}).write(place)
     named = '- Judged by different evaluators (baseline, full: version "2.0" → "3.0", timeout_s – → 5)'

@@ -84,8 +84,18 @@ def _conclusion(found: Sequence[Change]) -> Iterator[str]:
     if within:
         yield f"- Within noise, so no evidence of a difference: {', '.join(map(_named, within))}"
     if not within and not any(words.values()):
-        untested = any(change.base and change.head and not change.paired for change in found)
-        yield "- No change can be tested." if untested else "- No answer changed between right and wrong."
+        yield f"- {_no_change(found)}"
+
+
+def _no_change(found: Sequence[Change]) -> str:
+    both = [change for change in found if change.base and change.head]
+    if not both:
+        return "No arm is scored in both revisions, so nothing is compared."
+    if not any(change.paired for change in both):
+        return "No change can be tested."
+    untested = [_named(change) for change in both if not change.paired]
+    rest = f"; not tested: {', '.join(untested)}" if untested else ""
+    return f"No answer changed between right and wrong{rest}."
 
 
 _NOISE = "within noise"
