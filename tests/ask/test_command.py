@@ -189,6 +189,7 @@ def test_outside_a_checkout_the_message_says_what_to_name(
     monkeypatch.chdir(tmp_path)
     done = CliRunner().invoke(main, ["ask", "--database", str(music(tmp_path)), "Who?"])
     assert done.exit_code == 1 and "params.yaml" in done.stderr
+    assert "in the project's" in done.stderr and "--model FOLDER" in done.stderr
 
 
 @pytest.mark.slow
