@@ -83,11 +83,31 @@ def test_queries_of_all_forms_are_read(sql: str, dialect: Dialect) -> None:
             "postgres",
             'WITH old AS (SELECT "Name" FROM "Singer") SELECT "Name" FROM old',
         ),
+        (
+            "SELECT T1.name FROM singer AS t1 WHERE T1.age > 1",
+            "mysql",
+            "SELECT t1.`Name` FROM `Singer` AS t1 WHERE t1.`Age` > 1",
+        ),
+        (
+            'SELECT count(*) AS "Total" FROM singer ORDER BY total',
+            "postgres",
+            'SELECT COUNT(*) AS "Total" FROM "Singer" ORDER BY "Total" NULLS FIRST',
+        ),
+        ("SELECT date('now')", "mysql", "SELECT DATE(CURRENT_TIMESTAMP())"),
+        ("SELECT date('now')", "duckdb", "SELECT CAST(CURRENT_TIMESTAMP AS DATE)"),
+        ("SELECT 'now'", "mysql", "SELECT 'now'"),
         ("SELECT 1 /* ; DROP TABLE singer */ -- x", "postgres", "SELECT 1"),
     ],
 )
 def test_translation(sql: str, dialect: Dialect, expected: str) -> None:
     assert translate(sql, SCHEMA, dialect) == expected
+
+
+@pytest.mark.parametrize("call", ["date('now', '-1 year')", "strftime('%Y', name, '+1 day')"])
+def test_modifiers_of_dates_are_refused_where_sqlite_is_not_asked(call: str) -> None:
+    with pytest.raises(QueryRefused, match="with a modifier"):
+        translate(f"SELECT {call} FROM concert", SCHEMA, "mysql")
+    assert call in translate(f"SELECT {call} FROM concert", SCHEMA, "sqlite")
 
 
 def test_the_tables_of_a_query_are_those_of_the_schema_and_not_its_own() -> None:
