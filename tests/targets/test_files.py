@@ -214,8 +214,11 @@ def test_a_full_text_table_is_refused_with_its_reason(tmp_path: Path) -> None:
 def test_a_database_without_tables_is_an_error(tmp_path: Path) -> None:
     with closing(duckdb.connect(str(tmp_path / "empty.duckdb"))):
         pass
-    with pytest.raises(UserError, match="has no table"):
-        open_target(str(tmp_path / "empty.duckdb")).schema()
+    with closing(sqlite3.connect(tmp_path / "empty.sqlite")) as connection:
+        connection.execute("PRAGMA user_version = 1")
+    for name in ("empty.duckdb", "empty.sqlite"):
+        with pytest.raises(UserError, match="has no table; name another database"):
+            open_target(str(tmp_path / name)).schema()
 
 
 def test_a_locked_sqlite_file_is_a_failure_and_not_waited_for_without_end(tmp_path: Path) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import signal
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -228,6 +230,32 @@ def test_a_query_without_end_stops_at_the_time_limit(server: Server) -> None:
     with pytest.raises(QueryFailed, match="more than 1 s") as caught:
         open_target(server.url("reader")).run(sql, LIMITS)
     assert caught.value.timeout
+
+
+def test_ctrl_c_ends_the_query_on_the_server(server: Server) -> None:
+    tables = ", ".join(f"information_schema.columns AS {name}" for name in "abcdef")
+    target = open_target(server.url("reader"))
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGALRM, interrupt)
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 2.0)
+        with pytest.raises(KeyboardInterrupt):
+            target.run(f"SELECT count(*) FROM {tables}", Limits(seconds=300.0))
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    postgres = "postgresql" in server.url("x")
+    running = (
+        "SELECT count(*) FROM pg_stat_activity WHERE state = 'active' AND usename = 'reader'"
+        if postgres
+        else "SELECT count(*) FROM information_schema.processlist WHERE user = 'reader' AND command = 'Query'"
+    )
+    deadline = time.monotonic() + 30.0
+    while server.run(running).split()[-1] != "0":
+        assert time.monotonic() < deadline, "the query goes on"
 
 
 def test_a_large_limit_of_the_query_is_no_reason_to_read_everything(server: Server) -> None:

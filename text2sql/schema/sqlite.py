@@ -21,9 +21,7 @@ _REMEDY = "put the database there; in the pipeline: dvc repro fetch_data"
 _EXAMPLE_CHARACTERS = 60  # longer texts do not show how values are spelled, and fill the prompt
 
 
-def read_sqlite(
-    path: str | os.PathLike[str], examples: int = 0, comments: bool = False, remedy: str = _REMEDY
-) -> Schema:
+def read_sqlite(path: str | os.PathLike[str], examples: int = 0, comments: bool = False) -> Schema:
     """Read tables (in the order of their creation), columns and keys of a database file.
 
     Names keep their case; a foreign key without columns refers to the parent's primary key. Views and
@@ -32,7 +30,6 @@ def read_sqlite(
     frequent ones the smallest; NULLs, blobs, blank and unprintable texts and those of more than 60 characters
     are skipped. `comments`: whether columns have comments, those in the database's own CREATE TABLE text and
     those of BIRD's ``database_description/TABLE.csv`` beside the file. The file is opened for reading only.
-    `remedy` is the end of error messages: what the user can do.
     Not covered: without examples only the schema is read, so damage to the pages with rows is not noticed.
 
     Raises:
@@ -40,7 +37,7 @@ def read_sqlite(
     """
     file = Path(path)
     if not file.is_file():
-        raise UserError(f"{path}: no such database file; {remedy}")
+        raise UserError(f"{path}: no such database file; {_REMEDY}")
     try:
         with closing(sqlite3.connect(live_uri(file), uri=True)) as connection:
             unreadable: dict[str, str] = {}
@@ -48,11 +45,11 @@ def read_sqlite(
             connection.text_factory = bytes  # not every text in a database is UTF-8
             schema = Schema(tuple(_with_examples(file, connection, table, examples) for table in tables))
     except sqlite3.Error as error:
-        raise UserError(f"{path}: SQLite cannot read it ({error}); {remedy}") from error
+        raise UserError(f"{path}: SQLite cannot read it ({error}); {_REMEDY}") from error
     for name, reason in unreadable.items():
         print(f"{path}: table {name} is left out: {reason}", file=sys.stderr)
     if not schema.tables:
-        raise UserError(f"{path}: has no table; {remedy}")
+        raise UserError(f"{path}: has no table; {_REMEDY}")
     return with_descriptions(schema, file) if comments else schema
 
 

@@ -62,11 +62,18 @@ class FileTarget:
     def schema(self, examples: int = 0, comments: bool = False) -> Schema:
         """Its tables; `examples` and `comments` are for SQLite only."""
         if self.dialect == "sqlite":
-            return read_sqlite(self.path, examples, comments, _REMEDY)
+            return self._sqlite_schema(examples, comments)
         found = _schema(self._ask({"do": "schema", **asdict(Limits())}, _SCHEMA_S))
         if not found.tables:
             raise UserError(f"{self.path}: has no table; name another database")
         return found
+
+    def _sqlite_schema(self, examples: int, comments: bool) -> Schema:
+        try:
+            return read_sqlite(self.path, examples, comments)
+        except UserError as error:  # its remedy is for the pipeline's databases
+            reason = str(error).removeprefix(f"{self.path}: ").partition("; ")[0]
+            raise UserError(f"{self.path}: {reason}; {_REMEDY}") from error
 
     def run(self, sql: str, limits: Limits) -> Result:
         """The result of one query."""

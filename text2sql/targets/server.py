@@ -9,7 +9,7 @@ Not covered: what a view or a function of the database's owner does beyond its t
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -165,7 +165,8 @@ class ServerTarget:
             with engine.connect() as connection:
                 connected = True
                 _begin(connection, self.dialect, limits)
-                yield connection
+                with self._ended_by_ctrl_c(connection, engine):
+                    yield connection
         except DBAPIError as error:
             reason = _reason(error)
             if not connected or error.connection_invalidated:
@@ -182,6 +183,21 @@ class ServerTarget:
             raise UserError(f"{self.label}: {why}; correct them") from error
         finally:
             engine.dispose()
+
+    @contextmanager
+    def _ended_by_ctrl_c(self, connection: Connection, engine: sa.Engine) -> Iterator[None]:
+        """End the query at Ctrl-C. PostgreSQL's driver does; MySQL would go on to its time limit."""
+        if self.dialect != "mysql":
+            yield
+            return
+        number = int(connection.exec_driver_sql("SELECT CONNECTION_ID()").scalar_one())
+        try:
+            yield
+        except KeyboardInterrupt:
+            # where this fails, the server's time limit ends the query
+            with suppress(SQLAlchemyError), engine.connect() as other:
+                other.exec_driver_sql(f"KILL {number}")
+            raise
 
 
 def _timeouts(dialect: Dialect, limits: Limits) -> dict[str, Any]:
