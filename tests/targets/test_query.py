@@ -93,6 +93,21 @@ def test_queries_of_all_forms_are_read(sql: str, dialect: Dialect) -> None:
             "postgres",
             'SELECT COUNT(*) AS "Total" FROM "Singer" ORDER BY "Total" NULLS FIRST',
         ),
+        (
+            'SELECT id FROM concert WHERE name = "Age" OR name = "singer"',
+            "postgres",
+            'SELECT "id" FROM "concert" WHERE "name" = \'Age\' OR "name" = \'singer\'',
+        ),
+        (
+            'SELECT "AGE" FROM (SELECT * FROM singer) AS s WHERE EXISTS (SELECT 1 FROM concert)',
+            "postgres",
+            'SELECT "Age" FROM (SELECT * FROM "Singer") AS s WHERE EXISTS(SELECT 1 FROM "concert")',
+        ),
+        (
+            'WITH old ("a b") AS (SELECT 1) SELECT "a b" FROM old',
+            "postgres",
+            'WITH old("a b") AS (SELECT 1) SELECT "a b" FROM old',
+        ),
         ("SELECT date('now')", "mysql", "SELECT DATE(CURRENT_TIMESTAMP())"),
         ("SELECT date('now')", "duckdb", "SELECT CAST(CURRENT_TIMESTAMP AS DATE)"),
         ("SELECT 'now'", "mysql", "SELECT 'now'"),

@@ -166,22 +166,24 @@ class _Names:
         used = [node for node in tree.find_all(exp.Table) if node.name.casefold() in tables]
         read = [tables[node.name.casefold()] for node in used]
         self._of = {n.alias_or_name.casefold(): _spelled([t]) for n, t in zip(used, read, strict=True)}
+        self._columns = {column.name.casefold() for table in read for column in table.columns}
         # tables that the query reads come first: two tables may write one name differently
         self._written = _spelled([*read, *schema.tables])
         aliases = [
             node.args.get("alias") if isinstance(node, exp.Alias) else node.this
             for node in tree.find_all(exp.Alias, exp.TableAlias)
         ]
+        aliases += [name for node in tree.find_all(exp.TableAlias) for name in node.args.get("columns") or ()]
         given = [each for each in aliases if isinstance(each, exp.Identifier)]
         # T1 and t1 are one name in SQLite, and two in MySQL, or where one of them is in quotes
         self._own = {each.name.casefold(): each.copy() for each in reversed(given)}
 
     def is_text(self, column: exp.Column) -> bool:
-        """Whether double quotes are around text, because no column has this name."""
+        """Whether double quotes are around text, because no column of the tables read has this name."""
         identifier = column.this
         if not isinstance(identifier, exp.Identifier) or not identifier.quoted or column.table:
             return False
-        return identifier.name.casefold() not in self._written.keys() | self._own.keys()
+        return identifier.name.casefold() not in self._columns | self._own.keys()
 
     def correct(self, identifier: exp.Identifier) -> None:
         """Write a name as the database has it, in quotes: other databases distinguish case."""
