@@ -10,6 +10,7 @@ from text2sql.errors import UserError
 from text2sql.files import read_json
 
 SUMMARY = Path("metrics/summary.json")
+PARAMS = "params.yaml"
 _PLAIN = "data/test"  # questions without retrieved examples, which another database's question has none of
 
 
@@ -19,6 +20,9 @@ def find_arm(name: str | None) -> ModelPlan:
     Raises:
         UserError: params.yaml is missing or wrong, there is no such arm, or nothing is trained yet.
     """
+    if not Path(PARAMS).is_file():
+        elsewhere = "name a model: --model FOLDER, or --base-url ADDRESS --model NAME"
+        raise UserError(f"{PARAMS}: not in this folder; run this in the project's, or {elsewhere}")
     params = load_params()
     name = name or best_arm(params)
     if name not in params.arms:

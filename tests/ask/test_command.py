@@ -6,8 +6,10 @@ import json
 import os
 import pty
 import select
+import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -16,7 +18,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from tests.ask.scripted import Scripted, music, opened, plan
-from tests.openai_server import Reply, Serve
+from tests.openai_server import Reply, Request, Serve
 from text2sql.ask import plan as plans
 from text2sql.cli import main
 from text2sql.commands import model_options
@@ -112,6 +114,21 @@ def test_a_session_answers_lines_and_knows_commands(ask: Ask) -> None:
         assert message in done.stderr
 
 
+def test_a_session_for_a_program_writes_an_object_a_question_and_nothing_else(ask: Ask) -> None:
+    typed = "One?\n" + "x" * 10_001 + "\n\\schema singer\n\\explain\n\\sql DROP TABLE singer\n\\help\nTwo?\n"
+    done = ask(["SELECT 1", "SELECT 2"], "--json", typed=typed)
+    found = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [answer.get("error", {}).get("kind") for answer in found] == [None, "error", "error", None]
+    assert "more than 10000 characters" in found[1]["error"]["message"]
+    for shown in ("CREATE TABLE singer", "SCAN CONSTANT ROW", "\\quit"):
+        assert shown in done.stderr
+
+
+def test_verbose_shows_an_answer_without_a_query(ask: Ask) -> None:
+    shown = ask(["I do not know."], "-v", "Who?").stderr
+    assert "CREATE TABLE singer" in shown and "I do not know." in shown
+
+
 def test_a_question_in_another_language_reaches_the_model_as_it_is(ask: Ask) -> None:
     assert (
         "Wie viele Sänger gibt es? 歌手は何人?"
@@ -134,6 +151,12 @@ def test_bad_databases_and_options_are_one_line(ask: Ask, tmp_path: Path) -> Non
         assert (done.exit_code, done.stdout) == (1, ""), arguments
         assert done.stderr.startswith("error: ") or "error: " in done.stderr.splitlines()[-1]
         assert message in done.stderr
+
+
+@pytest.mark.parametrize("seconds", ["inf", "nan", "1e300", "0", "-1"])
+def test_a_time_limit_is_a_number_of_seconds_up_to_a_day(ask: Ask, seconds: str) -> None:
+    done = ask([], "--timeout", seconds, "Who?")
+    assert done.exit_code == 2 and "Invalid value for '--timeout'" in done.stderr
 
 
 def test_a_model_on_a_server_is_asked(ask: Ask, serve: Serve, tmp_path: Path) -> None:
@@ -166,6 +189,7 @@ def test_outside_a_checkout_the_message_says_what_to_name(
     monkeypatch.chdir(tmp_path)
     done = CliRunner().invoke(main, ["ask", "--database", str(music(tmp_path)), "Who?"])
     assert done.exit_code == 1 and "params.yaml" in done.stderr
+    assert "in the project's" in done.stderr and "--model FOLDER" in done.stderr
 
 
 @pytest.mark.slow
@@ -184,6 +208,28 @@ def test_a_terminal_session_keeps_its_lines(tmp_path: Path) -> None:
         assert process.wait(30) == 0
     assert "CREATE TABLE concert" in shown
     assert "\\schema concert" in (tmp_path / "text2sql" / "questions").read_text()
+
+
+@pytest.mark.slow
+def test_ctrl_c_ends_a_session_whose_lines_are_not_typed(serve: Serve, tmp_path: Path) -> None:
+    asked = threading.Event()
+
+    def hang(request: Request) -> Reply:
+        asked.set()
+        return Reply(fault="hang")
+
+    database = ["--database", str(music(tmp_path)), "--base-url", serve(hang).base_url, "--model", "m"]
+    command = [sys.executable, "-m", "text2sql.cli", "ask", *database]
+    questions = tmp_path / "questions.txt"
+    questions.write_text("One?\nTwo?\n")
+    with (
+        questions.open() as lines,
+        subprocess.Popen(command, stdin=lines, stderr=subprocess.PIPE, text=True) as process,
+    ):
+        assert asked.wait(60)
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130 and "stopped; run the same command again" in errors
 
 
 def _until(terminal: int, text: str) -> str:

@@ -178,6 +178,12 @@ def test_every_test_set_has_its_scores_with_intervals_beside_the_base_model() ->
     assert "- Exact set match: 60.0 (57.0 to 63.0, n=1034)" in text
 
 
+def test_of_a_model_from_another_start_the_other_column_is_not_called_its_base() -> None:
+    assert "| this model | base model |" in text_of()
+    text = text_of(start="my/model")
+    assert "| this model | arm baseline |" in text and "base model |" not in text
+
+
 def test_without_gold_the_card_says_that_nothing_is_scored() -> None:
     unscored = replace(arm("full", 0.0), rows=(), ex={})
     card = card_of(scored=[Scored("mine", unscored, None)])

@@ -262,6 +262,21 @@ def test_a_commit_without_kept_verdicts_gives_its_scores_without_a_test(place: P
     assert "- No change can be tested." in page
 
 
+def test_a_revision_without_a_scored_question_is_not_called_unchanged(place: Path) -> None:
+    for arm in START.arms:
+        write_kept(place / f"metrics/verdicts/{arm}.csv", [])
+    page = run("HEAD")
+    assert "- No arm is scored in both revisions, so nothing is compared." in page
+    assert "No answer changed" not in page
+
+
+def test_arms_without_a_test_are_named_beside_those_that_are_unchanged(place: Path) -> None:
+    git(place, "rm", "-q", "metrics/verdicts/full.csv")
+    git(place, "commit", "-qm", "without verdicts of one arm")
+    START.write(place)
+    assert "- No answer changed between right and wrong; not tested: full on dev." in run("HEAD")
+
+
 def test_another_evaluator_is_named(place: Path) -> None:
     replace(START, evaluator={"version": "3.0", "timeout_s": 5}).write(place)
     named = '- Judged by different evaluators (baseline, full: version "2.0" → "3.0", timeout_s – → 5)'
@@ -319,6 +334,27 @@ def test_text_of_questions_cannot_leave_its_code_fence(place: Path) -> None:
     assert page.count("\n`````sql\n") == page.count("\n`````\n") == 3
     inside = page.split("`````sql\n")[1].split("\n`````\n")[0]
     assert inside.startswith("-- db1, test row 115: ``` <script>alert(1)</script> @everyone ```` 115?")
+
+
+def test_half_a_character_in_a_prediction_is_shown_as_an_escape(place: Path) -> None:
+    replace(START, arms=arms(baseline=BASE_MARKS, full=NOISE)).write(place)
+    predicted = place / "data/predictions/full.jsonl"
+    predicted.write_text(predicted.read_text().replace("-- of full", r"-- \ud800"))
+    assert "SELECT 115 -- \\ud800\n" in run("HEAD")
+
+
+def test_names_of_branches_arms_and_evaluators_are_only_text(place: Path) -> None:
+    git(place, "branch", "<b>@team_")
+    named = replace(
+        START, arms=arms(**{"baseline": BASE_MARKS, "@arm": BASE_MARKS}), evaluator={"<i>": "@all"}
+    )
+    named.write(place)
+    for path in (place / "metrics/verdicts").glob("*.csv"):
+        path.unlink()
+    page = run("<b>@team_")
+    assert "&#60;b&#62;&#64;team&#95;" in page
+    for markup in ("<b>", "<i>", "@team", "@all", "@arm on"):
+        assert markup not in page.split("### ")[0], markup
 
 
 def test_a_page_too_long_for_a_comment_shows_fewer_questions(place: Path) -> None:

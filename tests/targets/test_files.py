@@ -189,11 +189,36 @@ def test_a_missing_file_a_folder_and_an_unknown_url_are_named(tmp_path: Path) ->
         assert "hunter2" not in str(caught.value)
 
 
+@pytest.mark.parametrize("name", [":memory:", ":memory:x", "md:x", "sqlite:x", "a#b%20 c", "-x"])
+def test_names_that_duckdb_takes_for_something_else_are_files(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    duckdb_file(tmp_path).rename(tmp_path / name)
+    monkeypatch.chdir(tmp_path)
+    assert open_target(name).run("SELECT count(*) FROM singer", LIMITS).rows == [(4,)]
+
+
+def test_a_duckdb_path_with_a_question_mark_is_an_error_that_says_what_to_do(tmp_path: Path) -> None:
+    file = duckdb_file(tmp_path).rename(tmp_path / "a?b")
+    with pytest.raises(UserError, match="rename the file"):
+        open_target(str(file))
+
+
+def test_a_full_text_table_is_refused_with_its_reason(tmp_path: Path) -> None:
+    with closing(sqlite3.connect(tmp_path / "x.sqlite")) as connection:
+        connection.executescript("CREATE VIRTUAL TABLE note USING fts5 (text); CREATE TABLE t (a)")
+    with pytest.raises(QueryRefused, match="virtual table"):
+        open_target(str(tmp_path / "x.sqlite")).run("SELECT * FROM note", LIMITS)
+
+
 def test_a_database_without_tables_is_an_error(tmp_path: Path) -> None:
     with closing(duckdb.connect(str(tmp_path / "empty.duckdb"))):
         pass
-    with pytest.raises(UserError, match="has no table"):
-        open_target(str(tmp_path / "empty.duckdb")).schema()
+    with closing(sqlite3.connect(tmp_path / "empty.sqlite")) as connection:
+        connection.execute("PRAGMA user_version = 1")
+    for name in ("empty.duckdb", "empty.sqlite"):
+        with pytest.raises(UserError, match="has no table; name another database"):
+            open_target(str(tmp_path / name)).schema()
 
 
 def test_a_locked_sqlite_file_is_a_failure_and_not_waited_for_without_end(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from text2sql.schema.ddl import read_ddl
 from text2sql.targets.model import Dialect, QueryRefused
-from text2sql.targets.query import called_names, parse_query, translate, used_tables
+from text2sql.targets.query import called_names, dotted_names, parse_query, translate, used_tables
 
 SCHEMA = read_ddl(
     "CREATE TABLE Singer (Singer_ID INTEGER PRIMARY KEY, Name TEXT, Age INT);"
@@ -83,6 +83,34 @@ def test_queries_of_all_forms_are_read(sql: str, dialect: Dialect) -> None:
             "postgres",
             'WITH old AS (SELECT "Name" FROM "Singer") SELECT "Name" FROM old',
         ),
+        (
+            "SELECT T1.name FROM singer AS t1 WHERE T1.age > 1",
+            "mysql",
+            "SELECT t1.`Name` FROM `Singer` AS t1 WHERE t1.`Age` > 1",
+        ),
+        (
+            'SELECT count(*) AS "Total" FROM singer ORDER BY total',
+            "postgres",
+            'SELECT COUNT(*) AS "Total" FROM "Singer" ORDER BY "Total" NULLS FIRST',
+        ),
+        (
+            'SELECT id FROM concert WHERE name = "Age" OR name = "singer"',
+            "postgres",
+            'SELECT "id" FROM "concert" WHERE "name" = \'Age\' OR "name" = \'singer\'',
+        ),
+        (
+            'SELECT "AGE" FROM (SELECT * FROM singer) AS s WHERE EXISTS (SELECT 1 FROM concert)',
+            "postgres",
+            'SELECT "Age" FROM (SELECT * FROM "Singer") AS s WHERE EXISTS(SELECT 1 FROM "concert")',
+        ),
+        (
+            'WITH old ("a b") AS (SELECT 1) SELECT "a b" FROM old',
+            "postgres",
+            'WITH old("a b") AS (SELECT 1) SELECT "a b" FROM old',
+        ),
+        ("SELECT date('now')", "mysql", "SELECT DATE(CURRENT_TIMESTAMP())"),
+        ("SELECT date('now')", "duckdb", "SELECT CAST(CURRENT_TIMESTAMP AS DATE)"),
+        ("SELECT 'now'", "mysql", "SELECT 'now'"),
         ("SELECT 1 /* ; DROP TABLE singer */ -- x", "postgres", "SELECT 1"),
     ],
 )
@@ -90,9 +118,25 @@ def test_translation(sql: str, dialect: Dialect, expected: str) -> None:
     assert translate(sql, SCHEMA, dialect) == expected
 
 
+@pytest.mark.parametrize("call", ["date('now', '-1 year')", "strftime('%Y', name, '+1 day')"])
+def test_modifiers_of_dates_are_refused_where_sqlite_is_not_asked(call: str) -> None:
+    with pytest.raises(QueryRefused, match="with a modifier"):
+        translate(f"SELECT {call} FROM concert", SCHEMA, "mysql")
+    assert call in translate(f"SELECT {call} FROM concert", SCHEMA, "sqlite")
+
+
 def test_the_tables_of_a_query_are_those_of_the_schema_and_not_its_own() -> None:
     sql = "WITH old AS (SELECT * FROM singer) SELECT * FROM old JOIN concert USING (id), (SELECT 1) AS x"
     assert used_tables(sql, "sqlite") == ("concert", "singer")
+
+
+def test_an_unexpected_token_is_not_shown_as_sqlglot_names_it() -> None:
+    with pytest.raises(QueryRefused, match=r"Expected table name$"):
+        parse_query("SELECT * FROM", "sqlite")
+
+
+def test_dotted_names_are_those_of_columns_and_functions_of_a_row() -> None:
+    assert dotted_names('SELECT T.Age, (t)."Run" FROM public.t', "postgres") == {"age", "Run", "t"}
 
 
 def test_called_names_have_quoted_functions_and_words_before_brackets() -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import signal
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -32,6 +34,8 @@ CREATE FUNCTION remove() RETURNS int LANGUAGE plpgsql VOLATILE AS
   $$ BEGIN DELETE FROM orders; RETURN 1; END $$;
 CREATE FUNCTION called_stable() RETURNS int LANGUAGE plpgsql STABLE AS
   $$ BEGIN EXECUTE 'DELETE FROM orders'; RETURN 1; END $$;
+CREATE FUNCTION drop_it(orders) RETURNS int LANGUAGE plpgsql VOLATILE AS $$ BEGIN RETURN 1; END $$;
+CREATE FUNCTION anything(anyelement) RETURNS int LANGUAGE plpgsql VOLATILE AS $$ BEGIN RETURN 1; END $$;
 CREATE ROLE reader LOGIN; GRANT SELECT ON ALL TABLES IN SCHEMA public TO reader;
 CREATE ROLE writer LOGIN SUPERUSER;
 """
@@ -61,6 +65,9 @@ _POSTGRES_HARM = [
     "DO $$ BEGIN DELETE FROM orders; END $$",
     "COMMIT; DROP TABLE orders",
     'SELECT U&"lo\\005Fcreate"(0)',
+    "SELECT o.drop_it FROM orders AS o",
+    "SELECT (o).drop_it FROM orders AS o",
+    "SELECT (o).anything FROM orders AS o",
     "CALL remove()",
 ]
 _MARIADB = """
@@ -225,6 +232,32 @@ def test_a_query_without_end_stops_at_the_time_limit(server: Server) -> None:
     assert caught.value.timeout
 
 
+def test_ctrl_c_ends_the_query_on_the_server(server: Server) -> None:
+    tables = ", ".join(f"information_schema.columns AS {name}" for name in "abcdef")
+    target = open_target(server.url("reader"))
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGALRM, interrupt)
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 2.0)
+        with pytest.raises(KeyboardInterrupt):
+            target.run(f"SELECT count(*) FROM {tables}", Limits(seconds=300.0))
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    postgres = "postgresql" in server.url("x")
+    running = (
+        "SELECT count(*) FROM pg_stat_activity WHERE state = 'active' AND usename = 'reader'"
+        if postgres
+        else "SELECT count(*) FROM information_schema.processlist WHERE user = 'reader' AND command = 'Query'"
+    )
+    deadline = time.monotonic() + 30.0
+    while server.run(running).split()[-1] != "0":
+        assert time.monotonic() < deadline, "the query goes on"
+
+
 def test_a_large_limit_of_the_query_is_no_reason_to_read_everything(server: Server) -> None:
     found = open_target(server.url("reader")).run("SELECT id FROM orders ORDER BY id LIMIT 1000000", LIMITS)
     assert (len(found.rows), found.more) == (3, True)
@@ -245,6 +278,19 @@ def test_a_user_who_may_not_read_and_a_password_that_is_not_shown(server: Server
     with pytest.raises(UserError, match="stranger") as caught:
         open_target(url).schema()
     assert "hunter2" not in str(caught.value)
+
+
+def test_options_of_the_url_that_the_driver_does_not_take_are_an_error(server: Server) -> None:
+    for option in ("nonsense=1", "charset=nonsense", "client_encoding=nonsense"):
+        with pytest.raises(UserError, match=r"options after the|check that the server runs"):
+            open_target(f"{server.url('reader')}?{option}").schema()
+
+
+def test_arrays_and_json_are_json(postgres_server: Server) -> None:
+    target = open_target(postgres_server.url("reader"))
+    assert target.run("SELECT ARRAY[1, 2], CAST('{\"a\": null}' AS jsonb)", LIMITS).rows == [
+        ("[1, 2]", '{"a": null}')
+    ]
 
 
 def test_a_server_that_went_away_is_an_error_that_names_it() -> None:

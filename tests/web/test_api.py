@@ -127,7 +127,8 @@ def test_unknown_databases_and_addresses_are_not_found(client: TestClient) -> No
     ):
         assert answer.status_code == 404
         assert "There are: music" in answer.json()["error"]["message"]
-    assert client.get("/api/nothing").json()["error"]["kind"] == "not_found"
+    for path in ("/api/nothing", "/api/ask"):  # questions are sent with POST
+        assert client.get(path).json()["error"]["kind"] == "not_found"
 
 
 def test_of_several_databases_one_must_be_named(tmp_path: Path) -> None:

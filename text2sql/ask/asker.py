@@ -30,7 +30,16 @@ _PROBLEMS = {
 
 
 class NoQuery(Exception):
-    """The model's answer has no query that may be run; the message says why."""
+    """The model's answer has no query that may be run; the message says why.
+
+    `prompt` and `raw` are those of the draft that there is not.
+    """
+
+    def __init__(
+        self, message: str, prompt: Sequence[Mapping[str, str]] = (), raw: Sequence[str] = ()
+    ) -> None:
+        super().__init__(message)
+        self.prompt, self.raw = prompt, raw
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,9 +165,10 @@ class Asker:
         self, question: str, request: Request, answers: Sequence[Answer], tables: tuple[str, ...]
     ) -> Draft:
         queries = tuple(self._written(answer) for answer in answers)
-        if not any(query.sqlite for query in queries):
-            raise NoQuery(_PROBLEMS.get(answers[0].problem or "", "the model's answer has no query"))
         raw = tuple(answer.text for answer in answers)
+        if not any(query.sqlite for query in queries):
+            reason = _PROBLEMS.get(answers[0].problem or "", "the model's answer has no query")
+            raise NoQuery(reason, request.messages, raw)
         return Draft(question, queries, tables, tuple(request.messages), raw)
 
     def _written(self, answer: Answer) -> Written:

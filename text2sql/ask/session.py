@@ -39,8 +39,10 @@ class Session:
             try:
                 self._do(text)
             except UserError as error:
-                self._view.error(str(error))
+                self._view.failure(text, "error", str(error))
             except KeyboardInterrupt:
+                if not sys.stdin.isatty():  # lines of a file: all of them are stopped
+                    raise
                 self._view.note(r"stopped; \quit ends the session")
 
     def _do(self, text: str) -> None:
@@ -55,7 +57,7 @@ class Session:
             commands[name](rest.strip())
         else:
             lines = HELP.splitlines()
-            print_lines(self._view.out, lines if name in (r"\help", r"\?") else [f"unknown: {name}", *lines])
+            self._view.lines(lines if name in (r"\help", r"\?") else [f"unknown: {name}", *lines])
 
     def _schema(self, name: str) -> None:
         tables = self._asker.schema.tables
@@ -63,11 +65,11 @@ class Session:
         if not found:
             raise UserError(f"no table {name}; the tables are {', '.join(table.name for table in tables)}")
         for table in found:
-            self._view.query(write_ddl(Schema((table,))))
+            self._view.sql(write_ddl(Schema((table,))))
 
     def _sql(self, sql: str) -> None:
         if not sql:
-            self._view.query(self._query())
+            self._view.sql(self._query())
             return
         self._last = sql
         outcome = run_query(self._asker, sql, self._limits)
@@ -76,7 +78,7 @@ class Session:
 
     def _explain(self, _: str) -> None:
         try:
-            print_lines(self._view.out, self._asker.target.plan(self._query(), self._limits))
+            self._view.lines(self._asker.target.plan(self._query(), self._limits))
         except (QueryFailed, QueryRefused) as error:
             raise UserError(str(error)) from error
 

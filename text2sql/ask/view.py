@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -51,20 +51,37 @@ class View:
         if draft.tables:
             of = f"{len(draft.tables)} of {len(asker.schema.tables)} tables were shown to the model"
             self.note(f"{of}: {', '.join(draft.tables)}")
-        if self.verbose:
-            for message in draft.prompt:
-                print_lines(self.notes, [f"[{message['role']}]", *message["content"].splitlines()])
-            for number, raw in enumerate(draft.raw, 1):
-                print_lines(self.notes, [f"[answer {number}]", *raw.splitlines()])
+        self.conversation(draft.prompt, draft.raw)
         if len(draft.queries) == 1:
             self.query(draft.queries[0].sql or draft.queries[0].sqlite)
+
+    def conversation(self, prompt: Sequence[Mapping[str, str]], answers: Sequence[str]) -> None:
+        """The prompt and the model's answers, with -v."""
+        if self.verbose:
+            for message in prompt:
+                print_lines(self.notes, [f"[{message['role']}]", *message["content"].splitlines()])
+            for number, answer in enumerate(answers, 1):
+                print_lines(self.notes, [f"[answer {number}]", *answer.splitlines()])
 
     def query(self, sql: str) -> None:
         """One query."""
         if self.form == "table":
-            self.out.print(sql_text(sql))
+            self.sql(sql)
         elif self.form == "csv":
             self.note(sql)
+
+    def sql(self, text: str) -> None:
+        """SQL that the user wants to see."""
+        self._people.print(sql_text(text))
+
+    def lines(self, lines: Sequence[str]) -> None:
+        """Lines that the user wants to see."""
+        print_lines(self._people, lines)
+
+    @property
+    def _people(self) -> Console:
+        """Where texts are that are no result: with --json and --csv stderr, as programs read the other."""
+        return self.out if self.form == "table" else self.notes
 
     def outcome(self, draft: Draft, outcome: Outcome, asker: Asker, limits: Limits) -> None:
         """The result; for JSON everything in one object."""
@@ -73,10 +90,11 @@ class View:
             return
         if outcome.agreement is not None:
             self.query(outcome.query.sql)
+        if outcome.agreement:
             agreed = f"{round(100 * outcome.agreement)} % of {len(draft.queries)} answers have this result"
             self.note(agreed)
         if self.explain:
-            print_lines(self.notes if self.form == "csv" else self.out, self._plan(outcome, asker, limits))
+            self.lines(self._plan(outcome, asker, limits))
         if outcome.result is None:
             self.error(f"the query fails: {outcome.failure}")
         elif self.form == "csv":

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from text2sql.commands.model_options import chosen_plan, model_options
+from text2sql.commands.model_options import Seconds, chosen_plan, model_options
 from text2sql.errors import UserError
 
 if TYPE_CHECKING:
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 NO_QUERY, QUERY_FAILED = 3, 4
 """Exit statuses: the model gave no query that may be run; the database did not complete it."""
 
-_SECONDS = click.FloatRange(min=0, min_open=True)
 
 EXAMPLES = """
 \b
@@ -40,7 +39,7 @@ Examples:
 )
 @model_options
 @click.option("--rows", type=click.IntRange(min=1), default=100, show_default=True, help="Rows, at most.")
-@click.option("--timeout", type=_SECONDS, default=30.0, show_default=True, help="Seconds for a query.")
+@click.option("--timeout", type=Seconds(), default=30.0, show_default=True, help="Seconds for a query.")
 @click.option("--samples", type=click.IntRange(min=1), help="Answers to a question; their results vote.")
 @click.option("--explain", is_flag=True, help="Show the tables used and the database's plan.")
 @click.option("--json", "output", flag_value="json", default="table", help="One JSON object a question.")
@@ -69,7 +68,8 @@ def ask(context: click.Context, question: str | None, database: str, **options: 
     view = View(options["output"], options["explain"], options["quiet"], options["verbose"])
     limits = Limits(options["timeout"], options["rows"])
     asker = Asker(open_engine, plan, open_target(database))
-    view.note(f"{plan.about}; {asker.target.label}: {len(asker.schema.tables)} tables")
+    count = len(asker.schema.tables)
+    view.note(f"{plan.about}; {asker.target.label}: {count} table{'s' if count != 1 else ''}")
     one = _Question(asker, view, limits, options["yes"])
     if question is None:
         Session(asker, view, limits, one.answer).run()
@@ -98,6 +98,7 @@ class _Question:
             outcome = self._asker.run(draft, self._limits)
         except NoQuery as error:
             self.status = NO_QUERY
+            self._view.conversation(error.prompt, error.raw)
             self._view.failure(question, "no_query", str(error))
             return None
         self._view.outcome(draft, outcome, self._asker, self._limits)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -18,6 +19,23 @@ if TYPE_CHECKING:
     from text2sql.ask.plan import ModelPlan
 
 Command = TypeVar("Command", bound=Callable[..., Any])
+
+_LONGEST_S = 86_400.0
+
+
+class Seconds(click.FloatRange):
+    """A time limit of a query: more than 0 s, and at most a day."""
+
+    def __init__(self) -> None:
+        super().__init__(min=0, max=_LONGEST_S, min_open=True)
+
+    def convert(self, value: Any, param: click.Parameter | None, context: click.Context | None) -> float:
+        """The number; `nan`, which no comparison refuses, is none."""
+        seconds: float = super().convert(value, param, context)
+        if math.isnan(seconds):
+            self.fail(f"{value!r} is not a number of seconds", param, context)
+        return seconds
+
 
 _OPTIONS = (
     click.option("--arm", help="Arm of params.yaml; default: the best one that is trained here."),

@@ -9,13 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from text2sql.commands.model_options import chosen_plan, model_options
+from text2sql.commands.model_options import Seconds, chosen_plan, model_options
 from text2sql.errors import UserError
 
 if TYPE_CHECKING:
     from text2sql.ask.plan import ModelPlan
 
-_SECONDS = click.FloatRange(min=0, min_open=True)
 _MEGABYTE = 1_000_000
 
 EXAMPLES = """
@@ -39,7 +38,7 @@ Examples:
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen at.")
 @click.option("--port", type=click.IntRange(0, 65535), default=7860, show_default=True, help="0: a free one.")
 @click.option("--rows", type=click.IntRange(min=1), default=100, show_default=True, help="Rows, at most.")
-@click.option("--timeout", type=_SECONDS, default=30.0, show_default=True, help="Seconds for a query.")
+@click.option("--timeout", type=Seconds(), default=30.0, show_default=True, help="Seconds for a query.")
 @click.option("--samples", type=click.IntRange(min=1), help="Answers to a question; their results vote.")
 @click.option("--queue", type=click.IntRange(min=0), default=10, show_default=True, help="Waiting questions.")
 @click.option("--upload-mb", type=click.IntRange(min=0), default=50, show_default=True, help="0: no uploads.")

@@ -220,15 +220,18 @@ def _scores(facts: CardFacts) -> Iterator[str]:
         if scored.arm.rows:
             title = scored.test_set or "Test questions"
             named = "" if scored.arm.name == facts.name else f", arm {scored.arm.name}"
-            yield from ("", f"### {title}{named}", "", *_tables(scored))
+            yield from ("", f"### {title}{named}", "", *_tables(scored, facts.start == BASE))
     evaluators = {str(scored.arm.evaluator.get("version", "unknown")) for scored in facts.scored}
     yield from ("", f"Evaluator: {PROJECT}, version {', '.join(sorted(evaluators))}.")
 
 
-def _tables(scored: Scored) -> Iterator[str]:
-    """By hardness, beside the base model; then the other metrics."""
+def _tables(scored: Scored, on_base: bool) -> Iterator[str]:
+    """By hardness, beside the arm baseline; `on_base`: whether that has this model's base.
+
+    Then the other metrics.
+    """
     arm, baseline = scored.arm, scored.baseline
-    rows = [["hardness", "questions", "this model", "base model"]]
+    rows = [["hardness", "questions", "this model", "base model" if on_base else "arm baseline"]]
     for level in LEVELS:
         if arm.n.get(level):
             rows.append([level, str(arm.n[level]), _at(arm, level), _at(baseline, level)])

@@ -49,7 +49,8 @@ def page(base: Revision, head: Revision, questions: int | None = None) -> str:
 def _page(
     base: Revision, head: Revision, found: Sequence[Change], texts: tuple[Texts, Texts], shown: int
 ) -> str:
-    parts = [f"## Scores of {head.name} compared with {base.name}", "", *_conclusion(found), ""]
+    title = f"## Scores of {_name(head)} compared with {_name(base)}"
+    parts = [title, "", *_conclusion(found), ""]
     parts += [*plain(_scores(found)), "", *_notes(base, head, found)]
     sections = {
         "Questions gained and lost": _questions(found, texts, shown),
@@ -62,8 +63,9 @@ def _page(
         if lines := list(section):
             parts += ["", f"### {title}", "", "\n".join(lines).rstrip()]
     if head.table:
-        parts += ["", *_details(f"All arms of {head.name}", head.table.strip().splitlines())]
-    return "\n".join(parts).rstrip() + "\n"
+        parts += ["", *_details(f"All arms of {_name(head)}", head.table.strip().splitlines())]
+    text = "\n".join(parts).rstrip() + "\n"
+    return text.encode("utf-8", "backslashreplace").decode()  # a model may write half a surrogate pair
 
 
 # -- scores --
@@ -82,8 +84,18 @@ def _conclusion(found: Sequence[Change]) -> Iterator[str]:
     if within:
         yield f"- Within noise, so no evidence of a difference: {', '.join(map(_named, within))}"
     if not within and not any(words.values()):
-        untested = any(change.base and change.head and not change.paired for change in found)
-        yield "- No change can be tested." if untested else "- No answer changed between right and wrong."
+        yield f"- {_no_change(found)}"
+
+
+def _no_change(found: Sequence[Change]) -> str:
+    both = [change for change in found if change.base and change.head]
+    if not both:
+        return "No arm is scored in both revisions, so nothing is compared."
+    if not any(change.paired for change in both):
+        return "No change can be tested."
+    untested = [_named(change) for change in both if not change.paired]
+    rest = f"; not tested: {', '.join(untested)}" if untested else ""
+    return f"No answer changed between right and wrong{rest}."
 
 
 _NOISE = "within noise"
@@ -163,9 +175,9 @@ def _missing_verdicts(base: Revision, head: Revision) -> Iterator[str]:
     for revision in (base, head):
         arms = [arm for arm in revision.accuracy if arm not in revision.verdicts]
         if arms:
-            names = "any arm" if len(arms) == len(revision.accuracy) else ", ".join(arms)
+            names = "any arm" if len(arms) == len(revision.accuracy) else ", ".join(map(_cell, arms))
             yield (
-                f"{revision.name} has no metrics/verdicts/ARM.csv of {names}, as commits before that file "
+                f"{_name(revision)} has no metrics/verdicts/ARM.csv of {names}, as commits before that file "
                 "was kept: the scores are those of its metrics, without a test of the difference."
             )
 
@@ -201,7 +213,8 @@ def _other_evaluators(base: Revision, head: Revision) -> Iterator[str]:
             if text:
                 differing.setdefault(text, []).append(arm)
     for text, arms in differing.items():
-        yield f"Judged by different evaluators ({', '.join(arms)}: {text}); a change can come from that."
+        names = ", ".join(map(_cell, arms))
+        yield f"Judged by different evaluators ({names}: {_cell(text)}); a change can come from that."
 
 
 # -- questions --
@@ -335,6 +348,11 @@ _MARKUP = re.compile(r"[\\`*{}\[\]<>|#@~&]|(?<!\w)_|_(?!\w)")
 def _cell(text: str) -> str:
     """Text in a table or a sentence, in which nothing is Markdown, HTML or the mention of a user."""
     return _MARKUP.sub(lambda found: f"&#{ord(found[0])};", _one_line(text))
+
+
+def _name(revision: Revision) -> str:
+    """The name of a revision in a sentence. It keeps its ~, which git allows in no branch's name."""
+    return _cell(revision.name).replace("&#126;", "~")
 
 
 def _code(text: str | None) -> str:

@@ -20,6 +20,7 @@ _DUCKDB = (8, b"DUCK")  # https://duckdb.org/docs/stable/internals/storage: afte
 _START_S = 20.0  # a process starts in a tenth of a second, on a busy machine in seconds
 _SCHEMA_S = 60.0
 _PLAN_ROWS = 1000
+_REMEDY = "name another database, or ask again when no other program changes it"
 
 
 def file_dialect(path: Path) -> Dialect:
@@ -39,6 +40,8 @@ def file_dialect(path: Path) -> Dialect:
     if header == _SQLITE:
         return "sqlite"
     if header[at : at + len(magic)] == magic:
+        if "?" in str(path.absolute()):
+            raise UserError(f"{path}: DuckDB opens no path with a question mark; copy or rename the file")
         return "duckdb"
     what = "is empty" if not header else "is neither a SQLite nor a DuckDB database"
     raise UserError(f"{path}: {what}; if it is encrypted, export it without encryption and name that file")
@@ -59,11 +62,18 @@ class FileTarget:
     def schema(self, examples: int = 0, comments: bool = False) -> Schema:
         """Its tables; `examples` and `comments` are for SQLite only."""
         if self.dialect == "sqlite":
-            return read_sqlite(self.path, examples, comments)
+            return self._sqlite_schema(examples, comments)
         found = _schema(self._ask({"do": "schema", **asdict(Limits())}, _SCHEMA_S))
         if not found.tables:
             raise UserError(f"{self.path}: has no table; name another database")
         return found
+
+    def _sqlite_schema(self, examples: int, comments: bool) -> Schema:
+        try:
+            return read_sqlite(self.path, examples, comments)
+        except UserError as error:  # its remedy is for the pipeline's databases
+            reason = str(error).removeprefix(f"{self.path}: ").partition("; ")[0]
+            raise UserError(f"{self.path}: {reason}; {_REMEDY}") from error
 
     def run(self, sql: str, limits: Limits) -> Result:
         """The result of one query."""
@@ -85,7 +95,8 @@ class FileTarget:
         Raises:
             QueryRefused, QueryFailed, UserError: see `Target.run`.
         """
-        about = {"path": str(self.path), "dialect": self.dialect, "parent": os.getpid()}
+        # from the root, as DuckDB takes a path such as ":memory:x" or "md:x" for something else
+        about = {"path": str(self.path.absolute()), "dialect": self.dialect, "parent": os.getpid()}
         command = [sys.executable, "-P", "-m", "text2sql.targets.file_worker"]
         try:
             done = subprocess.run(

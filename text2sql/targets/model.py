@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
@@ -78,9 +79,14 @@ class Target(Protocol):
 
 
 def plain(value: Any) -> Value:
-    """A database's value as one that JSON, CSV and every process know: dates and exact numbers as text."""
+    """A database's value as one that JSON, CSV and every process know.
+
+    Dates and exact numbers are text; arrays, structs and JSON are JSON's text.
+    """
     if value is None or isinstance(value, str | int | float):
         return value
     if isinstance(value, bytes | bytearray | memoryview):
         return bytes(value)
+    if isinstance(value, dict | list):
+        return json.dumps(value, default=str, ensure_ascii=False)
     return str(value)

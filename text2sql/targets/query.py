@@ -2,7 +2,8 @@
 
 The check is the first of several: the database itself is opened for reading, and refuses what passes here.
 Translation is sqlglot's. Added is what it does not know: the names of the schema are written as the database
-has them, text in double quotes that names no column is text (as SQLite reads it), and LIKE ignores case.
+has them, text in double quotes that names no column is text (as SQLite reads it), LIKE ignores case, and
+'now' in a date function is the current time.
 Not covered: SQLite compares text with numbers and shows columns that are not grouped, which PostgreSQL
 refuses.
 """
@@ -24,6 +25,8 @@ from text2sql.targets.model import Dialect, QueryRefused
 _FAULTS = (SqlglotError, RecursionError, ValueError, TypeError, AttributeError, KeyError, IndexError)
 _LONGEST = 100_000  # characters; real queries are far shorter
 _WRITING = (exp.DML, exp.DDL, exp.Command, exp.Into, exp.Lock, exp.Alter, exp.Drop, exp.Set, exp.Pragma)
+# SQLite's date functions, and how many arguments they have without modifiers
+_DATE_FUNCTIONS = {"date": 1, "time": 1, "datetime": 1, "julianday": 1, "unixepoch": 1, "strftime": 2}
 _IGNORES_CASE: tuple[Dialect, ...] = ("postgres", "duckdb")
 
 
@@ -76,6 +79,10 @@ def translate(sql: str, schema: Schema, dialect: Dialect) -> str:
     if dialect == "sqlite":
         return sql
     tree = parse_query(sql, "sqlite")
+    _check_modifiers(tree)
+    for text in list(tree.find_all(exp.Literal)):
+        if text.is_string and text.name.lower() == "now" and _is_date_function(text.parent):
+            text.replace(exp.CurrentTimestamp())
     names = _Names(schema, tree)
     for node in list(tree.find_all(exp.Column)):
         if names.is_text(node):
@@ -86,6 +93,23 @@ def translate(sql: str, schema: Schema, dialect: Dialect) -> str:
         for like in list(tree.find_all(exp.Like)):
             like.replace(exp.ILike(**like.args))
     return write_query(tree, dialect)
+
+
+def _check_modifiers(tree: exp.Query) -> None:
+    """Refuse SQLite's modifiers of dates, as '-1 year': MySQL ignores them and returns other rows.
+
+    Raises:
+        QueryRefused: a date function has one.
+    """
+    for call in tree.find_all(exp.Anonymous):
+        name = call.name.lower()
+        if len(call.expressions) > _DATE_FUNCTIONS.get(name, len(call.expressions)):
+            raise QueryRefused(f"{name}() with a modifier, as '-1 day', is SQLite's own and not translated")
+
+
+def _is_date_function(node: object) -> bool:
+    named = isinstance(node, exp.Anonymous) and node.name.lower() in _DATE_FUNCTIONS
+    return named or isinstance(node, exp.Date | exp.TsOrDsToTimestamp)
 
 
 def used_tables(sql: str, dialect: Dialect) -> tuple[str, ...]:
@@ -113,13 +137,25 @@ def called_names(sql: str, dialect: Dialect) -> frozenset[str]:
     )
 
 
+def dotted_names(sql: str, dialect: Dialect) -> frozenset[str]:
+    """All names after a dot. PostgreSQL calls the function f with a row where t.f is no column of t.
+
+    Names without quotes are in lower case.
+    """
+    return frozenset(
+        one.text if one.token_type == TokenType.IDENTIFIER else one.text.lower()
+        for before, one in pairwise(sqlglot.tokenize(sql, read=dialect))
+        if before.token_type == TokenType.DOT
+    )
+
+
 def _writes(node: exp.Expr, root: exp.Expr) -> bool:
     return node is not root and isinstance(node, _WRITING) and not isinstance(node, exp.Query)
 
 
 def _plain(message: str) -> str:
-    """sqlglot's message without the codes with which it underlines."""
-    return message.replace("\x1b[4m", "").replace("\x1b[0m", "")
+    """sqlglot's message without the codes with which it underlines, and its name of an unexpected token."""
+    return message.replace("\x1b[4m", "").replace("\x1b[0m", "").partition(" but got <Token")[0]
 
 
 class _Names:
@@ -130,17 +166,24 @@ class _Names:
         used = [node for node in tree.find_all(exp.Table) if node.name.casefold() in tables]
         read = [tables[node.name.casefold()] for node in used]
         self._of = {n.alias_or_name.casefold(): _spelled([t]) for n, t in zip(used, read, strict=True)}
+        self._columns = {column.name.casefold() for table in read for column in table.columns}
         # tables that the query reads come first: two tables may write one name differently
         self._written = _spelled([*read, *schema.tables])
-        own = (node.alias for node in tree.find_all(exp.Alias, exp.TableAlias, exp.Subquery, exp.CTE))
-        self._own = {name.casefold() for name in own}
+        aliases = [
+            node.args.get("alias") if isinstance(node, exp.Alias) else node.this
+            for node in tree.find_all(exp.Alias, exp.TableAlias)
+        ]
+        aliases += [name for node in tree.find_all(exp.TableAlias) for name in node.args.get("columns") or ()]
+        given = [each for each in aliases if isinstance(each, exp.Identifier)]
+        # T1 and t1 are one name in SQLite, and two in MySQL, or where one of them is in quotes
+        self._own = {each.name.casefold(): each.copy() for each in reversed(given)}
 
     def is_text(self, column: exp.Column) -> bool:
-        """Whether double quotes are around text, because no column has this name."""
+        """Whether double quotes are around text, because no column of the tables read has this name."""
         identifier = column.this
         if not isinstance(identifier, exp.Identifier) or not identifier.quoted or column.table:
             return False
-        return identifier.name.casefold() not in self._written.keys() | self._own
+        return identifier.name.casefold() not in self._columns | self._own.keys()
 
     def correct(self, identifier: exp.Identifier) -> None:
         """Write a name as the database has it, in quotes: other databases distinguish case."""
@@ -152,6 +195,9 @@ class _Names:
         if written is not None:
             identifier.set("this", written)
             identifier.set("quoted", True)
+        elif own := self._own.get(name):
+            identifier.set("this", own.name)
+            identifier.set("quoted", own.quoted)
 
 
 def _spelled(tables: Sequence[Table]) -> dict[str, str]:

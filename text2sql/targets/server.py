@@ -9,7 +9,7 @@ Not covered: what a view or a function of the database's owner does beyond its t
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,7 +23,7 @@ from text2sql.errors import UserError
 from text2sql.evaluation.execution.sandbox import first_rows
 from text2sql.schema.model import Column, ForeignKey, Schema, Table
 from text2sql.targets.model import RESULT_BYTES, Dialect, Limits, QueryFailed, QueryRefused, Result, plain
-from text2sql.targets.query import called_names, parse_query, write_query
+from text2sql.targets.query import called_names, dotted_names, parse_query, write_query
 
 _DIALECTS: dict[str, Dialect] = {
     "postgresql": "postgres",
@@ -36,6 +36,13 @@ _CONNECT_S = 10
 _SCHEMA_S = 60.0
 # Volatile functions of PostgreSQL that change nothing
 _HARMLESS = frozenset({"random", "random_normal", "clock_timestamp", "timeofday", "gen_random_uuid"})
+# t.f calls the function f with a row of t (typtype c), or with anything (p)
+_VOLATILE = """
+SELECT proname FROM pg_proc LEFT JOIN pg_type ON pg_type.oid = proargtypes[0]
+WHERE provolatile = 'v'
+  AND (proname = ANY(:called) OR proname = ANY(:dotted) AND typtype IN ('c', 'p'))
+LIMIT 1
+"""
 _REFUSED_IN_MYSQL = frozenset(
     """load_file sleep benchmark get_lock release_lock release_all_locks is_free_lock is_used_lock
     master_pos_wait master_gtid_wait source_pos_wait wait_for_executed_gtid_set nextval lastval setval
@@ -136,11 +143,11 @@ class ServerTarget:
             return
         if 'U&"' in text.upper():
             raise QueryRefused("names with escapes (U&) are not read")
-        names = sorted(called_names(text, "postgres") - _HARMLESS)
-        query = sa.text(
-            "SELECT proname FROM pg_proc WHERE provolatile = 'v' AND proname = ANY(:names) LIMIT 1"
-        )
-        found = connection.execute(query, {"names": names}).scalar()
+        names = {
+            "called": sorted(called_names(text, "postgres") - _HARMLESS),
+            "dotted": sorted(dotted_names(text, "postgres")),
+        }
+        found = connection.execute(sa.text(_VOLATILE), names).scalar()
         if found:
             raise QueryRefused(f"{found}() may do more than read tables: PostgreSQL calls it volatile")
 
@@ -158,7 +165,8 @@ class ServerTarget:
             with engine.connect() as connection:
                 connected = True
                 _begin(connection, self.dialect, limits)
-                yield connection
+                with self._ended_by_ctrl_c(connection, engine):
+                    yield connection
         except DBAPIError as error:
             reason = _reason(error)
             if not connected or error.connection_invalidated:
@@ -168,8 +176,28 @@ class ServerTarget:
             raise QueryFailed(f"it took more than {limits.seconds:g} s" if late else reason, late) from error
         except SQLAlchemyError as error:
             raise QueryFailed(str(error).partition("\n")[0]) from error
+        except (TypeError, LookupError, ValueError, AttributeError) as error:
+            if connected:
+                raise
+            why = f"the driver does not take the options after the ? of the URL ({error})"
+            raise UserError(f"{self.label}: {why}; correct them") from error
         finally:
             engine.dispose()
+
+    @contextmanager
+    def _ended_by_ctrl_c(self, connection: Connection, engine: sa.Engine) -> Iterator[None]:
+        """End the query at Ctrl-C. PostgreSQL's driver does; MySQL would go on to its time limit."""
+        if self.dialect != "mysql":
+            yield
+            return
+        number = int(connection.exec_driver_sql("SELECT CONNECTION_ID()").scalar_one())
+        try:
+            yield
+        except KeyboardInterrupt:
+            # where this fails, the server's time limit ends the query
+            with suppress(SQLAlchemyError), engine.connect() as other:
+                other.exec_driver_sql(f"KILL {number}")
+            raise
 
 
 def _timeouts(dialect: Dialect, limits: Limits) -> dict[str, Any]:

@@ -121,7 +121,7 @@ def create_api(service: Service, databases: Databases) -> FastAPI:
         names = list(databases.dialects)
         chosen = name or (names[0] if len(names) == 1 else "")
         if chosen not in names:
-            problem = f"no database {name!r}" if name else "which database?"
+            problem = f"no database {name!r}." if name else "which database?"
             raise HTTPException(404, f"{problem} There are: {', '.join(names) or 'none'}")
         found: Asker = service.read(lambda: databases.asker(chosen))
         return found
@@ -149,6 +149,10 @@ def create_api(service: Service, databases: Databases) -> FastAPI:
         names = [table.name for table in found.schema.tables]
         about = {"database": found.target.label, "dialect": found.target.dialect}
         return {**about, "tables": names, "ddl": write_ddl(found.schema)}
+
+    @app.api_route("/api/{rest:path}", methods=["GET", "POST"], include_in_schema=False)
+    def nothing(rest: str) -> None:  # the page's own 404, which follows, has another form
+        raise HTTPException(404, f"there is nothing at /api/{rest}, or not for this method; see /docs")
 
     return app
 

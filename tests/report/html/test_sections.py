@@ -41,6 +41,12 @@ def test_without_gold_nothing_is_scored_and_the_questions_are_there(tmp_path: Pa
     assert len(data(page)["questions"]) == 1
 
 
+def test_a_test_set_whose_gold_fails_says_so(tmp_path: Path) -> None:
+    failing = question(1, "Again?", "SELECT title FROM item", test_set="second")
+    page = make_page(lay_inputs(tmp_path, [*ONE, failing], {"only": [RIGHT, "SELECT 1"]}))
+    assert "No question is scored: the gold SQL of 1 questions fails." in page
+
+
 def test_several_test_sets_have_a_part_each(tmp_path: Path) -> None:
     questions = [*ONE, question(1, "Again?", RIGHT, test_set="second")]
     page = make_page(lay_inputs(tmp_path, questions, {"only": [RIGHT, "SELECT 1"]}))

@@ -69,8 +69,7 @@ def score_parts(sets: Sequence[ScoredSet]) -> list[Part]:
 def _score_part(scored: ScoredSet, several: bool) -> Part:
     title = scored.name if several else "Execution accuracy"
     if not scored.scored:
-        count = scored.arms[0].without_gold
-        return Part(title, [f"No question is scored: {count:,} questions have no gold SQL."])
+        return Part(title, [_nothing_scored(scored.arms[0])])
     compared = table.by_names(table.pairs(scored.arms))
     texts = [*_lead(scored, compared), *_left_out(scored.arms[0])]
     tables = [_accuracy(scored, compared)]
@@ -78,6 +77,12 @@ def _score_part(scored: ScoredSet, several: bool) -> Part:
         tables.append(_against(scored, compared))
     tables += [each(scored) for each in (_others, _slices) if _has(scored, each)]
     return Part(title, texts, [charts.accuracy(scored)], tables)
+
+
+def _nothing_scored(arm: ArmScores) -> str:
+    reasons = [f"{arm.without_gold:,} questions have no gold SQL"] if arm.without_gold else []
+    reasons += [f"the gold SQL of {len(arm.unjudged):,} questions fails"] if arm.unjudged else []
+    return f"No question is scored: {' and '.join(reasons)}."
 
 
 def _has(scored: ScoredSet, maker: Any) -> bool:
