@@ -17,11 +17,11 @@ from text2sql.errors import UserError
 from text2sql.evaluation.judge import describe
 from text2sql.files import write_jsonl
 from text2sql.inference.engine import Engine
+from text2sql.inference.engines import engine_for
 from text2sql.inference.questions import Chat, read_chats
 from text2sql.inference.rounds import Execution, database_hashes, executable_chats, predict_all
 from text2sql.inference.settings import Predict
 from text2sql.inference.voting import as_written
-from text2sql.inference.weights import resolve_weights
 from text2sql.prompts import prompt_form
 from text2sql.records import Prediction
 from text2sql.workstore import WorkStore, locked
@@ -44,7 +44,7 @@ def main(arm: str, questions: Path, weights: Path, databases: Path, output: Path
     plan, prompt = params.prediction(arm), params.prompt
     fix_kernels(plan.threads)
     chats = read_chats(questions, prompt.schema_types, prompt.comments, prompt_form(prompt.form))
-    engine = _engine(weights, plan)
+    engine = engine_for(weights, plan)
     execution = Execution(databases, params.evaluate)
     work = WorkStore.from_environment().open("predict", _key(engine, chats, execution, plan))
     with locked(work):
@@ -69,24 +69,6 @@ def _key(engine: Engine, chats: Sequence[Chat], execution: Execution, plan: Pred
 def _asked(chat: Chat) -> dict[str, object]:
     """The parts of a chat that its answer depends on, besides the databases."""
     return {"row": chat.row, "db_id": chat.db_id, "messages": chat.messages}
-
-
-def _engine(weights: Path, settings: Predict) -> Engine:
-    """The engine for an arm. Engines are imported here, because that takes seconds."""
-    decoding = settings.decoding
-    if settings.engine == "openai":
-        from text2sql.inference.openai_engine import OpenAIEngine
-
-        endpoint = settings.endpoint.with_model(settings.endpoint.models[str(weights)])
-        return OpenAIEngine(endpoint, decoding, settings.endpoint.extra_body)
-    found = resolve_weights(weights)
-    if settings.engine == "vllm":
-        from text2sql.inference.vllm_engine import VllmEngine
-
-        return VllmEngine(found, decoding, settings.vllm)
-    from text2sql.inference.transformers_engine import TransformersEngine
-
-    return TransformersEngine(found, decoding, settings, settings.threads)
 
 
 def _write(output: Path, predictions: Sequence[Prediction]) -> None:

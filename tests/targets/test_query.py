@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from sqlglot import exp
 
 from text2sql.schema.ddl import read_ddl
 from text2sql.targets.model import Dialect, QueryRefused
@@ -46,7 +47,7 @@ def test_other_texts_than_one_query_are_refused(sql: str, why: str, dialect: Dia
     "sql", ["SELECT 1", "SELECT 1 UNION SELECT 2;", "WITH a AS (SELECT 1) SELECT * FROM a", "(SELECT 1)"]
 )
 def test_queries_of_all_forms_are_read(sql: str, dialect: Dialect) -> None:
-    parse_query(sql, dialect)
+    assert isinstance(parse_query(sql, dialect), exp.Query)
 
 
 @pytest.mark.parametrize(

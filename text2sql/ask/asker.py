@@ -9,13 +9,14 @@ from functools import cached_property
 from itertools import permutations
 
 from text2sql.ask.plan import ModelPlan
-from text2sql.ask.tables import schemas, written
+from text2sql.ask.tables import schemas
 from text2sql.errors import UserError
 from text2sql.evaluation.execution.equivalence import same_result
 from text2sql.inference.engine import Answer, Engine, Request
 from text2sql.inference.extract import extract_sql
 from text2sql.inference.voting import Candidates, Comparison, choose
 from text2sql.prompts import messages, prompt_form, schema_text
+from text2sql.schema.ddl import write_ddl
 from text2sql.schema.model import Schema
 from text2sql.targets.model import Limits, QueryFailed, QueryRefused, Result, Target
 from text2sql.targets.query import translate
@@ -145,7 +146,9 @@ class Asker:
     def _requests(self, schema: Schema, question: str) -> list[Request]:
         prompt = self.plan.prompt
         ddl = schema_text(
-            written(schema, self.plan.values, prompt.comments), prompt.schema_types, prompt.comments
+            write_ddl(schema, values=self.plan.values, comments=prompt.comments),
+            prompt.schema_types,
+            prompt.comments,
         )
         chat = messages(ddl, question, (), prompt_form(prompt.form))
         settings = self.plan.predict

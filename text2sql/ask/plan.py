@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import entry_points
 from importlib.util import find_spec
 from pathlib import Path
@@ -13,8 +13,8 @@ from text2sql.cpu import allowed_cores
 from text2sql.endpoint_settings import EndpointSettings
 from text2sql.errors import UserError
 from text2sql.inference.engine import Engine
+from text2sql.inference.engines import engine_for
 from text2sql.inference.settings import Predict, ServedModels
-from text2sql.inference.weights import resolve_weights
 from text2sql.schema.settings import Prompt, Values
 from text2sql.settings import checked
 
@@ -48,8 +48,7 @@ class ModelPlan:
         changes: dict[str, object] = {"samples": samples}
         if samples > 1:
             changes["temperature"] = temperature
-        predict = self.predict.replace(**changes)
-        return ModelPlan(self.weights, predict, self.prompt, self.values, self.examples, self.about)
+        return replace(self, predict=self.predict.replace(**changes))
 
 
 def folder_plan(folder: Path, prompt: Prompt) -> ModelPlan:
@@ -87,22 +86,5 @@ def arm_plan(name: str | None) -> ModelPlan:
 
 
 def open_engine(plan: ModelPlan) -> Engine:
-    """The engine of a plan. Engines are imported here, because that takes seconds.
-
-    Raises:
-        UserError: the model's folder is incomplete.
-    """
-    settings = plan.predict
-    if settings.engine == "openai":
-        from text2sql.inference.openai_engine import OpenAIEngine
-
-        endpoint = settings.endpoint.with_model(settings.endpoint.models[str(plan.weights)])
-        return OpenAIEngine(endpoint, settings.decoding, settings.endpoint.extra_body)
-    found = resolve_weights(Path(plan.weights))
-    if settings.engine == "vllm":
-        from text2sql.inference.vllm_engine import VllmEngine
-
-        return VllmEngine(found, settings.decoding, settings.vllm)
-    from text2sql.inference.transformers_engine import TransformersEngine
-
-    return TransformersEngine(found, settings.decoding, settings, settings.threads)
+    """The engine of a plan. Raises: UserError, see `engine_for`."""
+    return engine_for(plan.weights, plan.predict)

@@ -8,7 +8,6 @@ from dataclasses import replace
 
 from text2sql.schema.ddl import write_ddl
 from text2sql.schema.model import Schema, Table
-from text2sql.schema.settings import Values
 
 CHARACTERS = 24_000
 """Longest text of a schema: some 6,000 tokens, more than models for this task are trained on."""
@@ -30,11 +29,6 @@ def schemas(schema: Schema, question: str) -> Iterator[Schema]:
         if count == 1 or len(write_ddl(part)) <= CHARACTERS:
             yield part
         count //= 2
-
-
-def written(schema: Schema, values: Values, comments: bool) -> str:
-    """The CREATE TABLE text that a prompt is made of."""
-    return write_ddl(schema, values=values, comments=comments)
 
 
 def _ranked(schema: Schema, question: str) -> list[Table]:
