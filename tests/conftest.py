@@ -24,6 +24,11 @@ if TYPE_CHECKING:
     from tests.openai_server import Serve
 
 ROOT = Path(__file__).resolve().parent.parent
+
+# With telemetry on, huggingface_hub asks its server for a list, here whatever a stand-in answers, and keeps
+# that in the user's own cache for a day. Read when huggingface_hub is imported; inherited by subprocesses.
+os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
+
 _WORKER_BYTES = 3 << 30  # a worker with torch, and a trainer or two that it starts
 
 # By default Hypothesis also fails an example that takes over 200 ms, as any may on a busy machine.
@@ -48,6 +53,12 @@ def pytest_xdist_auto_num_workers() -> int:
     """One more than the cores that this process may use, as tests also wait; fewer if memory is short."""
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     return max(1, min(len(os.sched_getaffinity(0)) + 1, memory // _WORKER_BYTES))
+
+
+@pytest.fixture(autouse=True)
+def no_progress_lines(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Undo what stages that ran in this process have switched on for all of it."""
+    monkeypatch.setattr("text2sql.progress._log", False)
 
 
 @pytest.fixture(scope="session")

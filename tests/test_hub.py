@@ -76,8 +76,9 @@ def refusal(repo: str = REPO, revision: str = "main") -> str:
 
 
 def test_the_files_that_match_are_brought_and_no_others(
-    server: Hub, cache: Path, capsys: pytest.CaptureFixture[str]
+    server: Hub, cache: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("text2sql.progress._log", True)
     folder = fetched()
     assert folder.name == COMMIT
     assert names_below(folder) == ["database/a/a.sqlite", "database/b/b.sqlite", "train.json"]
