@@ -21,6 +21,7 @@ from text2sql.preparation.settings import FetchData, Prepare
 from text2sql.retrieval.settings import IndexExamples, RetrieveExamples
 from text2sql.schema.settings import ConvertSchema, Prompt
 from text2sql.settings import Folder, Settings, checked, sentences
+from text2sql.suites.settings import SuiteSettings
 from text2sql.training.settings import FullArm, LoraArm, OwnArm, Recipe, Training, recipe_of, training_of
 
 BASE = "models/base"
@@ -44,7 +45,7 @@ def _free_name(*taken: str) -> AfterValidator:
 _ArmName = Annotated[
     str,
     _free_name(
-        *("summary", "pairs", "fetch_data", "fetch_model", "prepare", "dedupe_test", "convert_schema")
+        *("summary", "pairs", "fetch_data", "fetch_model", "prepare", "dedupe_test", "convert_schema", "make_suites")
     ),
 ]
 _TrainedName = Annotated[str, _free_name("base", *(name.removeprefix("train_") for name in _FIXED), "cards")]
@@ -81,6 +82,7 @@ class Params(Settings):
     lora: LoraArm
     train: dict[_TrainedName, OwnArm] = Field(default_factory=dict)
     predict: Predict
+    make_suites: SuiteSettings
     evaluate: EvaluationSettings
     arms: Annotated[dict[_ArmName, Arm], Field(min_length=1)]
 

@@ -30,12 +30,20 @@ from text2sql.workstore import WorkStore
 @click.option("--questions", required=True, type=click.Path(path_type=Path))
 @click.option("--predictions", required=True, type=click.Path(path_type=Path))
 @click.option("--databases", required=True, type=click.Path(path_type=Path))
+@click.option("--suites", required=True, type=click.Path(path_type=Path))
 @click.option("--verdicts", required=True, type=click.Path(path_type=Path))
 @click.option("--kept", required=True, type=click.Path(path_type=Path), help="CSV file kept in git.")
 @click.option("--metrics", required=True, type=click.Path(path_type=Path))
 @stage_main
 def main(
-    arm: str, questions: Path, predictions: Path, databases: Path, verdicts: Path, kept: Path, metrics: Path
+    arm: str,
+    questions: Path,
+    predictions: Path,
+    databases: Path,
+    suites: Path,
+    verdicts: Path,
+    kept: Path,
+    metrics: Path,
 ) -> None:
     """Judge the predictions of ARM and write verdicts and scores."""
     settings = JudgeSettings(plug_values=True, match=True, **load_params().evaluate.model_dump())
@@ -44,7 +52,7 @@ def main(
     scored = [q for q in asked if has_gold(q)]
     check_databases(databases, ((q.test_set, q.db_id) for q in scored))
     cases = [Case(q.row, q.db_id, q.gold, predicted[q.row].sql, q.slice) for q in scored]
-    judged = judge(cases, databases, settings, gold_cache=gold_cache()) if cases else ()
+    judged = judge(cases, databases, settings, gold_cache=gold_cache(), suite=suites) if cases else ()
     scores = ScoresBySet(q.test_set for q in asked)
     for question in asked:
         scores.count_answers(question.test_set, predicted[question.row].problems or {})

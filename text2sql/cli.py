@@ -12,6 +12,7 @@ from text2sql.commands.ask import ask
 from text2sql.commands.convert_schema import convert_schema
 from text2sql.commands.dedupe import dedupe
 from text2sql.commands.evaluate import evaluate
+from text2sql.commands.make_suite import make_suite
 from text2sql.commands.merge import merge
 from text2sql.commands.serve import serve
 from text2sql.errors import DISK_FULL, RERUN, UserError, file_error
@@ -84,6 +85,7 @@ main.add_command(ask)
 main.add_command(convert_schema)
 main.add_command(dedupe)
 main.add_command(evaluate)
+main.add_command(make_suite)
 main.add_command(merge)
 main.add_command(serve)
 

@@ -47,6 +47,7 @@ _PREDICTIONS_FORM = "write one prediction per line, and an empty line for a miss
     type=click.Path(path_type=Path),
     help="Spider's tables.json; default: beside or in --db.",
 )
+@click.option("--suite", type=click.Path(path_type=Path), help="Databases of `text2sql make-suite`, too.")
 @click.option("--etype", default="exec", show_default=True, metavar="exec|match|all", help="What to compare.")
 @setting(JudgeSettings, "plug_values", "--plug-value", "--plug_value")
 @setting(JudgeSettings, "keep_distinct", "--keep-distinct", "--keep_distinct")
@@ -65,7 +66,7 @@ def evaluate(gold: Path, pred: Path, db: Path, out: Path | None, **options: Any)
     settings = _settings(options)
     tables = _tables(options["table"], db)
     check_outputs(
-        {"--gold": gold, "--pred": pred, "--db": db, "--table": tables},
+        {"--gold": gold, "--pred": pred, "--db": db, "--table": tables, "--suite": options["suite"]},
         {"--out": out, "--json": options["summary"]},
     )
     total = _check(gold, pred, db)
@@ -74,6 +75,7 @@ def evaluate(gold: Path, pred: Path, db: Path, out: Path | None, **options: Any)
         db,
         settings,
         tables=tables if settings.match else None,
+        suite=options["suite"],
         workers=options["workers"],
     )
     scores = Scores()

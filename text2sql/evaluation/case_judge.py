@@ -14,6 +14,7 @@ from text2sql.evaluation.execution.databases import Databases, database_files
 from text2sql.evaluation.execution.equivalence import same_result
 from text2sql.evaluation.execution.gold_cache import GoldCache
 from text2sql.evaluation.execution.sandbox import SQL_LENGTH, DatabaseError, ErrorKind, QueryError, Row
+from text2sql.evaluation.execution.suite import Suite
 from text2sql.evaluation.settings import JudgeSettings
 from text2sql.evaluation.spider.exact_match import exact_match
 from text2sql.evaluation.spider.hardness import hardness
@@ -63,7 +64,8 @@ class CaseJudge:
     """Judges cases one by one.
 
     `databases` has Spider's layout, `tables` are the foreign keys by database (None: those of the
-    SQLite files), `gold_cache` is a file that keeps gold results (None: memory only).
+    SQLite files), `gold_cache` is a file that keeps gold results (None: memory only), `suite` has further
+    databases for `ts` and `ts_plug`.
 
     Raises:
         UserError: `gold_cache` cannot be read or written.
@@ -75,8 +77,9 @@ class CaseJudge:
         settings: JudgeSettings,
         tables: Mapping[str, ForeignKeys] | None = None,
         gold_cache: Path | None = None,
+        suite: Suite | None = None,
     ) -> None:
-        self._folder, self._settings, self._tables = databases, settings, tables
+        self._folder, self._settings, self._tables, self._suite = databases, settings, tables, suite
         cache = GoldCache(gold_cache, settings.max_rows) if gold_cache else None
         self._databases = Databases(settings.max_rows, cache)
         self._schema = lru_cache(maxsize=1024)(self._read_schema)
@@ -129,6 +132,8 @@ class CaseJudge:
     def _run_gold(self, case: Case, gold: str, begin: Callable[[Phase], None]) -> list[Path]:
         """Run the gold query on every database of the case, so that it fails here or never."""
         files = database_files(self._folder, case.db_id)
+        if self._suite:
+            files = files + self._suite.files(case.db_id, case.gold)
         self._databases.open(files[0])
         for file in files if self._settings.execute else ():
             begin("gold")

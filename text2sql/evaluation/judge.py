@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 from text2sql.evaluation.case_judge import CaseJudge
 from text2sql.evaluation.execution.sandbox import SQL_LENGTH
+from text2sql.evaluation.execution.suite import Suite
 from text2sql.evaluation.pool import QUICKEST, ProcessPool
 from text2sql.evaluation.settings import JudgeSettings
 from text2sql.evaluation.spider.schema import read_tables
@@ -32,6 +33,7 @@ def judge(
     *,
     tables: Path | None = None,
     gold_cache: Path | None = None,
+    suite: Path | None = None,
     workers: int | None = None,
     method: Literal["fork", "spawn"] | None = None,
 ) -> Iterator[Verdict]:
@@ -39,7 +41,8 @@ def judge(
 
     `databases` has Spider's layout (ID/ID.sqlite; further files in ID/ make a test suite). `tables` is
     Spider's tables.json, whose foreign keys exact set match uses (None: those of the SQLite files).
-    `gold_cache` is a file that keeps the results of gold queries for the next arm. `workers` is the
+    `gold_cache` is a file that keeps the results of gold queries for the next arm. `suite` is the folder of a
+    made test suite, whose databases count for `ts` and `ts_plug` beside those in ID/. `workers` is the
     number of processes (None: one per core), or with the executor "ray" of Ray actors (None: the whole
     cluster). `method` is how processes start (None: the fastest on this system); a program that uses a
     GPU or runs threads should spawn.
@@ -47,10 +50,11 @@ def judge(
     A failing query or database does not end the run: its error is in the verdict.
 
     Raises:
-        UserError: `tables` or `gold_cache` cannot be read, or Ray is not installed.
+        UserError: `tables`, `gold_cache` or `suite` cannot be read, or Ray is not installed.
     """
     foreign_keys = read_tables(tables) if tables else None
-    make_judge = partial(CaseJudge, databases, settings, foreign_keys, gold_cache)
+    made = Suite.read(suite, databases) if suite else None
+    make_judge = partial(CaseJudge, databases, settings, foreign_keys, gold_cache, made)
     batches = _batches(cases)
     if settings.executor == "ray":
         from text2sql.evaluation.ray_pool import judge_on_ray

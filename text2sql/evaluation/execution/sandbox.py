@@ -121,16 +121,18 @@ class Sandbox:
     """A SQLite file that can only be read; use it in a `with` statement.
 
     `max_rows` is the number of rows that a query may return. A `live` database may be changed by others
-    meanwhile: it is locked while a query reads it, see `text2sql.databases.live_uri`.
+    meanwhile: it is locked while a query reads it, see `text2sql.databases.live_uri`. With `backwards`
+    SQLite visits rows in the opposite order wherever a query leaves the order open.
 
     Raises:
         DatabaseError: the file is missing, or not a SQLite database.
     """
 
-    def __init__(self, database: Path, max_rows: int, live: bool = False) -> None:
+    def __init__(self, database: Path, max_rows: int, live: bool = False, backwards: bool = False) -> None:
         self._max_rows = max_rows
         self._deadline = 0.0
         self._connection = _open(Path(database), live)
+        self._connection.execute(f"PRAGMA reverse_unordered_selects = {int(backwards)}")
         self._connection.set_authorizer(_authorize)
         self._connection.set_progress_handler(self._is_late, _OPCODES_BETWEEN_CHECKS)
 

@@ -1,0 +1,88 @@
+"""`text2sql make-suite`: makes databases that tell gold queries from their near-misses."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from text2sql.commands.options import check_outputs, setting
+from text2sql.cpu import allowed_cores
+from text2sql.errors import UserError
+from text2sql.settings import checked
+from text2sql.suites.settings import SuiteSettings
+
+if TYPE_CHECKING:
+    from text2sql.suites.make import GoldQuality
+
+_SHOWN = 10  # gold queries with the most near-misses that are left
+
+
+@click.command("make-suite")
+@click.option("--gold", required=True, type=click.Path(path_type=Path), help="As of `text2sql evaluate`.")
+@click.option("--db", required=True, type=click.Path(path_type=Path), help="Folder of ID/ID.sqlite.")
+@click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder of the suite; replaced.")
+@setting(SuiteSettings, "databases")
+@setting(SuiteSettings, "seed")
+@click.option("--workers", type=click.IntRange(min=1), help="Processes; default: one per core.")
+def make_suite(gold: Path, db: Path, out: Path, workers: int | None, **options: int) -> None:
+    """Make further databases for each original one, on which a query that is nearly right shows.
+
+    `text2sql evaluate --suite OUT` then judges predictions on all of them. A killed run resumes.
+    """
+    from text2sql.suites.make import make_suites, summary
+
+    settings = checked(SuiteSettings, options, "the command line")
+    if not settings.databases:
+        raise UserError("--databases 0: makes nothing; give a number of 1 or more")
+    check_outputs({"--gold": gold, "--db": db}, {"--out": out})
+    quality = make_suites(
+        read_golds(gold), db, out, settings, processes=workers or allowed_cores()
+    )
+    click.echo("\n".join(_report(quality, summary(quality), out)))
+
+
+def read_golds(path: Path) -> dict[str, list[str]]:
+    """The gold queries of a file by db_id, read as `text2sql evaluate` reads them.
+
+    Raises:
+        UserError: the file cannot be read, or has no gold query.
+    """
+    from text2sql.commands.evaluate import read_gold_lines
+
+    golds: defaultdict[str, list[str]] = defaultdict(list)
+    for sql, db_id in read_gold_lines(path):
+        golds[db_id].append(sql)
+    if not golds:
+        raise UserError(f"{path}: no gold queries; write one per line: its SQL, a tab, its db_id")
+    return golds
+
+
+def _report(quality: Sequence[GoldQuality], figures: dict[str, float | None], out: Path) -> Iterator[str]:
+    yield f"{'database':<28}{'golds':>7}{'near-misses':>13}{'told apart':>12}{'by original':>13}{'equal':>7}{'open':>6}"
+    by_database: defaultdict[str, list[GoldQuality]] = defaultdict(list)
+    for row in quality:
+        by_database[row.db_id].append(row)
+    for db_id, rows in sorted(by_database.items()):
+        yield _line(db_id, rows)
+    yield _line("all", quality)
+    yield (
+        f"told apart: {figures['told']} % of the near-misses that are not proved equal "
+        f"(by the original databases alone: {figures['told_by_original']} %)"
+    )
+    yield f"written: {out} ({_megabytes(out):.1f} MB); next: text2sql evaluate ... --suite {out}"
+
+
+def _line(name: str, rows: Sequence[GoldQuality]) -> str:
+    equal = sum(sum(row.equal.values()) for row in rows)
+    return (
+        f"{name:<28}{len(rows):>7}{sum(row.near_misses for row in rows):>13}{sum(row.told for row in rows):>12}"
+        f"{sum(row.told_original for row in rows):>13}{equal:>7}{sum(len(row.open) for row in rows):>6}"
+    )
+
+
+def _megabytes(folder: Path) -> float:
+    return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file()) / 1e6

@@ -1,0 +1,286 @@
+"""Makes test suites: for each database, variants that tell its gold queries from their near-misses.
+
+Candidates are made for each database, all gold queries and near-misses run on each of them, and the few
+that tell the most apart are kept. The idea is that of Zhong, Yu, Klein, "Semantic Evaluation for
+Text-to-SQL with Distilled Test Suites", EMNLP 2020 (https://arxiv.org/abs/2010.02840).
+
+All work is kept in the work store by database: a killed run resumes, and a database whose rows and gold
+queries are the same is not worked on again. The same seed gives the same bytes.
+"""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from text2sql.databases import database_path
+from text2sql.errors import UserError
+from text2sql.evaluation.execution.sandbox import DatabaseError
+from text2sql.evaluation.execution.suite import DatabaseSuite, write_manifest
+from text2sql.files import read_json, replacing_folder, write_json, write_jsonl
+from text2sql.processes import spread
+from text2sql.progress import Progress
+from text2sql.schema.ddl import quote_name
+from text2sql.schema.model import Schema
+from text2sql.schema.sqlite import read_sqlite
+from text2sql.suites.equality import proved_equal
+from text2sql.suites.facts import DatabaseFacts, read_facts
+from text2sql.suites.near_misses import HELD_OUT, KINDS, near_misses
+from text2sql.suites.select import choose
+from text2sql.suites.settings import SuiteSettings
+from text2sql.suites.trial import Outcome, Pairs, run_form, try_pairs
+from text2sql.suites.variants import constants, write_variant
+from text2sql.workstore import WorkStore, hash_path, locked
+
+VERSION = 1
+"""Raise it when the same input gives other suites."""
+
+USED_KINDS = tuple(kind for kind in KINDS if kind not in HELD_OUT)
+"""Kinds of near-misses that suites are made with; the others measure how far that carries."""
+
+_CANDIDATES = 60  # of a database, some of which are kept
+_NEAR_MISSES = 60  # of a gold query
+_VALUES = 40  # of a column, for near-misses
+_QUALITY = "quality.jsonl"
+
+
+@dataclass(frozen=True, slots=True)
+class GoldQuality:
+    """How well a suite tells one gold query from its near-misses.
+
+    `near_misses` is their number, `told_original` and `told` how many the original database and the whole
+    suite tell apart; `equal` counts those that are proved to mean the same, by reason, and `open` are the
+    others, as SQL. `undecided` is the number of made databases on which the gold decides nothing.
+    """
+
+    db_id: str
+    gold: str
+    near_misses: int
+    told_original: int
+    told: int
+    equal: dict[str, int]
+    open: list[str]
+    undecided: int
+
+
+@dataclass(frozen=True)
+class _Job:
+    """The work on one database: its file, gold queries, work folder and seed."""
+
+    db_id: str
+    file: Path
+    golds: tuple[str, ...]
+    folder: Path
+    seed: int
+
+    @cached_property
+    def facts(self) -> DatabaseFacts:
+        return read_facts(self.file)
+
+    @cached_property
+    def pairs(self) -> list[Pairs]:
+        """The gold queries with their near-misses, as `_prepare` wrote them."""
+        return [Pairs(row["gold"], tuple(row["near_misses"])) for row in read_json(self.folder / "pairs.json")]
+
+    @cached_property
+    def wanted(self) -> Mapping[tuple[str, str], list[Any]]:
+        return constants(self.golds, self.facts)
+
+    def candidate(self, number: int) -> Path:
+        return self.folder / f"{number:03}.sqlite"
+
+    def outcome(self, number: int | None) -> Path:
+        """The file with the outcome of a candidate, or of the original database (None)."""
+        return self.folder / ("original.json" if number is None else f"{number:03}.json")
+
+
+def make_suites(
+    golds: Mapping[str, Sequence[str]],
+    databases: Path,
+    output: Path,
+    settings: SuiteSettings,
+    *,
+    processes: int,
+    candidates: int = _CANDIDATES,
+) -> list[GoldQuality]:
+    """Write a suite for the gold queries of each database below `output`; return the quality of each gold.
+
+    `golds` are by db_id. `output` gets ID/ID_NUMBER.sqlite, suite.json (see
+    `text2sql.evaluation.execution.suite`) and quality.jsonl with a row for each distinct gold query.
+
+    Raises:
+        UserError: a database is missing or damaged, or a gold query fails on its own database.
+    """
+    store = WorkStore.from_environment()
+    jobs = [_job(store, db_id, databases, found, settings.seed) for db_id, found in sorted(golds.items())]
+    with ExitStack() as stack:
+        for job in jobs:
+            stack.enter_context(locked(job.folder))
+        if settings.databases:
+            _run(jobs, candidates, processes)
+        with replacing_folder(output) as folder:
+            found = [_publish(job, folder, candidates, settings.databases) for job in jobs]
+            write_manifest(folder, settings.seed, {job.db_id: suite for job, (suite, _) in zip(jobs, found)})
+            quality = [row for _, rows in found for row in rows]
+            write_jsonl(folder / _QUALITY, map(asdict, quality))
+    return quality
+
+
+def _job(store: WorkStore, db_id: str, databases: Path, golds: Sequence[str], seed: int) -> _Job:
+    file = database_path(databases, db_id)
+    if not file.is_file():
+        raise UserError(f"{file}: no such file; each db_id of the gold queries needs an ID/ID.sqlite")
+    distinct = tuple(dict.fromkeys(golds))
+    key = {"version": VERSION, "database": hash_path(file), "golds": distinct, "seed": seed}
+    return _Job(db_id, file, distinct, store.open("make_suites", key), seed)
+
+
+# -- the work, in processes --
+
+
+def _run(jobs: Sequence[_Job], candidates: int, processes: int) -> None:
+    """Do for every database what is not done yet."""
+    _spread(_prepare, [job for job in jobs if not (job.folder / "pairs.json").is_file()], processes, "gold queries")
+    numbers: list[int | None] = [None, *range(candidates)]
+    tasks = [(job, n) for job in jobs for n in numbers if not job.outcome(n).is_file()]
+    _spread(_try, tasks, processes, "candidates", done=len(jobs) * len(numbers) - len(tasks))
+
+
+def _spread(work: Callable[[Any], None], items: Sequence[Any], processes: int, unit: str, done: int = 0) -> None:
+    progress = Progress(done + len(items), unit, "make_suites", done)
+    for _ in spread(work, items, processes):
+        progress.advance()
+
+
+def _prepare(job: _Job) -> None:
+    """Make the near-misses of each gold query."""
+    schema = read_sqlite(job.file)
+    values = _values(job.file, schema)
+    rows = []
+    for gold in job.golds:
+        found = near_misses(gold, schema, values, job.seed, _NEAR_MISSES, USED_KINDS)
+        different = [miss for miss in found if run_form(miss.sql) != run_form(gold)]
+        rows.append(
+            {
+                "gold": gold,
+                "near_misses": [miss.sql for miss in different],
+                "kinds": [miss.kind for miss in different],
+            }
+        )
+    write_json(job.folder / "pairs.json", rows)
+
+
+def _try(task: tuple[_Job, int | None]) -> None:
+    """Make one candidate, or take the original database, and run all queries on it."""
+    job, number = task
+    if number is None:
+        outcome = try_pairs(job.file, job.pairs, original=True)
+    else:
+        _write_candidate(job, number)
+        outcome = try_pairs(job.candidate(number), job.pairs)
+    write_json(job.outcome(number), {**asdict(outcome), "told": f"{outcome.told:x}"})
+
+
+def _write_candidate(job: _Job, number: int) -> None:
+    seed = f"{job.seed}:{number}"
+    write_variant(job.file, job.candidate(number), job.facts, job.wanted, seed=seed, kind=number)
+
+
+def _values(file: Path, schema: Schema) -> dict[tuple[str, str], list[Any]]:
+    """Some values of each column, evenly spaced in their order, by table and column in lower case."""
+    found = {}
+    try:
+        with closing(sqlite3.connect(f"{file.resolve().as_uri()}?mode=ro", uri=True)) as connection:
+            connection.text_factory = lambda raw: raw.decode(errors="ignore")
+            for table in schema.tables:
+                for column in table.columns:
+                    name, rows = quote_name(column.name), quote_name(table.name)
+                    sql = f"SELECT DISTINCT {name} FROM (SELECT {name} FROM {rows} LIMIT 10000) ORDER BY 1"
+                    values = [value for (value,) in connection.execute(sql) if value is not None]
+                    step = -(-len(values) // _VALUES) or 1
+                    found[table.name.lower(), column.name.lower()] = values[::step]
+    except sqlite3.Error as error:
+        raise DatabaseError(f"{file}: SQLite cannot read it ({error}); fetch the database again") from error
+    return found
+
+
+# -- the result --
+
+
+def _publish(
+    job: _Job, output: Path, candidates: int, most: int
+) -> tuple[DatabaseSuite, list[GoldQuality]]:
+    """Copy the chosen candidates of a database; return its part of the manifest, and the quality."""
+    if not most:
+        return DatabaseSuite(sha256=hash_path(job.file), files={}), []
+    original = _read(job.outcome(None))
+    tried = {number: _read(job.outcome(number)) for number in range(candidates)}
+    chosen = sorted(choose({n: outcome.told for n, outcome in tried.items()}, original.told, most))
+    files: dict[str, list[str]] = {}
+    for place, number in enumerate(chosen, 1):
+        name = f"{job.db_id}_{place:02}.sqlite"
+        if not job.candidate(number).is_file():
+            _write_candidate(job, number)
+        (output / job.db_id).mkdir(exist_ok=True)
+        shutil.copyfile(job.candidate(number), output / job.db_id / name)
+        files[name] = [job.golds[n] for n in tried[number].undecided]
+    for number in set(tried) - set(chosen):
+        job.candidate(number).unlink(missing_ok=True)
+    suite = DatabaseSuite(sha256=hash_path(job.file), files=files)
+    return suite, list(_quality(job, original, [tried[number] for number in chosen]))
+
+
+def _quality(job: _Job, original: Outcome, made: Sequence[Outcome]) -> Iterator[GoldQuality]:
+    told = original.told
+    for outcome in made:
+        told |= outcome.told
+    at = 0
+    for number, pair in enumerate(job.pairs):
+        bits = range(at, at + len(pair.near_misses))
+        left = [sql for bit, sql in zip(bits, pair.near_misses, strict=True) if not told >> bit & 1]
+        reasons = [(sql, proved_equal(pair.gold, sql, job.facts)) for sql in left]
+        yield GoldQuality(
+            job.db_id,
+            pair.gold,
+            near_misses=len(pair.near_misses),
+            told_original=sum(original.told >> bit & 1 for bit in bits),
+            told=len(pair.near_misses) - len(left),
+            equal=dict(sorted(Counter(reason for _, reason in reasons if reason).items())),
+            open=[sql for sql, reason in reasons if not reason],
+            undecided=sum(number in outcome.undecided for outcome in made),
+        )
+        at += len(pair.near_misses)
+
+
+def _read(path: Path) -> Outcome:
+    found = read_json(path)
+    return Outcome(int(found["told"], 16), tuple(found["undecided"]), tuple(found["empty"]))
+
+
+def summary(quality: Sequence[GoldQuality]) -> dict[str, Any]:
+    """Counts over all gold queries, and the shares of near-misses that are told apart, in percent.
+
+    Shares are over the near-misses that are not proved to mean the same as the gold; null if there are none.
+    """
+    near = sum(row.near_misses for row in quality)
+    equal = sum(sum(row.equal.values()) for row in quality)
+    told, told_original = sum(row.told for row in quality), sum(row.told_original for row in quality)
+    return {
+        "golds": len(quality),
+        "near_misses": near,
+        "proved_equal": equal,
+        "open": sum(len(row.open) for row in quality),
+        "told_by_original": _percent(told_original, near - equal),
+        "told": _percent(told, near - equal),
+    }
+
+
+def _percent(part: int, whole: int) -> float | None:
+    return round(100 * part / whole, 1) if whole else None
