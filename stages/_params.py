@@ -45,7 +45,16 @@ def _free_name(*taken: str) -> AfterValidator:
 _ArmName = Annotated[
     str,
     _free_name(
-        *("summary", "pairs", "fetch_data", "fetch_model", "prepare", "dedupe_test", "convert_schema", "make_suites")
+        *(
+            "summary",
+            "pairs",
+            "fetch_data",
+            "fetch_model",
+            "prepare",
+            "dedupe_test",
+            "convert_schema",
+            "make_suites",
+        )
     ),
 ]
 _TrainedName = Annotated[str, _free_name("base", *(name.removeprefix("train_") for name in _FIXED), "cards")]

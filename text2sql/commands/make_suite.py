@@ -39,9 +39,7 @@ def make_suite(gold: Path, db: Path, out: Path, workers: int | None, **options: 
     if not settings.databases:
         raise UserError("--databases 0: makes nothing; give a number of 1 or more")
     check_outputs({"--gold": gold, "--db": db}, {"--out": out})
-    quality = make_suites(
-        read_golds(gold), db, out, settings, processes=workers or allowed_cores()
-    )
+    quality = make_suites(read_golds(gold), db, out, settings, processes=workers or allowed_cores())
     click.echo("\n".join(_report(quality, summary(quality), out)))
 
 

@@ -87,7 +87,9 @@ class _Job:
     @cached_property
     def pairs(self) -> list[Pairs]:
         """The gold queries with their near-misses, as `_prepare` wrote them."""
-        return [Pairs(row["gold"], tuple(row["near_misses"])) for row in read_json(self.folder / "pairs.json")]
+        return [
+            Pairs(row["gold"], tuple(row["near_misses"])) for row in read_json(self.folder / "pairs.json")
+        ]
 
     @cached_property
     def wanted(self) -> Mapping[tuple[str, str], list[Any]]:
@@ -147,13 +149,20 @@ def _job(store: WorkStore, db_id: str, databases: Path, golds: Sequence[str], se
 
 def _run(jobs: Sequence[_Job], candidates: int, processes: int) -> None:
     """Do for every database what is not done yet."""
-    _spread(_prepare, [job for job in jobs if not (job.folder / "pairs.json").is_file()], processes, "gold queries")
+    _spread(
+        _prepare,
+        [job for job in jobs if not (job.folder / "pairs.json").is_file()],
+        processes,
+        "gold queries",
+    )
     numbers: list[int | None] = [None, *range(candidates)]
     tasks = [(job, n) for job in jobs for n in numbers if not job.outcome(n).is_file()]
     _spread(_try, tasks, processes, "candidates", done=len(jobs) * len(numbers) - len(tasks))
 
 
-def _spread(work: Callable[[Any], None], items: Sequence[Any], processes: int, unit: str, done: int = 0) -> None:
+def _spread(
+    work: Callable[[Any], None], items: Sequence[Any], processes: int, unit: str, done: int = 0
+) -> None:
     progress = Progress(done + len(items), unit, "make_suites", done)
     for _ in spread(work, items, processes):
         progress.advance()
@@ -214,9 +223,7 @@ def _values(file: Path, schema: Schema) -> dict[tuple[str, str], list[Any]]:
 # -- the result --
 
 
-def _publish(
-    job: _Job, output: Path, candidates: int, most: int
-) -> tuple[DatabaseSuite, list[GoldQuality]]:
+def _publish(job: _Job, output: Path, candidates: int, most: int) -> tuple[DatabaseSuite, list[GoldQuality]]:
     """Copy the chosen candidates of a database; return its part of the manifest, and the quality."""
     if not most:
         return DatabaseSuite(sha256=hash_path(job.file), files={}), []

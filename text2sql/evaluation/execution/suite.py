@@ -56,7 +56,9 @@ class Suite:
         try:
             manifest = Manifest.model_validate(read_json(path))
         except ValidationError as error:
-            raise UserError(f"{path}: not the manifest of a suite ({error.error_count()} faults); {_FIX}") from error
+            raise UserError(
+                f"{path}: not the manifest of a suite ({error.error_count()} faults); {_FIX}"
+            ) from error
         for db_id, made in manifest.databases.items():
             _check(folder, databases, db_id, made)
         return cls(folder, manifest)
