@@ -65,7 +65,7 @@ def test_a_near_miss_without_end_is_not_told_apart(people: Path) -> None:
         " AND 1 = 0 OR name = (SELECT name FROM people ORDER BY town LIMIT 1)",
     ],
 )
-def test_a_gold_whose_result_depends_on_the_order_of_equal_rows_is_undecided(people: Path, gold: str) -> None:
+def test_a_gold_whose_result_depends_on_the_order_of_ties_is_undecided(people: Path, gold: str) -> None:
     found = outcome(people, gold, "SELECT 1")
     assert found.undecided == (0,)
     assert not found.told

@@ -60,7 +60,15 @@ def read_golds(path: Path) -> dict[str, list[str]]:
 
 
 def _report(quality: Sequence[GoldQuality], figures: dict[str, float | None], out: Path) -> Iterator[str]:
-    yield f"{'database':<28}{'golds':>7}{'near-misses':>13}{'told apart':>12}{'by original':>13}{'equal':>7}{'open':>6}"
+    heads = (
+        ("golds", 7),
+        ("near-misses", 13),
+        ("told apart", 12),
+        ("by original", 13),
+        ("equal", 7),
+        ("open", 6),
+    )
+    yield f"{'database':<28}" + "".join(f"{head:>{width}}" for head, width in heads)
     by_database: defaultdict[str, list[GoldQuality]] = defaultdict(list)
     for row in quality:
         by_database[row.db_id].append(row)
@@ -76,10 +84,9 @@ def _report(quality: Sequence[GoldQuality], figures: dict[str, float | None], ou
 
 def _line(name: str, rows: Sequence[GoldQuality]) -> str:
     equal = sum(sum(row.equal.values()) for row in rows)
-    return (
-        f"{name:<28}{len(rows):>7}{sum(row.near_misses for row in rows):>13}{sum(row.told for row in rows):>12}"
-        f"{sum(row.told_original for row in rows):>13}{equal:>7}{sum(len(row.open) for row in rows):>6}"
-    )
+    near, told = sum(row.near_misses for row in rows), sum(row.told for row in rows)
+    by_original, left = sum(row.told_original for row in rows), sum(len(row.open) for row in rows)
+    return f"{name:<28}{len(rows):>7}{near:>13}{told:>12}{by_original:>13}{equal:>7}{left:>6}"
 
 
 def _megabytes(folder: Path) -> float:

@@ -129,7 +129,8 @@ def make_suites(
             _run(jobs, candidates, processes)
         with replacing_folder(output) as folder:
             found = [_publish(job, folder, candidates, settings.databases) for job in jobs]
-            write_manifest(folder, settings.seed, {job.db_id: suite for job, (suite, _) in zip(jobs, found)})
+            manifest = {job.db_id: suite for job, (suite, _) in zip(jobs, found, strict=True)}
+            write_manifest(folder, settings.seed, manifest)
             quality = [row for _, rows in found for row in rows]
             write_jsonl(folder / _QUALITY, map(asdict, quality))
     return quality

@@ -128,7 +128,8 @@ def tie_probes(sql: str) -> tuple[str, ...]:
 
     What is open: the order of rows that tie under ORDER BY, the rows that a LIMIT without it keeps, and which
     row of a group a column outside GROUP BY and aggregates is taken from. Where such a form gives another
-    result, the query's own result is not determined. Empty where nothing is open, or the query cannot be parsed.
+    result, the query's own result is not determined. Empty where nothing is open, and for a query that
+    cannot be parsed.
     """
     try:
         tree = sqlglot.parse_one(sql, read="sqlite")

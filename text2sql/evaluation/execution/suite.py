@@ -23,7 +23,7 @@ _FIX = "make the suite again: text2sql make-suite, or dvc repro make_suites"
 
 
 class DatabaseSuite(Settings):
-    """The files made for one database: `sha256` is the original's, `files` has the undecided golds of each."""
+    """The files made for one database, each with its undecided golds; `sha256` is the original's."""
 
     sha256: str
     files: dict[str, list[str]]
