@@ -18,7 +18,15 @@ from text2sql.suites.settings import SuiteSettings
 if TYPE_CHECKING:
     from text2sql.suites.make import GoldQuality
 
-_SHOWN = 10  # gold queries with the most near-misses that are left
+_HEADS = {
+    "database": -28,
+    "golds": 7,
+    "near-misses": 13,
+    "told apart": 12,
+    "by original": 13,
+    "equal": 7,
+    "open": 6,
+}
 
 
 @click.command("make-suite")
@@ -33,14 +41,14 @@ def make_suite(gold: Path, db: Path, out: Path, workers: int | None, **options: 
 
     `text2sql evaluate --suite OUT` then judges predictions on all of them. A killed run resumes.
     """
-    from text2sql.suites.make import make_suites, summary
+    from text2sql.suites.make import make_suites
 
     settings = checked(SuiteSettings, options, "the command line")
     if not settings.databases:
         raise UserError("--databases 0: makes nothing; give a number of 1 or more")
     check_outputs({"--gold": gold, "--db": db}, {"--out": out})
     quality = make_suites(read_golds(gold), db, out, settings, processes=workers or allowed_cores())
-    click.echo("\n".join(_report(quality, summary(quality), out)))
+    click.echo("\n".join(_report(quality, out)))
 
 
 def read_golds(path: Path) -> dict[str, list[str]]:
@@ -59,34 +67,32 @@ def read_golds(path: Path) -> dict[str, list[str]]:
     return golds
 
 
-def _report(quality: Sequence[GoldQuality], figures: dict[str, float | None], out: Path) -> Iterator[str]:
-    heads = (
-        ("golds", 7),
-        ("near-misses", 13),
-        ("told apart", 12),
-        ("by original", 13),
-        ("equal", 7),
-        ("open", 6),
-    )
-    yield f"{'database':<28}" + "".join(f"{head:>{width}}" for head, width in heads)
+def _report(quality: Sequence[GoldQuality], out: Path) -> Iterator[str]:
+    from text2sql.suites.make import summary
+
+    yield "".join(f"{head:<28}" if width < 0 else f"{head:>{width}}" for head, width in _HEADS.items())
     by_database: defaultdict[str, list[GoldQuality]] = defaultdict(list)
     for row in quality:
         by_database[row.db_id].append(row)
     for db_id, rows in sorted(by_database.items()):
         yield _line(db_id, rows)
     yield _line("all", quality)
-    yield (
-        f"told apart: {figures['told']} % of the near-misses that are not proved equal "
-        f"(by the original databases alone: {figures['told_by_original']} %)"
-    )
+    yield _line("all, kinds held out", quality, held_out=True)
+    figures = summary(quality)
+    for name, key in (("near-misses", "used_kinds"), ("kinds held out", "held_out_kinds")):
+        told, original = figures[key]["told"], figures[key]["told_by_original"]
+        yield f"{name}: {told} % of those not proved equal are told apart, by the originals {original} %"
     yield f"written: {out} ({_megabytes(out):.1f} MB); next: text2sql evaluate ... --suite {out}"
 
 
-def _line(name: str, rows: Sequence[GoldQuality]) -> str:
-    equal = sum(sum(row.equal.values()) for row in rows)
-    near, told = sum(row.near_misses for row in rows), sum(row.told for row in rows)
-    by_original, left = sum(row.told_original for row in rows), sum(len(row.open) for row in rows)
-    return f"{name:<28}{len(rows):>7}{near:>13}{told:>12}{by_original:>13}{equal:>7}{left:>6}"
+def _line(name: str, rows: Sequence[GoldQuality], held_out: bool = False) -> str:
+    from text2sql.suites.make import Counts
+
+    n = sum((row.counts(held_out) for row in rows), Counts())
+    left = n.near_misses - n.told - n.equal
+    numbers = (len(rows), n.near_misses, n.told, n.by_original, n.equal, left)
+    widths = list(_HEADS.values())[1:]
+    return f"{name:<28}" + "".join(f"{n:>{width}}" for n, width in zip(numbers, widths, strict=True))
 
 
 def _megabytes(folder: Path) -> float:

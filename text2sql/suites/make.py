@@ -12,10 +12,10 @@ from __future__ import annotations
 
 import shutil
 import sqlite3
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, astuple, dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,7 @@ from text2sql.progress import Progress
 from text2sql.schema.ddl import quote_name
 from text2sql.schema.model import Schema
 from text2sql.schema.sqlite import read_sqlite
+from text2sql.suites.constraints import read_constraints
 from text2sql.suites.equality import proved_equal
 from text2sql.suites.facts import DatabaseFacts, read_facts
 from text2sql.suites.near_misses import HELD_OUT, KINDS, near_misses
@@ -42,32 +43,54 @@ from text2sql.workstore import WorkStore, hash_path, locked
 VERSION = 1
 """Raise it when the same input gives other suites."""
 
-USED_KINDS = tuple(kind for kind in KINDS if kind not in HELD_OUT)
-"""Kinds of near-misses that suites are made with; the others measure how far that carries."""
-
 _CANDIDATES = 60  # of a database, some of which are kept
-_NEAR_MISSES = 60  # of a gold query
+_NEAR_MISSES = 60  # of a gold query, to make suites with
+_HELD_OUT_NEAR_MISSES = 20  # of a gold query, to measure suites on
 _VALUES = 40  # of a column, for near-misses
 _QUALITY = "quality.jsonl"
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """Near-misses: how many the original database and the whole suite tell apart, and how many others are
+    proved to mean the same as the gold query.
+    """
+
+    near_misses: int = 0
+    by_original: int = 0
+    told: int = 0
+    equal: int = 0
+
+    def __add__(self, other: Counts) -> Counts:
+        return Counts(*(a + b for a, b in zip(astuple(self), astuple(other), strict=True)))
+
+    def shares(self) -> dict[str, float | int | None]:
+        """Numbers, and shares told apart in percent of those not proved equal; null if there are none."""
+        whole = self.near_misses - self.equal
+        found = {"told": self.told, "told_by_original": self.by_original}
+        percents = {name: round(100 * n / whole, 1) if whole else None for name, n in found.items()}
+        return {"near_misses": self.near_misses, "proved_equal": self.equal, **percents}
 
 
 @dataclass(frozen=True, slots=True)
 class GoldQuality:
     """How well a suite tells one gold query from its near-misses.
 
-    `near_misses` is their number, `told_original` and `told` how many the original database and the whole
-    suite tell apart; `equal` counts those that are proved to mean the same, by reason, and `open` are the
-    others, as SQL. `undecided` is the number of made databases on which the gold decides nothing.
+    `kinds` counts the near-misses by kind. `equal` are the reasons why some are proved to mean the same, with
+    their numbers, and `open` the near-misses that are neither told apart nor proved equal, as SQL.
+    `undecided` is the number of made databases on which the gold decides nothing.
     """
 
     db_id: str
     gold: str
-    near_misses: int
-    told_original: int
-    told: int
+    kinds: dict[str, Counts]
     equal: dict[str, int]
     open: list[str]
     undecided: int
+
+    def counts(self, held_out: bool) -> Counts:
+        """The sum over the kinds that suites are made with, or over the others."""
+        return sum((n for kind, n in self.kinds.items() if (kind in HELD_OUT) is held_out), Counts())
 
 
 @dataclass(frozen=True)
@@ -85,11 +108,20 @@ class _Job:
         return read_facts(self.file)
 
     @cached_property
+    def prepared(self) -> list[dict[str, Any]]:
+        """What `_prepare` wrote: for each gold query its near-misses and their kinds."""
+        found: list[dict[str, Any]] = read_json(self.folder / "pairs.json")
+        return found
+
+    @cached_property
     def pairs(self) -> list[Pairs]:
-        """The gold queries with their near-misses, as `_prepare` wrote them."""
-        return [
-            Pairs(row["gold"], tuple(row["near_misses"])) for row in read_json(self.folder / "pairs.json")
-        ]
+        return [Pairs(row["gold"], tuple(row["near_misses"])) for row in self.prepared]
+
+    @cached_property
+    def used(self) -> int:
+        """A bit for each near-miss, 1 where suites are made with its kind."""
+        kinds = [kind for row in self.prepared for kind in row["kinds"]]
+        return sum(1 << bit for bit, kind in enumerate(kinds) if kind not in HELD_OUT)
 
     @cached_property
     def wanted(self) -> Mapping[tuple[str, str], list[Any]]:
@@ -118,7 +150,7 @@ def make_suites(
     `text2sql.evaluation.execution.suite`) and quality.jsonl with a row for each distinct gold query.
 
     Raises:
-        UserError: a database is missing or damaged, or a gold query fails on its own database.
+        UserError: a database is missing or damaged.
     """
     store = WorkStore.from_environment()
     jobs = [_job(store, db_id, databases, found, settings.seed) for db_id, found in sorted(golds.items())]
@@ -173,9 +205,11 @@ def _prepare(job: _Job) -> None:
     """Make the near-misses of each gold query."""
     schema = read_sqlite(job.file)
     values = _values(job.file, schema)
+    used = [kind for kind in KINDS if kind not in HELD_OUT]
     rows = []
     for gold in job.golds:
-        found = near_misses(gold, schema, values, job.seed, _NEAR_MISSES, USED_KINDS)
+        found = near_misses(gold, schema, values, job.seed, _NEAR_MISSES, used)
+        found += near_misses(gold, schema, values, job.seed, _HELD_OUT_NEAR_MISSES, HELD_OUT)
         different = [miss for miss in found if run_form(miss.sql) != run_form(gold)]
         rows.append(
             {
@@ -230,7 +264,8 @@ def _publish(job: _Job, output: Path, candidates: int, most: int) -> tuple[Datab
         return DatabaseSuite(sha256=hash_path(job.file), files={}), []
     original = _read(job.outcome(None))
     tried = {number: _read(job.outcome(number)) for number in range(candidates)}
-    chosen = sorted(choose({n: outcome.told for n, outcome in tried.items()}, original.told, most))
+    told = {number: outcome.told & job.used for number, outcome in tried.items()}
+    chosen = sorted(choose(told, original.told & job.used, most))
     files: dict[str, list[str]] = {}
     for place, number in enumerate(chosen, 1):
         name = f"{job.db_id}_{place:02}.sqlite"
@@ -249,22 +284,21 @@ def _quality(job: _Job, original: Outcome, made: Sequence[Outcome]) -> Iterator[
     told = original.told
     for outcome in made:
         told |= outcome.told
-    at = 0
-    for number, pair in enumerate(job.pairs):
-        bits = range(at, at + len(pair.near_misses))
-        left = [sql for bit, sql in zip(bits, pair.near_misses, strict=True) if not told >> bit & 1]
-        reasons = [(sql, proved_equal(pair.gold, sql, job.facts)) for sql in left]
-        yield GoldQuality(
-            job.db_id,
-            pair.gold,
-            near_misses=len(pair.near_misses),
-            told_original=sum(original.told >> bit & 1 for bit in bits),
-            told=len(pair.near_misses) - len(left),
-            equal=dict(sorted(Counter(reason for _, reason in reasons if reason).items())),
-            open=[sql for sql, reason in reasons if not reason],
-            undecided=sum(number in outcome.undecided for outcome in made),
-        )
-        at += len(pair.near_misses)
+    constraints, bit = read_constraints(job.file, foreign_keys=True), 0
+    for number, row in enumerate(job.prepared):
+        kinds: defaultdict[str, Counts] = defaultdict(Counts)
+        reasons: Counter[str] = Counter()
+        left = []
+        for sql, kind in zip(row["near_misses"], row["kinds"], strict=True):
+            is_told = bool(told >> bit & 1)
+            reason = "" if is_told else proved_equal(row["gold"], sql, constraints)
+            kinds[kind] += Counts(1, original.told >> bit & 1, int(is_told), int(bool(reason)))
+            reasons.update([reason] if reason else [])
+            left += [] if is_told or reason else [sql]
+            bit += 1
+        undecided = sum(number in outcome.undecided for outcome in made)
+        equal = dict(sorted(reasons.items()))
+        yield GoldQuality(job.db_id, row["gold"], dict(sorted(kinds.items())), equal, left, undecided)
 
 
 def _read(path: Path) -> Outcome:
@@ -273,22 +307,12 @@ def _read(path: Path) -> Outcome:
 
 
 def summary(quality: Sequence[GoldQuality]) -> dict[str, Any]:
-    """Counts over all gold queries, and the shares of near-misses that are told apart, in percent.
+    """Counts over all gold queries: on the kinds of near-misses that suites are made with, and on the others.
 
-    Shares are over the near-misses that are not proved to mean the same as the gold; null if there are none.
+    See `Counts.shares`.
     """
-    near = sum(row.near_misses for row in quality)
-    equal = sum(sum(row.equal.values()) for row in quality)
-    told, told_original = sum(row.told for row in quality), sum(row.told_original for row in quality)
     return {
         "golds": len(quality),
-        "near_misses": near,
-        "proved_equal": equal,
-        "open": sum(len(row.open) for row in quality),
-        "told_by_original": _percent(told_original, near - equal),
-        "told": _percent(told, near - equal),
+        "used_kinds": sum((row.counts(held_out=False) for row in quality), Counts()).shares(),
+        "held_out_kinds": sum((row.counts(held_out=True) for row in quality), Counts()).shares(),
     }
-
-
-def _percent(part: int, whole: int) -> float | None:
-    return round(100 * part / whole, 1) if whole else None
