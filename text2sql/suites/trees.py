@@ -87,10 +87,11 @@ class Query:
     def place(self, column: exp.Column) -> Place | None:
         """What the column means; None if that is no column of a table, or not certain."""
         if id(column) not in self._places:
-            self._places[id(column)] = self._resolve(column)
+            self._places[id(column)] = self.resolve(column)
         return self._places[id(column)]
 
-    def _resolve(self, column: exp.Column) -> Place | None:
+    def resolve(self, column: exp.Column) -> Place | None:
+        """As `place`, for a tree that changes."""
         scope = column.find_ancestor(exp.Select, exp.SetOperation)
         while isinstance(scope, exp.Select):
             sources = self.sources(scope)
@@ -145,7 +146,8 @@ def parse(sql: str, schema: Schema, values: Values | None = None) -> Query | Non
     root = parse_query(sql)
     if root is None:
         return None
-    tables = {table.name.lower(): table for table in schema.tables}
+    inner = {cte.alias.lower() for cte in root.find_all(exp.CTE)}
+    tables = {table.name.lower(): table for table in schema.tables if table.name.lower() not in inner}
     known = {column.name.casefold() for table in schema.tables for column in table.columns}
     known |= {node.alias.casefold() for node in root.find_all(exp.Alias)}
     for column in [node for node in root.find_all(exp.Column) if is_string(node, known)]:
