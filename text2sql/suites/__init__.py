@@ -1,0 +1,1 @@
+"""Databases that tell a gold query from its near-misses."""
