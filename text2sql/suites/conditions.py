@@ -235,9 +235,9 @@ class _Reader:
     def _is_constant(self, node: exp.Expr) -> bool:
         if isinstance(node, exp.Neg):
             return isinstance(node.this, exp.Literal)
-        text = isinstance(node, exp.Column) and node.this.args.get("quoted") and not node.table
-        # SQLite reads "x" as a text where no column has that name
-        return isinstance(node, exp.Literal | exp.Null) or bool(text and self._resolve(node) is None)
+        if isinstance(node, exp.Column):  # SQLite reads "x" as a text where no column has that name
+            return bool(node.this.args.get("quoted") and not node.table and self._resolve(node) is None)
+        return isinstance(node, exp.Literal | exp.Null)
 
 
 def _is_negated(node: exp.Expr) -> bool:

@@ -44,7 +44,7 @@ class ForeignKeyFacts:
     """Columns whose values are in `references` of `table`.
 
     `implied`: not declared, but a column has the name of that table's primary key and only values of it.
-    `dangling` is the share, from 0 to 1, of rows in the file whose value is not there.
+    `dangling` is the share, from 0 to 1, of rows in the file whose value is not there (NULL aside).
     """
 
     columns: tuple[str, ...]
@@ -59,7 +59,7 @@ class TableFacts:
     """A table; generated and hidden columns are left out.
 
     `unique` has the columns of the primary key and of each UNIQUE constraint or index; partial indexes and
-    those of expressions are left out. `checks` are the expressions of the CHECK constraints as written.
+    those of expressions or generated columns are left out, as are foreign keys of generated columns. `checks` are the expressions of the CHECK constraints as written.
     """
 
     name: str
@@ -223,7 +223,8 @@ def _table(connection: sqlite3.Connection, name: str, sql: str, kind: tuple[str,
     if table.virtual:
         return table
     unique = [table.primary_key, *_unique(connection, indexes)]
-    return replace(table, unique=tuple(dict.fromkeys(columns for columns in unique if columns)))
+    kept = (columns for columns in unique if columns and len(table.named(columns)) == len(columns))
+    return replace(table, unique=tuple(dict.fromkeys(kept)))
 
 
 def _is_rowid(key: int, without_rowid: bool, has_key_index: bool) -> bool:
@@ -294,7 +295,7 @@ def _dangling(
     """The share of (some of) the rows whose value is not in the parent; 0 where that takes too long."""
     places = [at for at in map(table.place, key.columns) if at is not None]
     values = [tuple(row[at] for at in places) for row in rows]
-    values = list(dict.fromkeys(value for value in values if None not in value))[:_PROBES]
+    values = [value for value in values if None not in value][:_PROBES]
     owner = next(one for one in tables if one.name == key.table)
     if not values or (key.references not in owner.unique and _is_large(connection, owner)):
         return 0.0

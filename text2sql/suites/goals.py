@@ -8,12 +8,16 @@ from contextlib import suppress
 
 from text2sql.suites.conditions import Cell, Condition, Goal, matching
 from text2sql.suites.facts import ForeignKeyFacts
-from text2sql.suites.rows import Draft, Drafts
+from text2sql.suites.rows import Draft, Drafts, complete
 from text2sql.suites.source_rows import Value
 from text2sql.suites.values import ColumnValues, moved, respelled, stored
 
-_LARGEST_GROUP = 12  # rows that are made for HAVING count(*) > N
+LARGEST_GROUP = 12
+"""Groups of more rows for HAVING count(*) > N are made by `grow_groups`."""
+
+_MOST = 250  # rows of a group at most
 _HOLDS = 0.5  # share of the goals of which no condition is broken
+_NULL = 0.2  # share of the broken conditions with NULL in the column, and of the rows with NULL in another
 
 
 def place_goal(goal: Goal, drafts: Drafts, chance: random.Random) -> None:
@@ -54,6 +58,17 @@ class _Placer:
             self._resize(size.cell, size.size)
         for table, row in self._at.items():
             self._draft(table).used.add(row)
+            if self._chance.random() < _NULL:
+                self._forget(table, row)
+
+    def _forget(self, table: int, row: int) -> None:
+        """Set a cell of the row that is not compared to NULL."""
+        draft = self._draft(table)
+        named = [condition.cell for condition in self._goal.conditions] + list(self._linked)
+        compared = {self._place(cell) for cell in named if cell.table == table}
+        places = [at for at in range(len(draft.values)) if at not in compared]
+        if places:
+            set_cell(draft, self._drafts, row, self._chance.choice(places), None)
 
     def _draft(self, table: int) -> Draft:
         return self._drafts[self._goal.tables[table]]
@@ -120,7 +135,7 @@ class _Placer:
         """Give the group of the chosen row one row less than `size`, as many, or one more."""
         cells = next((list(cells) for cells in self._classes if cell in cells), [cell])
         cells = [one for one in cells if one.table in self._at and not self._is_key(one)]
-        if not cells or size > _LARGEST_GROUP:
+        if not cells or size > LARGEST_GROUP:
             return
         one = self._chance.choice(cells)
         draft, place, value = self._draft(one.table), self._place(one), self._get(one)
@@ -138,6 +153,23 @@ class _Placer:
                 break
             if set_cell(draft, self._drafts, at, place, self._chance.choice(others)):
                 inside.remove(at)
+
+
+def grow_groups(goal: Goal, drafts: Drafts, chance: random.Random) -> None:
+    """Add rows to a table so that a group has about as many as HAVING compares with, at most 250."""
+    for size in goal.sizes:
+        found = [list(cells) for cells in _classes([(link.one, link.other) for link in goal.links])]
+        cells = next((cells for cells in found if size.cell in cells), [size.cell])
+        drawn = [(drafts[goal.tables[cell.table]], cell.column) for cell in cells]
+        places = [(draft, draft.places([column])[0]) for draft, column in drawn]
+        places = [(draft, at) for draft, at in places if draft.rows and at not in draft.fixed]
+        if places and LARGEST_GROUP < size.size <= _MOST:
+            draft, place = chance.choice(places)
+            row = chance.choice(draft.rows)
+            inside = sum(one[place] == row[place] for one in draft.rows)
+            count = size.size + chance.choice((0, 0, 1, 1, 2)) - inside
+            draft.rows += [list(row) for _ in range(count)]
+            complete(draft, drafts, chance)
 
 
 def set_cell(draft: Draft, drafts: Drafts, row: int, place: int, value: Value) -> bool:
@@ -197,6 +229,8 @@ def _classes(links: Sequence[tuple[Cell, Cell]]) -> list[list[Cell]]:
 
 def _value(condition: Condition, values: ColumnValues, chance: random.Random, broken: bool) -> Value:
     operator = condition.operator
+    if broken and chance.random() < _NULL:
+        return None
     if broken:
         operator = _BROKEN.get(
             operator, operator.removeprefix("not ") if "not " in operator else f"not {operator}"

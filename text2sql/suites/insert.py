@@ -27,7 +27,7 @@ def build(facts: DatabaseFacts, drafts: Drafts, chance: random.Random) -> sqlite
     try:
         connection.execute(f"PRAGMA page_size = {_PAGE}")
         connection.execute(f"PRAGMA encoding = '{facts.encoding}'")
-        for setting in ("foreign_keys = OFF", "journal_mode = OFF", "secure_delete = ON"):
+        for setting in ("foreign_keys = OFF", "secure_delete = ON"):
             connection.execute(f"PRAGMA {setting}")
         connection.execute("BEGIN")
         for statement in (*(table.sql for table in facts.tables), *facts.indexes):
@@ -90,13 +90,13 @@ def _mend(connection: sqlite3.Connection, facts: DatabaseFacts) -> None:
 
 def _mending(table: TableFacts, key: ForeignKeyFacts) -> str:
     """The statement that sets a column of dangling foreign keys to NULL, or deletes the rows."""
-    child = quoted(table.name)
+    child, parent = quoted(table.name), quoted(f"parent of {table.name}")
     same = " AND ".join(
-        f"parent.{quoted(its)} = {child}.{quoted(mine)}"
+        f"{parent}.{quoted(its)} = {child}.{quoted(mine)}"
         for mine, its in zip(key.columns, key.references, strict=True)
     )
     given = " AND ".join(f"{quoted(name)} IS NOT NULL" for name in key.columns)
-    where = f"{given} AND NOT EXISTS (SELECT 1 FROM {quoted(key.table)} AS parent WHERE {same})"
+    where = f"{given} AND NOT EXISTS (SELECT 1 FROM {quoted(key.table)} AS {parent} WHERE {same})"
     columns = [table.columns[at] for at in map(table.place, key.columns) if at is not None]
     nullable = next((column for column in columns if not column.not_null and not column.key), None)
     if nullable and not (table.checks or table.strict):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from math import ceil
 
 from text2sql.suites.facts import DatabaseFacts, ForeignKeyFacts, TableFacts
 from text2sql.suites.source_rows import Row, Value
@@ -101,11 +102,15 @@ def _is_rowid(table: TableFacts, at: int) -> bool:
 
 @dataclass
 class Links:
-    """Draws parents. `share` of them get children; `strength`, 0 to 1, scales the source's dangling share."""
+    """Draws parents. `share` of them get children; `strength`, 0 to 1, scales the source's dangling share.
+
+    `nulls` is the share of rows without a parent, where that is allowed.
+    """
 
     chance: random.Random
     share: float
     strength: float
+    nulls: float
 
     def fill(self, draft: Draft, drafts: Drafts, keys: Sequence[ForeignKeyFacts]) -> None:
         """Give every row of a table values of its parents."""
@@ -125,10 +130,17 @@ class Links:
         chosen = self._chosen(list(known))
         dangling = self._dangling(draft, places, key, set(known))
         shared = [at for at in places if at in settled]
+        columns = [draft.facts.columns[at] for at in places]
+        nulls = 0.0 if shared or any(one.not_null or one.key for one in columns) else self.nulls
+        rate = key.dangling * self.strength
+        left = ceil(rate * len(draft.rows)) if dangling else 0
         for row in draft.rows:
             mine = tuple(row[at] for at in places)
-            if dangling and self.chance.random() < key.dangling * self.strength:
+            if left and self.chance.random() < rate:
+                left -= 1
                 new: Row | None = self.chance.choice(dangling)
+            elif nulls and self.chance.random() < nulls:
+                new = None
             elif (None in mine and not shared) or (mine in chosen.known and self.chance.random() < 0.7):
                 continue
             else:

@@ -112,9 +112,9 @@ class ColumnValues:
         return self.stored(neighbour(value, chance))
 
     def few(self, chance: random.Random) -> list[Value]:
-        """Two to four distinct values, some of them constants."""
+        """One to four distinct values, some of them constants."""
         pool = list(dict.fromkeys(self.draw(chance) for _ in range(8)))
-        return pool[: chance.randint(2, 4)]
+        return pool[: chance.randint(1, 4)]
 
     def fresh(self, taken: Callable[[Value], bool], chance: random.Random) -> Value:
         """A value that is not `taken`; None if none was found."""

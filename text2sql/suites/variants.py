@@ -18,7 +18,7 @@ from pathlib import Path
 from text2sql.files import write_bytes
 from text2sql.suites.conditions import Constants, Goal, constants
 from text2sql.suites.facts import DatabaseFacts, ForeignKeyFacts, opened, unreadable
-from text2sql.suites.goals import place_goal, set_cell
+from text2sql.suites.goals import LARGEST_GROUP, grow_groups, place_goal, set_cell
 from text2sql.suites.insert import build
 from text2sql.suites.rows import Draft, Links, complete, in_order, make_drafts
 from text2sql.suites.source_rows import Row, Value, read_rows
@@ -30,8 +30,10 @@ ROWS = 60
 """Rows of a table at most."""
 
 _LEAST = 8  # rows of a table, also where the source has fewer
-_SMALLEST = (2, 5)  # rows of the tables of a small variant
+_ENOUGH = 40  # rows of a table in which the conditions of many gold queries can be set
+_SMALLEST = (1, 5)  # rows of the tables of a small variant
 _USED = 0.6  # share of a table's rows in which the conditions of gold queries are set
+_TIMES = (1, 1, 1, 2, 4)  # how often a gold query's conditions are set; more rows tell LIMIT apart
 _FEW = 0.7  # share of the columns that have few values, where the kind says so
 _MOVES = 20  # until a number is distinct
 
@@ -41,8 +43,9 @@ class Kind:
     """How the rows of a variant are made; numbers are shares from 0 to 1.
 
     `swapped` cells get the value of another row, `changed` ones a constant or a neighbour, `nulls` become
-    NULL, `respelled` texts get another case or a blank. `few`: columns have two to four values. `distinct`:
-    numbers do not repeat. `parents` have children. `small`: tables of a few rows, one of them empty.
+    NULL, `respelled` texts get another case or a blank. `few`: columns have one to four values. `distinct`:
+    numbers do not repeat. `parents` have children. `large_groups`: a table gets more rows where HAVING
+    compares their number with a large one. `small`: tables of a few rows, one of them empty.
     """
 
     swapped: float = 0.1
@@ -52,12 +55,13 @@ class Kind:
     parents: float = 0.8
     few: bool = False
     distinct: bool = False
+    large_groups: bool = False
     small: bool = False
 
 
 KINDS: Mapping[str, Kind] = {
     "mutated": Kind(),
-    "ties": Kind(few=True, parents=0.5),
+    "ties": Kind(few=True, parents=0.5, large_groups=True),
     "distinct": Kind(swapped=0.3, distinct=True),
     "nulls": Kind(swapped=0.2, nulls=0.25),
     "childless": Kind(swapped=0.2, parents=0.35),
@@ -130,7 +134,7 @@ class _Maker:
         self._tables = [drafts[table.name.lower()] for table in in_order(facts)]
         self._parents = {key.table for table in facts.tables for key in table.foreign_keys}
         self._empty = self._choose_empty() if kind.small and len(self._tables) > 1 else None
-        self._links = Links(chance, kind.parents, chance.choice((0.0, 0.0, 0.3, 1.0)))
+        self._links = Links(chance, kind.parents, chance.choice((0.0, 0.0, 0.3, 1.0)), kind.nulls)
 
     def make_tables(self) -> None:
         """Make the rows of all tables, each behind those that it refers to."""
@@ -152,8 +156,12 @@ class _Maker:
         """Make some goals hold, in any order, until a large part of the rows of their tables is used."""
         for goal in self._chance.sample(goals, len(goals)):
             tables = [self._drafts[name] for name in goal.tables]
-            if all(len(one.used) < _USED * len(one.rows) for one in tables):
-                place_goal(goal, self._drafts, self._chance)
+            for _ in range(self._chance.choice(_TIMES)):
+                if all(len(one.used) < _USED * len(one.rows) for one in tables):
+                    place_goal(goal, self._drafts, self._chance)
+        large = [goal for goal in goals if any(size.size > LARGEST_GROUP for size in goal.sizes)]
+        if large and self._kind.large_groups:
+            grow_groups(self._chance.choice(large), self._drafts, self._chance)
 
     def finish(self) -> None:
         """Make numbers distinct where the kind says so, and put the rows into another order."""
@@ -184,7 +192,10 @@ class _Maker:
             return 0 if draft is self._empty else self._chance.randint(*_SMALLEST)
         most = self._rows // 2 if draft.facts.name in self._parents else self._rows
         usual = max(_LEAST, len(draft.source))
-        return min(self._rows, self._chance.randint(min(usual, most), max(_LEAST, min(2 * usual, most))))
+        return min(
+            self._rows,
+            self._chance.randint(min(usual, most), max(_LEAST, min(max(_ENOUGH, 2 * usual), most))),
+        )
 
     def _change(self, draft: Draft) -> None:
         """Change cells outside keys as the kind says; some keys become constants of gold queries."""
