@@ -66,6 +66,20 @@ def write_jsonl(path: str | os.PathLike[str], rows: Iterable[Any]) -> int:
     return count
 
 
+def write_bytes(path: str | os.PathLike[str], content: bytes) -> None:
+    """Write bytes to `path`, replacing it.
+
+    Raises:
+        OSError: the file cannot be written; its `filename` is `path`, also for a full disk.
+    """
+    target = Path(path)
+    with _scratch(target) as scratch:
+        with _NamedFile(scratch / _NEW, target) as file:
+            file.write(content)
+        os.chmod(scratch / _NEW, 0o644)
+        os.replace(scratch / _NEW, target)
+
+
 def read_json(path: str | os.PathLike[str]) -> Any:
     """Read a JSON file.
 

@@ -1,0 +1,104 @@
+"""The database of a variant, built in memory: the statements of the source with other rows."""
+
+from __future__ import annotations
+
+import random
+import re
+import sqlite3
+from collections.abc import Sequence
+
+from text2sql.suites.facts import DatabaseFacts, ForeignKeyFacts, TableFacts
+from text2sql.suites.rows import Draft, Drafts, in_order
+from text2sql.suites.source_rows import Value, quoted
+
+_PAGE = 1024  # bytes; each table and index takes a page at least
+_ATTEMPTS = 10  # to make a row that meets the CHECK constraints
+_FULL_TEXT = re.compile(r"\bUSING\s+fts[345]\b", re.IGNORECASE)
+_OTHER_CONTENT = re.compile(r"\bcontent\s*=", re.IGNORECASE)
+
+
+def build(facts: DatabaseFacts, drafts: Drafts, chance: random.Random) -> sqlite3.Connection:
+    """Make the database in memory; rows that a constraint does not allow are replaced or left out.
+
+    Raises:
+        sqlite3.Error: SQLite does not take a statement of the source.
+    """
+    connection = sqlite3.connect(":memory:", isolation_level=None)
+    try:
+        connection.execute(f"PRAGMA page_size = {_PAGE}")
+        connection.execute(f"PRAGMA encoding = '{facts.encoding}'")
+        for setting in ("foreign_keys = OFF", "secure_delete = ON"):
+            connection.execute(f"PRAGMA {setting}")
+        connection.execute("BEGIN")
+        for statement in (*(table.sql for table in facts.tables), *facts.indexes):
+            connection.execute(statement)
+        for table in in_order(facts):
+            _insert(connection, drafts[table.name.lower()], chance)
+        _mend(connection, facts)
+        for statement in facts.views_and_triggers:
+            connection.execute(statement)
+        connection.execute("COMMIT")
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _insert(connection: sqlite3.Connection, draft: Draft, chance: random.Random) -> None:
+    table = draft.facts
+    if table.virtual and (not _FULL_TEXT.search(table.sql) or _OTHER_CONTENT.search(table.sql)):
+        return
+    names = ", ".join(quoted(column.name) for column in table.columns)
+    marks = ", ".join("?" * len(table.columns))
+    insert = f"INTO {quoted(table.name)} ({names}) VALUES ({marks})"
+    if not (table.checks or table.strict):
+        connection.executemany(f"INSERT OR IGNORE {insert}", draft.rows)
+        return
+    for row in draft.rows:
+        _insert_checked(connection, f"INSERT {insert}", draft, row, chance)
+
+
+def _insert_checked(
+    connection: sqlite3.Connection, insert: str, draft: Draft, row: Sequence[Value], chance: random.Random
+) -> None:
+    """Insert the row, or one with its keys and other values of a source row, or else a source row."""
+    keys = {at for columns in draft.facts.unique for at in draft.places(columns)} | draft.fixed
+    keys |= {at for key in draft.facts.foreign_keys for at in draft.places(key.columns)}
+    sources = [list(chance.choice(draft.source)) for _ in range(_ATTEMPTS) if draft.source]
+    drawn = [[values.draw(chance) for values in draft.values] for _ in range(_ATTEMPTS) if not draft.source]
+    mixed = [
+        [row[at] if at in keys else value for at, value in enumerate(other)] for other in (*sources, *drawn)
+    ]
+    for candidate in (row, *mixed, *sources):
+        try:
+            connection.execute(insert, candidate)
+            return
+        except sqlite3.IntegrityError:
+            continue  # the next candidate may meet the constraints
+
+
+def _mend(connection: sqlite3.Connection, facts: DatabaseFacts) -> None:
+    """Remove values that refer to a row that could not be inserted, until there is none."""
+    before = -1
+    while before != connection.total_changes:
+        before = connection.total_changes
+        for table in facts.tables:
+            for key in table.foreign_keys:
+                if not key.dangling:
+                    connection.execute(_mending(table, key))
+
+
+def _mending(table: TableFacts, key: ForeignKeyFacts) -> str:
+    """The statement that sets a column of dangling foreign keys to NULL, or deletes the rows."""
+    child, parent = quoted(table.name), quoted(f"parent of {table.name}")
+    same = " AND ".join(
+        f"{parent}.{quoted(its)} = {child}.{quoted(mine)}"
+        for mine, its in zip(key.columns, key.references, strict=True)
+    )
+    given = " AND ".join(f"{quoted(name)} IS NOT NULL" for name in key.columns)
+    where = f"{given} AND NOT EXISTS (SELECT 1 FROM {quoted(key.table)} AS {parent} WHERE {same})"
+    columns = [table.columns[at] for at in map(table.place, key.columns) if at is not None]
+    nullable = next((column for column in columns if not column.not_null and not column.key), None)
+    if nullable and not (table.checks or table.strict):
+        return f"UPDATE {child} SET {quoted(nullable.name)} = NULL WHERE {where}"
+    return f"DELETE FROM {child} WHERE {where}"
