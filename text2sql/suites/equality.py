@@ -204,7 +204,7 @@ class _Form:
         found = []
         for node in _in_canonical_order(select):
             join = joins.get(id(node))
-            if join and (join.side or not plain):
+            if join and (join.side or join.args.get("on") or not plain):
                 details = [
                     f"{name}={self._value(value)}" for name, value in sorted(join.args.items()) if value
                 ]
