@@ -151,6 +151,8 @@ class _Form:
             return _call(node.key, sorted([self.of(node.this), self.of(node.expression)]))
         if type(node) in _FLIPPED:
             return _call(_FLIPPED[type(node)].key, [self.of(node.expression), self.of(node.this)])
+        if isinstance(node, exp.LT | exp.LTE):
+            return _call(node.key, [self.of(node.this), self.of(node.expression)])
         if isinstance(node, exp.In) and node.expressions:
             values = sorted({self.of(value) for value in node.expressions})
             if len(values) == 1 and isinstance(node.expressions[0], exp.Literal):
