@@ -151,6 +151,8 @@ class _Form:
             return _call(node.key, sorted([self.of(node.this), self.of(node.expression)]))
         if type(node) in _FLIPPED:
             return _call(_FLIPPED[type(node)].key, [self.of(node.expression), self.of(node.this)])
+        if isinstance(node, exp.LT | exp.LTE):
+            return _call(node.key, [self.of(node.this), self.of(node.expression)])
         if isinstance(node, exp.In) and node.expressions:
             values = sorted({self.of(value) for value in node.expressions})
             if len(values) == 1 and isinstance(node.expressions[0], exp.Literal):
@@ -204,7 +206,7 @@ class _Form:
         found = []
         for node in _in_canonical_order(select):
             join = joins.get(id(node))
-            if join and (join.side or not plain):
+            if join and (join.side or join.args.get("on") or not plain):
                 details = [
                     f"{name}={self._value(value)}" for name, value in sorted(join.args.items()) if value
                 ]

@@ -1,7 +1,7 @@
 """Rewriting rules that bring queries of one meaning to one form; each changes a tree in place.
 
-A rule returns whether it changed something. They expect a tree that `selects.prepare` has prepared: every
-column that can be resolved names its table, and the conditions of inner joins stand in WHERE.
+A rule returns whether it changed something. `selects.prepare` must have prepared the tree: every column
+that can be resolved names its table, and the conditions of inner joins stand in WHERE.
 """
 
 from __future__ import annotations

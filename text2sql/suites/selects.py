@@ -10,14 +10,13 @@ from text2sql.suites.trees import (
     Place,
     Query,
     conjuncts,
-    joined,
     reference,
     source_nodes,
 )
 
 
 def prepare(query: Query) -> None:
-    """Resolve aliases, ordinals and `*`; qualify columns; split BETWEEN; move ON of joins into WHERE."""
+    """Resolve aliases, ordinals and `*`; qualify columns; split BETWEEN; gather inner joins in WHERE."""
     for select in query.all(exp.Select):
         _expand_star(query, select)
         _replace_ordinals(select)
@@ -119,8 +118,8 @@ def conditions(select: exp.Select) -> list[exp.Expr]:
 
 
 def set_conditions(select: exp.Select, parts: list[exp.Expr]) -> None:
-    """Give WHERE these conditions."""
-    select.set("where", exp.Where(this=joined(parts)) if parts else None)
+    """Give WHERE these conditions: the nodes themselves, as callers go on to the subqueries in them."""
+    select.set("where", exp.Where(this=exp.and_(*parts, copy=False)) if parts else None)
 
 
 def optional_sources(select: exp.Select) -> set[str]:
