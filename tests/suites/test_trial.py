@@ -61,8 +61,7 @@ def test_a_near_miss_without_end_is_not_told_apart(people: Path) -> None:
         "SELECT name, town FROM people GROUP BY town",
         "SELECT name, count(*) FROM people",
         "SELECT town FROM people GROUP BY town HAVING name = 'Ann'",
-        "SELECT age FROM people WHERE name = (SELECT name FROM people ORDER BY age DESC LIMIT 1) OR town = 'x'"
-        " AND 1 = 0 OR name = (SELECT name FROM people ORDER BY town LIMIT 1)",
+        "SELECT age FROM people WHERE name = (SELECT name FROM people ORDER BY town LIMIT 1)",
     ],
 )
 def test_a_gold_whose_result_depends_on_the_order_of_ties_is_undecided(people: Path, gold: str) -> None:

@@ -57,10 +57,10 @@ def read_golds(path: Path) -> dict[str, list[str]]:
     Raises:
         UserError: the file cannot be read, or has no gold query.
     """
-    from text2sql.commands.evaluate import read_gold_lines
+    from text2sql.commands.evaluate import _read_gold
 
     golds: defaultdict[str, list[str]] = defaultdict(list)
-    for sql, db_id in read_gold_lines(path):
+    for sql, db_id in filter(None, _read_gold(path)):
         golds[db_id].append(sql)
     if not golds:
         raise UserError(f"{path}: no gold queries; write one per line: its SQL, a tab, its db_id")
