@@ -1,4 +1,4 @@
-"""Near-misses in the clauses of a query: tables, joins, groups, order, limits, set operations, subqueries."""
+"""Near-misses in the clauses of a query: tables, joins, groups, order, limits."""
 
 from __future__ import annotations
 
@@ -17,6 +17,8 @@ from text2sql.suites.trees import (
     conjuncts,
     identifier,
     joined,
+    less,
+    limit_to,
     reference,
     sample,
     source_nodes,
@@ -24,13 +26,6 @@ from text2sql.suites.trees import (
 )
 
 _FEW = 3
-_SET_OPERATORS: tuple[tuple[type[exp.SetOperation], bool], ...] = (
-    (exp.Union, True),
-    (exp.Union, False),
-    (exp.Intersect, True),
-    (exp.Except, True),
-)
-_ENDS = ("order", "limit", "offset", "with_")
 
 
 def distinct(query: Query, chance: random.Random) -> Iterator[Edit]:
@@ -145,13 +140,13 @@ def condition_moved(query: Query, chance: random.Random) -> Iterator[Edit]:
         parts = conjuncts(where.this) if where else []
         of_groups = conjuncts(having.this) if having else []
         for part in parts if select.args.get("group") else ():
-            yield _with_conditions(select, _less(parts, part), [*of_groups, part])
+            yield _with_conditions(select, less(parts, part), [*of_groups, part])
         for part in of_groups:
-            yield _with_conditions(select, [*parts, part], _less(of_groups, part))
+            yield _with_conditions(select, [*parts, part], less(of_groups, part))
         for at, join in enumerate(select.args.get("joins") or ()):
             if join.side == "LEFT" and join.args.get("on"):
                 for part in parts:
-                    node, new = _with_conditions(select, _less(parts, part), of_groups)
+                    node, new = _with_conditions(select, less(parts, part), of_groups)
                     new.args["joins"][at].set("on", joined([join.args["on"], part]))
                     yield node, new
 
@@ -162,10 +157,6 @@ def _with_conditions(select: exp.Select, where: list[exp.Expr], having: list[exp
         where=exp.Where(this=joined(where)) if where else None,
         having=exp.Having(this=joined(having)) if having else None,
     )
-
-
-def _less(parts: list[exp.Expr], part: exp.Expr) -> list[exp.Expr]:
-    return [other for other in parts if other is not part]
 
 
 def group_key(query: Query, chance: random.Random) -> Iterator[Edit]:
@@ -254,126 +245,11 @@ def limit(query: Query, chance: random.Random) -> Iterator[Edit]:
             if isinstance(clause.expression, exp.Literal) and clause.expression.is_int:
                 rows = int(clause.expression.this)
                 others = [found for found in (rows + 1, rows - 1, rows + 2) if found > 0]
-                yield from (changed(node, limit=_limit(found)) for found in others)
+                yield from (changed(node, limit=limit_to(found)) for found in others)
         elif node.args.get("order") or (node is query.root and not _is_one_row(node)):
-            yield from (changed(node, limit=_limit(found)) for found in (1, 3))
-
-
-def extreme(query: Query, chance: random.Random) -> Iterator[Edit]:
-    """The first row of an order for all rows with the greatest value, or the reverse: ties differ."""
-    for select in query.all(exp.Select):
-        keys = select.args["order"].expressions if select.args.get("order") else []
-        if select.args.get("limit") and len(keys) == 1 and isinstance(keys[0].this, exp.Column):
-            yield from _as_extreme(query, select, keys[0])
-    for node in query.all(exp.EQ):
-        inner = node.expression.unnest()
-        if isinstance(node.parent, exp.Where) and isinstance(inner, exp.Select) and inner.expressions:
-            yield from _as_first_row(node, inner.expressions[0])
-
-
-def _as_extreme(query: Query, select: exp.Select, key: exp.Expr) -> Iterator[Edit]:
-    place = query.place(key.this)
-    if not place or select.args.get("group"):
-        return
-    kind = exp.Max if key.args.get("desc") else exp.Min
-    own = identifier(place.table.name)
-    inner = exp.select(kind(this=reference(place, qualified=False))).from_(exp.Table(this=own))
-    condition = exp.EQ(this=key.this.copy(), expression=exp.Subquery(this=inner))
-    where = select.args.get("where")
-    parts = [*(conjuncts(where.this) if where else []), condition]
-    yield changed(select, where=exp.Where(this=joined(parts)), order=None, limit=None)
-
-
-def _as_first_row(node: exp.EQ, wanted: exp.Expr) -> Iterator[Edit]:
-    select = node.find_ancestor(exp.Select)
-    if select and isinstance(wanted, exp.Max | exp.Min) and not select.args.get("order"):
-        descending = isinstance(wanted, exp.Max)
-        key = exp.Ordered(this=node.this.copy(), desc=descending or None, nulls_first=not descending)
-        yield changed(select, where=None, order=exp.Order(expressions=[key]), limit=_limit(1))
-
-
-def set_operator(query: Query, chance: random.Random) -> Iterator[Edit]:
-    """UNION, UNION ALL, INTERSECT and EXCEPT for one another."""
-    for node in query.all(exp.SetOperation):
-        for kind, is_set in _SET_OPERATORS:
-            if type(node) is not kind or bool(node.args.get("distinct")) is not is_set:
-                yield node, kind(**{**node.copy().args, "distinct": is_set})
-
-
-def set_side(query: Query, chance: random.Random) -> Iterator[Edit]:
-    """One side of a set operation left out; the sides of EXCEPT exchanged."""
-    for node in query.all(exp.SetOperation):
-        for side in (node.this, node.expression):
-            kept = {name: node.args[name].copy() for name in _ENDS if node.args.get(name)}
-            yield node, changed(side, **kept)[1]
-        if isinstance(node, exp.Except):
-            yield changed(node, this=node.expression.copy(), expression=node.this.copy())
-
-
-def set_as_condition(query: Query, chance: random.Random) -> Iterator[Edit]:
-    """The conditions of both sides of a set operation in one SELECT: rows are counted otherwise."""
-    for node in query.all(exp.SetOperation):
-        sides = (node.this, node.expression)
-        if not all(isinstance(side, exp.Select) for side in sides):
-            continue
-        wheres = [side.args["where"].this.copy() for side in sides if side.args.get("where")]
-        if len(wheres) == 2:
-            second = exp.not_(wheres[1]) if isinstance(node, exp.Except) else wheres[1]
-            both = exp.or_(*wheres) if isinstance(node, exp.Union) else exp.and_(wheres[0], second)
-            yield node, changed(node.this, where=exp.Where(this=both))[1]
-        elif isinstance(node, exp.Except | exp.Intersect):
-            yield from _as_membership(node)
-
-
-def _as_membership(node: exp.SetOperation) -> Iterator[Edit]:
-    item = node.this.expressions[0].unalias()
-    if len(node.this.expressions) == 1 and isinstance(item, exp.Column):
-        found: exp.Expr = exp.In(this=item.copy(), query=exp.Subquery(this=node.expression.copy()))
-        found = exp.Not(this=found) if isinstance(node, exp.Except) else found
-        where = node.this.args.get("where")
-        both = joined([*(conjuncts(where.this) if where else []), found])
-        yield node, changed(node.this, where=exp.Where(this=both))[1]
-
-
-def membership(query: Query, chance: random.Random) -> Iterator[Edit]:
-    """IN (subquery) as a join, which repeats rows; as EXISTS without a tie; as `=`, which takes one row."""
-    for node in query.all(exp.In):
-        inner = node.args["query"].unnest() if node.args.get("query") else None
-        if not isinstance(inner, exp.Select):
-            continue
-        yield node, exp.Exists(this=inner.copy())
-        yield node, exp.EQ(this=node.this.copy(), expression=exp.Subquery(this=inner.copy()))
-        yield from _as_join(node, inner)
-    for equal in query.all(exp.EQ):
-        if isinstance(equal.expression.unnest(), exp.Select):
-            yield equal, exp.In(this=equal.this.copy(), query=equal.expression.copy())
-
-
-def _as_join(node: exp.In, inner: exp.Select) -> Iterator[Edit]:
-    """Without the IS NULL that NOT IN would need as a LEFT JOIN."""
-    outer = node.parent if isinstance(node.parent, exp.Not) else node
-    select, where = node.find_ancestor(exp.Select), outer.find_ancestor(exp.Where)
-    if not select or not where or where.parent is not select:
-        return
-    parts = conjuncts(where.this)
-    if outer not in parts or len(inner.expressions) != 1:
-        return
-    derived = inner.copy()
-    derived.set("expressions", [exp.alias_(inner.expressions[0].unalias().copy(), "near_key")])
-    tie = exp.EQ(this=node.this.copy(), expression=exp.column("near_key", "near"))
-    alias = exp.TableAlias(this=exp.to_identifier("near"))
-    join = exp.Join(this=exp.Subquery(this=derived, alias=alias), on=tie)
-    if outer is not node:
-        join.set("side", "LEFT")
-    rest = _less(parts, outer)
-    joins = [*(own.copy() for own in select.args.get("joins") or ()), join]
-    yield changed(select, joins=joins, where=exp.Where(this=joined(rest)) if rest else None)
+            yield from (changed(node, limit=limit_to(found)) for found in (1, 3))
 
 
 def _is_one_row(node: exp.Query) -> bool:
     """Whether a query only aggregates all of its rows."""
     return not node.args.get("group") and all(isinstance(item.unalias(), AGGREGATES) for item in node.selects)
-
-
-def _limit(rows: int) -> exp.Limit:
-    return exp.Limit(expression=exp.Literal.number(rows))

@@ -17,6 +17,7 @@ from text2sql.schema.ddl import executed, write_ddl
 from text2sql.schema.model import Schema
 from text2sql.suites import clause_mutations as clauses
 from text2sql.suites import condition_mutations as conditions
+from text2sql.suites import form_mutations as forms
 from text2sql.suites.trees import Edit, Mutation, Query, Values, edited, parse, text
 
 _MUTATIONS: Mapping[str, Mutation] = {
@@ -46,11 +47,11 @@ _MUTATIONS: Mapping[str, Mutation] = {
     "order_direction": clauses.order_direction,
     "order_dropped": clauses.order_dropped,
     "limit": clauses.limit,
-    "extreme": clauses.extreme,
-    "set_operator": clauses.set_operator,
-    "set_side": clauses.set_side,
-    "set_as_condition": clauses.set_as_condition,
-    "membership": clauses.membership,
+    "extreme": forms.extreme,
+    "set_operator": forms.set_operator,
+    "set_side": forms.set_side,
+    "set_as_condition": forms.set_as_condition,
+    "membership": forms.membership,
 }
 
 KINDS: tuple[str, ...] = tuple(_MUTATIONS)

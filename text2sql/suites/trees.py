@@ -227,6 +227,16 @@ def joined(parts: Sequence[exp.Expr]) -> exp.Expr:
     return exp.and_(*(part.copy() for part in parts))
 
 
+def less(parts: Sequence[exp.Expr], part: exp.Expr) -> list[exp.Expr]:
+    """The conditions without this one."""
+    return [other for other in parts if other is not part]
+
+
+def limit_to(rows: int) -> exp.Limit:
+    """LIMIT with a number of rows."""
+    return exp.Limit(expression=exp.Literal.number(rows))
+
+
 def sample(items: Sequence[T], most: int, chance: random.Random) -> list[T]:
     """At most `most` of the items, drawn at random."""
     return chance.sample(list(items), min(most, len(items)))
