@@ -28,6 +28,7 @@ from text2sql.files import (
     read_jsonl,
     replacing,
     replacing_folder,
+    write_bytes,
     write_jsonl,
 )
 
@@ -255,6 +256,16 @@ def test_a_full_disk_is_named_with_the_file_that_was_written(small_disk: Path) -
     assert file_error(error.value, "fix that", "`dvc repro`") == (
         f"{path}: No space left on device; free some space on that disk, then `dvc repro`"
     )
+
+
+def test_bytes_are_whole_or_the_old_file_stays(small_disk: Path) -> None:
+    path = small_disk / "a.bin"
+    write_bytes(path, b"\0\xff\n")
+    with pytest.raises(OSError, match="No space") as error:
+        write_bytes(path, bytes(1 << 20))
+    assert error.value.filename == str(path)
+    assert path.read_bytes() == b"\0\xff\n"
+    assert names(small_disk) == ["a.bin"]
 
 
 def test_of_two_files_the_one_that_did_not_fit_is_named(small_disk: Path, tmp_path: Path) -> None:

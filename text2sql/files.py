@@ -74,7 +74,7 @@ def write_bytes(path: str | os.PathLike[str], content: bytes) -> None:
     """
     target = Path(path)
     with _scratch(target) as scratch:
-        with _NamedFile(scratch / _NEW, target) as file:
+        with io.BufferedWriter(_NamedFile(scratch / _NEW, target)) as file:
             file.write(content)
         os.chmod(scratch / _NEW, 0o644)
         os.replace(scratch / _NEW, target)

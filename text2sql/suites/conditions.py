@@ -21,7 +21,6 @@ _OPERATORS: dict[type[exp.Expr], str] = {
     exp.LTE: "<=",
     exp.Like: "like",
     exp.ILike: "like",
-    exp.Glob: "glob",
 }
 _EXCHANGED = {">": "<", "<": ">", ">=": "<=", "<=": ">="}
 _NEGATED = {"=": "!=", "!=": "=", ">": "<=", "<": ">=", ">=": "<", "<=": ">", "null": "not null"}
@@ -159,6 +158,9 @@ class _Reader:
             self._compare(node, node.this, "null", node.expression)
         elif isinstance(node, exp.SetOperation):
             self._link_columns(node.left, node.right)
+        elif isinstance(node, exp.Glob):
+            pattern = node.expression.name.replace("*", "%").replace("?", "_")
+            self._compare(node, node.this, "like", exp.Literal.string(pattern))
         elif operator := _OPERATORS.get(type(node)):
             self._compare(node, node.this, operator, node.expression)
 
@@ -244,7 +246,7 @@ def _is_negated(node: exp.Expr) -> bool:
     parent = node.parent
     while isinstance(parent, exp.Paren):
         parent = parent.parent
-    return isinstance(parent, exp.Not)
+    return bool(node.args.get("negate")) != isinstance(parent, exp.Not)
 
 
 def _value(node: exp.Expr) -> Value:

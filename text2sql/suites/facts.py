@@ -58,8 +58,9 @@ class ForeignKeyFacts:
 class TableFacts:
     """A table; generated and hidden columns are left out.
 
-    `unique` has the columns of the primary key and of each UNIQUE constraint or index; partial indexes and
-    those of expressions or generated columns are left out, as are foreign keys of generated columns. `checks` are the expressions of the CHECK constraints as written.
+    `unique` has the columns of the primary key and of each UNIQUE constraint or index; partial indexes, those
+    of expressions and those of generated columns are left out, as are foreign keys of generated columns.
+    `checks` are the expressions of the CHECK constraints as written.
     """
 
     name: str
@@ -186,8 +187,7 @@ def _read(connection: sqlite3.Connection) -> DatabaseFacts:
         if kind == "table" and _is_users(name, kinds)
     )
     tables = tuple(_with_keys(connection, table, tables) for table in tables)
-    names = {table.name.lower() for table in tables}
-    others = [(kind, sql) for kind, name, sql in master if sql and kind != "table" and name not in names]
+    others = [(kind, sql) for kind, _, sql in master if sql and kind != "table"]
     (encoding,) = connection.execute("PRAGMA encoding").fetchone()
     return DatabaseFacts(
         tables,

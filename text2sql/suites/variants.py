@@ -35,7 +35,7 @@ _SMALLEST = (1, 5)  # rows of the tables of a small variant
 _USED = 0.6  # share of a table's rows in which the conditions of gold queries are set
 _TIMES = (1, 1, 1, 2, 4)  # how often a gold query's conditions are set; more rows tell LIMIT apart
 _FEW = 0.7  # share of the columns that have few values, where the kind says so
-_MOVES = 20  # until a number is distinct
+_MOVES = 200  # until a number is distinct
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,11 +234,11 @@ class _Maker:
             return
         seen: set[Value] = set()
         for number in sorted(range(len(draft.rows)), key=lambda row: row not in draft.used):
-            value = draft.rows[number][at]
+            value, direction = draft.rows[number][at], self._chance.choice((-1, 1))
             for _ in range(_MOVES):
                 if value not in seen or not isinstance(value, int | float):
                     break
-                value = moved(value, self._chance.choice((-1, 1)), self._chance)
+                value = moved(value, direction, self._chance)
             set_cell(draft, self._drafts, number, at, value)
             seen.add(draft.rows[number][at])
 
