@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -86,6 +86,7 @@ class CaseJudge:
         self._databases = Databases(settings.max_rows, cache)
         self._as_written = AsWritten(self._databases, settings)
         self._schema = lru_cache(maxsize=1024)(self._read_schema)
+        self._files = lru_cache(maxsize=1024)(partial(database_files, databases))
 
     def judge(self, case: Case, begin: Callable[[Phase], None], loss: WorkerLoss | None = None) -> Verdict:
         """Return the verdict; it holds the error if a query or a database fails.
@@ -141,7 +142,7 @@ class CaseJudge:
 
     def _run_gold(self, case: Case, gold: str, begin: Callable[[Phase], None]) -> list[Path]:
         """Run the gold query on every database of the case, so that it fails here or never."""
-        files = database_files(self._folder, case.db_id)
+        files = self._files(case.db_id)
         files = files if self._settings.uses_suites else files[:1]
         self._databases.open(files[0])
         for file in files if self._settings.executes else ():
