@@ -35,6 +35,19 @@ def databases(tmp_path: Path) -> Path:
     return tmp_path
 
 
+def counted_runs(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The queries that run in this process from now on."""
+    ran: list[str] = []
+    run = Databases.run
+
+    def counted(self: Databases, file: Path, sql: str, deadline: float, keep: int | None = None) -> object:
+        ran.append(sql)
+        return run(self, file, sql, deadline, keep)
+
+    monkeypatch.setattr(Databases, "run", counted)
+    return ran
+
+
 def judged(databases: Path, *pairs: tuple[str, str], **settings: object) -> list[Verdict]:
     cases = [Case(row, "shop", gold, predicted) for row, (gold, predicted) in enumerate(pairs)]
     given = {"metrics": list(METRICS), "timeout_s": 5.0, "ves_runs": 2, **settings}
@@ -158,14 +171,7 @@ def test_a_prediction_that_is_too_long_is_wrong(databases: Path) -> None:
 def test_a_query_runs_once_where_the_official_rewriting_changes_nothing(
     databases: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    ran: list[str] = []
-    run = Databases.run
-
-    def counted(self: Databases, file: Path, sql: str, *limits: float, **more: int) -> object:
-        ran.append(sql)
-        return run(self, file, sql, *limits, **more)
-
-    monkeypatch.setattr(Databases, "run", counted)
+    ran = counted_runs(monkeypatch)
     settings = JudgeSettings(metrics=[name for name in METRICS if name != "r_ves"])
     gold = "SELECT a FROM t WHERE a = 2"
     CaseJudge(databases, settings).judge(
@@ -175,14 +181,7 @@ def test_a_query_runs_once_where_the_official_rewriting_changes_nothing(
 
 
 def test_r_ves_runs_both_queries_as_often_as_asked(databases: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    ran: list[str] = []
-    run = Databases.run
-
-    def counted(self: Databases, file: Path, sql: str, *limits: float, **more: int) -> object:
-        ran.append(sql)
-        return run(self, file, sql, *limits, **more)
-
-    monkeypatch.setattr(Databases, "run", counted)
+    ran = counted_runs(monkeypatch)
     settings = JudgeSettings(metrics=["r_ves"], ves_runs=7)
     verdict = CaseJudge(databases, settings).judge(Case(0, "shop", "SELECT 1", "SELECT 2 - 1"), print)
     assert verdict.r_ves in [reward**0.5 for reward in (1.25, 1.0, 0.75, 0.5, 0.25)]

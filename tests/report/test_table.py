@@ -133,7 +133,7 @@ def test_the_table_of_scores_can_be_read(tmp_path: Path) -> None:
     write_arm(tmp_path, "lora", "10")
     scores = Scores()
     for row, ex in enumerate([True, False]):
-        spider = {"ex_plug": True, "ts": False, "ts_plug": ex, "em": ex}
+        spider: dict[str, Any] = {"ex_plug": True, "ts": False, "ts_plug": ex, "em": ex}
         scores.add(
             Verdict(
                 row, "clinic", "", "easy", ex, **spider, bird_ex=ex, soft_f1=0.25, r_ves=1.25**0.5, strict=ex
