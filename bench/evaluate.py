@@ -53,7 +53,7 @@ def main(arm: str, copies: int, rounds: int) -> None:
     print(f"{len(cases)} questions of Spider dev, predictions of {arm}, {CORES} cores")
     good = [
         compare("one database", cases, databases, JudgeSettings(), 1, rounds),
-        compare("plugged values", cases, databases, JudgeSettings(plug_values=True), 1, rounds),
+        compare("plugged values", cases, databases, JudgeSettings(metrics=["ex", "ex_plug"]), 1, rounds),
     ]
     with tempfile.TemporaryDirectory() as folder:
         multiply(cases, databases, Path(folder), copies)

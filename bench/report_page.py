@@ -23,7 +23,7 @@ from text2sql.databases import database_path
 from text2sql.errors import UserError
 from text2sql.evaluation.judge import describe, judge
 from text2sql.evaluation.scores_by_set import ScoresBySet
-from text2sql.evaluation.settings import EvaluationSettings, JudgeSettings
+from text2sql.evaluation.settings import SPIDER_METRICS, EvaluationSettings, JudgeSettings
 from text2sql.evaluation.verdicts import Case
 from text2sql.files import read_json, replacing, write_json, write_jsonl
 from text2sql.preparation.outside_data import data_folder
@@ -118,7 +118,7 @@ def example(rows: Sequence[Mapping[str, Any]], at: int) -> dict[str, Any]:
 
 def write_arm(folder: Path, arm: str, cases: Sequence[Case], databases: Path) -> None:
     """Write predictions, verdicts and scores of an arm."""
-    settings = JudgeSettings(plug_values=True, match=True)
+    settings = JudgeSettings(metrics=list(SPIDER_METRICS))
     scores = ScoresBySet(["spider_dev"])
     write_jsonl(
         folder / "predictions" / f"{arm}.jsonl",

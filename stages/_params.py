@@ -121,6 +121,12 @@ class Params(Settings):
         return self
 
     @model_validator(mode="after")
+    def _execution_accuracy_is_computed(self) -> Params:
+        if "ex" not in self.evaluate.metrics:
+            raise ValueError("evaluate.metrics: add ex, which the report and the comparison of arms need")
+        return self
+
+    @model_validator(mode="after")
     def _unchecked_schemas_keep_their_types(self) -> Params:
         if self.prepare.as_written and not self.prompt.schema_types:
             raise ValueError(

@@ -46,7 +46,7 @@ def main(
     metrics: Path,
 ) -> None:
     """Judge the predictions of ARM and write verdicts and scores."""
-    settings = JudgeSettings(plug_values=True, match=True, **load_params().evaluate.model_dump())
+    settings = JudgeSettings(**load_params().evaluate.model_dump())
     asked = read_questions(questions)
     predicted = read_predictions(predictions, asked, arm)
     scored = [q for q in asked if has_gold(q)]

@@ -9,7 +9,7 @@ from typing import Any
 
 from text2sql.evaluation.judge import describe, judge
 from text2sql.evaluation.scores_by_set import ScoresBySet
-from text2sql.evaluation.settings import EvaluationSettings, JudgeSettings
+from text2sql.evaluation.settings import SPIDER_METRICS, EvaluationSettings, JudgeSettings
 from text2sql.evaluation.verdicts import Case, without_gold
 from text2sql.files import write_json, write_jsonl
 from text2sql.report.html.inputs import Places, read_content
@@ -18,7 +18,7 @@ from text2sql.report.scores import read_sets
 from text2sql.schema.settings import Prompt
 
 DDL = "CREATE TABLE item (id INTEGER, name TEXT, note TEXT, picture BLOB);"
-SETTINGS = JudgeSettings(plug_values=True, match=True, keep_value=True, timeout_s=5.0)
+SETTINGS = JudgeSettings(metrics=list(SPIDER_METRICS), keep_value=True, timeout_s=5.0)
 ITEMS: list[tuple[object, ...]] = [
     (1, "tea", "<script>window.hacked = 1</script>", b"\x00\xff"),
     (2, "<img src=x onerror='window.hacked = 2'>", None, None),

@@ -10,7 +10,7 @@ from click.testing import CliRunner
 
 from text2sql.cli import main
 from text2sql.evaluation.judge import judge
-from text2sql.evaluation.settings import JudgeSettings
+from text2sql.evaluation.settings import SPIDER_METRICS, JudgeSettings
 from text2sql.evaluation.spider.hardness import hardness
 from text2sql.evaluation.verdicts import Case, Verdict
 
@@ -63,14 +63,14 @@ def test_hardness_equals_the_official_one(real_data: Path, golds: list[tuple[str
 
 
 def test_every_gold_query_has_its_own_result(real_data: Path, golds: list[tuple[str, str]]) -> None:
-    verdicts = judged(real_data, golds, [gold for gold, _ in golds], JudgeSettings(match=True))
+    verdicts = judged(real_data, golds, [gold for gold, _ in golds], JudgeSettings(metrics=["ex", "em"]))
     assert [verdict.row for verdict in verdicts if not (verdict.ex and verdict.em)] == []
 
 
 @pytest.mark.parametrize("arm", ARMS)
 def test_verdicts_equal_the_official_ones(real_data: Path, golds: list[tuple[str, str]], arm: str) -> None:
     verdicts = judged(
-        real_data, golds, predictions(real_data, arm), JudgeSettings(plug_values=True, match=True)
+        real_data, golds, predictions(real_data, arm), JudgeSettings(metrics=list(SPIDER_METRICS))
     )
     assert differing([verdict.ex for verdict in verdicts], official(real_data, arm, "ex")) == []
     assert differing([verdict.ex_plug for verdict in verdicts], official(real_data, arm, "ex_plug")) == []

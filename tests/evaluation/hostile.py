@@ -17,11 +17,11 @@ from pathlib import Path
 
 from text2sql.databases import database_path
 from text2sql.evaluation.judge import judge
-from text2sql.evaluation.settings import JudgeSettings
+from text2sql.evaluation.settings import SPIDER_METRICS, JudgeSettings
 from text2sql.evaluation.verdicts import Case
 
 TIMEOUT_S = 0.5
-SETTINGS = JudgeSettings(timeout_s=TIMEOUT_S, max_rows=10_000, plug_values=True, match=True)
+SETTINGS = JudgeSettings(timeout_s=TIMEOUT_S, max_rows=10_000, metrics=list(SPIDER_METRICS))
 AMPLE = SETTINGS.model_copy(update={"timeout_s": 60.0})
 GOLD = "SELECT name FROM singer WHERE age > 30 ORDER BY age"
 

@@ -16,6 +16,7 @@ from text2sql.evaluation.judge import judge
 from text2sql.evaluation.settings import JudgeSettings
 from text2sql.evaluation.verdicts import Case, Verdict, as_row
 
+PLUGGED = ["ex", "ex_plug", "ts", "ts_plug"]
 TABLE = "CREATE TABLE t (a INT, b TEXT); INSERT INTO t VALUES (1, 'x'), (2, 'y'), (2, 'y');"
 ENDLESS = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n"
 
@@ -100,14 +101,14 @@ def test_an_empty_prediction_is_wrong_even_where_the_gold_returns_nothing(databa
 
 def test_plugged_values_are_a_second_verdict(databases: Path) -> None:
     queries = ("SELECT a FROM t WHERE b = 'x'", "SELECT a FROM t WHERE b = 'nothing like it'")
-    found = verdict(databases, *queries, plug_values=True)
+    found = verdict(databases, *queries, metrics=PLUGGED)
     assert (found.ex, found.ex_plug) == (False, True)
     assert verdict(databases, *queries).ex_plug is None
 
 
 def test_no_way_of_plugging_makes_another_query_right(databases: Path) -> None:
     found = verdict(
-        databases, "SELECT a FROM t WHERE b = 'x'", "SELECT b FROM t WHERE b = 'y'", plug_values=True
+        databases, "SELECT a FROM t WHERE b = 'x'", "SELECT b FROM t WHERE b = 'y'", metrics=PLUGGED
     )
     assert (found.ex, found.ex_plug) == (False, False)
 
@@ -115,26 +116,26 @@ def test_no_way_of_plugging_makes_another_query_right(databases: Path) -> None:
 def test_plugging_very_many_values_stops_at_the_deadline(databases: Path) -> None:
     gold = "SELECT a FROM t WHERE a IN ( " + " , ".join(map(str, range(20))) + " )"
     predicted = "SELECT b FROM t WHERE " + " OR ".join(["a = 1"] * 20)
-    found = verdict(databases, gold, predicted, plug_values=True, timeout_s=0.3)
+    found = verdict(databases, gold, predicted, metrics=PLUGGED, timeout_s=0.3)
     assert (found.ex_plug, found.error) == (False, "timeout")
     assert found.seconds < 1.3
 
 
 def test_exact_match_is_computed_on_request(databases: Path) -> None:
     queries = ("SELECT a FROM t WHERE b = 'x'", "SELECT a FROM t WHERE b = 'y'")
-    found = verdict(databases, *queries, match=True)
+    found = verdict(databases, *queries, metrics=["ex", "em"])
     assert (found.ex, found.em) == (False, True)
     assert found.parts is not None and found.parts["where"].shared == 1
     assert verdict(databases, *queries).em is None
 
 
 def test_exact_match_needs_no_execution(databases: Path) -> None:
-    found = verdict(databases, "SELECT a FROM t", "SELECT b FROM t", match=True, execute=False)
+    found = verdict(databases, "SELECT a FROM t", "SELECT b FROM t", metrics=["em"])
     assert (found.ex, found.em, found.error) == (None, False, None)
 
 
 def test_exact_match_is_unknown_where_the_gold_cannot_be_read(databases: Path) -> None:
-    found = verdict(databases, "SELECT a FROM t WHERE b IS NULL", "SELECT a FROM t", match=True)
+    found = verdict(databases, "SELECT a FROM t WHERE b IS NULL", "SELECT a FROM t", metrics=["ex", "em"])
     assert (found.ex, found.em) == (False, None)
 
 
@@ -173,7 +174,7 @@ def test_a_missing_or_damaged_database_fails_its_rows_only(databases: Path, cont
         path.parent.mkdir()
         path.write_bytes(content)
     cases = [Case(0, "broken", "SELECT 1", "SELECT 1"), Case(1, "pets", "SELECT 1", "SELECT 1")]
-    broken, fine = judge(cases, databases, JudgeSettings(match=True), workers=1)
+    broken, fine = judge(cases, databases, JudgeSettings(metrics=["ex", "em"]), workers=1)
     assert (broken.error, fine.ex) == ("gold: database", True)
     assert broken.message is not None and "broken.sqlite" in broken.message
     assert path.exists() is (content is not None)
@@ -207,11 +208,11 @@ def test_plugged_values_must_be_the_same_on_every_database(suite: Path) -> None:
         suite,
         "SELECT count(*) FROM t WHERE a < 5",
         "SELECT count(*) FROM t WHERE a < 7",
-        plug_values=True,
+        metrics=PLUGGED,
     )
     assert (found.ex, found.ts, found.ex_plug, found.ts_plug) == (True, True, True, True)
     wrong = verdict(
-        suite, "SELECT count(*) FROM t WHERE a < 9", "SELECT count(*) FROM t WHERE a > 0", plug_values=True
+        suite, "SELECT count(*) FROM t WHERE a < 9", "SELECT count(*) FROM t WHERE a > 0", metrics=PLUGGED
     )
     assert (wrong.ex, wrong.ts, wrong.ex_plug, wrong.ts_plug) == (True, False, True, False)
 
@@ -273,7 +274,7 @@ def test_memory_does_not_grow_with_the_number_of_cases(databases: Path) -> None:
 
 
 def test_a_row_for_the_file_holds_what_is_the_same_everywhere(databases: Path) -> None:
-    row = as_row(verdict(databases, "SELECT a FROM t", "SELECT a FROM t", match=True))
+    row = as_row(verdict(databases, "SELECT a FROM t", "SELECT a FROM t", metrics=["ex", "em"]))
     assert (row["ex"], row["em"], row["db_id"]) == (True, True, "concert")
     assert "seconds" not in row
     assert "parts" not in row

@@ -163,13 +163,46 @@ def test_with_execution_accuracy_alone_the_table_has_nothing_else() -> None:
     assert list(score_table([verdict(0, True)])) == ["ex", "n", "ci95", "errors", "gold_failures"]
 
 
-@pytest.mark.parametrize("metric", ["ex_plug", "ts", "ts_plug", "em"])
+@pytest.mark.parametrize("metric", ["ex_plug", "ts", "ts_plug", "em", "bird_ex", "strict"])
 def test_a_metric_that_was_asked_for_has_scores_and_intervals(metric: str) -> None:
     wrong, right = ({metric: value} for value in (False, True))
     table = score_table([verdict(0, True, **wrong), verdict(1, False, "extra", **right)])
     assert table[metric] == {"all": 50.0, "easy": 0.0, "medium": None, "hard": None, "extra": 100.0}
     assert table[f"{metric}_ci95"]["all"] == {"low": 9.5, "high": 90.5}
     assert f"{metric}_n" not in table
+
+
+def test_a_mean_has_the_normal_interval_of_its_numbers() -> None:
+    values = [0.0, 0.5, 1.0, 0.5]
+    table = score_table(verdict(row, True, soft_f1=value) for row, value in enumerate(values))
+    half = 1.959964 * 100 * float(np.std(values, ddof=1)) / 2
+    assert table["soft_f1"]["all"] == 50.0
+    assert table["soft_f1_ci95"]["all"] == {"low": round(50 - half, 1), "high": round(50 + half, 1)}
+    assert table["soft_f1_ci95"]["hard"] is None
+
+
+def test_a_mean_may_exceed_100_where_its_numbers_do() -> None:
+    table = score_table(verdict(row, True, r_ves=1.25**0.5) for row in range(3))
+    assert table["r_ves"]["all"] == 111.8
+    assert table["r_ves_ci95"]["all"] == {"low": 111.8, "high": 111.8}
+
+
+@pytest.mark.parametrize(("metric", "most"), [("soft_f1", 100.0), ("r_ves", 111.8)])
+def test_one_number_says_nothing_about_the_mean(metric: str, most: float) -> None:
+    table = score_table([verdict(0, True, **{metric: 0.4})])
+    assert table[f"{metric}_ci95"]["all"] == {"low": 0.0, "high": most}
+
+
+@given(st.lists(st.floats(0, 1), min_size=2, max_size=50))
+def test_the_interval_of_a_mean_holds_it_and_stays_in_its_range(values: list[float]) -> None:
+    table = score_table(verdict(row, soft_f1=value) for row, value in enumerate(values))
+    ends = table["soft_f1_ci95"]["all"]
+    assert 0.0 <= ends["low"] <= table["soft_f1"]["all"] <= ends["high"] <= 100.0
+
+
+def test_a_mean_has_shares_by_slice() -> None:
+    table = score_table([verdict(0, True, slice="a", soft_f1=0.5), verdict(1, True, slice="b", soft_f1=1.0)])
+    assert table["soft_f1_slices"] == {"a": 50.0, "b": 100.0}
 
 
 def test_a_metric_that_cannot_be_decided_for_some_rows_has_its_own_n() -> None:

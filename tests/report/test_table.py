@@ -133,7 +133,12 @@ def test_the_table_of_scores_can_be_read(tmp_path: Path) -> None:
     write_arm(tmp_path, "lora", "10")
     scores = Scores()
     for row, ex in enumerate([True, False]):
-        scores.add(Verdict(row, "clinic", "", "easy", ex, ex_plug=True, ts=False, ts_plug=ex, em=ex))
+        spider: dict[str, Any] = {"ex_plug": True, "ts": False, "ts_plug": ex, "em": ex}
+        scores.add(
+            Verdict(
+                row, "clinic", "", "easy", ex, **spider, bird_ex=ex, soft_f1=0.25, r_ves=1.25**0.5, strict=ex
+            )
+        )
     metrics = scores.table() | {"evaluator": EVALUATOR}
     (tmp_path / "metrics" / "lora.json").write_text(json.dumps(metrics))
     (lora,) = read(tmp_path, "lora")
@@ -142,7 +147,12 @@ def test_the_table_of_scores_can_be_read(tmp_path: Path) -> None:
         "ts": 0.0,
         "ts_plug": 50.0,
         "em": 50.0,
+        "bird_ex": 50.0,
+        "soft_f1": 25.0,
+        "r_ves": 111.8,
+        "strict": 50.0,
     }
+    assert "| lora | 100.0 (34.2 to 100.0) |" in table.page([lora])
 
 
 def test_slices_have_a_table(tmp_path: Path) -> None:

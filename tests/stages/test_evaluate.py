@@ -118,6 +118,19 @@ def test_it_writes_one_verdict_per_question_and_the_scores(pipeline: Path) -> No
     assert metrics(pipeline)["errors"] == {"no_such_column": 1}
 
 
+def test_further_metrics_are_computed_where_params_name_them(pipeline: Path) -> None:
+    path = pipeline / "params.yaml"
+    params = yaml.safe_load(path.read_text())
+    params["evaluate"]["metrics"] = ["ex", "bird_ex", "soft_f1", "strict"]
+    path.write_text(yaml.safe_dump(params, sort_keys=False))
+    result = run()
+    assert result.exit_code == 0, result.output
+    assert [metrics(pipeline)[name]["all"] for name in ("ex", "bird_ex", "soft_f1", "strict")] == [66.7] * 4
+    assert not {"em", "ex_plug", "r_ves"} & metrics(pipeline).keys()
+    rows = [json.loads(line) for line in (pipeline / OPTIONS["verdicts"]).read_text().splitlines()]
+    assert [row["strict"] for row in rows] == [True, False, True]
+
+
 def test_answers_that_were_cut_short_empty_or_declined_are_counted(pipeline: Path) -> None:
     run()
     none = {"truncated": 0, "empty": 0, "declined": 0, "prompt_too_long": 0}

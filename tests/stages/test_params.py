@@ -94,6 +94,12 @@ BAD_VALUES = [  # key, value, pattern of the message
     ("retrieve_examples.candidates", 0, "retrieve_examples.candidates"),
     ("train_full.enabled", False, "arms.full uses models/full"),
     ("convert_schema.values", "rows", "convert_schema.values: .*'none', 'comment' or 'insert'"),
+    ("evaluate.metrics", ["em"], "evaluate.metrics: add ex"),
+    (
+        "evaluate.metrics",
+        ["ex", "accuracy"],
+        "evaluate.metrics.1: .*'bird_ex', 'soft_f1', 'r_ves' or 'strict'",
+    ),
     ("convert_schema.backend", "recorded", "fetch_data.recorded_schemas is needed with convert_schema"),
     (
         "convert_schema.openai.cap_usd",

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from text2sql.commands.named_metrics import NOISY, asked_metrics, named_table, without_suites
 from text2sql.commands.options import check_outputs, setting
 from text2sql.databases import database_path
 from text2sql.errors import UserError
-from text2sql.evaluation.settings import JudgeSettings
+from text2sql.evaluation.settings import METRICS, JudgeSettings, Metric
 from text2sql.files import write_json, write_jsonl
 from text2sql.progress import Progress
 from text2sql.settings import checked
@@ -23,11 +24,8 @@ if TYPE_CHECKING:
     from text2sql.evaluation.scores import Scores
     from text2sql.evaluation.verdicts import Case, Verdict
 
-_ETYPES = {
-    "exec": {"execute": True, "match": False},
-    "match": {"execute": False, "match": True},
-    "all": {"execute": True, "match": True},
-}
+_ETYPES: dict[str, list[Metric]] = {"exec": ["ex", "ts"], "match": ["em"], "all": ["ex", "ts", "em"]}
+_PLUGGED: list[Metric] = ["ex_plug", "ts_plug"]
 _NAMES = {"ex": "execution", "em": "exact match"}
 _GOLD_FORM = "write one gold query per line: its SQL, a tab, its db_id"
 _PREDICTIONS_FORM = "write one prediction per line, and an empty line for a missing one"
@@ -49,7 +47,22 @@ _PREDICTIONS_FORM = "write one prediction per line, and an empty line for a miss
 )
 @click.option("--suite", type=click.Path(path_type=Path), help="Databases of `text2sql make-suite`, too.")
 @click.option("--etype", default="exec", show_default=True, metavar="exec|match|all", help="What to compare.")
-@setting(JudgeSettings, "plug_values", "--plug-value", "--plug_value")
+@click.option(
+    "--plug-value",
+    "--plug_value",
+    "plug_values",
+    is_flag=True,
+    help="Plug the gold query's values into the predictions before they run.",
+)
+@click.option(
+    "--metric",
+    "named",
+    multiple=True,
+    metavar="|".join(METRICS) + "|all",
+    help="In place of --etype: a metric by its own name, see docs/metrics.md; may be repeated. "
+    "r_ves measures time and is noisy.",
+)
+@setting(JudgeSettings, "ves_runs")
 @setting(JudgeSettings, "keep_distinct", "--keep-distinct", "--keep_distinct")
 @setting(JudgeSettings, "keep_value")
 @setting(JudgeSettings, "timeout_s", "--timeout")
@@ -63,42 +76,51 @@ def evaluate(gold: Path, pred: Path, db: Path, out: Path | None, **options: Any)
     from text2sql.evaluation.judge import describe, judge
     from text2sql.evaluation.scores import Scores
 
-    settings = _settings(options)
+    named = asked_metrics(click.get_current_context(), options["named"])
+    settings = _settings(options, named)
     tables = _tables(options["table"], db)
     check_outputs(
         {"--gold": gold, "--pred": pred, "--db": db, "--table": tables, "--suite": options["suite"]},
         {"--out": out, "--json": options["summary"]},
     )
-    total = _check(gold, pred, db)
+    counts = _check(gold, pred, db)
+    if named and not options["suite"]:
+        settings = settings.replace(metrics=without_suites(named, db, list(counts)))
+    if "r_ves" in settings.metrics:
+        click.echo(NOISY, err=True)
     judged = judge(
         read_cases(gold, pred),
         db,
         settings,
-        tables=tables if settings.match else None,
+        tables=tables if "em" in settings.metrics else None,
         suite=options["suite"],
         workers=options["workers"],
     )
     scores = Scores()
-    rows = _watched(judged, settings, scores, total, gold)
+    judged = judged if named else (as_official(verdict, settings) for verdict in judged)
+    metrics = settings.metrics if named else [name for name in settings.metrics if name in _NAMES]
+    rows = _watched(judged, metrics, scores, counts.total(), gold)
     if out:
         write_jsonl(out, rows)
     else:
         for _ in rows:
             pass
     if options["summary"]:
-        partial = {"partial": scores.partial()} if settings.match else {}
+        partial = {"partial": scores.partial()} if "em" in settings.metrics else {}
         write_json(options["summary"], {**scores.table(), **partial, "evaluator": describe(settings)})
-    click.echo("\n".join(_report(scores)))
+    click.echo("\n".join(_report(scores, settings.metrics if named else [])))
 
 
 # -- settings --
 
 
-def _settings(options: dict[str, Any]) -> JudgeSettings:
+def _settings(options: dict[str, Any], named: list[Metric]) -> JudgeSettings:
     if options["etype"] not in _ETYPES:
         raise UserError(f"--etype {options['etype']}: unknown; choose one of {', '.join(_ETYPES)}")
+    official = _ETYPES[options["etype"]]
+    plugged = _PLUGGED if options["plug_values"] and "ex" in official else []
     values = {name: options[name] for name in JudgeSettings.model_fields if name in options}
-    return checked(JudgeSettings, values | _ETYPES[options["etype"]], "the command line")
+    return checked(JudgeSettings, values | {"metrics": named or official + plugged}, "the command line")
 
 
 def _tables(named: Path | None, databases: Path) -> Path | None:
@@ -109,8 +131,8 @@ def _tables(named: Path | None, databases: Path) -> Path | None:
     return next((place for place in places if place.is_file()), None)
 
 
-def _check(gold: Path, pred: Path, databases: Path) -> int:
-    """Read both files to the end before any query runs; return the number of predictions.
+def _check(gold: Path, pred: Path, databases: Path) -> Counter[str]:
+    """Read both files to the end before any query runs; return the number of predictions by db_id.
 
     Raises:
         UserError: a file or a line cannot be read, the files do not fit, or there is no database.
@@ -121,7 +143,7 @@ def _check(gold: Path, pred: Path, databases: Path) -> int:
     needed = [database_path(databases, db_id) for db_id in predictions]
     if not any(path.is_file() for path in needed):
         raise UserError(f"{needed[0]}: not found, and no other database of {gold} either; correct --db")
-    return predictions.total()
+    return predictions
 
 
 # -- input files --
@@ -217,7 +239,7 @@ def _open_lines(path: Path, option: str, errors: str) -> Iterator[str]:
 
 
 def _watched(
-    verdicts: Iterable[Verdict], settings: JudgeSettings, scores: Scores, total: int, gold: Path
+    verdicts: Iterable[Verdict], metrics: Sequence[str], scores: Scores, total: int, gold: Path
 ) -> Iterator[dict[str, Any]]:
     """Count each verdict and yield its row; print progress and failing gold queries on stderr."""
     progress = Progress(total, "predictions", "evaluate")
@@ -225,10 +247,9 @@ def _watched(
         if verdict.gold_failed:
             what = f"{gold}, row {verdict.row} (database {verdict.db_id})"
             click.echo(f"warning: {what}: left out, {verdict.error}: {verdict.message}", err=True)
-        verdict = as_official(verdict, settings)
         scores.add(verdict)
         progress.advance()
-        yield _row(verdict, settings)
+        yield _row(verdict, metrics)
 
 
 def as_official(verdict: Verdict, settings: JudgeSettings) -> Verdict:
@@ -237,35 +258,38 @@ def as_official(verdict: Verdict, settings: JudgeSettings) -> Verdict:
     That is: with plugged values if `plug_values` is set, and on all databases if the folder has several.
     """
     one, all_of_them = verdict.ex, verdict.ts
-    if settings.plug_values:
+    if settings.plugs_values:
         one, all_of_them = verdict.ex_plug, verdict.ts_plug
     ex = one if all_of_them is None else all_of_them
     return replace(verdict, ex=ex, ex_plug=None, ts=None, ts_plug=None)
 
 
-def _row(verdict: Verdict, settings: JudgeSettings) -> dict[str, Any]:
-    metrics = [name for name, on in (("ex", settings.execute), ("em", settings.match)) if on]
+def _row(verdict: Verdict, metrics: Sequence[str]) -> dict[str, Any]:
     names = ["row", "db_id", "hardness", *metrics, "error", "message", "seconds"]
     return {name: getattr(verdict, name) for name in names}
 
 
-def _report(scores: Scores) -> Iterator[str]:
-    """Yield the lines to print on stdout."""
+def _report(scores: Scores, named: Sequence[str]) -> Iterator[str]:
+    """Yield the lines to print on stdout; `named` are the metrics to show under their own names, if any."""
     from text2sql.evaluation.spider.hardness import HARDNESS
 
     table, classes = scores.table(), (*HARDNESS, "all")
-    metrics = [name for name in _NAMES if name in table]
-    head = "".join(f"{_NAMES[name]:>14}  95 % interval" for name in metrics)
-    yield f"{'':<8}{'n':>8}{head}"
-    for hardness in classes:
-        shares = "".join(_share(table, name, hardness) for name in metrics)
-        yield f"{hardness:<8}{table['n'][hardness]:>8}{shares}"
+    yield from named_table(table, named) if named else _official_table(table, classes)
     yield from _notes(table)
     for measure, components in scores.partial().items():
         yield ""
         yield f"{'partial match: ' + measure:<26}" + "".join(f"{name:>8}" for name in classes)
         for component, percents in components.items():
             yield f"{component:<26}" + "".join(f"{_number(percents[name]):>8}" for name in classes)
+
+
+def _official_table(table: dict[str, Any], classes: Sequence[str]) -> Iterator[str]:
+    metrics = [name for name in _NAMES if name in table]
+    head = "".join(f"{_NAMES[name]:>14}  95 % interval" for name in metrics)
+    yield f"{'':<8}{'n':>8}{head}"
+    for hardness in classes:
+        shares = "".join(_share(table, name, hardness) for name in metrics)
+        yield f"{hardness:<8}{table['n'][hardness]:>8}{shares}"
 
 
 def _share(table: dict[str, Any], metric: str, hardness: str) -> str:

@@ -5,17 +5,18 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, Literal
 
 from text2sql.databases import database_path
+from text2sql.evaluation.as_written import Answer, AsWritten
 from text2sql.evaluation.execution.databases import Databases, database_files
 from text2sql.evaluation.execution.equivalence import same_result
 from text2sql.evaluation.execution.gold_cache import GoldCache
 from text2sql.evaluation.execution.sandbox import SQL_LENGTH, DatabaseError, ErrorKind, QueryError, Row
 from text2sql.evaluation.execution.suite import Suite
-from text2sql.evaluation.settings import JudgeSettings
+from text2sql.evaluation.settings import METRICS, JudgeSettings
 from text2sql.evaluation.spider.exact_match import exact_match
 from text2sql.evaluation.spider.hardness import hardness
 from text2sql.evaluation.spider.parser import UnreadableSQL
@@ -53,11 +54,15 @@ class WorkerLoss:
 
 @dataclass(frozen=True, slots=True)
 class _Target:
-    """What a prediction is compared with: the rewritten gold query, on these files, until this deadline."""
+    """What a prediction is compared with: the rewritten gold query, on these files, until this deadline.
+
+    `answers` are what queries have returned on the first file already, by their text.
+    """
 
     gold: str
     files: list[Path]
     deadline: float
+    answers: Mapping[str, Answer]
 
 
 class CaseJudge:
@@ -82,7 +87,9 @@ class CaseJudge:
         self._folder, self._settings, self._tables, self._suite = databases, settings, tables, suite
         cache = GoldCache(gold_cache, settings.max_rows) if gold_cache else None
         self._databases = Databases(settings.max_rows, cache)
+        self._as_written = AsWritten(self._databases, settings)
         self._schema = lru_cache(maxsize=1024)(self._read_schema)
+        self._files = lru_cache(maxsize=1024)(partial(database_files, databases))
 
     def judge(self, case: Case, begin: Callable[[Phase], None], loss: WorkerLoss | None = None) -> Verdict:
         """Return the verdict; it holds the error if a query or a database fails.
@@ -108,9 +115,8 @@ class CaseJudge:
         """Return the verdict on a case that cannot be judged, because its workers were lost."""
         if loss.in_gold:
             return _without_gold(case, f"gold: {loss.kind}", _KILLED)
-        found: dict[str, Any] = dict.fromkeys(_metrics(self._settings, several_databases=False), False)
-        found |= _failure(QueryError(loss.kind, _KILLED))
-        return Verdict(case.row, case.db_id, case.slice, None, seconds=loss.seconds, **found)
+        found = self._wrong(several_databases=False) | _failure(QueryError(loss.kind, _KILLED))
+        return Verdict(case.row, case.db_id, case.slice, None, seconds=loss.seconds, **self._wanted(found))
 
     def _judge(self, case: Case, begin: Callable[[Phase], None], loss: WorkerLoss | None) -> Verdict:
         begin("gold")
@@ -122,31 +128,55 @@ class CaseJudge:
         level = _hardness(case.gold)
         begin("prediction")
         started = time.monotonic()
-        found = self._match(case) if self._settings.match else {}
-        if self._settings.execute:
-            target = _Target(gold, files, started + self._settings.timeout_s)
-            found |= self._execute(case.predicted, target, loss)
+        found = self._match(case) if "em" in self._settings.metrics else {}
+        if loss:
+            if self._settings.executes or self._settings.runs_as_written:
+                found |= self._wrong(len(files) > 1) | _failure(QueryError(loss.kind, _KILLED))
+        else:
+            answers = self._run_as_written(case, files[0], found, begin)
+            if self._settings.executes:
+                begin("prediction")
+                deadline = time.monotonic() + self._settings.timeout_s
+                found |= self._execute(case.predicted, _Target(gold, files, deadline, answers))
         seconds = round(time.monotonic() - started + (loss.seconds if loss else 0.0), 6)
-        return Verdict(case.row, case.db_id, case.slice, level, seconds=seconds, **found)
+        if found.get("bird_ex") and "r_ves" in self._settings.metrics:
+            found["r_ves"] = self._as_written.speed(case, files[0], lambda: begin("prediction"))
+        return Verdict(case.row, case.db_id, case.slice, level, seconds=seconds, **self._wanted(found))
 
     def _run_gold(self, case: Case, gold: str, begin: Callable[[Phase], None]) -> list[Path]:
         """Run the gold query on every database of the case, so that it fails here or never."""
-        files = database_files(self._folder, case.db_id)
+        files = self._files(case.db_id)
         if self._suite:
             files = files + self._suite.files(case.db_id, case.gold)
+        files = files if self._settings.uses_suites else files[:1]
         self._databases.open(files[0])
-        for file in files if self._settings.execute else ():
+        for file in files if self._settings.executes else ():
             begin("gold")
             self._gold_rows(file, gold)
+        if self._settings.runs_as_written:
+            begin("gold")
+            self._as_written.gold(case, files[0])
         return files
+
+    def _run_as_written(
+        self, case: Case, file: Path, found: dict[str, Any], begin: Callable[[Phase], None]
+    ) -> dict[str, Answer]:
+        """Set the verdicts on the query as it was written in `found`; return its answer by its text."""
+        if not self._settings.runs_as_written:
+            return {}
+        answer = self._as_written.answer(case, file)
+        begin("prediction")
+        found |= self._as_written.compare(case, file, answer, lambda: begin("gold"))
+        found["r_ves"] = 0.0
+        if answer.error:
+            found |= _failure(answer.error)
+        return {case.predicted: answer}
 
     def _gold_rows(self, file: Path, gold: str) -> list[Row]:
         return self._databases.gold(file, replace_year(gold), self._settings.timeout_s)
 
-    def _execute(self, predicted: str, target: _Target, loss: WorkerLoss | None) -> dict[str, Any]:
-        found: dict[str, Any] = dict.fromkeys(_metrics(self._settings, len(target.files) > 1), False)
-        if loss:
-            return found | _failure(QueryError(loss.kind, _KILLED))
+    def _execute(self, predicted: str, target: _Target) -> dict[str, Any]:
+        found: dict[str, Any] = dict.fromkeys(_official(self._settings, len(target.files) > 1), False)
         if len(predicted) > SQL_LENGTH:
             return found | _failure(QueryError("other", f"longer than {SQL_LENGTH} characters"))
         statement = rewrite_prediction(predicted, self._settings.keep_distinct, self._settings.keep_value)
@@ -158,7 +188,7 @@ class CaseJudge:
                 self._compare_nothing(found, target)
         if statement.several and "error" not in found:
             found |= _failure(QueryError("denied", _SEVERAL))
-        if self._settings.plug_values and found.get("error") != "timeout":
+        if self._settings.plugs_values and found.get("error") != "timeout":
             self._plug(found, statement.sql, target)
         return found
 
@@ -196,7 +226,14 @@ class CaseJudge:
         if sql == target.gold:
             return True
         rows = self._gold_rows(file, target.gold)
-        predicted = self._databases.run(file, replace_year(sql), target.deadline, keep=len(rows) + 1)
+        known = target.answers.get(replace_year(sql)) if file == target.files[0] else None
+        if known and known.error:
+            raise known.error
+        predicted = (
+            known.rows
+            if known
+            else self._databases.run(file, replace_year(sql), target.deadline, keep=len(rows) + 1)
+        )
         return same_result(rows, predicted, order_matters(target.gold))
 
     def _compare_nothing(self, found: dict[str, Any], target: _Target) -> None:
@@ -213,14 +250,24 @@ class CaseJudge:
             return {}
         return {"em": match.em, "parts": match.parts}
 
+    def _wrong(self, several_databases: bool) -> dict[str, Any]:
+        """The verdicts on a prediction that cannot be run."""
+        official = dict.fromkeys(_official(self._settings, several_databases), False)
+        return official | {"bird_ex": False, "soft_f1": 0.0, "r_ves": 0.0, "strict": False}
+
+    def _wanted(self, found: Mapping[str, Any]) -> dict[str, Any]:
+        """`found` without the metrics that were not asked for."""
+        unwanted = set(METRICS) - set(self._settings.metrics)
+        return {name: value for name, value in found.items() if name not in unwanted}
+
     def _read_schema(self, db_id: str) -> SpiderSchema:
         return schema_of(database_path(self._folder, db_id), self._tables)
 
 
-def _metrics(settings: JudgeSettings, several_databases: bool) -> list[str]:
-    """Names of the metrics that need execution, under these settings."""
+def _official(settings: JudgeSettings, several_databases: bool) -> list[str]:
+    """Names of the official metrics that need execution and are computed under these settings."""
     names = ["ex", "ts"] if several_databases else ["ex"]
-    return names + [f"{name}_plug" for name in names if settings.plug_values] if settings.execute else []
+    return names + [f"{name}_plug" for name in names if settings.plugs_values] if settings.executes else []
 
 
 # Paraphrased questions follow one another, with the same gold query.

@@ -23,7 +23,6 @@ EVALUATOR_VERSION = "2.0"
 """Raise it with every change that can change a verdict or a score; it is in each metrics file."""
 
 _BATCH = 32  # cases handed to a worker at a time
-_DESCRIBED = ("timeout_s", "max_rows", "plug_values", "keep_distinct", "keep_value")
 
 
 def judge(
@@ -66,8 +65,16 @@ def judge(
 
 def describe(settings: JudgeSettings) -> dict[str, Any]:
     """Return what a score depends on besides queries and databases: versions, flags and limits."""
-    flags = {name: getattr(settings, name) for name in _DESCRIBED}
-    return {"version": EVALUATOR_VERSION, "sqlite": sqlite3.sqlite_version, **flags}
+    described: dict[str, Any] = {
+        "version": EVALUATOR_VERSION,
+        "sqlite": sqlite3.sqlite_version,
+        "timeout_s": settings.timeout_s,
+        "max_rows": settings.max_rows,
+        "plug_values": settings.plugs_values,
+        "keep_distinct": settings.keep_distinct,
+        "keep_value": settings.keep_value,
+    }
+    return described | ({"ves_runs": settings.ves_runs} if "r_ves" in settings.metrics else {})
 
 
 def _batches(cases: Iterable[Case]) -> Iterator[list[Case]]:

@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 
+from text2sql.evaluation.settings import MEANS, METRICS
 from text2sql.evaluation.spider.hardness import HARDNESS
 from text2sql.evaluation.verdicts import PartCount, Verdict
 
 CLASSES: tuple[str, ...] = ("all", *HARDNESS)
-METRICS: tuple[str, ...] = ("ex", "ex_plug", "ts", "ts_plug", "em")
 
 _Z95 = 1.959963984540054  # 97.5 % point of the normal distribution
 
@@ -28,8 +28,8 @@ class Scores:
 
     def __init__(self) -> None:
         self._rows: Counter[str] = Counter()
-        self._metrics: defaultdict[tuple[str, str], _Tally] = defaultdict(_Tally)
-        self._slices: defaultdict[str, defaultdict[str, _Tally]] = defaultdict(lambda: defaultdict(_Tally))
+        self._metrics: dict[tuple[str, str], _Tally | _Mean] = {}
+        self._slices: dict[tuple[str, str], _Tally | _Mean] = {}
         self._parts: defaultdict[tuple[str, str], _Part] = defaultdict(_Part)
         self._errors: Counter[str] = Counter()
         self._without_gold = 0
@@ -53,10 +53,7 @@ class Scores:
             self._add_to_class(verdict.hardness, verdict)
         if verdict.error is not None:
             self._errors[verdict.error] += 1
-        for metric in METRICS:
-            right = getattr(verdict, metric)
-            if right is not None:
-                self._slices[metric][verdict.slice].count(right)
+        self._count(self._slices, verdict, verdict.slice)
 
     @property
     def without_gold(self) -> int:
@@ -77,9 +74,10 @@ class Scores:
 
         By class (all, easy, medium, hard, extra; null where n is 0):
         - `n`, the number of verdicts whose gold query did not fail;
-        - of the metrics `ex`, `ex_plug`, `ts`, `ts_plug` and `em` (see `Verdict`) those that at least one
-          verdict has, or `ex` if there are none;
-        - `ci95`, the Wilson 95 % interval of ex, and `ex_plug_ci95`, ... of the others;
+        - of the metrics (`METRICS`, see `Verdict`) those that at least one verdict has, or `ex` if there
+          are none;
+        - `ci95`, the 95 % interval of ex, and `ex_plug_ci95`, ... of the others: Wilson's, or for `MEANS`
+          the normal approximation;
         - `em_n`, ..., the number of verdicts that have a metric, if it is below `n`.
 
         In addition:
@@ -92,17 +90,17 @@ class Scores:
         """
         if self._without_gold and not self.with_gold:
             return {"without_gold": self._without_gold}
-        metrics = [metric for metric in METRICS if self._metrics[metric, "all"].n] or ["ex"]
+        metrics = [metric for metric in METRICS if (metric, "all") in self._metrics] or ["ex"]
         table: dict[str, Any] = {metric: self._percent(metric) for metric in metrics}
         table["n"] = {name: self._rows[name] for name in CLASSES}
         for metric in metrics:
             table["ci95" if metric == "ex" else f"{metric}_ci95"] = self._intervals(metric)
-            counts = {name: self._metrics[metric, name].n for name in CLASSES}
+            counts = {name: self._tally(metric, name).n for name in CLASSES}
             if counts != table["n"]:
                 table[f"{metric}_n"] = counts
         table["errors"] = dict(sorted(self._errors.items()))
         for metric in metrics:
-            tallies = self._slices[metric]
+            tallies = {name: tally for (kind, name), tally in self._slices.items() if kind == metric}
             if len(tallies) > 1:
                 shares = {name: tallies[name].percent() for name in sorted(tallies)}
                 table["slices" if metric == "ex" else f"{metric}_slices"] = shares
@@ -134,18 +132,25 @@ class Scores:
 
     def _add_to_class(self, name: str, verdict: Verdict) -> None:
         self._rows[name] += 1
-        for metric in METRICS:
-            right = getattr(verdict, metric)
-            if right is not None:
-                self._metrics[metric, name].count(right)
+        self._count(self._metrics, verdict, name)
         for component, count in (verdict.parts or {}).items():
             self._parts[component, name].count(count)
 
+    @staticmethod
+    def _count(tallies: dict[tuple[str, str], _Tally | _Mean], verdict: Verdict, name: str) -> None:
+        for metric in METRICS:
+            value = getattr(verdict, metric)
+            if value is not None:
+                tallies.setdefault((metric, name), _empty(metric)).count(value)
+
+    def _tally(self, metric: str, name: str) -> _Tally | _Mean:
+        return self._metrics.get((metric, name), _empty(metric))
+
     def _percent(self, metric: str) -> dict[str, float | None]:
-        return {name: self._metrics[metric, name].percent() for name in CLASSES}
+        return {name: self._tally(metric, name).percent() for name in CLASSES}
 
     def _intervals(self, metric: str) -> dict[str, dict[str, float] | None]:
-        return {name: self._metrics[metric, name].interval() for name in CLASSES}
+        return {name: self._tally(metric, name).interval() for name in CLASSES}
 
     def _part(self, component: str, name: str, measure: str) -> float | None:
         part = self._parts.get((component, name))
@@ -231,6 +236,41 @@ class _Tally:
             return None
         low, high = wilson_interval(self.right, self.n)
         return {"low": round(low, 1), "high": round(high, 1)}
+
+
+@dataclass(slots=True)
+class _Mean:
+    """The mean of n numbers from 0 to `most` percent."""
+
+    most: float
+    n: int = 0
+    mean: float = 0.0
+    squares: float = 0.0  # of the distances from the mean, added up
+
+    def count(self, value: float) -> None:
+        # Welford 1962, https://doi.org/10.1080/00401706.1962.10490022
+        self.n += 1
+        distance = 100 * value - self.mean
+        self.mean += distance / self.n
+        self.squares += distance * (100 * value - self.mean)
+
+    def percent(self) -> float | None:
+        return round(self.mean, 1) if self.n else None
+
+    def interval(self) -> dict[str, float] | None:
+        """The normal approximation, cut off at the ends of the range; of one number the whole range.
+
+        Not covered: a few numbers, for which it is too narrow; equal ones, for which its width is 0.
+        """
+        if not self.n:
+            return None
+        half = _Z95 * math.sqrt(self.squares / (self.n - 1) / self.n) if self.n > 1 else self.most
+        low, high = max(0.0, self.mean - half), min(self.most, self.mean + half)
+        return {"low": round(low, 1), "high": round(high, 1)}
+
+
+def _empty(metric: str) -> _Tally | _Mean:
+    return _Mean(MEANS[metric]) if metric in MEANS else _Tally()
 
 
 @dataclass(slots=True)

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from text2sql.evaluation.settings import METRICS, SPIDER_METRICS
+
 NO_GOLD = "no_gold"
 """The `error` of a question without a gold query."""
 
@@ -34,13 +36,15 @@ class PartCount:
 class Verdict:
     """The result for one case; a field is null if it was not asked for or cannot be decided.
 
-    `ex`: execution accuracy on the database db_id/db_id.sqlite; `ts`: on every database in that
-    folder, if there are several. `ex_plug`, `ts_plug`: the same with the gold's values plugged
-    in. `em`: exact set match, `parts` its components by their official names. `hardness` is null
-    if the gold cannot be parsed. `error` is the class of the prediction's failure (see
-    `sandbox.ErrorKind`) and `message` is SQLite's message; an `error` that starts with "gold: " means
-    that the gold query itself failed: the case is then in no score. `no_gold` means that the question has no
-    gold query, so that nothing was run. `seconds`: time for the prediction.
+    `ex`: execution accuracy on the database db_id/db_id.sqlite; `ts`: on every database in that folder,
+    if there are several. `ex_plug`, `ts_plug`: the same with the gold's values plugged in. `em`: exact
+    set match, `parts` its components by their official names. `bird_ex` and `soft_f1` (0 to 1) are
+    BIRD's, `r_ves` the square root of its reward for speed (0 to 1.118), `strict` is ours: these are of
+    the queries as written, on db_id/db_id.sqlite. `hardness` is null if the gold cannot be parsed.
+    `error` is the class of the prediction's failure (see `sandbox.ErrorKind`) and `message` is SQLite's
+    message; an `error` that starts with "gold: " means that the gold query itself failed: the case is
+    then in no score. `no_gold` means that the question has no gold query, so that nothing was run.
+    `seconds`: time for the prediction.
     """
 
     row: int
@@ -52,6 +56,10 @@ class Verdict:
     ts: bool | None = None
     ts_plug: bool | None = None
     em: bool | None = None
+    bird_ex: bool | None = None
+    soft_f1: float | None = None
+    r_ves: float | None = None
+    strict: bool | None = None
     parts: Mapping[str, PartCount] | None = None
     error: str | None = None
     message: str | None = None
@@ -74,7 +82,12 @@ def without_gold(row: int, db_id: str, slice: str = "") -> Verdict:
 
 
 def as_row(verdict: Verdict) -> dict[str, Any]:
-    """Return the verdict as a JSON row without `seconds` and `parts`: the same on every machine."""
+    """Return the verdict as a JSON row without `seconds` and `parts`.
+
+    It is the same on every machine, but for `r_ves`. Of the metrics that are not Spider's the row has those
+    that were computed.
+    """
     row = asdict(verdict)
     del row["seconds"], row["parts"]
-    return row
+    optional = set(METRICS) - set(SPIDER_METRICS)
+    return {name: value for name, value in row.items() if value is not None or name not in optional}

@@ -28,6 +28,10 @@ _METRICS = {"ex": "Execution accuracy", "ex_plug": "Execution accuracy, gold's v
     "ts": "Test-suite accuracy",
     "ts_plug": "Test-suite accuracy, gold's values plugged in",
     "em": "Exact set match",
+    "bird_ex": "BIRD's execution accuracy",
+    "soft_f1": "BIRD's Soft F1 (mean)",
+    "r_ves": "BIRD's R-VES (mean, noisy)",
+    "strict": "Strict execution accuracy",
 }
 
 

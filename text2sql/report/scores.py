@@ -23,6 +23,10 @@ OTHER_METRICS = {
     "ts": "test-suite accuracy",
     "ts_plug": "test-suite accuracy, gold's values plugged in",
     "em": "exact set match",
+    "bird_ex": "BIRD's execution accuracy",
+    "soft_f1": "BIRD's Soft F1 (mean)",
+    "r_ves": "BIRD's R-VES (mean, noisy)",
+    "strict": "strict execution accuracy",
 }
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections import OrderedDict
 from collections.abc import Sequence
-from functools import lru_cache
 from pathlib import Path
 
 from text2sql.databases import database_path
@@ -78,7 +77,6 @@ class Databases:
         return rows
 
 
-@lru_cache(maxsize=1024)
 def database_files(databases: Path, db_id: str) -> list[Path]:
     """Return ID/ID.sqlite, followed by every other database in its folder (a test suite).
 
