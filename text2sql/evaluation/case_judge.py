@@ -5,15 +5,15 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, Literal
 
-from text2sql.databases import database_path
 from text2sql.evaluation.execution.databases import Databases, database_files
 from text2sql.evaluation.execution.equivalence import same_result
 from text2sql.evaluation.execution.gold_cache import GoldCache
 from text2sql.evaluation.execution.sandbox import SQL_LENGTH, DatabaseError, ErrorKind, QueryError, Row
+from text2sql.evaluation.notes import ties_query, without_text_in_double_quotes
 from text2sql.evaluation.settings import JudgeSettings
 from text2sql.evaluation.spider.exact_match import exact_match
 from text2sql.evaluation.spider.hardness import hardness
@@ -28,11 +28,13 @@ from text2sql.evaluation.spider.rewrite import (
 )
 from text2sql.evaluation.spider.schema import ForeignKeys, SpiderSchema, schema_of
 from text2sql.evaluation.verdicts import Case, Verdict
+from text2sql.schema.database_files import find_database
 
 Phase = Literal["gold", "prediction"]
 PHASES: tuple[Phase, ...] = ("gold", "prediction")
 _MESSAGE_LENGTH = 200
 _KILLED = "its process was killed"
+_COMPILED = (None, "timeout", "too_many_rows")  # errors of predictions that SQLite could compile
 _SEVERAL = "more than one statement; only the first one was run"
 
 
@@ -80,6 +82,7 @@ class CaseJudge:
         cache = GoldCache(gold_cache, settings.max_rows) if gold_cache else None
         self._databases = Databases(settings.max_rows, cache)
         self._schema = lru_cache(maxsize=1024)(self._read_schema)
+        self._files = lru_cache(maxsize=1024)(partial(database_files, databases))
 
     def judge(self, case: Case, begin: Callable[[Phase], None], loss: WorkerLoss | None = None) -> Verdict:
         """Return the verdict; it holds the error if a query or a database fails.
@@ -117,23 +120,72 @@ class CaseJudge:
         except QueryError as error:
             return _without_gold(case, f"gold: {error.kind}", error.message)
         level = _hardness(case.gold)
+        notes = {"gold_cuts_ties": self._settings.execute and self._cuts_ties(files[0], gold, begin)}
         begin("prediction")
         started = time.monotonic()
         found = self._match(case) if self._settings.match else {}
+        notes["unreadable_em"] = not found.pop("readable", True)
+        target = _Target(gold, files, started + self._settings.timeout_s)
         if self._settings.execute:
-            target = _Target(gold, files, started + self._settings.timeout_s)
             found |= self._execute(case.predicted, target, loss)
         seconds = round(time.monotonic() - started + (loss.seconds if loss else 0.0), 6)
-        return Verdict(case.row, case.db_id, case.slice, level, seconds=seconds, **found)
+        notes |= self._notes(case.predicted, target, found)
+        names = tuple(sorted(name for name, holds in notes.items() if holds))
+        return Verdict(case.row, case.db_id, case.slice, level, seconds=seconds, notes=names, **found)
 
     def _run_gold(self, case: Case, gold: str, begin: Callable[[Phase], None]) -> list[Path]:
         """Run the gold query on every database of the case, so that it fails here or never."""
-        files = database_files(self._folder, case.db_id)
+        files = self._files(case.db_id)
         self._databases.open(files[0])
         for file in files if self._settings.execute else ():
             begin("gold")
             self._gold_rows(file, gold)
         return files
+
+    def _cuts_ties(self, file: Path, gold: str, begin: Callable[[Phase], None]) -> bool:
+        """Whether the LIMIT of a gold query keeps only some of the rows that have the same rank."""
+        query = _ties_query(gold)
+        if query is None:
+            return False
+        begin("gold")
+        try:
+            return query.has_tie(self._gold_rows(file, query.sql))
+        except QueryError:  # a key that can only be used to sort: unknown
+            return False
+
+    def _notes(self, predicted: str, target: _Target, found: Mapping[str, Any]) -> dict[str, bool]:
+        """The notes on a prediction, by name, and whether each holds."""
+        settings = self._settings
+        replaced = not settings.keep_value and replace_value_word(predicted) != predicted
+        if not settings.execute:
+            return {"value_replaced": replaced}
+        right = any(found.get(name) for name in ("ex", "ex_plug", "ts", "ts_plug"))
+        return {
+            "value_replaced": replaced,
+            "empty_equal": right and self._returns_nothing(target),
+            "double_quoted_text": found.get("error") in _COMPILED
+            and self._has_text_for_name(predicted, target),
+        }
+
+    def _returns_nothing(self, target: _Target) -> bool:
+        try:
+            return not any(self._gold_rows(file, target.gold) for file in target.files)
+        except QueryError:  # it is run again if its result was dropped, and may be slower then
+            return False
+
+    def _has_text_for_name(self, predicted: str, target: _Target) -> bool:
+        """Whether a name in double quotes is no column; the query is compiled and not run."""
+        settings = self._settings
+        sql = rewrite_prediction(predicted, settings.keep_distinct, settings.keep_value).sql
+        strict = without_text_in_double_quotes(sql)
+        if strict is None:
+            return False
+        try:
+            deadline = time.monotonic() + settings.timeout_s
+            self._databases.run(target.files[0], f"EXPLAIN {replace_year(strict)}", deadline)
+        except QueryError as error:
+            return error.kind == "no_such_column"
+        return False
 
     def _gold_rows(self, file: Path, gold: str) -> list[Row]:
         return self._databases.gold(file, replace_year(gold), self._settings.timeout_s)
@@ -206,10 +258,10 @@ class CaseJudge:
             match = exact_match(case.gold, predicted, self._schema(case.db_id))
         except UnreadableSQL:
             return {}
-        return {"em": match.em, "parts": match.parts}
+        return {"em": match.em, "parts": match.parts, "readable": match.readable}
 
     def _read_schema(self, db_id: str) -> SpiderSchema:
-        return schema_of(database_path(self._folder, db_id), self._tables)
+        return schema_of(find_database(self._folder, db_id), self._tables)
 
 
 def _metrics(settings: JudgeSettings, several_databases: bool) -> list[str]:
@@ -220,6 +272,7 @@ def _metrics(settings: JudgeSettings, several_databases: bool) -> list[str]:
 
 # Paraphrased questions follow one another, with the same gold query.
 _rewrite_gold = lru_cache(maxsize=16)(rewrite_gold)
+_ties_query = lru_cache(maxsize=16)(ties_query)
 
 
 @lru_cache(maxsize=16)

@@ -40,7 +40,8 @@ class Verdict:
     if the gold cannot be parsed. `error` is the class of the prediction's failure (see
     `sandbox.ErrorKind`) and `message` is SQLite's message; an `error` that starts with "gold: " means
     that the gold query itself failed: the case is then in no score. `no_gold` means that the question has no
-    gold query, so that nothing was run. `seconds`: time for the prediction.
+    gold query, so that nothing was run. `seconds`: time for the prediction. `notes` are the names of what
+    else is to be said, sorted (see `notes.NOTES`); they change no verdict.
     """
 
     row: int
@@ -56,6 +57,7 @@ class Verdict:
     error: str | None = None
     message: str | None = None
     seconds: float = 0.0
+    notes: tuple[str, ...] = ()
 
     @property
     def gold_failed(self) -> bool:
