@@ -123,6 +123,90 @@ def test_stdout_shows_the_components_of_exact_match(folder: Path) -> None:
     assert "partial match: recall" in printed
 
 
+def test_stdout_says_what_was_measured(folder: Path) -> None:
+    printed = evaluate("--etype", "all").stdout
+    assert "execution: official EX on 1 database a question\n" in printed
+    assert "exact match: foreign keys of the SQLite files, because there is no tables.json\n" in printed
+    assert "databases: 1 files, SHA-256 " in printed
+    write_database(folder / "db/concert/other.sqlite", SINGERS)
+    assert "execution: test-suite accuracy (TS) on 2 databases a question\n" in evaluate().stdout
+    matched = evaluate("--etype", "match").stdout
+    assert "execution: " not in matched
+    assert "databases: 1 files" in matched
+
+
+def test_the_summary_says_what_was_measured(folder: Path) -> None:
+    (folder / "tables.json").write_text("[]")
+    written = summary()
+    assert written["execution"] == "ex"
+    assert written["databases"]["files"] == 1
+    assert written["databases"]["per_question"] == {"fewest": 1, "most": 1}
+    assert len(written["databases"]["sha256"]) == 64
+    assert "tables" not in written
+    write_database(folder / "db/concert/other.sqlite", SINGERS)
+    changed = summary()
+    assert changed["execution"] == "ts"
+    assert changed["databases"]["sha256"] != written["databases"]["sha256"]
+
+
+@pytest.mark.parametrize(("options", "given"), [((), False), (("--table", "tables.json"), True)])
+def test_the_file_of_foreign_keys_is_named(folder: Path, options: tuple[str, ...], given: bool) -> None:
+    names = {"table_names_original": ["singer"], "column_names_original": [[-1, "*"], [0, "name"]]}
+    entry = {"db_id": "concert", **names, "foreign_keys": [], "table_names": ["singer"]}
+    more = {"column_names": names["column_names_original"], "column_types": ["text", "text"]}
+    (folder / "tables.json").write_text(json.dumps([{**entry, **more, "primary_keys": []}]))
+    assert summary("--etype", "match", *options)["tables"] == {"path": "tables.json", "given": given}
+    said = f"exact match: foreign keys of tables.json ({'given' if given else 'found'})"
+    assert said in evaluate("--etype", "match", *options).stdout
+
+
+def test_notes_are_counted_with_their_rows(folder: Path) -> None:
+    (folder / "pred.sql").write_text('SELECT "height" FROM singer\nSELECT count(name) AS n FROM singer\n')
+    written = summary("--etype", "all")
+    assert written["notes"] == {
+        "double_quoted_text": {"n": 1, "right": 0, "rows": [0]},
+        "unreadable_em": {"n": 2, "right": 1, "rows": [0, 1]},
+    }
+    printed = evaluate("--etype", "all").stdout
+    assert "unreadable_em: 2, 1 right by execution; the prediction is outside the grammar" in printed
+    assert "rows 0, 1\n" in printed
+    assert [row["notes"] for row in verdicts("--etype", "all")][1] == ["unreadable_em"]
+
+
+def test_the_classes_of_the_gold_are_shown_beside_its_hardness(folder: Path) -> None:
+    golds = [line.split("\t") for line in GOLD.splitlines()]
+    rows = [
+        {"SQL": sql, "db_id": db_id, "difficulty": level}
+        for (sql, db_id), level in zip(golds, ("simple", "challenging"), strict=True)
+    ]
+    (folder / "gold.txt").write_text(json.dumps(rows))
+    (folder / "pred.sql").write_text(RIGHT.splitlines()[0] + "\n" + WRONG.splitlines()[1])
+    lines = [line.split() for line in evaluate().stdout.splitlines()]
+    assert lines[5][:3] == ["all", "2", "50.0"]
+    assert [line[:3] for line in lines[6:8]] == [["simple", "1", "100.0"], ["challenging", "1", "0.0"]]
+    assert summary()["slices"] == {"simple": 100.0, "challenging": 0.0}
+
+
+def test_the_databases_may_be_files_in_one_folder(folder: Path) -> None:
+    shutil.move(folder / "db/concert/concert.sqlite", folder / "db/concert.sqlite")
+    shutil.rmtree(folder / "db/concert")
+    assert [verdict["ex"] for verdict in verdicts()] == [True, True]
+
+
+def test_predictions_can_be_read_from_a_pipe(folder: Path) -> None:
+    result = CliRunner().invoke(
+        main, ["evaluate", "--gold", "gold.txt", "--pred", "-", "--db", "db", "--workers", "1"], input=RIGHT
+    )
+    assert result.stdout.splitlines()[5].split()[:3] == ["all", "2", "100.0"]
+
+
+def test_the_field_of_the_prediction_can_be_chosen(folder: Path) -> None:
+    rows = [{"row": row, "sql": "", "fixed": sql} for row, sql in enumerate(RIGHT.splitlines())]
+    (folder / "pred.jsonl").write_text("\n".join(json.dumps(row) for row in reversed(rows)))
+    found = verdicts("--field", "pred=fixed", pred="pred.jsonl")
+    assert [verdict["ex"] for verdict in found] == [True, True]
+
+
 def test_without_a_terminal_there_is_no_progress(folder: Path) -> None:
     result = evaluate()
     assert result.stderr == ""
