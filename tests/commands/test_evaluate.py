@@ -13,10 +13,10 @@ import pytest
 from click.testing import CliRunner, Result
 
 from text2sql.cli import main
-from text2sql.commands.evaluate import as_official, read_cases
+from text2sql.commands.evaluate import as_official
 from text2sql.errors import RERUN
 from text2sql.evaluation.settings import JudgeSettings
-from text2sql.evaluation.verdicts import Case, Verdict
+from text2sql.evaluation.verdicts import Verdict
 
 GOLD = "SELECT name FROM singer WHERE age > 30\tconcert\nSELECT count(*) FROM singer\tconcert\n"
 RIGHT = "SELECT name FROM singer WHERE age >= 31\nSELECT count(name) FROM singer\n"
@@ -76,7 +76,7 @@ def test_one_verdict_per_prediction_is_written_in_order(folder: Path) -> None:
 
 
 def test_a_verdict_has_the_documented_fields(folder: Path) -> None:
-    fields = ["row", "db_id", "hardness", "ex", "error", "message", "seconds"]
+    fields = ["row", "db_id", "hardness", "ex", "error", "message", "notes", "seconds"]
     assert list(verdicts()[0]) == fields
 
 
@@ -121,6 +121,90 @@ def test_stdout_shows_the_components_of_exact_match(folder: Path) -> None:
     printed = evaluate("--etype", "all").stdout
     assert "exact match" in printed
     assert "partial match: recall" in printed
+
+
+def test_stdout_says_what_was_measured(folder: Path) -> None:
+    printed = evaluate("--etype", "all").stdout
+    assert "execution: official EX on 1 database a question\n" in printed
+    assert "exact match: foreign keys of the SQLite files, because there is no tables.json\n" in printed
+    assert "databases: 1 files, SHA-256 " in printed
+    write_database(folder / "db/concert/other.sqlite", SINGERS)
+    assert "execution: test-suite accuracy (TS) on 2 databases a question\n" in evaluate().stdout
+    matched = evaluate("--etype", "match").stdout
+    assert "execution: " not in matched
+    assert "databases: 1 files" in matched
+
+
+def test_the_summary_says_what_was_measured(folder: Path) -> None:
+    (folder / "tables.json").write_text("[]")
+    written = summary()
+    assert written["execution"] == "ex"
+    assert written["databases"]["files"] == 1
+    assert written["databases"]["per_question"] == {"fewest": 1, "most": 1}
+    assert len(written["databases"]["sha256"]) == 64
+    assert "tables" not in written
+    write_database(folder / "db/concert/other.sqlite", SINGERS)
+    changed = summary()
+    assert changed["execution"] == "ts"
+    assert changed["databases"]["sha256"] != written["databases"]["sha256"]
+
+
+@pytest.mark.parametrize(("options", "given"), [((), False), (("--table", "tables.json"), True)])
+def test_the_file_of_foreign_keys_is_named(folder: Path, options: tuple[str, ...], given: bool) -> None:
+    names = {"table_names_original": ["singer"], "column_names_original": [[-1, "*"], [0, "name"]]}
+    entry = {"db_id": "concert", **names, "foreign_keys": [], "table_names": ["singer"]}
+    more = {"column_names": names["column_names_original"], "column_types": ["text", "text"]}
+    (folder / "tables.json").write_text(json.dumps([{**entry, **more, "primary_keys": []}]))
+    assert summary("--etype", "match", *options)["tables"] == {"path": "tables.json", "given": given}
+    said = f"exact match: foreign keys of tables.json ({'given' if given else 'found'})"
+    assert said in evaluate("--etype", "match", *options).stdout
+
+
+def test_notes_are_counted_with_their_rows(folder: Path) -> None:
+    (folder / "pred.sql").write_text('SELECT "height" FROM singer\nSELECT count(name) AS n FROM singer\n')
+    written = summary("--etype", "all")
+    assert written["notes"] == {
+        "double_quoted_text": {"n": 1, "right": 0, "rows": [0]},
+        "unreadable_em": {"n": 2, "right": 1, "rows": [0, 1]},
+    }
+    printed = evaluate("--etype", "all").stdout
+    assert "unreadable_em: 2, 1 right by execution; the prediction is outside the grammar" in printed
+    assert "rows 0, 1\n" in printed
+    assert [row["notes"] for row in verdicts("--etype", "all")][1] == ["unreadable_em"]
+
+
+def test_the_classes_of_the_gold_are_shown_beside_its_hardness(folder: Path) -> None:
+    golds = [line.split("\t") for line in GOLD.splitlines()]
+    rows = [
+        {"SQL": sql, "db_id": db_id, "difficulty": level}
+        for (sql, db_id), level in zip(golds, ("simple", "challenging"), strict=True)
+    ]
+    (folder / "gold.txt").write_text(json.dumps(rows))
+    (folder / "pred.sql").write_text(RIGHT.splitlines()[0] + "\n" + WRONG.splitlines()[1])
+    lines = [line.split() for line in evaluate().stdout.splitlines()]
+    assert lines[5][:3] == ["all", "2", "50.0"]
+    assert [line[:3] for line in lines[6:8]] == [["simple", "1", "100.0"], ["challenging", "1", "0.0"]]
+    assert summary()["slices"] == {"simple": 100.0, "challenging": 0.0}
+
+
+def test_the_databases_may_be_files_in_one_folder(folder: Path) -> None:
+    shutil.move(folder / "db/concert/concert.sqlite", folder / "db/concert.sqlite")
+    shutil.rmtree(folder / "db/concert")
+    assert [verdict["ex"] for verdict in verdicts()] == [True, True]
+
+
+def test_predictions_can_be_read_from_a_pipe(folder: Path) -> None:
+    result = CliRunner().invoke(
+        main, ["evaluate", "--gold", "gold.txt", "--pred", "-", "--db", "db", "--workers", "1"], input=RIGHT
+    )
+    assert result.stdout.splitlines()[5].split()[:3] == ["all", "2", "100.0"]
+
+
+def test_the_field_of_the_prediction_can_be_chosen(folder: Path) -> None:
+    rows = [{"row": row, "sql": "", "fixed": sql} for row, sql in enumerate(RIGHT.splitlines())]
+    (folder / "pred.jsonl").write_text("\n".join(json.dumps(row) for row in reversed(rows)))
+    found = verdicts("--field", "pred=fixed", pred="pred.jsonl")
+    assert [verdict["ex"] for verdict in found] == [True, True]
 
 
 def test_without_a_terminal_there_is_no_progress(folder: Path) -> None:
@@ -202,122 +286,11 @@ def test_the_official_verdict_is_that_on_all_databases(plug_values: bool, ex: st
 # -- the two files --
 
 
-def cases(folder: Path, pred: str = "pred.sql") -> list[Case]:
-    return list(read_cases(folder / "gold.txt", folder / pred))
-
-
-def test_the_prediction_ends_at_the_first_tab(folder: Path) -> None:
-    (folder / "pred.sql").write_text("  SELECT 1\tconcert\n\tSELECT 2  \n")
-    assert [case.predicted for case in cases(folder)] == ["SELECT 1", "SELECT 2"]
-
-
-def test_a_blank_line_is_an_empty_prediction(folder: Path) -> None:
-    (folder / "pred.sql").write_text("\nSELECT 2\n")
-    assert [case.predicted for case in cases(folder)] == ["", "SELECT 2"]
-
-
-def test_a_blank_line_at_the_end_is_an_empty_prediction_if_one_is_wanted(folder: Path) -> None:
-    (folder / "pred.sql").write_text("SELECT 1\n\n")
-    assert [case.predicted for case in cases(folder)] == ["SELECT 1", ""]
-
-
-def test_further_blank_lines_at_the_end_do_not_count(folder: Path) -> None:
-    (folder / "gold.txt").write_text(GOLD + "\n\n")
-    (folder / "pred.sql").write_text(RIGHT + "\n\n\n")
-    assert len(cases(folder)) == 2
-
-
-def test_sessions_are_read_through(folder: Path) -> None:
-    (folder / "gold.txt").write_text("SELECT 1\ta\n\nSELECT 2\tb\n")
-    (folder / "pred.sql").write_text("SELECT 3\n\nSELECT 4\n")
-    assert cases(folder) == [Case(0, "a", "SELECT 1", "SELECT 3"), Case(1, "b", "SELECT 2", "SELECT 4")]
-
-
-def test_sessions_that_differ_are_named(folder: Path) -> None:
-    (folder / "gold.txt").write_text("SELECT 1\tconcert\n\nSELECT 2\tconcert\n")
-    (folder / "pred.sql").write_text("SELECT 1\nSELECT 2\n")
-    assert "pred.sql, line 2: not blank" in error_of(evaluate())
-
-
-def test_predictions_may_be_json_objects(folder: Path) -> None:
-    lines = [{"sql": "SELECT\t1\nFROM singer", "row": 0}, {"sql": ""}]
-    (folder / "pred.jsonl").write_text("\n".join(json.dumps(line) for line in lines))
-    assert [case.predicted for case in cases(folder, "pred.jsonl")] == ["SELECT\t1\nFROM singer", ""]
-
-
 def test_bytes_that_are_not_utf8_affect_only_their_prediction(folder: Path) -> None:
     (folder / "pred.sql").write_bytes(b"SELECT '\xff\xfe\n" + RIGHT.splitlines()[1].encode())
     first, second = verdicts()
     assert (first["ex"], first["error"]) == (False, "syntax")
     assert second["ex"] is True
-
-
-def test_a_byte_order_mark_is_no_part_of_a_query(folder: Path) -> None:
-    (folder / "gold.txt").write_text(GOLD, encoding="utf-8-sig")
-    assert cases(folder)[0].gold.startswith("SELECT")
-
-
-@pytest.mark.parametrize(
-    ("lines", "words"),
-    [
-        ("SELECT 1\n", ("pred.sql", "1 lines", "gold.txt has more", "one prediction per line")),
-        ("", ("pred.sql", "0 lines")),
-        ("SELECT 1\nSELECT 2\nSELECT 3\n", ("pred.sql", "more lines than gold.txt")),
-    ],
-)
-def test_a_wrong_number_of_predictions_is_named(folder: Path, lines: str, words: tuple[str, ...]) -> None:
-    (folder / "pred.sql").write_text(lines)
-    message = error_of(evaluate())
-    for word in words:
-        assert word in message
-
-
-@pytest.mark.parametrize(
-    ("line", "fault"),
-    [
-        ("{", "not JSON"),
-        ("[" * 100_000, "not JSON"),
-        ('["SELECT 1"]', "no text in the field `sql`"),
-        ('{"predict": "SELECT 1"}', "no text in the field `sql`"),
-        ('{"sql": null}', "no text in the field `sql`"),
-    ],
-)
-def test_a_bad_json_line_is_named(folder: Path, line: str, fault: str) -> None:
-    (folder / "pred.jsonl").write_text('{"sql": "SELECT 1"}\n' + line)
-    message = error_of(evaluate(pred="pred.jsonl"))
-    assert f"pred.jsonl, line 2: {fault}" in message
-    assert 'write an object like {"sql": "SELECT 1"}' in message
-
-
-@pytest.mark.parametrize("sql", ["SELECT 1", ""])
-def test_a_json_object_too_many_is_an_error(folder: Path, sql: str) -> None:
-    (folder / "pred.jsonl").write_text('{"sql": "SELECT 1"}\n' * 2 + json.dumps({"sql": sql}))
-    assert "more lines than gold.txt" in error_of(evaluate(pred="pred.jsonl"))
-
-
-@pytest.mark.parametrize("line", ["SELECT 1 concert", "SELECT\t1\tconcert"])
-def test_a_gold_line_without_exactly_one_tab_is_named(folder: Path, line: str) -> None:
-    (folder / "gold.txt").write_text("SELECT 1\tconcert\n" + line)
-    message = error_of(evaluate())
-    assert "gold.txt, line 2" in message
-    assert "its SQL, a tab, its db_id" in message
-
-
-def test_a_gold_line_that_is_not_utf8_is_named(folder: Path) -> None:
-    (folder / "gold.txt").write_bytes(b"SELECT 1\tconcert\nSELECT '\xff'\tconcert\n")
-    assert "gold.txt, line 2: not UTF-8" in error_of(evaluate())
-
-
-def test_a_gold_file_without_queries_is_an_error(folder: Path) -> None:
-    (folder / "gold.txt").write_text("\n\n")
-    (folder / "pred.sql").write_text("")
-    assert "gold.txt: no gold queries" in error_of(evaluate())
-
-
-@pytest.mark.parametrize(("name", "option"), [("gold.txt", "--gold"), ("pred.sql", "--pred")])
-def test_a_missing_file_is_named(folder: Path, name: str, option: str) -> None:
-    (folder / name).unlink()
-    assert f"{name}: no such file; correct {option}" in error_of(evaluate())
 
 
 def test_an_unknown_comparison_is_named(folder: Path) -> None:

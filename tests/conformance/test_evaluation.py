@@ -10,6 +10,7 @@ from click.testing import CliRunner
 
 from text2sql.cli import main
 from text2sql.evaluation.judge import judge
+from text2sql.evaluation.scores import Scores
 from text2sql.evaluation.settings import SPIDER_METRICS, JudgeSettings
 from text2sql.evaluation.spider.hardness import hardness
 from text2sql.evaluation.verdicts import Case, Verdict
@@ -75,6 +76,29 @@ def test_verdicts_equal_the_official_ones(real_data: Path, golds: list[tuple[str
     assert differing([verdict.ex for verdict in verdicts], official(real_data, arm, "ex")) == []
     assert differing([verdict.ex_plug for verdict in verdicts], official(real_data, arm, "ex_plug")) == []
     assert differing([verdict.em for verdict in verdicts], official(real_data, arm, "em")) == []
+
+
+@pytest.mark.parametrize(
+    ("arm", "empty", "unreadable", "right"),
+    [
+        ("baseline", 43, 460, 201),
+        ("full", 46, 549, 247),
+        ("lora32", 43, 645, 257),
+        ("rag_embedding", 44, 412, 135),
+    ],
+)
+def test_the_notes_on_the_predictions_are_counted(
+    real_data: Path, golds: list[tuple[str, str]], arm: str, empty: int, unreadable: int, right: int
+) -> None:
+    scores = Scores()
+    for verdict in judged(
+        real_data, golds, predictions(real_data, arm), JudgeSettings(metrics=["ex", "ts", "em"])
+    ):
+        scores.add(verdict)
+    notes = scores.table()["notes"]
+    assert notes["empty_equal"] == {"n": empty, "right": empty}
+    assert notes["unreadable_em"] == {"n": unreadable, "right": right}
+    assert notes["gold_cuts_ties"]["n"] == 44
 
 
 @pytest.mark.parametrize("arm", ARMS)

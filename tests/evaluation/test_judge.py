@@ -236,6 +236,74 @@ def test_the_database_of_that_name_must_exist(tmp_path: Path) -> None:
         database_files(tmp_path, "db")
 
 
+@pytest.mark.parametrize("name", ["pets.sqlite", "pets.db", "pets/pets.db"])
+def test_a_database_may_be_kept_without_a_folder_or_with_another_suffix(tmp_path: Path, name: str) -> None:
+    write_database(tmp_path / name)
+    write_database(tmp_path / "other.sqlite", "CREATE TABLE u (c)")
+    cases = [Case(0, "pets", "SELECT a FROM t", "SELECT a FROM t AS u")]
+    (found,) = judge(cases, tmp_path, JudgeSettings(metrics=["ex", "ts", "em"]), workers=1)
+    assert (found.ex, found.ts, found.em, found.error) == (True, None, True, None)
+
+
+# -- notes --
+
+
+def notes(databases: Path, gold: str, predicted: str, **settings: object) -> tuple[str, ...]:
+    return verdict(databases, gold, predicted, **settings).notes
+
+
+def test_a_plain_verdict_has_no_notes(databases: Path) -> None:
+    assert notes(databases, "SELECT a FROM t", "SELECT b FROM t", match=True, plug_values=True) == ()
+
+
+def test_a_right_answer_without_rows_is_noted(databases: Path) -> None:
+    nothing = "SELECT a FROM t WHERE a > 9"
+    assert notes(databases, nothing, "SELECT b FROM t WHERE a > 99") == ("empty_equal",)
+    assert notes(databases, nothing, "SELECT a FROM t") == ()
+    assert notes(databases, nothing, "SELECT x FROM t") == ()
+    write_database(
+        databases / "concert/other.sqlite", "CREATE TABLE t (a, b); INSERT INTO t VALUES (10, 'z')"
+    )
+    assert notes(databases, nothing, "SELECT a FROM t WHERE a = 10") == ()
+
+
+def test_a_replaced_value_is_noted_unless_the_word_is_kept(databases: Path) -> None:
+    queries = ("SELECT a FROM t WHERE a = 1", "SELECT a FROM t WHERE a = value")
+    assert notes(databases, *queries) == ("value_replaced",)
+    assert notes(databases, *queries, execute=False, match=True) == ("value_replaced",)
+    assert notes(databases, *queries, keep_value=True) == ()
+
+
+def test_a_prediction_that_exact_match_cannot_read_is_noted(databases: Path) -> None:
+    found = verdict(databases, "SELECT a FROM t", "SELECT a + 0 AS b FROM t", match=True)
+    assert (found.ex, found.em, found.notes) == (True, False, ("unreadable_em",))
+    assert notes(databases, "SELECT a FROM t", "SELECT a + 0 AS b FROM t") == ()
+
+
+def test_a_quoted_name_that_is_no_column_is_noted(databases: Path) -> None:
+    for predicted in ('SELECT "c" FROM t', 'SELECT a FROM t ORDER BY "c"', 'SELECT a FROM t WHERE "c" > 1'):
+        assert notes(databases, "SELECT a FROM t", predicted) == ("double_quoted_text",)
+    for predicted in (
+        'SELECT "a" FROM t',
+        'SELECT a FROM t WHERE b = "c"',
+        'SELECT "c", d FROM t',
+        'SELECT "c',
+    ):
+        assert notes(databases, "SELECT a FROM t", predicted) == ()
+
+
+def test_a_gold_that_cuts_ties_is_noted(databases: Path) -> None:
+    assert notes(databases, "SELECT b FROM t ORDER BY a DESC LIMIT 1", "SELECT 'y'") == ("gold_cuts_ties",)
+    assert notes(databases, "SELECT b FROM t ORDER BY a LIMIT 1", "SELECT 'x'") == ()
+    assert notes(databases, "SELECT b FROM t ORDER BY a, nothing LIMIT 1", "SELECT 'x'") == ()
+
+
+def test_a_ties_query_that_fails_changes_no_verdict(databases: Path) -> None:
+    aliased = "SELECT b, a AS other FROM t ORDER BY other + 0 LIMIT 2"
+    found = verdict(databases, aliased, aliased)
+    assert (found.ex, found.error, found.notes) == (True, None, ())
+
+
 # -- where it runs --
 
 

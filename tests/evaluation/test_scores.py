@@ -274,6 +274,13 @@ def test_several_slices_are_scored_one_by_one_and_never_null() -> None:
     assert score_table(verdicts)["slices"] == {"seen": 100.0, "unseen": 0.0}
 
 
+def test_notes_are_counted_with_those_that_are_right() -> None:
+    noted = [verdict(0, True, notes=("x", "y")), verdict(1, False, notes=("y",)), verdict(2, True)]
+    assert score_table(noted)["notes"] == {"x": {"n": 1, "right": 1}, "y": {"n": 2, "right": 1}}
+    assert score_table([verdict(0, em=True, notes=("x",))])["notes"] == {"x": {"n": 1}}
+    assert "notes" not in score_table([verdict(0, True)])
+
+
 def test_no_verdicts_give_nulls_and_not_zeros() -> None:
     table = score_table([])
     assert set(table["ex"].values()) == set(table["ci95"].values()) == {None}

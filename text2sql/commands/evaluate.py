@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,33 +12,47 @@ import click
 
 from text2sql.commands.named_metrics import NOISY, asked_metrics, named_table, without_suites
 from text2sql.commands.options import check_outputs, setting
-from text2sql.databases import database_path
 from text2sql.errors import UserError
 from text2sql.evaluation.settings import METRICS, JudgeSettings, Metric
 from text2sql.files import write_json, write_jsonl
 from text2sql.progress import Progress
+from text2sql.schema.database_files import find_database
 from text2sql.settings import checked
 
 if TYPE_CHECKING:
     from text2sql.evaluation.scores import Scores
+    from text2sql.evaluation.used_databases import UsedDatabases
     from text2sql.evaluation.verdicts import Case, Verdict
 
 _ETYPES: dict[str, list[Metric]] = {"exec": ["ex", "ts"], "match": ["em"], "all": ["ex", "ts", "em"]}
 _PLUGGED: list[Metric] = ["ex_plug", "ts_plug"]
 _NAMES = {"ex": "execution", "em": "exact match"}
-_GOLD_FORM = "write one gold query per line: its SQL, a tab, its db_id"
-_PREDICTIONS_FORM = "write one prediction per line, and an empty line for a missing one"
+_SHOWN = 5  # rows of a note
 
 
 @click.command()
-@click.option("--gold", required=True, type=click.Path(path_type=Path), help="Each line: SQL, tab, db_id.")
+@click.option(
+    "--gold",
+    required=True,
+    type=click.Path(path_type=Path),
+    help="Gold SQL and db_id: lines (SQL, tab, db_id), JSON, JSON lines, CSV or TSV, also .gz; -: stdin.",
+)
 @click.option(
     "--pred",
     required=True,
     type=click.Path(path_type=Path),
-    help='One prediction per line, or .jsonl with {"sql": ...}.',
+    help="One prediction per line, or JSON (also BIRD's), JSON lines, CSV or TSV, also .gz; -: stdin.",
 )
-@click.option("--db", required=True, type=click.Path(path_type=Path), help="Folder of ID/ID.sqlite.")
+@click.option(
+    "--field",
+    "fields",
+    multiple=True,
+    metavar="ROLE=NAME",
+    help="The field for gold, pred, db_id or id, where it has no usual name; can be repeated.",
+)
+@click.option(
+    "--db", required=True, type=click.Path(path_type=Path), help="Folder of ID/ID.sqlite or ID.sqlite."
+)
 @click.option(
     "--table",
     type=click.Path(path_type=Path),
@@ -73,8 +86,8 @@ _PREDICTIONS_FORM = "write one prediction per line, and an empty line for a miss
 @click.option("--json", "summary", type=click.Path(path_type=Path), help="Scores as JSON.")
 def evaluate(gold: Path, pred: Path, db: Path, out: Path | None, **options: Any) -> None:
     """Score predicted SQL as the official Spider and test-suite evaluators do."""
+    from text2sql.evaluation.inputs.cases import FieldNames, read_cases
     from text2sql.evaluation.judge import describe, judge
-    from text2sql.evaluation.scores import Scores
 
     named = asked_metrics(click.get_current_context(), options["named"])
     settings = _settings(options, named)
@@ -83,32 +96,33 @@ def evaluate(gold: Path, pred: Path, db: Path, out: Path | None, **options: Any)
         {"--gold": gold, "--pred": pred, "--db": db, "--table": tables, "--suite": options["suite"]},
         {"--out": out, "--json": options["summary"]},
     )
-    counts = _check(gold, pred, db)
+    cases = read_cases(gold, pred, FieldNames.chosen(options["fields"]))
+    _require_a_database(cases, gold, db)
     if named and not options["suite"]:
-        settings = settings.replace(metrics=without_suites(named, db, list(counts)))
+        settings = settings.replace(metrics=without_suites(named, db, {case.db_id for case in cases}))
     if "r_ves" in settings.metrics:
         click.echo(NOISY, err=True)
     judged = judge(
-        read_cases(gold, pred),
+        cases,
         db,
         settings,
         tables=tables if "em" in settings.metrics else None,
         suite=options["suite"],
         workers=options["workers"],
     )
-    scores = Scores()
+    found = _Found()
     judged = judged if named else (as_official(verdict, settings) for verdict in judged)
     metrics = settings.metrics if named else [name for name in settings.metrics if name in _NAMES]
-    rows = _watched(judged, metrics, scores, counts.total(), gold)
+    rows = _watched(judged, metrics, found, len(cases), gold)
     if out:
         write_jsonl(out, rows)
     else:
         for _ in rows:
             pass
+    measured = _measured(cases, db, settings, tables, options)
     if options["summary"]:
-        partial = {"partial": scores.partial()} if "em" in settings.metrics else {}
-        write_json(options["summary"], {**scores.table(), **partial, "evaluator": describe(settings)})
-    click.echo("\n".join(_report(scores, settings.metrics if named else [])))
+        write_json(options["summary"], {**_summary(found, measured), "evaluator": describe(settings)})
+    click.echo("\n".join(_report(found, measured, settings.metrics if named else [])))
 
 
 # -- settings --
@@ -131,115 +145,68 @@ def _tables(named: Path | None, databases: Path) -> Path | None:
     return next((place for place in places if place.is_file()), None)
 
 
-def _check(gold: Path, pred: Path, databases: Path) -> Counter[str]:
-    """Read both files to the end before any query runs; return the number of predictions by db_id.
+def _require_a_database(cases: Iterable[Case], gold: Path, databases: Path) -> None:
+    """Check that there is a database of the cases, before any query runs.
 
     Raises:
-        UserError: a file or a line cannot be read, the files do not fit, or there is no database.
+        UserError: there is none.
     """
-    predictions = Counter(case.db_id for case in read_cases(gold, pred))
-    if not predictions:
-        raise UserError(f"{gold}: no gold queries; {_GOLD_FORM}")
-    needed = [database_path(databases, db_id) for db_id in predictions]
+    needed = [find_database(databases, db_id) for db_id in dict.fromkeys(case.db_id for case in cases)]
     if not any(path.is_file() for path in needed):
         raise UserError(f"{needed[0]}: not found, and no other database of {gold} either; correct --db")
-    return predictions
 
 
-# -- input files --
+def _measured(
+    cases: Iterable[Case],
+    databases: Path,
+    settings: JudgeSettings,
+    tables: Path | None,
+    options: dict[str, Any],
+) -> _Measured:
+    from text2sql.evaluation.execution.suite import Suite
+    from text2sql.evaluation.used_databases import used_databases
 
-
-def read_cases(gold: Path, pred: Path) -> Iterator[Case]:
-    """Yield a case for each gold query, rows counted from 0, with the prediction of the same line.
-
-    Gold lines are SQL, tab, db_id; a blank line separates two sessions, and the predictions must have it
-    in the same place. A prediction is the text before the first tab of its line, as in
-    the official evaluator; a blank line is an empty prediction. A .jsonl file has objects with the
-    field `sql`, in the order of the gold queries and without lines between sessions. Lines end as
-    in Python's universal newlines.
-
-    Raises:
-        UserError: the files do not fit, or a line cannot be read.
-    """
-    from text2sql.evaluation.verdicts import Case
-
-    golds, predictions = _read_gold(gold), _read_lines(pred)
-    objects = pred.suffix == ".jsonl"
-    if objects:
-        golds, predictions = (found for found in golds if found), _read_jsonl(pred)
-    row = 0
-    for number, found in enumerate(golds, 1):
-        sql = next(predictions, None)
-        if sql is None:
-            raise UserError(f"{pred}: {number - 1} lines, but {gold} has more; {_PREDICTIONS_FORM}")
-        if found:
-            yield Case(row, found[1], found[0], sql)
-            row += 1
-        elif sql:
-            fix = "separate the sessions in the same places as the gold file"
-            raise UserError(f"{pred}, line {number}: not blank, but {gold} is blank there; {fix}")
-    if any(sql or objects for sql in predictions):
-        raise UserError(f"{pred}: more lines than {gold}; {_PREDICTIONS_FORM}")
-
-
-def _read_gold(path: Path) -> Iterator[tuple[str, str] | None]:
-    """Yield SQL and db_id, or None for a blank line between two sessions; not for those at the end."""
-    blanks = 0
-    for number, line in enumerate(_open_lines(path, "--gold", "surrogateescape"), 1):
-        if not line:
-            blanks += 1
-            continue
-        yield from [None] * blanks
-        blanks = 0
-        yield _split_gold(f"{path}, line {number}", line)
-
-
-def _split_gold(place: str, line: str) -> tuple[str, str]:
-    if any("\udc80" <= character <= "\udcff" for character in line):
-        raise UserError(f"{place}: not UTF-8 text; save the file as UTF-8")
-    fields = line.split("\t")
-    if len(fields) != 2:
-        raise UserError(f"{place}: {len(fields) - 1} tabs instead of one; {_GOLD_FORM}")
-    return fields[0], fields[1]
-
-
-def _read_lines(path: Path) -> Iterator[str]:
-    for line in _open_lines(path, "--pred", "replace"):
-        yield line.split("\t")[0]
-
-
-def _read_jsonl(path: Path) -> Iterator[str]:
-    for number, line in enumerate(_open_lines(path, "--pred", "replace"), 1):
-        if line:
-            yield _sql_of(f"{path}, line {number}", line)
-
-
-def _sql_of(place: str, line: str) -> str:
-    fix = 'write an object like {"sql": "SELECT 1"} in each line'
-    try:
-        row = json.loads(line)
-    except (ValueError, RecursionError) as error:
-        raise UserError(f"{place}: not JSON ({error}); {fix}") from error
-    sql = row.get("sql") if isinstance(row, dict) else None
-    if not isinstance(sql, str):
-        raise UserError(f"{place}: no text in the field `sql`; {fix}")
-    return sql.strip()
-
-
-def _open_lines(path: Path, option: str, errors: str) -> Iterator[str]:
-    """Yield the lines without surrounding white space; `errors` is how to decode what is not UTF-8."""
-    if not path.is_file():
-        raise UserError(f"{path}: no such file; correct {option}")
-    with open(path, encoding="utf-8-sig", errors=errors) as file:
-        for line in file:
-            yield line.strip()
+    made = Suite.read(options["suite"], databases) if options["suite"] else None
+    used = used_databases(databases, ((c.db_id, c.gold) for c in cases), settings.uses_suites, made)
+    keys = {"path": str(tables), "given": options["table"] is not None}
+    return _Measured(settings, used, keys if tables and "em" in settings.metrics else None)
 
 
 # -- output --
 
 
+def _found_scores() -> Scores:
+    from text2sql.evaluation.scores import Scores
+
+    return Scores()
+
+
+@dataclass(frozen=True)
+class _Found:
+    """The scores, those of each class that the gold names, and the rows that have each note."""
+
+    scores: Scores = field(default_factory=_found_scores)
+    by_class: defaultdict[str, Scores] = field(default_factory=lambda: defaultdict(_found_scores))
+    noted: defaultdict[str, list[int]] = field(default_factory=lambda: defaultdict(list))
+
+    def add(self, verdict: Verdict) -> None:
+        self.scores.add(verdict)
+        self.by_class[verdict.slice].add(verdict)
+        for note in verdict.notes:
+            self.noted[note].append(verdict.row)
+
+
+@dataclass(frozen=True)
+class _Measured:
+    """What the scores were measured on; `tables` is the file of foreign keys, and whether it was given."""
+
+    settings: JudgeSettings
+    databases: UsedDatabases
+    tables: dict[str, Any] | None
+
+
 def _watched(
-    verdicts: Iterable[Verdict], metrics: Sequence[str], scores: Scores, total: int, gold: Path
+    verdicts: Iterable[Verdict], metrics: Sequence[str], found: _Found, total: int, gold: Path
 ) -> Iterator[dict[str, Any]]:
     """Count each verdict and yield its row; print progress and failing gold queries on stderr."""
     progress = Progress(total, "predictions", "evaluate")
@@ -247,7 +214,7 @@ def _watched(
         if verdict.gold_failed:
             what = f"{gold}, row {verdict.row} (database {verdict.db_id})"
             click.echo(f"warning: {what}: left out, {verdict.error}: {verdict.message}", err=True)
-        scores.add(verdict)
+        found.add(verdict)
         progress.advance()
         yield _row(verdict, metrics)
 
@@ -265,34 +232,64 @@ def as_official(verdict: Verdict, settings: JudgeSettings) -> Verdict:
 
 
 def _row(verdict: Verdict, metrics: Sequence[str]) -> dict[str, Any]:
-    names = ["row", "db_id", "hardness", *metrics, "error", "message", "seconds"]
+    names = ["row", "db_id", "hardness", *metrics, "error", "message", "notes", "seconds"]
     return {name: getattr(verdict, name) for name in names}
 
 
-def _report(scores: Scores, named: Sequence[str]) -> Iterator[str]:
+def _summary(found: _Found, measured: _Measured) -> dict[str, Any]:
+    """The scores and what they were measured on, for --json."""
+    table, settings = found.scores.table(), measured.settings
+    if found.noted:
+        table["notes"] = {
+            name: {**table["notes"][name], "rows": found.noted[name]} for name in table["notes"]
+        }
+    if "em" in settings.metrics:
+        table["partial"] = found.scores.partial()
+        table["tables"] = measured.tables
+    if settings.executes:
+        table["execution"] = "ts" if measured.databases.most > 1 else "ex"
+    return {**table, "databases": measured.databases.as_json()}
+
+
+def _report(found: _Found, measured: _Measured, named: Sequence[str]) -> Iterator[str]:
     """Yield the lines to print on stdout; `named` are the metrics to show under their own names, if any."""
     from text2sql.evaluation.spider.hardness import HARDNESS
 
-    table, classes = scores.table(), (*HARDNESS, "all")
-    yield from named_table(table, named) if named else _official_table(table, classes)
+    table, classes = found.scores.table(), (*HARDNESS, "all")
+    yield from named_table(table, named) if named else _official_table(table, found, classes)
     yield from _notes(table)
-    for measure, components in scores.partial().items():
+    yield from _measured_on(measured)
+    yield from _noted(table, found)
+    yield from _partial(found.scores.partial(), classes)
+
+
+def _line(table: dict[str, Any], metrics: Iterable[str], name: str) -> str:
+    return f"{table['n'][name]:>8}" + "".join(_share(table, metric, name) for metric in metrics)
+
+
+def _partial(partial: dict[str, dict[str, dict[str, float | None]]], classes: Iterable[str]) -> Iterator[str]:
+    for measure, components in partial.items():
         yield ""
         yield f"{'partial match: ' + measure:<26}" + "".join(f"{name:>8}" for name in classes)
         for component, percents in components.items():
             yield f"{component:<26}" + "".join(f"{_number(percents[name]):>8}" for name in classes)
 
 
-def _official_table(table: dict[str, Any], classes: Sequence[str]) -> Iterator[str]:
+def _official_table(table: dict[str, Any], found: _Found, classes: Sequence[str]) -> Iterator[str]:
     metrics = [name for name in _NAMES if name in table]
+    groups = {name or "none": scores.table() for name, scores in found.by_class.items()}
+    width = max(8, *(len(name) + 1 for name in groups))
     head = "".join(f"{_NAMES[name]:>14}  95 % interval" for name in metrics)
-    yield f"{'':<8}{'n':>8}{head}"
-    for hardness in classes:
-        shares = "".join(_share(table, name, hardness) for name in metrics)
-        yield f"{hardness:<8}{table['n'][hardness]:>8}{shares}"
+    yield f"{'':<{width}}{'n':>8}{head}"
+    for name in classes:
+        yield f"{name:<{width}}{_line(table, metrics, name)}"
+    for name, group in groups.items() if list(groups) != ["none"] else ():
+        yield f"{name:<{width}}{_line(group, metrics, 'all')}"
 
 
 def _share(table: dict[str, Any], metric: str, hardness: str) -> str:
+    if metric not in table:  # no verdict of this class has it
+        return f"{'–':>14}  {'–':>13}"
     interval = table["ci95" if metric == "ex" else f"{metric}_ci95"][hardness]
     span = f"{interval['low']} to {interval['high']}" if interval else "–"
     return f"{_number(table[metric][hardness]):>14}  {span:>13}"
@@ -313,3 +310,30 @@ def _notes(table: dict[str, Any]) -> Iterator[str]:
             yield f"{what}: rows {', '.join(map(str, table[key]))}"
     if "em_n" in table:
         yield f"exact match was decided for {table['em_n']['all']} predictions"
+
+
+def _measured_on(measured: _Measured) -> Iterator[str]:
+    used = measured.databases
+    if measured.settings.executes:
+        metric = "test-suite accuracy (TS)" if used.most > 1 else "official EX"
+        yield f"execution: {metric} on {used.per_question()} a question"
+    yield f"databases: {used.files} files, SHA-256 {used.sha256}"
+    if "em" in measured.settings.metrics:
+        yield f"exact match: {_foreign_keys(measured.tables)}"
+
+
+def _foreign_keys(tables: dict[str, Any] | None) -> str:
+    if tables is None:
+        return "foreign keys of the SQLite files, because there is no tables.json"
+    return f"foreign keys of {tables['path']} ({'given' if tables['given'] else 'found'})"
+
+
+def _noted(table: dict[str, Any], found: _Found) -> Iterator[str]:
+    """A line for each note, with the first rows that have it."""
+    from text2sql.evaluation.notes import NOTES
+
+    for name, counts in table.get("notes", {}).items():
+        rows = found.noted[name]
+        right = f", {counts['right']} right by execution" if "right" in counts else ""
+        listed = ", ".join(map(str, rows[:_SHOWN])) + (", ..." if len(rows) > _SHOWN else "")
+        yield f"{name}: {counts['n']}{right}; {NOTES[name]}: rows {listed}"

@@ -41,30 +41,18 @@ def make_suite(gold: Path, db: Path, out: Path, workers: int | None, **options: 
 
     `text2sql evaluate --suite OUT` then judges predictions on all of them. A killed run resumes.
     """
+    from text2sql.evaluation.inputs.cases import read_golds
     from text2sql.suites.make import make_suites
 
     settings = checked(SuiteSettings, options, "the command line")
     if not settings.databases:
         raise UserError("--databases 0: makes nothing; give a number of 1 or more")
     check_outputs({"--gold": gold, "--db": db}, {"--out": out})
-    quality = make_suites(read_golds(gold), db, out, settings, processes=workers or allowed_cores())
-    click.echo("\n".join(_report(quality, out)))
-
-
-def read_golds(path: Path) -> dict[str, list[str]]:
-    """The gold queries of a file by db_id, read as `text2sql evaluate` reads them.
-
-    Raises:
-        UserError: the file cannot be read, or has no gold query.
-    """
-    from text2sql.commands.evaluate import _read_gold
-
     golds: defaultdict[str, list[str]] = defaultdict(list)
-    for sql, db_id in filter(None, _read_gold(path)):
+    for sql, db_id in read_golds(gold):
         golds[db_id].append(sql)
-    if not golds:
-        raise UserError(f"{path}: no gold queries; write one per line: its SQL, a tab, its db_id")
-    return golds
+    quality = make_suites(golds, db, out, settings, processes=workers or allowed_cores())
+    click.echo("\n".join(_report(quality, out)))
 
 
 def _report(quality: Sequence[GoldQuality], out: Path) -> Iterator[str]:

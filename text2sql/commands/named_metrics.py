@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -38,23 +38,24 @@ def asked_metrics(context: click.Context, names: Sequence[str]) -> list[Metric]:
     return [metric for metric in METRICS if metric in names or ALL in names]
 
 
-def without_suites(metrics: list[Metric], databases: Path, db_ids: Sequence[str]) -> list[Metric]:
+def without_suites(metrics: list[Metric], databases: Path, db_ids: Iterable[str]) -> list[Metric]:
     """`metrics` without those of test suites if no database has one, which is said on stderr.
 
     Raises:
         UserError: none is left.
     """
-    from text2sql.databases import database_path
     from text2sql.evaluation.execution.databases import database_files
+    from text2sql.schema.database_files import find_database
 
     left: list[Metric] = [metric for metric in metrics if metric not in ("ts", "ts_plug")]
-    present = (db_id for db_id in db_ids if database_path(databases, db_id).is_file())
+    present = (db_id for db_id in db_ids if find_database(databases, db_id).is_file())
     if left == metrics or any(len(database_files(databases, db_id)) > 1 for db_id in present):
         return metrics
     asked = ", ".join(metric for metric in metrics if metric not in left)
-    why = f"no database in {databases} has several .sqlite files in its folder, so there is no test suite"
+    why = f"no database in {databases} has several files, so there is no test suite"
     if not left:
-        raise UserError(f"--metric {asked}: {why}; make one with text2sql make-suite and name it with --suite, or choose --metric ex")
+        fix = "make one with text2sql make-suite and name it with --suite, or choose --metric ex"
+        raise UserError(f"--metric {asked}: {why}; {fix}")
     click.echo(f"warning: {asked}: left out, {why}", err=True)
     return left
 

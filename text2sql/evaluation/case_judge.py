@@ -9,13 +9,13 @@ from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, Literal
 
-from text2sql.databases import database_path
 from text2sql.evaluation.as_written import Answer, AsWritten
 from text2sql.evaluation.execution.databases import Databases, database_files
 from text2sql.evaluation.execution.equivalence import same_result
 from text2sql.evaluation.execution.gold_cache import GoldCache
 from text2sql.evaluation.execution.sandbox import SQL_LENGTH, DatabaseError, ErrorKind, QueryError, Row
 from text2sql.evaluation.execution.suite import Suite
+from text2sql.evaluation.notes import ties_query, without_text_in_double_quotes
 from text2sql.evaluation.settings import METRICS, JudgeSettings
 from text2sql.evaluation.spider.exact_match import exact_match
 from text2sql.evaluation.spider.hardness import hardness
@@ -30,11 +30,13 @@ from text2sql.evaluation.spider.rewrite import (
 )
 from text2sql.evaluation.spider.schema import ForeignKeys, SpiderSchema, schema_of
 from text2sql.evaluation.verdicts import Case, Verdict
+from text2sql.schema.database_files import find_database
 
 Phase = Literal["gold", "prediction"]
 PHASES: tuple[Phase, ...] = ("gold", "prediction")
 _MESSAGE_LENGTH = 200
 _KILLED = "its process was killed"
+_COMPILED = (None, "timeout", "too_many_rows")  # errors of predictions that SQLite could compile
 _SEVERAL = "more than one statement; only the first one was run"
 
 
@@ -126,22 +128,40 @@ class CaseJudge:
         except QueryError as error:
             return _without_gold(case, f"gold: {error.kind}", error.message)
         level = _hardness(case.gold)
+        notes = {"gold_cuts_ties": self._settings.executes and self._cuts_ties(files[0], gold, begin)}
         begin("prediction")
         started = time.monotonic()
         found = self._match(case) if "em" in self._settings.metrics else {}
-        if loss:
-            if self._settings.executes or self._settings.runs_as_written:
-                found |= self._wrong(len(files) > 1) | _failure(QueryError(loss.kind, _KILLED))
-        else:
-            answers = self._run_as_written(case, files[0], found, begin)
-            if self._settings.executes:
-                begin("prediction")
-                deadline = time.monotonic() + self._settings.timeout_s
-                found |= self._execute(case.predicted, _Target(gold, files, deadline, answers))
+        notes["unreadable_em"] = not found.pop("readable", True)
+        found |= self._run(case, gold, files, begin, loss)
         seconds = round(time.monotonic() - started + (loss.seconds if loss else 0.0), 6)
         if found.get("bird_ex") and "r_ves" in self._settings.metrics:
             found["r_ves"] = self._as_written.speed(case, files[0], lambda: begin("prediction"))
-        return Verdict(case.row, case.db_id, case.slice, level, seconds=seconds, **self._wanted(found))
+        notes |= self._notes(case.predicted, gold, files, found)
+        names = tuple(sorted(name for name, holds in notes.items() if holds))
+        wanted = self._wanted(found)
+        return Verdict(case.row, case.db_id, case.slice, level, seconds=seconds, notes=names, **wanted)
+
+    def _run(
+        self,
+        case: Case,
+        gold: str,
+        files: list[Path],
+        begin: Callable[[Phase], None],
+        loss: WorkerLoss | None,
+    ) -> dict[str, Any]:
+        """Run the prediction as the metrics need it; return its verdicts, and its error if it fails."""
+        if loss:
+            if self._settings.executes or self._settings.runs_as_written:
+                return self._wrong(len(files) > 1) | _failure(QueryError(loss.kind, _KILLED))
+            return {}
+        found: dict[str, Any] = {}
+        answers = self._run_as_written(case, files[0], found, begin)
+        if self._settings.executes:
+            begin("prediction")
+            deadline = time.monotonic() + self._settings.timeout_s
+            found |= self._execute(case.predicted, _Target(gold, files, deadline, answers))
+        return found
 
     def _run_gold(self, case: Case, gold: str, begin: Callable[[Phase], None]) -> list[Path]:
         """Run the gold query on every database of the case, so that it fails here or never."""
@@ -171,6 +191,53 @@ class CaseJudge:
         if answer.error:
             found |= _failure(answer.error)
         return {case.predicted: answer}
+
+    def _cuts_ties(self, file: Path, gold: str, begin: Callable[[Phase], None]) -> bool:
+        """Whether the LIMIT of a gold query keeps only some of the rows that have the same rank."""
+        query = _ties_query(gold)
+        if query is None:
+            return False
+        begin("gold")
+        try:
+            return query.has_tie(self._gold_rows(file, query.sql))
+        except QueryError:  # a key that can only be used to sort: unknown
+            return False
+
+    def _notes(
+        self, predicted: str, gold: str, files: list[Path], found: Mapping[str, Any]
+    ) -> dict[str, bool]:
+        """The notes on a prediction, by name, and whether each holds."""
+        settings = self._settings
+        replaced = not settings.keep_value and replace_value_word(predicted) != predicted
+        if not settings.executes:
+            return {"value_replaced": replaced}
+        right = any(found.get(name) for name in ("ex", "ex_plug", "ts", "ts_plug"))
+        return {
+            "value_replaced": replaced,
+            "empty_equal": right and self._returns_nothing(gold, files),
+            "double_quoted_text": found.get("error") in _COMPILED
+            and self._has_text_for_name(predicted, files[0]),
+        }
+
+    def _returns_nothing(self, gold: str, files: list[Path]) -> bool:
+        try:
+            return not any(self._gold_rows(file, gold) for file in files)
+        except QueryError:  # it is run again if its result was dropped, and may be slower then
+            return False
+
+    def _has_text_for_name(self, predicted: str, file: Path) -> bool:
+        """Whether a name in double quotes is no column; the query is compiled and not run."""
+        settings = self._settings
+        sql = rewrite_prediction(predicted, settings.keep_distinct, settings.keep_value).sql
+        strict = without_text_in_double_quotes(sql)
+        if strict is None:
+            return False
+        try:
+            deadline = time.monotonic() + settings.timeout_s
+            self._databases.run(file, f"EXPLAIN {replace_year(strict)}", deadline)
+        except QueryError as error:
+            return error.kind == "no_such_column"
+        return False
 
     def _gold_rows(self, file: Path, gold: str) -> list[Row]:
         return self._databases.gold(file, replace_year(gold), self._settings.timeout_s)
@@ -248,7 +315,7 @@ class CaseJudge:
             match = exact_match(case.gold, predicted, self._schema(case.db_id))
         except UnreadableSQL:
             return {}
-        return {"em": match.em, "parts": match.parts}
+        return {"em": match.em, "parts": match.parts, "readable": match.readable}
 
     def _wrong(self, several_databases: bool) -> dict[str, Any]:
         """The verdicts on a prediction that cannot be run."""
@@ -261,7 +328,7 @@ class CaseJudge:
         return {name: value for name, value in found.items() if name not in unwanted}
 
     def _read_schema(self, db_id: str) -> SpiderSchema:
-        return schema_of(database_path(self._folder, db_id), self._tables)
+        return schema_of(find_database(self._folder, db_id), self._tables)
 
 
 def _official(settings: JudgeSettings, several_databases: bool) -> list[str]:
@@ -272,6 +339,7 @@ def _official(settings: JudgeSettings, several_databases: bool) -> list[str]:
 
 # Paraphrased questions follow one another, with the same gold query.
 _rewrite_gold = lru_cache(maxsize=16)(rewrite_gold)
+_ties_query = lru_cache(maxsize=16)(ties_query)
 
 
 @lru_cache(maxsize=16)

@@ -32,6 +32,7 @@ class Scores:
         self._slices: dict[tuple[str, str], _Tally | _Mean] = {}
         self._parts: defaultdict[tuple[str, str], _Part] = defaultdict(_Part)
         self._errors: Counter[str] = Counter()
+        self._notes: defaultdict[str, _Tally] = defaultdict(_Tally)
         self._without_gold = 0
         self._gold_failures: list[int] = []
         self._gold_messages: Counter[str] = Counter()
@@ -53,6 +54,8 @@ class Scores:
             self._add_to_class(verdict.hardness, verdict)
         if verdict.error is not None:
             self._errors[verdict.error] += 1
+        for note in verdict.notes:
+            self._notes[note].count(bool(verdict.ex))
         self._count(self._slices, verdict, verdict.slice)
 
     @property
@@ -83,6 +86,8 @@ class Scores:
         In addition:
         - `errors` of predictions by kind;
         - if there are several slices, `slices`, ex by slice, and `ex_plug_slices`, ... of the others;
+        - `notes`, if there are any, by name (see `notes.NOTES`) `n`, the number of verdicts that have it, and
+          `right`, how many of these are right by ex, if that was asked for;
         - `gold_failures`, the rows whose gold query fails, which are in no other number;
         - `no_hardness`, if there are any, the rows that are only in the class all;
         - `without_gold`, if there are any, the number of questions without gold, which are in no other
@@ -104,6 +109,9 @@ class Scores:
             if len(tallies) > 1:
                 shares = {name: tallies[name].percent() for name in sorted(tallies)}
                 table["slices" if metric == "ex" else f"{metric}_slices"] = shares
+        if self._notes:
+            executed = self._metrics["ex", "all"].n > 0
+            table["notes"] = {name: self._notes[name].counts(executed) for name in sorted(self._notes)}
         table["gold_failures"] = list(self._gold_failures)
         if self._no_hardness:
             table["no_hardness"] = list(self._no_hardness)
@@ -227,6 +235,9 @@ class _Tally:
     def count(self, right: bool) -> None:
         self.right += right
         self.n += 1
+
+    def counts(self, with_right: bool) -> dict[str, int]:
+        return {"n": self.n, "right": self.right} if with_right else {"n": self.n}
 
     def percent(self) -> float | None:
         return round(100 * self.right / self.n, 1) if self.n else None

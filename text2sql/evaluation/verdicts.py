@@ -36,15 +36,16 @@ class PartCount:
 class Verdict:
     """The result for one case; a field is null if it was not asked for or cannot be decided.
 
-    `ex`: execution accuracy on the database db_id/db_id.sqlite; `ts`: on every database in that folder,
-    if there are several. `ex_plug`, `ts_plug`: the same with the gold's values plugged in. `em`: exact
-    set match, `parts` its components by their official names. `bird_ex` and `soft_f1` (0 to 1) are
-    BIRD's, `r_ves` the square root of its reward for speed (0 to 1.118), `strict` is ours: these are of
-    the queries as written, on db_id/db_id.sqlite. `hardness` is null if the gold cannot be parsed.
+    `ex`: execution accuracy on the database db_id/db_id.sqlite; `ts`: on every database in that folder
+    and of a made suite, if there are others. `ex_plug`, `ts_plug`: the same with the gold's values plugged
+    in. `em`: exact set match, `parts` its components by their official names. `bird_ex` and `soft_f1` (0 to
+    1) are BIRD's, `r_ves` the square root of its reward for speed (0 to 1.118), `strict` is ours: these are
+    of the queries as written, on db_id/db_id.sqlite. `hardness` is null if the gold cannot be parsed.
     `error` is the class of the prediction's failure (see `sandbox.ErrorKind`) and `message` is SQLite's
     message; an `error` that starts with "gold: " means that the gold query itself failed: the case is
     then in no score. `no_gold` means that the question has no gold query, so that nothing was run.
-    `seconds`: time for the prediction.
+    `seconds`: time for the prediction. `notes` are the names of what else is to be said, sorted (see
+    `notes.NOTES`); they change no verdict.
     """
 
     row: int
@@ -64,6 +65,7 @@ class Verdict:
     error: str | None = None
     message: str | None = None
     seconds: float = 0.0
+    notes: tuple[str, ...] = ()
 
     @property
     def gold_failed(self) -> bool:

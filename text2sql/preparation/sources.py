@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from text2sql.errors import UserError
-from text2sql.preparation.file_kinds import HEAD, kind_of_text, other_kind
+from text2sql.file_kinds import HEAD, kind_of_text, other_kind
 from text2sql.preparation.json_list import JsonList
 from text2sql.preparation.settings import Columns, Prepare
 from text2sql.preparation.shapes import NAMES

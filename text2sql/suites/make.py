@@ -20,13 +20,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from text2sql.databases import database_path
 from text2sql.errors import UserError
 from text2sql.evaluation.execution.sandbox import DatabaseError
 from text2sql.evaluation.execution.suite import DatabaseSuite, write_manifest
 from text2sql.files import read_json, replacing_folder, write_json, write_jsonl
 from text2sql.processes import spread
 from text2sql.progress import Progress
+from text2sql.schema.database_files import find_database
 from text2sql.schema.ddl import quote_name
 from text2sql.schema.model import Schema
 from text2sql.schema.sqlite import read_sqlite
@@ -169,7 +169,7 @@ def make_suites(
 
 
 def _job(store: WorkStore, db_id: str, databases: Path, golds: Sequence[str], seed: int) -> _Job:
-    file = database_path(databases, db_id)
+    file = find_database(databases, db_id)
     if not file.is_file():
         raise UserError(f"{file}: no such file; each db_id of the gold queries needs an ID/ID.sqlite")
     distinct = tuple(dict.fromkeys(golds))

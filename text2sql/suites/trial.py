@@ -8,6 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import Self
 
 import sqlglot
 from sqlglot import exp
@@ -50,6 +51,9 @@ class _CountedSandbox(Sandbox):
     def __init__(self, database: Path, opcodes: int, backwards: bool = False) -> None:
         self._calls, self._most = 0, opcodes // _OPCODES_A_CALL
         super().__init__(database, _ROWS, backwards=backwards)
+
+    def __enter__(self) -> Self:
+        return self
 
     def rows(self, sql: str) -> list[Row]:
         """The rows of a query.
@@ -140,7 +144,7 @@ def tie_probes(sql: str) -> tuple[str, ...]:
     return tuple(form.sql(dialect="sqlite") for form in forms if form != tree)
 
 
-def _with_ties_broken(tree: exp.Expression, descending: bool) -> exp.Expression:
+def _with_ties_broken(tree: exp.Expr, descending: bool) -> exp.Expr:
     copy = tree.copy()
     for query in copy.find_all(exp.Query):
         if not (query.args.get("order") or query.args.get("limit")):
@@ -152,7 +156,7 @@ def _with_ties_broken(tree: exp.Expression, descending: bool) -> exp.Expression:
     return copy
 
 
-def _with_group_columns(tree: exp.Expression, function: type[exp.Func]) -> exp.Expression:
+def _with_group_columns(tree: exp.Expr, function: type[exp.Func]) -> exp.Expr:
     """The query with the least (exp.Min) or greatest (exp.Max) value of a group in place of any value."""
     copy = tree.copy()
     for query in list(copy.find_all(exp.Select)):

@@ -7,9 +7,9 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from pathlib import Path
 
-from text2sql.databases import database_path
 from text2sql.evaluation.execution.gold_cache import GoldCache
 from text2sql.evaluation.execution.sandbox import DatabaseError, Row, Sandbox
+from text2sql.schema.database_files import find_database
 
 _OPEN = 128
 _GOLD_CELLS = 500_000  # values of gold results in memory, some 50 MB
@@ -80,14 +80,17 @@ class Databases:
 def database_files(databases: Path, db_id: str) -> list[Path]:
     """Return ID/ID.sqlite, followed by every other database in its folder (a test suite).
 
-    As in the official evaluator, a database is a file with ".sqlite" in its name.
+    As in the official evaluator, a database is a file with ".sqlite" in its name. The first file may be
+    kept in another way (see `find_database`); where it has no folder of its own, it is the only one.
 
     Raises:
-        DatabaseError: there is no ID/ID.sqlite.
+        DatabaseError: there is no such file.
     """
-    own = database_path(databases, db_id)
+    own = find_database(databases, db_id)
     if not own.is_file():
-        raise DatabaseError(f"{own}: no such file; each db_id needs an ID/ID.sqlite")
+        raise DatabaseError(f"{own}: no such file; each db_id needs an ID/ID.sqlite or ID.sqlite")
+    if own.parent == databases:
+        return [own]
     others = (path for path in own.parent.iterdir() if ".sqlite" in path.name and path != own)
     return [own, *sorted(path for path in others if path.is_file())]
 

@@ -12,9 +12,9 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from text2sql.databases import database_path
 from text2sql.errors import UserError
 from text2sql.files import read_json, write_json
+from text2sql.schema.database_files import find_database
 from text2sql.settings import Settings
 from text2sql.workstore import hash_path
 
@@ -77,7 +77,7 @@ def write_manifest(folder: Path, seed: int, databases: Mapping[str, DatabaseSuit
 
 
 def _check(folder: Path, databases: Path, db_id: str, made: DatabaseSuite) -> None:
-    original = database_path(databases, db_id)
+    original = find_database(databases, db_id)
     if original.is_file() and hash_path(original) != made.sha256:
         raise UserError(f"{original}: is not the database that the suite {folder} was made for; {_FIX}")
     for name in made.files:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from text2sql.evaluation.spider.parser import (
     EMPTY_QUERY,
@@ -30,10 +30,14 @@ from text2sql.evaluation.verdicts import PartCount
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """Whether two queries match as a whole, and the counts of each part by its official name."""
+    """Whether two queries match as a whole, and the counts of each part by its official name.
+
+    `readable`: whether the prediction could be read.
+    """
 
     em: bool
     parts: dict[str, PartCount]
+    readable: bool = True
 
 
 def exact_match(gold_sql: str, predicted_sql: str, schema: SpiderSchema) -> Match:
@@ -51,7 +55,7 @@ def exact_match(gold_sql: str, predicted_sql: str, schema: SpiderSchema) -> Matc
     except UnreadableSQL:
         predicted = EMPTY_QUERY
     try:
-        return _match(gold, predicted)
+        return replace(_match(gold, predicted), readable=predicted is not EMPTY_QUERY)
     except RecursionError as error:
         raise UnreadableSQL("nested too deeply to be compared") from error
 

@@ -1,0 +1,1 @@
+"""Files of gold queries and predictions, in the forms that people have them."""
