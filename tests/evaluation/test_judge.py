@@ -13,7 +13,7 @@ from text2sql.errors import UserError
 from text2sql.evaluation.execution.databases import database_files
 from text2sql.evaluation.execution.sandbox import DatabaseError
 from text2sql.evaluation.judge import judge
-from text2sql.evaluation.settings import JudgeSettings
+from text2sql.evaluation.settings import SPIDER_METRICS, JudgeSettings
 from text2sql.evaluation.verdicts import Case, Verdict, as_row
 
 PLUGGED = ["ex", "ex_plug", "ts", "ts_plug"]
@@ -253,7 +253,7 @@ def notes(databases: Path, gold: str, predicted: str, **settings: object) -> tup
 
 
 def test_a_plain_verdict_has_no_notes(databases: Path) -> None:
-    assert notes(databases, "SELECT a FROM t", "SELECT b FROM t", match=True, plug_values=True) == ()
+    assert notes(databases, "SELECT a FROM t", "SELECT b FROM t", metrics=list(SPIDER_METRICS)) == ()
 
 
 def test_a_right_answer_without_rows_is_noted(databases: Path) -> None:
@@ -270,12 +270,12 @@ def test_a_right_answer_without_rows_is_noted(databases: Path) -> None:
 def test_a_replaced_value_is_noted_unless_the_word_is_kept(databases: Path) -> None:
     queries = ("SELECT a FROM t WHERE a = 1", "SELECT a FROM t WHERE a = value")
     assert notes(databases, *queries) == ("value_replaced",)
-    assert notes(databases, *queries, execute=False, match=True) == ("value_replaced",)
+    assert notes(databases, *queries, metrics=["em"]) == ("value_replaced",)
     assert notes(databases, *queries, keep_value=True) == ()
 
 
 def test_a_prediction_that_exact_match_cannot_read_is_noted(databases: Path) -> None:
-    found = verdict(databases, "SELECT a FROM t", "SELECT a + 0 AS b FROM t", match=True)
+    found = verdict(databases, "SELECT a FROM t", "SELECT a + 0 AS b FROM t", metrics=["ex", "em"])
     assert (found.ex, found.em, found.notes) == (True, False, ("unreadable_em",))
     assert notes(databases, "SELECT a FROM t", "SELECT a + 0 AS b FROM t") == ()
 

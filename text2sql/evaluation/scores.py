@@ -110,7 +110,7 @@ class Scores:
                 shares = {name: tallies[name].percent() for name in sorted(tallies)}
                 table["slices" if metric == "ex" else f"{metric}_slices"] = shares
         if self._notes:
-            executed = self._metrics["ex", "all"].n > 0
+            executed = ("ex", "all") in self._metrics
             table["notes"] = {name: self._notes[name].counts(executed) for name in sorted(self._notes)}
         table["gold_failures"] = list(self._gold_failures)
         if self._no_hardness:
