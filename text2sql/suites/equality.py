@@ -44,13 +44,14 @@ _IDENTICAL = ("integer", "numeric", "text")  # equal values of two columns of on
 
 
 def proved_equal(gold: str, other: str, facts: Constraints, keep_distinct: bool = False) -> str:
-    """The reason why the official evaluation cannot tell two queries apart; "" if none is known.
+    """The reason why two queries have the same answers in the official evaluation; "" if none is known.
 
     The reason names the rules that brought them to one form, or says that the form is the same at once. Holds
     for queries that SQLite compiles, on every database of which `facts` hold. DISTINCT does not count, as the
     official evaluator drops it, unless `keep_distinct`. Nothing but equal texts is proved where a table names
     a collation, or a query has random numbers or window functions.
-    Not covered: LIKE made to respect case by a PRAGMA.
+    Not covered: LIKE made to respect case by a PRAGMA; which of the allowed answers SQLite gives where the
+    query leaves that open, for example on ties under LIMIT.
     """
     try:
         forms = [_canonical(sql, facts, keep_distinct, order_matters(gold)) for sql in (gold, other)]
