@@ -14,6 +14,7 @@ import yaml
 from click.testing import CliRunner, Result
 
 from stages import evaluate
+from text2sql.evaluation.execution.suite import write_manifest
 from text2sql.evaluation.judge import EVALUATOR_VERSION, judge
 from text2sql.evaluation.verdicts import Case, Verdict
 from text2sql.report.kept_verdicts import question_mark
@@ -24,6 +25,7 @@ OPTIONS = {
     "questions": "data/test/test.jsonl",
     "predictions": "data/predictions/lora.jsonl",
     "databases": "data/raw/databases",
+    "suites": "data/suites",
     "verdicts": "data/verdicts/lora.jsonl",
     "kept": "metrics/verdicts/lora.csv",
     "metrics": "metrics/lora.json",
@@ -43,6 +45,8 @@ def pipeline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     write_database(tmp_path, "pets", "CREATE TABLE pet (name); INSERT INTO pet VALUES ('Rex')")
     write_questions(tmp_path, [question(row) for row in range(3)])
     write_predictions(tmp_path, [prediction(row) for row in range(3)])
+    (tmp_path / "data/suites").mkdir()
+    write_manifest(tmp_path / "data/suites", 1, {})
     monkeypatch.setenv("TEXT2SQL_WORK", str(tmp_path / "work"))
     monkeypatch.chdir(tmp_path)
     return tmp_path
@@ -113,7 +117,7 @@ def test_it_writes_one_verdict_per_question_and_the_scores(pipeline: Path) -> No
     lines = (pipeline / OPTIONS["verdicts"]).read_text().splitlines()
     assert [json.loads(line)["ex"] for line in lines] == [True, False, True]
     scored = ["ex", "ex_plug", "ts", "ts_plug", "em"]
-    assert list(json.loads(lines[0])) == ["row", "db_id", "slice", "hardness", *scored, "error", "message"]
+    assert list(json.loads(lines[0])) == ["row", "db_id", "slice", "hardness", *scored, "error", "message", "notes"]
     assert [metrics(pipeline)[name]["all"] for name in ("ex", "ex_plug", "em")] == [66.7, 66.7, 33.3]
     assert metrics(pipeline)["errors"] == {"no_such_column": 1}
 
