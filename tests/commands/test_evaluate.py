@@ -127,12 +127,12 @@ def test_stdout_says_what_was_measured(folder: Path) -> None:
     printed = evaluate("--etype", "all").stdout
     assert "execution: official EX on 1 database a question\n" in printed
     assert "exact match: foreign keys of the SQLite files, because there is no tables.json\n" in printed
-    assert "databases: 1 files, SHA-256 " in printed
+    assert "database files: 1, SHA-256 " in printed
     write_database(folder / "db/concert/other.sqlite", SINGERS)
     assert "execution: test-suite accuracy (TS) on 2 databases a question\n" in evaluate().stdout
     matched = evaluate("--etype", "match").stdout
     assert "execution: " not in matched
-    assert "databases: 1 files" in matched
+    assert "database files: 1," in matched
 
 
 def test_the_summary_says_what_was_measured(folder: Path) -> None:

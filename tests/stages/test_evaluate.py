@@ -117,7 +117,11 @@ def test_it_writes_one_verdict_per_question_and_the_scores(pipeline: Path) -> No
     lines = (pipeline / OPTIONS["verdicts"]).read_text().splitlines()
     assert [json.loads(line)["ex"] for line in lines] == [True, False, True]
     scored = ["ex", "ex_plug", "ts", "ts_plug", "em"]
-    assert list(json.loads(lines[0])) == ["row", "db_id", "slice", "hardness", *scored, "error", "message", "notes"]
+    assert list(json.loads(lines[0])) == [
+        *("row", "db_id", "slice", "hardness"),
+        *scored,
+        *("error", "message", "notes"),
+    ]
     assert [metrics(pipeline)[name]["all"] for name in ("ex", "ex_plug", "em")] == [66.7, 66.7, 33.3]
     assert metrics(pipeline)["errors"] == {"no_such_column": 1}
 
