@@ -20,6 +20,7 @@ from text2sql.progress import Progress
 from text2sql.settings import checked
 
 if TYPE_CHECKING:
+    from text2sql.evaluation.doubtful.scores import WithoutDoubtful
     from text2sql.evaluation.scores import Scores
     from text2sql.evaluation.verdicts import Case, Verdict
 
@@ -55,6 +56,11 @@ _PREDICTIONS_FORM = "write one prediction per line, and an empty line for a miss
 @setting(JudgeSettings, "max_rows")
 @click.option("--workers", type=click.IntRange(min=1), help="Processes; default: one per core.")
 @setting(JudgeSettings, "executor")
+@click.option(
+    "--doubtful",
+    type=click.Path(path_type=Path),
+    help="What `audit-gold --out` wrote: adds the score without rows whose gold is doubtful.",
+)
 @click.option("--out", type=click.Path(path_type=Path), help="Verdicts, one JSON object per prediction.")
 @click.option("--json", "summary", type=click.Path(path_type=Path), help="Scores as JSON.")
 def evaluate(gold: Path, pred: Path, db: Path, out: Path | None, **options: Any) -> None:
@@ -65,10 +71,11 @@ def evaluate(gold: Path, pred: Path, db: Path, out: Path | None, **options: Any)
     settings = _settings(options)
     tables = _tables(options["table"], db)
     check_outputs(
-        {"--gold": gold, "--pred": pred, "--db": db, "--table": tables},
+        {"--gold": gold, "--pred": pred, "--db": db, "--table": tables, "--doubtful": options["doubtful"]},
         {"--out": out, "--json": options["summary"]},
     )
     total = _check(gold, pred, db)
+    reliable = _without_doubtful(options["doubtful"], total)
     judged = judge(
         read_cases(gold, pred),
         db,
@@ -77,16 +84,17 @@ def evaluate(gold: Path, pred: Path, db: Path, out: Path | None, **options: Any)
         workers=options["workers"],
     )
     scores = Scores()
-    rows = _watched(judged, settings, scores, total, gold)
+    rows = _watched(judged, settings, (scores, reliable) if reliable else (scores,), total, gold)
     if out:
         write_jsonl(out, rows)
     else:
         for _ in rows:
             pass
     if options["summary"]:
-        partial = {"partial": scores.partial()} if settings.match else {}
-        write_json(options["summary"], {**scores.table(), **partial, "evaluator": describe(settings)})
-    click.echo("\n".join(_report(scores)))
+        more: dict[str, Any] = {"partial": scores.partial()} if settings.match else {}
+        more |= {"without_doubtful": reliable.table()} if reliable else {}
+        write_json(options["summary"], {**scores.table(), **more, "evaluator": describe(settings)})
+    click.echo("\n".join([*_report(scores), *(_second_score(reliable) if reliable else ())]))
 
 
 # -- settings --
@@ -120,6 +128,24 @@ def _check(gold: Path, pred: Path, databases: Path) -> int:
     if not any(path.is_file() for path in needed):
         raise UserError(f"{needed[0]}: not found, and no other database of {gold} either; correct --db")
     return predictions.total()
+
+
+def _without_doubtful(file: Path | None, total: int) -> WithoutDoubtful | None:
+    """The second score, without the rows that the file lists as doubtful.
+
+    Raises:
+        UserError: the file cannot be read, or was written for more gold queries than there are.
+    """
+    from text2sql.evaluation.doubtful.scores import WithoutDoubtful, read_doubtful
+
+    if file is None:
+        return None
+    doubtful = read_doubtful(file)
+    last = max(doubtful, default=-1)
+    if last >= total:
+        again = "write it with `text2sql audit-gold` from the same --gold"
+        raise UserError(f"{file}: has row {last}, but there are {total} gold queries; {again}")
+    return WithoutDoubtful(doubtful)
 
 
 # -- input files --
@@ -215,7 +241,11 @@ def _open_lines(path: Path, option: str, errors: str) -> Iterator[str]:
 
 
 def _watched(
-    verdicts: Iterable[Verdict], settings: JudgeSettings, scores: Scores, total: int, gold: Path
+    verdicts: Iterable[Verdict],
+    settings: JudgeSettings,
+    scores: Iterable[Scores | WithoutDoubtful],
+    total: int,
+    gold: Path,
 ) -> Iterator[dict[str, Any]]:
     """Count each verdict and yield its row; print progress and failing gold queries on stderr."""
     progress = Progress(total, "predictions", "evaluate")
@@ -224,7 +254,8 @@ def _watched(
             what = f"{gold}, row {verdict.row} (database {verdict.db_id})"
             click.echo(f"warning: {what}: left out, {verdict.error}: {verdict.message}", err=True)
         verdict = as_official(verdict, settings)
-        scores.add(verdict)
+        for each in scores:
+            each.add(verdict)
         progress.advance()
         yield _row(verdict, settings)
 
@@ -264,6 +295,12 @@ def _report(scores: Scores) -> Iterator[str]:
         yield f"{'partial match: ' + measure:<26}" + "".join(f"{name:>8}" for name in classes)
         for component, percents in components.items():
             yield f"{component:<26}" + "".join(f"{_number(percents[name]):>8}" for name in classes)
+
+
+def _second_score(reliable: WithoutDoubtful) -> Iterator[str]:
+    table = reliable.table()
+    shares = ", ".join(f"{_NAMES[name]} {_number(table[name]['all'])}" for name in _NAMES if name in table)
+    yield f"without the {reliable.left_out} rows with doubtful gold: {shares} (n {table['n']['all']})"
 
 
 def _share(table: dict[str, Any], metric: str, hardness: str) -> str:
