@@ -92,33 +92,24 @@ class Examiner:
     def __init__(self, databases: Path, settings: EvaluationSettings, scratch: Path) -> None:
         self._folder, self._settings, self._scratch = databases, settings, scratch
         self._databases = Databases(settings.max_rows)
+        self._in_gold = False
         self._types = lru_cache(maxsize=1024)(lambda file: types_of(read_sqlite(file)))
         self._reversed = lru_cache(maxsize=1024)(self._reverse)
 
     def judge(
         self, case: GoldCase, begin: Callable[[Phase], None], loss: WorkerLoss | None = None
     ) -> Examined:
-        """Return what was found; a query that cost a worker process is not run again.
-
-        Raises:
-            MemoryError: another attempt, in a new process, may succeed.
-        """
+        """Return what was found; a query that cost a worker process is not run again."""
         if loss:
-            return self._give_up(case, loss)
+            return _give_up(case, loss.in_gold, f"{loss.kind}: its process was killed")
         try:
             return self._examine(case, begin)
         except DatabaseError as error:
             return Examined(examine_text(case.gold), str(error))
         except QueryError as error:
-            return Examined((Finding("fails", f"{error.kind}: {error.message}", True), *_dates(case.gold)))
+            return _give_up(case, True, f"{error.kind}: {error.message}")
         except MemoryError:
-            return self._give_up(case, WorkerLoss("out_of_memory", 0.0, in_gold=True, again=True))
-
-    def _give_up(self, case: GoldCase, loss: WorkerLoss) -> Examined:
-        if loss.in_gold:
-            why = f"{loss.kind}: its process was killed"
-            return Examined((Finding("fails", why, True), *_dates(case.gold)), error=_ends(loss))
-        return Examined(examine_text(case.gold), f"{loss.kind}: the checks were stopped", _ends(loss))
+            return _give_up(case, self._in_gold, "out_of_memory", "out_of_memory")
 
     def _examine(self, case: GoldCase, begin: Callable[[Phase], None]) -> Examined:
         """Run the query, then what it is compared with.
@@ -129,21 +120,24 @@ class Examiner:
         file, sql = database_path(self._folder, case.db_id), runnable(case.gold)
         self._databases.open(file)
         copied, problems = self._reversed(file)
+        self._in_gold = True
         begin("gold")
         rows = self._databases.run(file, sql, time.monotonic() + self._settings.timeout_s)
+        self._in_gold = False
         begin("prediction")
         run = _Run(sql, parse_query(sql), file, rows, time.monotonic() + self._settings.timeout_s)
         unchecked = [problems] if problems else []
         if run.tree is None:
             unchecked.append("sqlglot cannot parse the query, so it was not rewritten")
-        found = [*_nothing(rows), *self._suspected(run, unchecked)]
+        found = [*_nothing(rows), *self._suspected(run, copied or file, unchecked)]
         found += self._reversal(run, copied, found, unchecked)
         found += self._disagreements(run, case.rivals, unchecked)
         return Examined(tuple(_once(found)), "; ".join(dict.fromkeys(unchecked)))
 
-    def _suspected(self, run: _Run, unchecked: list[str]) -> list[Finding]:
+    def _suspected(self, run: _Run, schema: Path, unchecked: list[str]) -> list[Finding]:
+        """What the text makes suspect, with its effect; `schema` is a file with the types of the columns."""
         try:
-            types = self._types(run.file)
+            types = self._types(schema)
         except UserError as error:
             types = None
             unchecked.append(str(error))
@@ -180,11 +174,14 @@ class Examiner:
         ordered = run.tree is not None and bool(run.tree.args.get("order"))
         return _differ(one or [], other or [], compare, ordered)
 
-    def _run(self, run: _Run, file: Path, sql: str, unchecked: list[str]) -> list[Row] | None:
+    def _run(
+        self, run: _Run, file: Path, sql: str, unchecked: list[str], what: str = "a rewritten query"
+    ) -> list[Row] | None:
+        """The rows of a query, None if it fails, which is noted with `what` it is."""
         try:
             return self._databases.run(file, sql, run.deadline)
         except QueryError as error:
-            unchecked.append(f"a rewritten query fails ({error.kind})")
+            unchecked.append(f"{what} fails ({error.kind})")
             return None
 
     def _reversal(
@@ -204,7 +201,7 @@ class Examiner:
         self, run: _Run, rivals: Sequence[tuple[str, str]], unchecked: list[str]
     ) -> Iterator[Finding]:
         for name, gold in rivals:
-            rows = self._run(run, run.file, runnable(gold), unchecked)
+            rows = self._run(run, run.file, runnable(gold), unchecked, f"{name}, which asks the same,")
             order = order_matters(run.sql) and order_matters(gold)
             if rows is not None and not same_result(run.rows, rows, order):
                 why = f"{name} asks the same, and its gold gives another result"
@@ -236,10 +233,6 @@ def _text_effect(suspicion: Suspicion) -> bool | None:
     return True if suspicion.reason == "todays_date" else None
 
 
-def _dates(gold: str) -> list[Finding]:
-    return [Finding(each.reason, each.why, True) for each in todays_date(runnable(gold))]
-
-
 def _nothing(rows: Sequence[Row]) -> Iterator[Finding]:
     if not rows:
         yield Finding("empty", "returns no row", True)
@@ -267,9 +260,12 @@ def _plain(value: Any, compare: str) -> Any:
     return value
 
 
-def _ends(loss: WorkerLoss) -> str | None:
-    """The error after which the pool ends a worker: it has no memory left."""
-    return "out_of_memory" if loss.kind == "out_of_memory" and not loss.seconds else None
+def _give_up(case: GoldCase, in_gold: bool, why: str, error: str | None = None) -> Examined:
+    """What the text says of a query that failed (`in_gold`), or whose checks did."""
+    if not in_gold:
+        return Examined(examine_text(case.gold), f"the checks were stopped, {why}", error)
+    dates = (Finding(each.reason, each.why, True) for each in todays_date(runnable(case.gold)))
+    return Examined((Finding("fails", why, True), *dates), error=error)
 
 
 def _once(findings: Sequence[Finding]) -> list[Finding]:

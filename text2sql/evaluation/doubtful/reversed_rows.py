@@ -77,7 +77,8 @@ def _statements(connection: sqlite3.Connection, table: str) -> Iterator[str]:
     declared = ", ".join(f"{quote_name(c)} {quote_name(kind) if kind else ''}" for c, kind in columns)
     names = ", ".join(quote_name(column) for column, _ in columns)
     yield f"CREATE TABLE main.{name} ({declared})"
-    order = "rowid DESC" if _has_rowid(connection, name) else f"{names} DESC"
+    keys = ["rowid"] if _has_rowid(connection, name) else [quote_name(column) for column, _ in columns]
+    order = ", ".join(f"{key} DESC" for key in keys)
     yield f"INSERT INTO main.{name} SELECT {names} FROM source.{name} ORDER BY {order}"
 
 

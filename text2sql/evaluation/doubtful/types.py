@@ -150,6 +150,13 @@ def _operand(node: Node, types: Types | None) -> _Operand | None:
         return _Operand("text literal" if node.is_string else "number literal", node)
     if isinstance(node, exp.Column):
         return _column(node, types)
+    if isinstance(node, exp.Min | exp.Max) and not node.expressions:
+        inner = _operand(node.this, types)
+        return (
+            _Operand("text value" if inner.kind.startswith("text") else "number value", node)
+            if inner
+            else None
+        )
     if isinstance(node, _TEXT_VALUES):
         return _Operand("text value", node)
     if isinstance(node, _NUMBER_VALUES):
