@@ -15,7 +15,8 @@ from text2sql.evaluation.doubtful.reasons import doubtful_reasons
 from text2sql.evaluation.doubtful.reversed_rows import NotCopied, write_reversed
 from text2sql.evaluation.settings import EvaluationSettings
 
-SETTINGS = EvaluationSettings(timeout_s=5.0, max_rows=1000)
+# On a busy machine even a quick query may take seconds.
+SETTINGS = EvaluationSettings(timeout_s=60.0, max_rows=1000)
 SINGERS = """
 CREATE TABLE singer (id INTEGER PRIMARY KEY, name TEXT, age INT, country TEXT, rating TEXT, photo BLOB);
 INSERT INTO singer VALUES
@@ -85,6 +86,7 @@ def test_every_reason_is_told_from_its_harmless_twin(databases: Path) -> None:
         "SELECT name FROM singer WHERE rating > 8": ("text_with_number",),
         "SELECT name FROM singer WHERE rating = 8": (),
         "SELECT max(name) FROM singer": (),
+        "SELECT name FROM singer WHERE rating = (SELECT max(rating) FROM singer WHERE id <> 2)": (),
         "SELECT name FROM singer WHERE id > 'many'": ("empty", "text_with_number"),
         "SELECT name FROM singer WHERE id = '3'": (),
         "SELECT country FROM singer GROUP BY country HAVING count(*) > '1'": ("empty", "text_with_number"),
