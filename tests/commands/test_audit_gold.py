@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import sqlite3
+import subprocess
+import sys
+import time
 from contextlib import closing
 from pathlib import Path
 
@@ -178,3 +183,22 @@ def test_the_output_of_another_gold_file_is_refused_by_evaluate(folder: Path) ->
     arguments = ["--gold", "gold.txt", "--pred", "pred.sql", "--db", "db", "--doubtful", "out.jsonl"]
     result = CliRunner().invoke(main, ["evaluate", *arguments])
     assert (result.exit_code, "has row 1, but there are 1 gold queries" in result.stderr) == (1, True)
+
+
+@pytest.mark.slow
+def test_control_c_ends_it_and_leaves_nothing(folder: Path) -> None:
+    endless = "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n"
+    gold = write("gold.txt", f"{endless}\tconcert\n")
+    scratch = folder / "tmp"
+    scratch.mkdir()
+    arguments = ["--gold", gold, "--db", "db", "--workers", "1", "--timeout", "600", "--out", "out.jsonl"]
+    command = [sys.executable, "-m", "text2sql.cli", "audit-gold", *arguments]
+    environment = {**os.environ, "TMPDIR": str(scratch)}
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment) as process:
+        while process.poll() is None and not list(scratch.glob("*/*.sqlite")):
+            time.sleep(0.05)
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=60)
+    assert (process.returncode, "stopped" in errors) == (130, True)
+    assert list(scratch.iterdir()) == []
+    assert not Path("out.jsonl").exists()

@@ -49,7 +49,8 @@ class ScoresBySet:
         With several sets `test_set` names the first one, and `other_sets` has the tables of the others by
         name. If answers were counted, `answers` in each table has the number of those with each `Problem`;
         a question that was asked several times has several. With a second score, `without_doubtful` has
-        its `ex` and `n` by class, and under `rows` how many rows with each reason it leaves out.
+        its `ex` and `n` by class, and under `rows` how many rows with each reason it leaves out; if there is
+        no such row, only that.
         """
         first, *others = self._scores
         table = {**self._table(first), "evaluator": evaluator}
@@ -60,8 +61,9 @@ class ScoresBySet:
     def _table(self, name: str) -> dict[str, Any]:
         table = self._scores[name].table()
         if name in self._reliable and "n" in table:
-            reliable = self._reliable[name].table()
-            table["without_doubtful"] = {key: reliable[key] for key in ("ex", "n", "rows")}
+            reliable = self._reliable[name]
+            kept = ("ex", "n", "rows") if reliable.left_out else ("rows",)
+            table["without_doubtful"] = {key: reliable.table()[key] for key in kept}
         if name in self._problems:
             table["answers"] = {problem: self._problems[name][problem] for problem in get_args(Problem)}
         return table

@@ -173,7 +173,7 @@ def _needs_gold(scores: ArmScores) -> bool:
 
 def _arm_scores(arm: str, values: dict[str, Any], rows: Sequence[dict[str, Any]]) -> ArmScores:
     judged = [row for row in rows if row["ex"] is not None]
-    reliable = values.get("without_doubtful") or {"ex": {}, "n": {}}
+    reliable = values.get("without_doubtful") or {}
     if "without_gold" in values and "ex" not in values:  # there are no other questions
         values = {"ex": {}, "n": {"all": 0}, "ci95": {}} | values
     return ArmScores(
@@ -190,8 +190,8 @@ def _arm_scores(arm: str, values: dict[str, Any], rows: Sequence[dict[str, Any]]
         unclassed=tuple(row["row"] for row in judged if row["hardness"] is None),
         without_gold=values.get("without_gold", 0),
         evaluator=values["evaluator"],
-        reliable_ex=reliable["ex"],
-        reliable_n=reliable["n"],
+        reliable_ex=reliable.get("ex", {}),
+        reliable_n=reliable.get("n", {}),
     )
 
 
