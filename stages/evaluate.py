@@ -14,6 +14,8 @@ from stages._main import stage_main
 from stages._params import load_params
 from text2sql.databases import check_databases
 from text2sql.errors import UserError
+from text2sql.evaluation.doubtful.kept import kept_reasons
+from text2sql.evaluation.doubtful.questions import Gold
 from text2sql.evaluation.judge import describe, judge
 from text2sql.evaluation.scores_by_set import ScoresBySet
 from text2sql.evaluation.settings import JudgeSettings
@@ -53,7 +55,9 @@ def main(
     check_databases(databases, ((q.test_set, q.db_id) for q in scored))
     cases = [Case(q.row, q.db_id, q.gold, predicted[q.row].sql, q.slice) for q in scored]
     judged = judge(cases, databases, settings, gold_cache=gold_cache(), suite=suites) if cases else ()
-    scores = ScoresBySet(q.test_set for q in asked)
+    golds = [Gold(q.row, q.db_id, q.gold, q.question) for q in scored]
+    doubtful = kept_reasons(golds, databases, settings, WorkStore.from_environment())
+    scores = ScoresBySet((q.test_set for q in asked), doubtful)
     for question in asked:
         scores.count_answers(question.test_set, predicted[question.row].problems or {})
     write_jsonl(verdicts, watched(asked, judged, scores, arm, questions))

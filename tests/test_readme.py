@@ -62,6 +62,23 @@ def test_the_evaluate_command_works_as_written(
     assert json.loads((tmp_path / "summary.json").read_text())["ex"]["all"] == 100.0
 
 
+def test_the_audit_commands_work_as_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = (ROOT / "docs/doubtful-gold.md").read_text(encoding="utf-8")
+    commands = re.findall(r"^text2sql (.*--gold gold.txt.*)$", page, re.MULTILINE)
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    commands += re.findall(r"^text2sql (audit-gold .*)$", readme, re.MULTILINE)
+    (tmp_path / "database/concert").mkdir(parents=True)
+    with closing(sqlite3.connect(tmp_path / "database/concert/concert.sqlite")) as connection:
+        connection.execute("CREATE TABLE singer (name)")
+    (tmp_path / "gold.txt").write_text("SELECT name FROM singer\tconcert\n")
+    (tmp_path / "predictions.sql").write_text("SELECT name FROM singer\n")
+    monkeypatch.chdir(tmp_path)
+    assert [command.split()[0] for command in commands] == ["audit-gold", "evaluate", "audit-gold"]
+    results = [CliRunner().invoke(cli.main, command.split()) for command in commands]
+    assert [result.exit_code for result in results] == [0, 0, 0]
+    assert "without the 1 rows with doubtful gold" in results[1].stdout
+
+
 @pytest.mark.parametrize("command", ["dedupe", "convert-schema"])
 def test_the_data_commands_work_as_written(
     command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from text2sql.commands.ask import ask
+from text2sql.commands.audit_gold import audit_gold
 from text2sql.commands.convert_schema import convert_schema
 from text2sql.commands.dedupe import dedupe
 from text2sql.commands.evaluate import evaluate
@@ -82,6 +83,7 @@ def main() -> None:
 
 
 main.add_command(ask)
+main.add_command(audit_gold)
 main.add_command(convert_schema)
 main.add_command(dedupe)
 main.add_command(evaluate)

@@ -58,6 +58,7 @@ def run_evaluate() -> dict[str, Any]:
         "questions": "data/test/test.jsonl",
         "predictions": f"data/predictions/{ARM}.jsonl",
         "databases": "data/raw/databases",
+        "suites": "data/suites",
         "verdicts": f"data/verdicts/{ARM}.jsonl",
         "kept": f"metrics/verdicts/{ARM}.csv",
         "metrics": f"metrics/{ARM}.json",

@@ -102,3 +102,20 @@ def test_the_warning_names_the_set_and_the_three_commonest_messages() -> None:
     (warning,) = scores.warnings()
     assert warning.startswith("test set geo: the gold SQL of 10 of 10 questions fails")
     assert "b (4 times), d (3 times), c (2 times);" in warning
+
+
+def test_the_second_score_is_by_set_and_has_the_numbers_of_rows_left_out() -> None:
+    scores = ScoresBySet(["spider", "geo"], {RIGHT.row: ("empty",)})
+    for name, verdict in (("spider", RIGHT), ("spider", WRONG), ("geo", WRONG)):
+        scores.add(name, verdict)
+    metrics = scores.metrics(EVALUATOR)
+    second = metrics["without_doubtful"]
+    assert (metrics["ex"]["all"], second["ex"]["all"], second["n"]["all"]) == (50.0, 0.0, 1)
+    assert second["rows"] == {"empty": 1}
+    assert metrics["other_sets"]["geo"]["without_doubtful"] == {"rows": {}}
+
+
+def test_a_set_without_gold_has_no_second_score() -> None:
+    scores = ScoresBySet(["spider"], {0: ("empty",)})
+    scores.add("spider", without_gold(0, "concert"))
+    assert "without_doubtful" not in scores.metrics(EVALUATOR)

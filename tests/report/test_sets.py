@@ -12,7 +12,7 @@ import pytest
 from text2sql.errors import UserError
 from text2sql.evaluation.scores_by_set import ScoresBySet
 from text2sql.evaluation.verdicts import Verdict, without_gold
-from text2sql.files import write_json, write_jsonl
+from text2sql.files import read_json, write_json, write_jsonl
 from text2sql.report import sets, table
 from text2sql.report.scores import ScoredSet, read_sets
 from text2sql.report.table import LossHistory
@@ -315,3 +315,14 @@ def test_if_the_golds_of_all_sets_fail_it_is_an_error(tmp_path: Path) -> None:
     write_marks(tmp_path, "lora", spider="x", geo="-")
     with pytest.raises(UserError, match=r"no question was judged; fix the gold SQL or the databases"):
         read(tmp_path, "lora")
+
+
+def test_the_score_without_doubtful_gold_is_in_the_section_of_its_set(tmp_path: Path) -> None:
+    write_marks(tmp_path, "baseline", spider="10", geo="10")
+    path = tmp_path / "metrics" / "baseline.json"
+    metrics = read_json(path)
+    metrics["other_sets"]["geo"]["without_doubtful"] = {"ex": {"all": 100.0}, "n": {"all": 1}, "rows": {}}
+    write_json(path, metrics)
+    text = page(tmp_path, "baseline")
+    assert "n=1: baseline 100.0." in section(text, "geo")
+    assert "doubtful" not in section(text, "spider")

@@ -271,3 +271,18 @@ def test_a_loss_history_without_numbers_is_named_with_the_command(tmp_path: Path
     (tmp_path / "train_lora.csv").write_text(text)
     with pytest.raises(UserError, match=r"train_lora\.csv.*dvc repro --force --single-item train_lora"):
         table.read_losses(["lora"], tmp_path)
+
+
+def test_the_score_without_doubtful_gold_is_in_a_sentence(tmp_path: Path) -> None:
+    second = {"ex": {"all": 66.7}, "n": {"all": 3}, "rows": {"empty": 1}}
+    write_arm(tmp_path, "baseline", "1101", without_doubtful=second)
+    write_arm(tmp_path, "lora", "1111", without_doubtful=second | {"ex": {"all": 100.0}})
+    note = (
+        "Without the 1 questions with doubtful gold (docs/doubtful-gold.md), n=3: baseline 66.7, lora 100.0."
+    )
+    assert note in table.page(read(tmp_path, "baseline", "lora"))
+
+
+def test_without_doubtful_gold_nothing_is_said_of_it(tmp_path: Path) -> None:
+    write_arm(tmp_path, "baseline", "1101", without_doubtful={"rows": {}})
+    assert "doubtful" not in table.page(read(tmp_path, "baseline"))

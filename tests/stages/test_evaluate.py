@@ -14,6 +14,7 @@ import yaml
 from click.testing import CliRunner, Result
 
 from stages import evaluate
+from text2sql.evaluation.doubtful import kept
 from text2sql.evaluation.execution.suite import write_manifest
 from text2sql.evaluation.judge import EVALUATOR_VERSION, judge
 from text2sql.evaluation.verdicts import Case, Verdict
@@ -406,3 +407,21 @@ def test_a_set_of_which_many_golds_fail_is_named_with_the_messages(pipeline: Pat
 def test_questions_of_which_only_some_name_their_set_are_refused(pipeline: Path) -> None:
     write_questions(pipeline, [question(0, test_set="spider"), question(1), question(2, test_set="own")])
     assert_refused(pipeline, "data/test/test.jsonl: row 1 without a test set", "dvc repro convert_schema")
+
+
+def test_a_second_score_leaves_out_doubtful_gold_which_is_found_once_for_all_arms(
+    pipeline: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_questions(pipeline, [question(0), question(1, gold="SELECT name FROM singer LIMIT 0"), question(2)])
+    assert run().exit_code == 0
+    second = metrics(pipeline)["without_doubtful"]
+    assert (metrics(pipeline)["n"]["all"], second["n"]["all"], second["ex"]["all"]) == (3, 2, 100.0)
+    assert second["rows"] == {"empty": 1}
+    monkeypatch.setattr(kept, "audit", None)  # a second search would fail
+    assert run().exit_code == 0
+    assert metrics(pipeline)["without_doubtful"] == second
+
+
+def test_without_doubtful_gold_there_is_no_second_score(pipeline: Path) -> None:
+    assert run().exit_code == 0
+    assert metrics(pipeline)["without_doubtful"] == {"rows": {}}

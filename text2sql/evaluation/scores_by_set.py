@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, get_args
 
+from text2sql.evaluation.doubtful.scores import Doubtful, WithoutDoubtful
 from text2sql.evaluation.scores import Scores
 from text2sql.evaluation.verdicts import Verdict, as_row
 from text2sql.records import Problem
@@ -18,16 +19,21 @@ class ScoresBySet:
     """Adds up the verdicts of one arm, each in its test set.
 
     `names` are the names of the sets, in the order of the metrics; a name may be repeated. With one set,
-    verdict rows and metrics do not name it.
+    verdict rows and metrics do not name it. `doubtful` are the rows that a second score leaves out (None:
+    no second score).
     """
 
-    def __init__(self, names: Iterable[str]) -> None:
+    def __init__(self, names: Iterable[str], doubtful: Doubtful | None = None) -> None:
         self._scores = {name: Scores() for name in dict.fromkeys(names)}
+        some = doubtful is not None
+        self._reliable = {name: WithoutDoubtful(doubtful or {}) for name in self._scores if some}
         self._problems: dict[str, Counter[str]] = {}
 
     def add(self, test_set: str, verdict: Verdict) -> dict[str, Any]:
         """Count a verdict and return its JSON row, with the field `test_set` if there are several sets."""
         self._scores[test_set].add(verdict)
+        if test_set in self._reliable:
+            self._reliable[test_set].add(verdict)
         row = as_row(verdict)
         if len(self._scores) == 1:
             return row
@@ -42,7 +48,9 @@ class ScoresBySet:
 
         With several sets `test_set` names the first one, and `other_sets` has the tables of the others by
         name. If answers were counted, `answers` in each table has the number of those with each `Problem`;
-        a question that was asked several times has several.
+        a question that was asked several times has several. With a second score, `without_doubtful` has
+        its `ex` and `n` by class, and under `rows` how many rows with each reason it leaves out; if there is
+        no such row, only that.
         """
         first, *others = self._scores
         table = {**self._table(first), "evaluator": evaluator}
@@ -52,6 +60,10 @@ class ScoresBySet:
 
     def _table(self, name: str) -> dict[str, Any]:
         table = self._scores[name].table()
+        if name in self._reliable and "n" in table:
+            reliable = self._reliable[name]
+            kept = ("ex", "n", "rows") if reliable.left_out else ("rows",)
+            table["without_doubtful"] = {key: reliable.table()[key] for key in kept}
         if name in self._problems:
             table["answers"] = {problem: self._problems[name][problem] for problem in get_args(Problem)}
         return table

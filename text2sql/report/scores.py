@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +49,8 @@ class ArmScores:
     `rows` are the judged questions in the order of `verdicts` (True: right), `unjudged` those whose gold SQL
     fails, which are in no score, `unclassed` those without a hardness. `without_gold` is the number of
     questions without gold SQL, also in no score; without other questions all tables are empty. `evaluator`
-    has the version and settings of the evaluator.
+    has the version and settings of the evaluator. `reliable_ex` and `reliable_n` are `ex` and `n` without the
+    questions whose gold is doubtful, empty if there are none.
     """
 
     name: str
@@ -65,6 +66,13 @@ class ArmScores:
     unclassed: tuple[int, ...]
     without_gold: int
     evaluator: dict[str, Any]
+    reliable_ex: dict[str, float | None] = field(default_factory=dict)
+    reliable_n: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def doubtful(self) -> int:
+        """The number of questions with doubtful gold."""
+        return len(self.rows) - self.reliable_n["all"] if self.reliable_n else 0
 
 
 @dataclass(frozen=True)
@@ -169,6 +177,7 @@ def _needs_gold(scores: ArmScores) -> bool:
 
 def _arm_scores(arm: str, values: dict[str, Any], rows: Sequence[dict[str, Any]]) -> ArmScores:
     judged = [row for row in rows if row["ex"] is not None]
+    reliable = values.get("without_doubtful") or {}
     if "without_gold" in values and "ex" not in values:  # there are no other questions
         values = {"ex": {}, "n": {"all": 0}, "ci95": {}} | values
     return ArmScores(
@@ -185,6 +194,8 @@ def _arm_scores(arm: str, values: dict[str, Any], rows: Sequence[dict[str, Any]]
         unclassed=tuple(row["row"] for row in judged if row["hardness"] is None),
         without_gold=values.get("without_gold", 0),
         evaluator=values["evaluator"],
+        reliable_ex=reliable.get("ex", {}),
+        reliable_n=reliable.get("n", {}),
     )
 
 

@@ -108,7 +108,7 @@ def _section(scored: ScoredSet) -> Iterator[str]:
     compared = table.by_names(table.pairs(arms))
     columns = _columns(first)
     yield from padded(_accuracy(arms, columns, compared))
-    for note in _notes(first):
+    for note in _notes(arms):
         yield from ("", *wrap(note, _WIDTH))
     if any(arm.others for arm in arms):
         yield from ("", "### Other metrics", "", *_others(arms))
@@ -150,7 +150,8 @@ def _accuracy(
     return rows
 
 
-def _notes(arm: ArmScores) -> Iterator[str]:
+def _notes(arms: Sequence[ArmScores]) -> Iterator[str]:
+    arm = arms[0]
     if len(arm.unclassed) == len(arm.rows):
         yield "No gold query can be parsed by Spider's rules, so there is no hardness."
     elif arm.unclassed:
@@ -159,6 +160,8 @@ def _notes(arm: ArmScores) -> Iterator[str]:
         yield f"Not scored, because the gold SQL fails: {_listed(arm.unjudged)}."
     if arm.without_gold:
         yield table.without_gold_note(arm)
+    if arm.doubtful:
+        yield table.doubtful_note(arms)
 
 
 def _others(arms: Sequence[ArmScores]) -> Iterator[str]:

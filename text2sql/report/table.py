@@ -136,6 +136,16 @@ def without_gold_note(arm: ArmScores) -> str:
     return f"Not scored, because they have no gold SQL: {arm.without_gold} questions."
 
 
+def doubtful_note(scores: Sequence[ArmScores]) -> str:
+    """The second score of each arm: without the questions whose gold is doubtful."""
+    first = scores[0]
+    numbers = ", ".join(f"{arm.name} {percent(arm.reliable_ex['all'])}" for arm in scores if arm.reliable_ex)
+    return (
+        f"Without the {first.doubtful} questions with doubtful gold (docs/doubtful-gold.md), "
+        f"n={first.reliable_n['all']}: {numbers}."
+    )
+
+
 def _pair(a: ArmScores, b: ArmScores) -> Pair:
     low, high = paired_bootstrap(a.verdicts, b.verdicts)
     return Pair(
@@ -191,6 +201,8 @@ def _notes(scores: Sequence[ArmScores]) -> Iterator[str]:
         yield f"Not scored, because the gold SQL fails: test rows {_listed(first.unjudged)}."
     if first.without_gold:
         yield without_gold_note(first)
+    if first.doubtful:
+        yield doubtful_note(scores)
 
 
 def _others(scores: Sequence[ArmScores]) -> list[list[str]]:

@@ -13,6 +13,7 @@ import pytest
 
 from tests.report_inputs import lay_inputs, make_page, question, write_csv
 from text2sql.errors import UserError
+from text2sql.files import read_json, write_json
 from text2sql.report.html import charts
 from text2sql.report.html.questions import packed
 
@@ -65,6 +66,16 @@ def test_gold_that_fails_is_counted(tmp_path: Path) -> None:
     page = make_page(lay_inputs(tmp_path, questions, {"only": [RIGHT, "SELECT 1"]}))
     assert "1 questions are not scored, because their gold SQL fails." in page
     assert "Not scored: the gold SQL fails (no such column: title)." in data(page)["strings"]
+
+
+def test_the_score_without_doubtful_gold_is_below_the_accuracy(tmp_path: Path) -> None:
+    places = lay_inputs(tmp_path, [*ONE, question(1, "Again?", RIGHT)], {"only": [RIGHT, "SELECT 1"]})
+    path = places.metrics / "only.json"
+    second = {"ex": {"all": 100.0}, "n": {"all": 1}, "rows": {"empty": 1}}
+    write_json(path, {**read_json(path), "without_doubtful": second})
+    page = make_page(places)
+    assert "100.0 without doubtful gold" in page
+    assert "The gold SQL of 1 questions is doubtful" in page
 
 
 def test_the_prompt_of_two_arms_is_stored_once(tmp_path: Path) -> None:

@@ -113,6 +113,11 @@ def _left_out(arm: ArmScores) -> list[str]:
         texts.append(f"{len(arm.unjudged):,} questions are not scored, because their gold SQL fails.")
     if arm.without_gold:
         texts.append(f"{arm.without_gold:,} questions are not scored, because they have no gold SQL.")
+    if arm.doubtful:
+        texts.append(
+            f"The gold SQL of {arm.doubtful:,} questions is doubtful, as docs/doubtful-gold.md explains: the "
+            "result can change, or says nothing. The second number leaves them out."
+        )
     return texts
 
 
@@ -121,7 +126,7 @@ def _accuracy(scored: ScoredSet, compared: table.Compared) -> Table:
     several = len(scored.arms) > 1 and any(arm.name == REFERENCE for arm in scored.arms)
     rows = []
     for arm in scored.arms:
-        cells = [Cell(percent(arm.ex["all"]), _share(arm.ex["all"]), strong=True, note=table.interval(arm))]
+        cells = [Cell(percent(arm.ex["all"]), _share(arm.ex["all"]), strong=True, note=_below(arm))]
         cells += [Cell(percent(arm.ex[level]), _share(arm.ex[level])) for level in LEVELS[:-1]]
         if several:
             cells.append(Cell(table.difference(compared.get(frozenset((arm.name, REFERENCE))))))
@@ -133,6 +138,12 @@ def _accuracy(scored: ScoredSet, compared: table.Compared) -> Table:
         head,
         rows,
     )
+
+
+def _below(arm: ArmScores) -> str:
+    """What stands below the accuracy: its interval, and the accuracy without questions with doubtful gold."""
+    second = percent(arm.reliable_ex["all"]) if arm.doubtful else ""
+    return f"{table.interval(arm)}; {second} without doubtful gold" if second else table.interval(arm)
 
 
 def _share(value: float | None) -> float | None:
