@@ -61,7 +61,7 @@ def error_of(*options: str) -> str:
 
 def test_each_metric_has_its_own_field_and_no_other_is_there(folder: Path) -> None:
     rows = verdicts(*metric("strict", "bird_ex", "ex"))
-    ends = ["error", "message", "seconds"]
+    ends = ["error", "message", "notes", "seconds"]
     assert list(rows[0]) == ["row", "db_id", "hardness", "ex", "bird_ex", "strict", *ends]
     assert [(row["ex"], row["bird_ex"], row["strict"]) for row in rows] == [
         (True, True, False),
@@ -70,7 +70,8 @@ def test_each_metric_has_its_own_field_and_no_other_is_there(folder: Path) -> No
 
 
 def test_without_the_option_the_official_verdict_is_called_ex(folder: Path) -> None:
-    assert verdicts()[0].keys() == {"row", "db_id", "hardness", "ex", "error", "message", "seconds"}
+    names = {"row", "db_id", "hardness", "ex", "error", "message", "notes", "seconds"}
+    assert verdicts()[0].keys() == names
 
 
 def test_the_table_has_a_line_for_each_metric_with_its_n_and_interval(folder: Path) -> None:
@@ -123,7 +124,7 @@ def test_two_options_that_say_what_to_compare_are_refused(folder: Path, other: l
 
 def test_a_test_suite_metric_without_a_test_suite_is_an_error(folder: Path) -> None:
     message = error_of(*metric("ts"))
-    assert "--metric ts: no database in db has several .sqlite files" in message
+    assert "--metric ts: no database in db has several files" in message
     assert "choose --metric ex" in message
 
 

@@ -12,6 +12,7 @@ from click.testing import CliRunner
 
 from scripts.profiles import composed
 from stages import evaluate
+from text2sql.evaluation.execution.suite import write_manifest
 from text2sql.files import write_jsonl
 
 pytestmark = pytest.mark.slow
@@ -39,6 +40,8 @@ def place(real_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     place = tmp_path_factory.mktemp("sets")
     (place / "params.yaml").write_text(composed("embedded").replace("keep_value: true", "keep_value: false"))
     (place / "data/raw/databases").mkdir(parents=True)
+    (place / "data/suites").mkdir()
+    write_manifest(place / "data/suites", 1, {})
     for folder in (*(real_data / "spider/database").iterdir(), *(real_data / "geoquery/database").iterdir()):
         (place / "data/raw/databases" / folder.name).symlink_to(folder)
     rows = list(enumerate(questions(real_data)))
