@@ -133,8 +133,9 @@ class _Placer:
 
     def _resize(self, cell: Cell, size: int) -> None:
         """Give the group of the chosen row one row less than `size`, as many, or one more."""
-        cells = next((list(cells) for cells in self._classes if cell in cells), [cell])
-        cells = [one for one in cells if one.table in self._at and not self._is_key(one)]
+        cells = [
+            one for one in _counted(cell, self._classes) if one.table in self._at and not self._is_key(one)
+        ]
         if not cells or size > LARGEST_GROUP:
             return
         one = self._chance.choice(cells)
@@ -158,8 +159,7 @@ class _Placer:
 def grow_groups(goal: Goal, drafts: Drafts, chance: random.Random) -> None:
     """Add rows to a table so that a group has about as many as HAVING compares with, at most 250."""
     for size in goal.sizes:
-        found = [list(cells) for cells in _classes([(link.one, link.other) for link in goal.links])]
-        cells = next((cells for cells in found if size.cell in cells), [size.cell])
+        cells = _counted(size.cell, _classes([(link.one, link.other) for link in goal.links]))
         drawn = [(drafts[goal.tables[cell.table]], cell.column) for cell in cells]
         places = [(draft, draft.places([column])[0]) for draft, column in drawn]
         places = [(draft, at) for draft, at in places if draft.rows and at not in draft.fixed]
@@ -167,9 +167,31 @@ def grow_groups(goal: Goal, drafts: Drafts, chance: random.Random) -> None:
             draft, place = chance.choice(places)
             row = chance.choice(draft.rows)
             inside = sum(one[place] == row[place] for one in draft.rows)
-            count = size.size + chance.choice((0, 0, 1, 1, 2)) - inside
-            draft.rows += [list(row) for _ in range(count)]
+            for _ in range(size.size + chance.choice((-1, 0, 0, 1)) - inside):
+                draft.rows.append(_with_other_keys(draft, row, place, chance))
             complete(draft, drafts, chance)
+
+
+def _counted(cell: Cell, classes: Sequence[list[Cell]]) -> list[Cell]:
+    """The cells whose equal values make up a group of rows that have one value in `cell`.
+
+    They are those that are equal to it, or else those of other tables that are joined to its table.
+    """
+    equal = next((cells for cells in classes if cell in cells), [])
+    joined = [cells for cells in classes if any(one.table == cell.table for one in cells)]
+    others = [one for one in joined[0] if one.table != cell.table] if joined else []
+    return equal or others or [cell]
+
+
+def _with_other_keys(draft: Draft, row: Sequence[Value], place: int, chance: random.Random) -> list[Value]:
+    """A copy of the row with a new value in each key, but not at `place` or where it refers to a parent."""
+    kept = {place} | {at for key in draft.facts.foreign_keys for at in draft.places(key.columns)}
+    new = list(row)
+    for columns in map(draft.places, draft.facts.unique):
+        for at in [at for at in columns if at not in kept][:1]:
+            taken = {other[at] for other in draft.rows}
+            new[at] = draft.values[at].fresh(taken.__contains__, chance)
+    return new
 
 
 def set_cell(draft: Draft, drafts: Drafts, row: int, place: int, value: Value) -> bool:
