@@ -246,7 +246,7 @@ def test_a_left_join_over_a_foreign_key_is_inner_only_if_foreign_keys_are_relied
     tables = "concert AS b {} singer AS a ON a.id = b.singer_id"
     inner, outer = (f"SELECT b.title FROM {tables.format(kind)}" for kind in ("JOIN", "LEFT JOIN"))
     assert proved_equal(inner, outer, read_constraints(file)) == ""
-    relied = read_constraints(file, foreign_keys=True)
+    relied = read_constraints(file, as_filled=True)
     assert proved_equal(inner, outer, relied)
     assert (
         proved_equal(inner.replace("singer_id", "stage"), outer.replace("singer_id", "stage"), relied) == ""

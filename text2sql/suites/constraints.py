@@ -51,11 +51,12 @@ def schema_constraints(schema: Schema) -> Constraints:
     return Constraints(schema, row_ids, unique, row_ids)
 
 
-def read_constraints(path: Path, foreign_keys: bool = False) -> Constraints:
+def read_constraints(path: Path, as_filled: bool = False) -> Constraints:
     """Read the constraints of a database file: its NOT NULL, UNIQUE and primary keys.
 
     A column declared INTEGER counts as whole numbers if it holds nothing else now, as SQLite does not enforce
-    that. SQLite enforces foreign keys only where asked to, so `foreign_keys` says whether to rely on them.
+    that. `as_filled` says whether to rely on what else its rows show, and variants of it keep: a column of a
+    table with rows and without a NULL never has one, and a foreign key that holds for all rows always holds.
 
     Raises:
         UserError: the file is missing, or SQLite cannot read it.
@@ -65,6 +66,8 @@ def read_constraints(path: Path, foreign_keys: bool = False) -> Constraints:
     try:
         with closing(sqlite3.connect(live_uri(path), uri=True)) as connection:
             found = [_of_table(connection, table) for table in schema.tables]
+            shown = frozenset(_never_null(connection, schema)) if as_filled else frozenset[Key]()
+            kept = frozenset(_kept_references(connection, schema)) if as_filled else frozenset()
             texts = connection.execute("SELECT lower(sql) FROM sqlite_master WHERE type = 'table'").fetchall()
     except sqlite3.Error as error:
         raise UserError(f"{path}: SQLite cannot read it ({error}); bring the database again") from error
@@ -73,10 +76,10 @@ def read_constraints(path: Path, foreign_keys: bool = False) -> Constraints:
     row_ids = frozenset() if without_id else of_schema.not_null
     return Constraints(
         schema,
-        row_ids.union(*(not_null for not_null, _, _ in found)),
+        row_ids.union(shown, *(not_null for not_null, _, _ in found)),
         of_schema.unique.union(*(unique for _, unique, _ in found)),
         row_ids.union(*(integers for _, _, integers in found)),
-        frozenset(_references(schema)) if foreign_keys else frozenset(),
+        kept,
         any("collate" in text for (text,) in texts if text),
     )
 
@@ -117,12 +120,30 @@ def _is_whole(connection: sqlite3.Connection, table: Table, column: str, declare
     return connection.execute(other).fetchone() is None
 
 
-def _references(schema: Schema) -> Iterator[tuple[Key, Key]]:
+def _never_null(connection: sqlite3.Connection, schema: Schema) -> Iterator[Key]:
+    """The columns without a NULL, of tables with rows."""
+    for table in schema.tables:
+        rows = quote_name(table.name)
+        if connection.execute(f"SELECT 1 FROM {rows} LIMIT 1").fetchone() is None:
+            continue
+        for column in table.columns:
+            null = f"SELECT 1 FROM {rows} WHERE {quote_name(column.name)} IS NULL LIMIT 1"
+            if connection.execute(null).fetchone() is None:
+                yield table.name.lower(), column.name.lower()
+
+
+def _kept_references(connection: sqlite3.Connection, schema: Schema) -> Iterator[tuple[Key, Key]]:
+    """The foreign keys of one column that hold for all rows."""
     for table in schema.tables:
         for key in table.foreign_keys:
             if len(key.columns) == 1 == len(key.references):
-                mine, its = _lower((*key.columns, key.table, *key.references)), table.name.lower()
-                yield (its, mine[0]), (mine[1], mine[2])
+                child, parent = quote_name(table.name), quote_name(key.table)
+                mine, its = quote_name(key.columns[0]), quote_name(key.references[0])
+                parents = f"SELECT {its} FROM {parent} WHERE {its} NOT NULL"
+                lost = f"SELECT 1 FROM {child} WHERE {mine} NOT IN ({parents})"
+                if connection.execute(f"{lost} LIMIT 1").fetchone() is None:
+                    own, other = (key.columns[0], table.name), (key.references[0], key.table)
+                    yield (own[1].lower(), own[0].lower()), (other[1].lower(), other[0].lower())
 
 
 def _lower(names: tuple[str, ...]) -> list[str]:

@@ -66,7 +66,7 @@ class _Placer:
         draft = self._draft(table)
         named = [condition.cell for condition in self._goal.conditions] + list(self._linked)
         compared = {self._place(cell) for cell in named if cell.table == table}
-        places = [at for at in range(len(draft.values)) if at not in compared]
+        places = [at for at, one in enumerate(draft.values) if at not in compared and one.may_be_null]
         if places:
             set_cell(draft, self._drafts, row, self._chance.choice(places), None)
 
@@ -251,7 +251,7 @@ def _classes(links: Sequence[tuple[Cell, Cell]]) -> list[list[Cell]]:
 
 def _value(condition: Condition, values: ColumnValues, chance: random.Random, broken: bool) -> Value:
     operator = condition.operator
-    if broken and chance.random() < _NULL:
+    if broken and values.may_be_null and chance.random() < _NULL:
         return None
     if broken:
         operator = _BROKEN.get(

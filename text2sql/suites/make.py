@@ -284,7 +284,7 @@ def _quality(job: _Job, original: Outcome, made: Sequence[Outcome]) -> Iterator[
     told = original.told
     for outcome in made:
         told |= outcome.told
-    constraints, bit = read_constraints(job.file, foreign_keys=True), 0
+    constraints, bit = read_constraints(job.file, as_filled=True), 0
     for number, row in enumerate(job.prepared):
         kinds: defaultdict[str, Counts] = defaultdict(Counts)
         reasons: Counter[str] = Counter()

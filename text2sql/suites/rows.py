@@ -131,7 +131,8 @@ class Links:
         dangling = self._dangling(draft, places, key, set(known))
         shared = [at for at in places if at in settled]
         columns = [draft.facts.columns[at] for at in places]
-        nulls = 0.0 if shared or any(one.not_null or one.key for one in columns) else self.nulls
+        may = all(draft.values[at].may_be_null for at in places)
+        nulls = 0.0 if shared or not may or any(one.key for one in columns) else self.nulls
         rate = key.dangling * self.strength
         left = ceil(rate * len(draft.rows)) if dangling else 0
         for row in draft.rows:

@@ -77,14 +77,17 @@ def respelled(text: str, chance: random.Random) -> str:
 class ColumnValues:
     """Draws values for a column; all of them are as SQLite stores them.
 
-    `seen` are those of the source with their repetitions, `wanted` the constants of gold queries.
+    `seen` are those of the source with their repetitions, `wanted` the constants of gold queries. The column
+    gets NULLs only if the source has some in it, or no row: a column that never has any seldom means to.
     """
 
     def __init__(
         self, column: ColumnFacts, seen: Iterable[Value], wanted: Iterable[Value], whole: bool
     ) -> None:
         self.column, self._whole = column, whole
-        self.seen = [value for value in seen if value is not None]
+        values = list(seen)
+        self.may_be_null = not column.not_null and (None in values or not values)
+        self.seen = [value for value in values if value is not None]
         self.wanted = list(dict.fromkeys(self._kept(wanted)))
         self._between = _midpoints(self.wanted)
         self.is_flag = len(set(self.seen)) <= 2 and len(self.seen) > 3

@@ -213,7 +213,7 @@ class _Maker:
     def _change_column(self, draft: Draft, at: int) -> None:
         kind, chance, values = self._kind, self._chance, draft.values[at]
         palette = values.few(chance) if kind.few and chance.random() < _FEW else None
-        nullable = not draft.facts.columns[at].not_null
+        nullable = values.may_be_null
         before = [row[at] for row in draft.rows]
         for row in draft.rows:
             if palette:
