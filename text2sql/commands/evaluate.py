@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import nullcontext
 from dataclasses import replace
+from functools import partial
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +18,8 @@ from text2sql.commands.options import check_outputs, setting
 from text2sql.databases import database_path
 from text2sql.errors import UserError
 from text2sql.evaluation.settings import JudgeSettings
-from text2sql.files import write_json, write_jsonl
+from text2sql.files import require_writable, write_json, write_jsonl, writing
+from text2sql.processes import stopped_by_signals
 from text2sql.progress import Progress
 from text2sql.settings import checked
 
@@ -31,6 +35,14 @@ _ETYPES = {
 _NAMES = {"ex": "execution", "em": "exact match"}
 _GOLD_FORM = "write one gold query per line: its SQL, a tab, its db_id"
 _PREDICTIONS_FORM = "write one prediction per line, and an empty line for a missing one"
+
+
+def _show_version(context: click.Context, parameter: click.Parameter, asked: bool) -> None:
+    if asked and not context.resilient_parsing:
+        from text2sql.evaluation.judge import EVALUATOR_VERSION
+
+        click.echo(f"text2sql {version('text2sql-qwen3')}, evaluator {EVALUATOR_VERSION}")
+        context.exit()
 
 
 @click.command()
@@ -53,13 +65,28 @@ _PREDICTIONS_FORM = "write one prediction per line, and an empty line for a miss
 @setting(JudgeSettings, "keep_value")
 @setting(JudgeSettings, "timeout_s", "--timeout")
 @setting(JudgeSettings, "max_rows")
+@setting(JudgeSettings, "memory_mb", "--memory")
+@setting(JudgeSettings, "spill_mb", "--spill")
 @click.option("--workers", type=click.IntRange(min=1), help="Processes; default: one per core.")
 @setting(JudgeSettings, "executor")
 @click.option("--out", type=click.Path(path_type=Path), help="Verdicts, one JSON object per prediction.")
 @click.option("--json", "summary", type=click.Path(path_type=Path), help="Scores as JSON.")
+@click.option("--fail-on-gold", is_flag=True, help="Exit status 1 if any gold query fails.")
+@click.option("--quiet", is_flag=True, help="Neither progress nor warnings on stderr.")
+@click.option("--progress_bar_for_each_datapoint", is_flag=True, hidden=True, expose_value=False)
+@click.option(
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_show_version,
+    help="Show the versions of the package and of the evaluator.",
+)
+@stopped_by_signals()
 def evaluate(gold: Path, pred: Path, db: Path, out: Path | None, **options: Any) -> None:
     """Score predicted SQL as the official Spider and test-suite evaluators do."""
     from text2sql.evaluation.judge import describe, judge
+    from text2sql.evaluation.resume import Resumed, resuming
     from text2sql.evaluation.scores import Scores
 
     settings = _settings(options)
@@ -68,25 +95,32 @@ def evaluate(gold: Path, pred: Path, db: Path, out: Path | None, **options: Any)
         {"--gold": gold, "--pred": pred, "--db": db, "--table": tables},
         {"--out": out, "--json": options["summary"]},
     )
+    for output in filter(None, (out, options["summary"])):
+        require_writable(output)
     total = _check(gold, pred, db)
-    judged = judge(
-        read_cases(gold, pred),
-        db,
-        settings,
-        tables=tables if settings.match else None,
-        workers=options["workers"],
-    )
+    say = _silent if options["quiet"] else _say
+    _say_ignored(db, read_cases(gold, pred), say)
+    keys = tables if settings.match else None
+    judged = partial(judge, databases=db, settings=settings, tables=keys, workers=options["workers"])
     scores = Scores()
-    rows = _watched(judged, settings, scores, total, gold)
-    if out:
-        write_jsonl(out, rows)
-    else:
-        for _ in rows:
-            pass
-    if options["summary"]:
-        partial = {"partial": scores.partial()} if settings.match else {}
-        write_json(options["summary"], {**scores.table(), **partial, "evaluator": describe(settings)})
-    click.echo("\n".join(_report(scores)))
+    keeps = out or options["summary"]
+    with (
+        resuming(read_cases(gold, pred), db, settings, keys, say) if keeps else nullcontext(Resumed()) as kept
+    ):
+        if kept.found:
+            say(f"{len(kept.found)} of {total} verdicts are taken from an earlier run, which was stopped")
+        verdicts = kept.judge(read_cases(gold, pred), judged)
+        rows = _watched(verdicts, settings, scores, total, gold, say)
+        if out:
+            write_jsonl(out, rows, writing)
+        else:
+            for _ in rows:
+                pass
+        if options["summary"]:
+            parts = {"partial": scores.partial()} if settings.match else {}
+            summary = {**scores.table(), **parts, "evaluator": describe(settings)}
+            write_json(options["summary"], summary, writing)
+    _end(scores, gold, options["fail_on_gold"])
 
 
 # -- settings --
@@ -120,6 +154,21 @@ def _check(gold: Path, pred: Path, databases: Path) -> int:
     if not any(path.is_file() for path in needed):
         raise UserError(f"{needed[0]}: not found, and no other database of {gold} either; correct --db")
     return predictions.total()
+
+
+def _say(warning: str) -> None:
+    click.echo(f"warning: {warning}", err=True)
+
+
+def _silent(warning: str) -> None:
+    """Say nothing: --quiet."""
+
+
+def _say_ignored(databases: Path, cases: Iterable[Case], say: Callable[[str], None]) -> None:
+    from text2sql.evaluation.execution.databases import warning_of_ignored
+
+    if warning := warning_of_ignored(databases, (case.db_id for case in cases)):
+        say(warning)
 
 
 # -- input files --
@@ -215,18 +264,51 @@ def _open_lines(path: Path, option: str, errors: str) -> Iterator[str]:
 
 
 def _watched(
-    verdicts: Iterable[Verdict], settings: JudgeSettings, scores: Scores, total: int, gold: Path
+    verdicts: Iterable[Verdict],
+    settings: JudgeSettings,
+    scores: Scores,
+    total: int,
+    gold: Path,
+    say: Callable[[str], None],
 ) -> Iterator[dict[str, Any]]:
-    """Count each verdict and yield its row; print progress and failing gold queries on stderr."""
-    progress = Progress(total, "predictions", "evaluate")
+    """Count each verdict and yield its row; show progress, failing gold queries and missing schemas."""
+    progress = None if say is _silent else Progress(total, "predictions", "evaluate")
     for verdict in verdicts:
-        if verdict.gold_failed:
-            what = f"{gold}, row {verdict.row} (database {verdict.db_id})"
-            click.echo(f"warning: {what}: left out, {verdict.error}: {verdict.message}", err=True)
+        if warning := _warning(verdict, gold):
+            say(warning)
         verdict = as_official(verdict, settings)
         scores.add(verdict)
-        progress.advance()
+        if progress:
+            progress.advance()
         yield _row(verdict, settings)
+
+
+def _warning(verdict: Verdict, gold: Path) -> str:
+    """What to say of a gold query that fails, and of exact match without a schema; "" for others."""
+    place = f"{gold}, row {verdict.row} (counted from 0; database {verdict.db_id})"
+    if verdict.gold_failed:
+        return f"{place}: left out, {verdict.error}: {verdict.message}"
+    if verdict.em is None and verdict.message and verdict.message.startswith("no exact match"):
+        return f"{place}: {verdict.message}"
+    return ""
+
+
+def _end(scores: Scores, gold: Path, fail_on_gold: bool) -> None:
+    """Print the scores.
+
+    Raises:
+        UserError: every gold query fails, or one does and `fail_on_gold` is set.
+    """
+    messages = scores.gold_messages()
+    failed = sum(count for _, count in messages)
+    error = ""
+    if failed:
+        often = f"{failed} of {scores.with_gold} gold queries fail, most often ({messages[0][1]} times)"
+        error = f"{gold}: {often} because of: {messages[0][0]}; correct the queries, --gold or --db"
+    if failed < scores.with_gold:
+        click.echo("\n".join(_report(scores)))
+    if failed and (fail_on_gold or failed == scores.with_gold):
+        raise UserError(error)
 
 
 def as_official(verdict: Verdict, settings: JudgeSettings) -> Verdict:

@@ -38,9 +38,10 @@ class Verdict:
     folder, if there are several. `ex_plug`, `ts_plug`: the same with the gold's values plugged
     in. `em`: exact set match, `parts` its components by their official names. `hardness` is null
     if the gold cannot be parsed. `error` is the class of the prediction's failure (see
-    `sandbox.ErrorKind`) and `message` is SQLite's message; an `error` that starts with "gold: " means
-    that the gold query itself failed: the case is then in no score. `no_gold` means that the question has no
-    gold query, so that nothing was run. `seconds`: time for the prediction.
+    `sandbox.ErrorKind`) and `message` is SQLite's message; without an `error`, `message` says why `em`
+    is null, or that time for plugging values in ran out, so that `ex_plug` or `ts_plug` is false. An error
+    that starts with "gold: " means that the gold query itself failed: the case is then in no score. `no_gold`
+    means that the question has no gold query, so that nothing was run. `seconds`: time for the prediction.
     """
 
     row: int
