@@ -107,8 +107,9 @@ def evaluate(gold: Path, pred: Path, db: Path, out: Path | None, **options: Any)
     with (
         resuming(read_cases(gold, pred), db, settings, keys, say) if keeps else nullcontext(Resumed()) as kept
     ):
-        if kept.found:
-            say(f"{len(kept.found)} of {total} verdicts are taken from an earlier run, which was stopped")
+        if kept.found and not options["quiet"]:
+            taken = f"{len(kept.found)} of {total} verdicts are taken from an earlier run, which was stopped"
+            click.echo(taken, err=True)
         verdicts = kept.judge(read_cases(gold, pred), judged)
         rows = _watched(verdicts, settings, scores, total, gold, say)
         if out:

@@ -222,7 +222,8 @@ class ProcessPool(Generic[CaseT, OutcomeT]):
         while len(self._workers) < self._count and (jobs := self._next_jobs(1, waiting, window)):
             self._workers.append(_Worker(self._make_judge, self._limits, self._method))
             self._workers[-1].give(jobs)
-        return bool(window)
+        # A worker whose memory ran out is busy until it has ended: only then is there one for the next job.
+        return bool(window) or any(worker.busy for worker in self._workers)
 
     def _next_jobs(self, size: int, waiting: Iterator[CaseT], window: deque[_Job]) -> list[_Job]:
         if self._returned:  # they are slow: none of the workers takes all of them

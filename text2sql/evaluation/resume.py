@@ -2,7 +2,8 @@
 
 They are the first ones, in order, of a run on the same cases and databases, with the same settings. A
 database counts as the same if its files have the same names, sizes and times of change. What is kept is
-removed when the run is complete. Not covered: verdicts of the last `_EVERY_S` seconds before a kill; they are given again.
+removed when the run is complete. Not covered: verdicts of the last `_EVERY_S` seconds before a kill; they are
+given again.
 """
 
 from __future__ import annotations

@@ -23,7 +23,7 @@ class EvaluationSettings(Settings):
         default=128, description="MiB of memory that SQLite may use in a worker process."
     )
     spill_mb: Count = Field(
-        default=4096,
+        default=2048,
         description="MiB of temporary files for the sorts and groups of a query; 0: they stay in memory.",
     )
     keep_value: bool = Field(
