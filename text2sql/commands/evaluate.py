@@ -104,9 +104,8 @@ def evaluate(gold: Path, pred: Path, db: Path, out: Path | None, **options: Any)
     judged = partial(judge, databases=db, settings=settings, tables=keys, workers=options["workers"])
     scores = Scores()
     keeps = out or options["summary"]
-    with (
-        resuming(read_cases(gold, pred), db, settings, keys, say) if keeps else nullcontext(Resumed()) as kept
-    ):
+    begun = resuming(read_cases(gold, pred), db, settings, keys, say) if keeps else nullcontext(Resumed())
+    with begun as kept:
         if kept.found and not options["quiet"]:
             taken = f"{len(kept.found)} of {total} verdicts are taken from an earlier run, which was stopped"
             click.echo(taken, err=True)
