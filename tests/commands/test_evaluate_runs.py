@@ -267,4 +267,10 @@ def test_a_database_that_tables_json_lacks_has_no_exact_match_and_the_others_go_
     assert result.exit_code == 0, result.output
     rows = [json.loads(line) for line in (folder / "out.jsonl").read_text().splitlines()]
     assert [(row["ex"], row["em"]) for row in rows] == [(True, True), (True, None), (True, True)]
-    assert "gold.txt, row 1 (counted from 0; database other): no exact match: " in result.stderr
+    where = "gold.txt, row 1 (counted from 0; database other) and others of this database"
+    assert f"warning: {where}: no exact match: " in result.stderr
+
+
+def test_a_missing_file_of_foreign_keys_is_named_with_its_option(folder: Path) -> None:
+    result = evaluate("--etype", "match", "--table", "keys.json")
+    assert (result.exit_code, result.stderr) == (1, "error: keys.json: no such file; correct --table\n")

@@ -101,6 +101,8 @@ def evaluate(gold: Path, pred: Path, db: Path, out: Path | None, **options: Any)
     say = _silent if options["quiet"] else _say
     _say_ignored(db, read_cases(gold, pred), say)
     keys = tables if settings.match else None
+    if keys and not keys.is_file():
+        raise UserError(f"{keys}: no such file; correct --table")
     judged = partial(judge, databases=db, settings=settings, tables=keys, workers=options["workers"])
     scores = Scores()
     keeps = out or options["summary"]
@@ -273,8 +275,9 @@ def _watched(
 ) -> Iterator[dict[str, Any]]:
     """Count each verdict and yield its row; show progress, failing gold queries and missing schemas."""
     progress = None if say is _silent else Progress(total, "predictions", "evaluate")
+    unread: set[str] = set()  # databases without exact match
     for verdict in verdicts:
-        if warning := _warning(verdict, gold):
+        if warning := _warning(verdict, gold, unread):
             say(warning)
         verdict = as_official(verdict, settings)
         scores.add(verdict)
@@ -283,13 +286,18 @@ def _watched(
         yield _row(verdict, settings)
 
 
-def _warning(verdict: Verdict, gold: Path) -> str:
-    """What to say of a gold query that fails, and of exact match without a schema; "" for others."""
+def _warning(verdict: Verdict, gold: Path, unread: set[str]) -> str:
+    """What to say of a gold query that fails, and of a database without exact match; "" for others.
+
+    The databases of which it was said are `unread`.
+    """
     place = f"{gold}, row {verdict.row} (counted from 0; database {verdict.db_id})"
     if verdict.gold_failed:
         return f"{place}: left out, {verdict.error}: {verdict.message}"
-    if verdict.em is None and verdict.message and verdict.message.startswith("no exact match"):
-        return f"{place}: {verdict.message}"
+    no_match = verdict.em is None and (verdict.message or "").startswith("no exact match")
+    if no_match and verdict.db_id not in unread:
+        unread.add(verdict.db_id)
+        return f"{place} and others of this database: {verdict.message}"
     return ""
 
 
@@ -366,6 +374,6 @@ def _notes(table: dict[str, Any]) -> Iterator[str]:
         ("no_hardness", "only in class all, because the gold query has no hardness"),
     ):
         if table.get(key):
-            yield f"{what}: rows {', '.join(map(str, table[key]))}"
+            yield f"{what}: rows {', '.join(map(str, table[key]))} (counted from 0)"
     if "em_n" in table:
         yield f"exact match was decided for {table['em_n']['all']} predictions"

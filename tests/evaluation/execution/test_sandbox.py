@@ -185,7 +185,7 @@ def test_the_sandbox_works_on_after_an_error(database: Path) -> None:
 
 SORT = """
     WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {rows})
-    SELECT b FROM (SELECT i || printf('%.*c', 400, 'x') AS b FROM n) ORDER BY b DESC LIMIT 1
+    SELECT count(*) FROM (SELECT 1 FROM n GROUP BY i || printf('%.*c', 400, 'x'))
 """
 SPILL = """
 import sqlite3, sys, time
@@ -216,7 +216,7 @@ def test_a_sort_larger_than_the_memory_limit_uses_temporary_files_and_leaves_non
     )
     without, with_files = done.stdout.splitlines()
     assert without == "out_of_memory"
-    assert with_files.startswith("[('9999x")
+    assert with_files == "[(60000,)]"
     assert list(folder.iterdir()) == []
     assert [path.name for path in database.parent.iterdir()] == ["concert.sqlite"]
 
