@@ -65,9 +65,11 @@ class Resumed:
         Raises:
             UserError: the disk does not take them.
         """
-        if self._journal and self._pending:
-            self._journal.append({"verdicts": [asdict(verdict) for verdict in self._pending]}, _KEPT)
-        self._pending, self._written = [], time.monotonic()
+        # A signal may end this after it has written: what is pending must never be written twice.
+        verdicts, self._pending = self._pending, []
+        if self._journal and verdicts:
+            self._journal.append({"verdicts": [asdict(verdict) for verdict in verdicts]}, _KEPT)
+        self._written = time.monotonic()
 
     def _read(self, entry: Any) -> str:
         try:
