@@ -6,7 +6,7 @@ import re
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -96,6 +96,7 @@ class CaseJudge:
         cache = GoldCache(gold_cache, settings.max_rows) if gold_cache else None
         self._databases = Databases(settings.max_rows, cache, settings.spill_mb)
         self._schema = lru_cache(maxsize=1024)(self._read_schema)
+        self._files = lru_cache(maxsize=1024)(partial(database_files, databases))
 
     def judge(self, case: Case, begin: Callable[[Phase], None], loss: WorkerLoss | None = None) -> Verdict:
         """Return the verdict; it holds the error if a query or a database fails.
@@ -145,7 +146,7 @@ class CaseJudge:
 
     def _run_gold(self, case: Case, gold: str, begin: Callable[[Phase], None]) -> list[Path]:
         """Run the gold query on every database of the case, so that it fails here or never."""
-        files = database_files(self._folder, case.db_id)
+        files = self._files(case.db_id)
         self._databases.open(files[0])
         for file in files if self._settings.execute else ():
             begin("gold")

@@ -6,7 +6,6 @@ import re
 import time
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
-from functools import lru_cache
 from pathlib import Path
 
 from text2sql.databases import database_path
@@ -88,7 +87,6 @@ class Databases:
         return rows
 
 
-@lru_cache(maxsize=1024)
 def database_files(databases: Path, db_id: str) -> list[Path]:
     """Return ID/ID.sqlite, followed by every other database in its folder (a test suite).
 
