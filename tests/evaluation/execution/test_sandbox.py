@@ -223,10 +223,12 @@ def test_a_sort_larger_than_the_memory_limit_uses_temporary_files_and_leaves_non
 
 def test_temporary_files_have_a_limit(database: Path) -> None:
     with Sandbox(database, max_rows=10, spill_mb=1) as sandbox:
+        sandbox._store("FILE")
         with pytest.raises(QueryError, match="more than 1 MiB of temporary files") as caught:
             run(sandbox, SORT.format(rows=10**9), timeout_s=60.0)
         assert caught.value.kind == "out_of_memory"
         assert run(sandbox, "SELECT count(*) FROM singer") == [(3,)]
+        assert kind_of(sandbox, "PRAGMA temp_store = MEMORY") == "denied"
 
 
 def test_too_many_rows_are_an_error_and_not_cut_off(sandbox: Sandbox) -> None:

@@ -2,11 +2,12 @@
 
 Covered: the file is opened read-only and every action except reading is refused while the statement
 is compiled, so a query can neither change the database nor reach another file. A query ends at its
-deadline or at its limit of rows. Temporary tables and sorting stay in memory, or, with `spill_mb`, go to
-temporary files of SQLite when they are large: in the folder that SQLITE_TMPDIR or TMPDIR names, by default
-/var/tmp, and without a name from the moment they are opened, so that nothing is left of a killed process.
-Their size is checked every `_LOOKS_S` seconds, between opcodes: a query may exceed its limit by what it
-writes meanwhile, and by as much again where one opcode merges a sort.
+deadline or at its limit of rows. Temporary tables and sorting stay in memory, which is fastest. With
+`spill_mb`, a query for which memory does not suffice is run again with temporary files of SQLite, within the
+same deadline. They are in the folder that SQLITE_TMPDIR or TMPDIR names, by default /var/tmp, and have no name
+from the moment they are opened, so that nothing is left of a killed process. Their size is checked every
+`_LOOKS_S` seconds, between opcodes: a query may exceed its limit by what it writes meanwhile, and by as much
+again where one opcode merges a sort.
 
 Not covered here, but by the worker processes of `pool.py`, in which the judge runs this code:
 - SQLite checks the time between opcodes only. One opcode that runs for a long time (LIKE with
@@ -143,7 +144,7 @@ class Sandbox:
         self._max_rows, self._spill_mb = max_rows, spill_mb
         self._deadline = self._next_look = 0.0
         self._spilled = False  # whether the query has exceeded `spill_mb`
-        self._connection = _open(Path(database), live, "FILE" if spill_mb else "MEMORY")
+        self._connection = _open(Path(database), live)
         self._connection.set_authorizer(_authorize)
         self._connection.set_progress_handler(self._must_end, _OPCODES_BETWEEN_CHECKS)
 
@@ -198,6 +199,24 @@ class Sandbox:
         return self._read(sql, deadline, fetch)
 
     def _read(self, sql: str, deadline: float, fetch: Callable[[sqlite3.Cursor], T]) -> T:
+        try:
+            return self._attempt(sql, deadline, fetch)
+        except QueryError as error:
+            if error.kind != "out_of_memory" or not self._spill_mb:
+                raise
+        self._store("FILE")
+        try:
+            return self._attempt(sql, deadline, fetch)
+        finally:
+            self._store("MEMORY")
+
+    def _store(self, place: Literal["FILE", "MEMORY"]) -> None:
+        """Choose where temporary tables are; the authorizer refuses this to queries."""
+        self._connection.set_authorizer(None)
+        self._connection.execute(f"PRAGMA temp_store = {place}")
+        self._connection.set_authorizer(_authorize)
+
+    def _attempt(self, sql: str, deadline: float, fetch: Callable[[sqlite3.Cursor], T]) -> T:
         if time.monotonic() > deadline:
             raise QueryError("timeout", "no time left")
         self._deadline, self._spilled = deadline, False
@@ -212,7 +231,7 @@ class Sandbox:
                 raise QueryError(_classify(str(error)), str(error)) from error
         # Lenient decoding is slow, so it is used only if a text needs it.
         self._connection.text_factory = _decode_leniently
-        return self._read(sql, deadline, fetch)
+        return self._attempt(sql, deadline, fetch)
 
     def _execute(self, sql: str, fetch: Callable[[sqlite3.Cursor], T]) -> T:
         try:
@@ -293,13 +312,13 @@ def _unnamed_bytes() -> int:
     return total
 
 
-def _open(database: Path, live: bool, temp_store: Literal["FILE", "MEMORY"]) -> sqlite3.Connection:
+def _open(database: Path, live: bool) -> sqlite3.Connection:
     _check_header(database)
     uri = live_uri(database) if live else f"{database.resolve().as_uri()}?mode=ro&immutable=1"
     connection = sqlite3.connect(uri, uri=True, isolation_level=None)
     try:
         connection.execute("SELECT count(*) FROM sqlite_master").fetchall()
-        connection.execute(f"PRAGMA temp_store = {temp_store}")
+        connection.execute("PRAGMA temp_store = MEMORY")
         for function in _TABLE_FUNCTIONS:
             connection.execute(f"SELECT * FROM {function}('[]')").fetchall()
     except sqlite3.DatabaseError as error:
