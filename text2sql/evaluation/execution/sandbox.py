@@ -4,7 +4,7 @@ Covered: the file is opened read-only and every action except reading is refused
 is compiled, so a query can neither change the database nor reach another file. A query ends at its
 deadline or at its limit of rows. Temporary tables and sorting stay in memory, which is fastest. With
 `spill_mb`, a query for which memory does not suffice is run again with temporary files of SQLite, within the
-same deadline. They are in the folder that SQLITE_TMPDIR or TMPDIR names, by default /var/tmp, and have no name
+same deadline. These are in the folder that SQLITE_TMPDIR or TMPDIR names (default: /var/tmp), without a name
 from the moment they are opened, so that nothing is left of a killed process. Their size is checked every
 `_LOOKS_S` seconds, between opcodes: a query may exceed its limit by what it writes meanwhile, and by as much
 again where one opcode merges a sort.
