@@ -16,6 +16,7 @@ from text2sql.databases import check_databases
 from text2sql.errors import UserError
 from text2sql.evaluation.doubtful.kept import kept_reasons
 from text2sql.evaluation.doubtful.questions import Gold
+from text2sql.evaluation.execution.databases import warning_of_ignored
 from text2sql.evaluation.judge import describe, judge
 from text2sql.evaluation.scores_by_set import ScoresBySet
 from text2sql.evaluation.settings import JudgeSettings
@@ -53,6 +54,8 @@ def main(
     predicted = read_predictions(predictions, asked, arm)
     scored = [q for q in asked if has_gold(q)]
     check_databases(databases, ((q.test_set, q.db_id) for q in scored))
+    if ignored := warning_of_ignored(databases, (question.db_id for question in scored)):
+        print(f"warning: {ignored}", file=sys.stderr)
     cases = [Case(q.row, q.db_id, q.gold, predicted[q.row].sql, q.slice) for q in scored]
     judged = judge(cases, databases, settings, gold_cache=gold_cache(), suite=suites) if cases else ()
     golds = [Gold(q.row, q.db_id, q.gold, q.question) for q in scored]
@@ -91,8 +94,15 @@ def watched(
         progress.advance()
         if verdict.gold_failed:
             what = f"{questions}, row {verdict.row} (database {verdict.db_id})"
-            print(f"warning: {what}: left out, {verdict.error}: {verdict.message}", file=sys.stderr)
+            print(
+                f"warning: {what}: left out, {verdict.error}: {verdict.message}{_advice(verdict)}",
+                file=sys.stderr,
+            )
         yield row
+
+
+def _advice(verdict: Verdict) -> str:
+    return "; `dvc repro --force fetch_data` fetches it again" if verdict.error == "gold: database" else ""
 
 
 def with_verdicts(

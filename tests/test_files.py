@@ -28,8 +28,11 @@ from text2sql.files import (
     read_jsonl,
     replacing,
     replacing_folder,
+    require_writable,
     write_bytes,
+    write_json,
     write_jsonl,
+    writing,
 )
 
 HOLD = """
@@ -45,7 +48,7 @@ with globals()[sys.argv[1]](Path(sys.argv[2])) as made:
 
 
 @contextmanager
-def writing(kind: str, output: Path) -> Iterator[subprocess.Popen[str]]:
+def held(kind: str, output: Path) -> Iterator[subprocess.Popen[str]]:
     """A process that is in the middle of writing `output`, and ends without error when stdin is closed."""
     command = [sys.executable, "-c", HOLD, kind, str(output)]
     pipe = subprocess.PIPE
@@ -55,7 +58,7 @@ def writing(kind: str, output: Path) -> Iterator[subprocess.Popen[str]]:
 
 
 def killed(kind: str, output: Path) -> None:
-    with writing(kind, output) as process:
+    with held(kind, output) as process:
         process.send_signal(signal.SIGKILL)
 
 
@@ -141,6 +144,61 @@ def test_a_pipe_or_device_is_not_replaced(tmp_path: Path, kind: Callable[[Path],
     assert (tmp_path / "pipe").is_fifo() and names(tmp_path) == ["pipe"]
 
 
+# -- outputs that a user names --
+
+
+def test_a_named_output_that_is_new_or_a_file_is_replaced_as_a_whole(tmp_path: Path) -> None:
+    for text in ("old", "new"):
+        with pytest.raises(KeyError), writing(tmp_path / "out") as file:
+            file.write("half")
+            raise KeyError
+        with writing(tmp_path / "out") as file:
+            file.write(text)
+    assert (tmp_path / "out").read_text() == "new"
+    assert names(tmp_path) == ["out"]
+
+
+def test_the_target_of_a_named_link_is_replaced_also_in_another_folder(tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "link").symlink_to("folder/real")
+    for value in (1, 2):
+        write_json(tmp_path / "link", value, writing)
+    assert (tmp_path / "link").is_symlink()
+    assert (tmp_path / "folder/real").read_text() == "2\n"
+    assert names(tmp_path / "folder") == ["real"]
+
+
+def test_a_named_open_file_is_written_from_where_it_stands(tmp_path: Path) -> None:
+    with (tmp_path / "log").open("w") as log:
+        log.write("first\n")
+        log.flush()
+        write_jsonl(f"/dev/fd/{log.fileno()}", [{"a": 1}], writing)
+        log.write("last\n")
+    assert (tmp_path / "log").read_text() == 'first\n{"a": 1}\nlast\n'
+
+
+def test_an_error_of_a_device_has_its_name() -> None:
+    with pytest.raises(OSError, match="No space") as error, writing("/dev/full") as file:
+        file.write("x")
+    assert error.value.filename == "/dev/full"
+
+
+def test_what_can_be_written_is_told_before_and_left_as_it_is(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("old")
+    (tmp_path / "link").symlink_to("file")
+    os.mkfifo(tmp_path / "pipe")
+    for name in ("file", "link", "pipe", "new"):
+        require_writable(tmp_path / name)
+    require_writable(Path("/dev/stdout"))
+    assert names(tmp_path) == ["file", "link", "pipe"]
+    assert (tmp_path / "file").read_text() == "old"
+    with pytest.raises(UserError, match="is a folder"):
+        require_writable(tmp_path)
+    with pytest.raises(OSError, match="file") as error:
+        require_writable(tmp_path / "file/new")
+    assert error.value.filename == str(tmp_path / "file")
+
+
 # -- killed processes --
 
 
@@ -162,7 +220,7 @@ def test_what_a_killed_process_left_is_removed_by_the_next_run_for_that_output(
 @pytest.mark.parametrize("kind", ["replacing", "replacing_folder"])
 def test_what_a_running_process_writes_is_left_alone(tmp_path: Path, kind: str) -> None:
     output = tmp_path / "raw"
-    with writing(kind, output) as process:
+    with held(kind, output) as process:
         with getattr(files, kind)(output) as made:
             assert len(names(tmp_path)) == 2  # a scratch folder of each
             del made

@@ -13,7 +13,7 @@ import pytest
 
 from tests.conftest import ROOT
 from text2sql.errors import UserError
-from text2sql.processes import spread
+from text2sql.processes import Stopped, spread, stopped_by_signals
 
 # Spreads work that never ends, and prints the processes that do it.
 _ENDLESS = """
@@ -72,3 +72,24 @@ def test_no_process_outlives_the_one_that_was_killed() -> None:
     while any(Path(f"/proc/{pid}").exists() for pid in workers):
         assert time.monotonic() < deadline, workers
         time.sleep(0.01)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_stops_a_block_once_and_then_has_its_old_effect(number: signal.Signals) -> None:
+    with pytest.raises(Stopped) as stopped, stopped_by_signals():
+        try:
+            signal.raise_signal(number)
+        finally:
+            signal.raise_signal(number)  # is ignored
+    assert stopped.value.number == number
+    assert signal.getsignal(number) is signal.SIG_DFL
+
+
+def test_a_signal_that_is_ignored_stays_ignored() -> None:
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with stopped_by_signals():
+            signal.raise_signal(signal.SIGHUP)
+        assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)

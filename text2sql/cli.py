@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from importlib.metadata import EntryPoint, entry_points, version
 from importlib.util import find_spec
 from typing import Any
@@ -17,6 +18,7 @@ from text2sql.commands.make_suite import make_suite
 from text2sql.commands.merge import merge
 from text2sql.commands.serve import serve
 from text2sql.errors import DISK_FULL, RERUN, UserError, file_error
+from text2sql.processes import Stopped
 
 ENTRY_POINTS = "text2sql.commands"
 """The group of entry points whose click commands are `text2sql`'s too."""
@@ -33,7 +35,7 @@ fish_source.
 class _Commands(click.Group):
     """Turns a UserError, or an OSError about a file, into `error: ...` on stderr and exit status 1.
 
-    Ctrl-C ends a command with a line that says how to go on.
+    Ctrl-C, and a signal that raises `Stopped`, end a command with a line that says how to go on.
 
     Has the commands of `ENTRY_POINTS` as well; each is imported when it is used, or listed by --help.
     """
@@ -56,6 +58,9 @@ class _Commands(click.Group):
         except KeyboardInterrupt:
             click.echo(f"stopped; {RERUN} to go on", err=True)
             context.exit(INTERRUPTED)
+        except Stopped as stop:
+            click.echo(f"stopped by {signal.Signals(stop.number).name}; {RERUN} to go on", err=True)
+            context.exit(128 + stop.number)
         except UserError as error:
             message = str(error)
         except OSError as error:

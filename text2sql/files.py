@@ -17,8 +17,8 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
 from multiprocessing.util import register_after_fork
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
@@ -30,6 +30,63 @@ if TYPE_CHECKING:
 
 _PARTIAL = ".partial"
 _NEW, _OLD, _LOCK = "new", "old", "lock"  # in a scratch folder
+_OPEN_FILE = re.compile(r"(?:/dev|/proc/self)/fd/(\d+)|/dev/(stdin|stdout|stderr)")
+_STREAMS = {"stdin": 0, "stdout": 1, "stderr": 2}
+Opening = Callable[[str | os.PathLike[str]], AbstractContextManager[IO[str]]]
+
+
+@contextmanager
+def writing(path: str | os.PathLike[str]) -> Iterator[IO[str]]:
+    """Open the UTF-8 file that a user names for output: as `replacing`, but nothing special is replaced.
+
+    Of a symbolic link what it leads to is replaced. A pipe, a device and an open file such as /dev/stdout
+    are written as they are, so a reader may see a part.
+
+    Raises:
+        OSError: the file cannot be written; its `filename` is `path`.
+    """
+    target = Path(path)
+    opened = _open_file(target)
+    if opened is None and not _is_special(target):
+        with replacing(_led_to(target)) as file:
+            yield file
+        return
+    raw = _NamedFile(target if opened is None else os.dup(opened), target)
+    with io.TextIOWrapper(io.BufferedWriter(raw), encoding="utf-8", newline="\n") as file:
+        yield file
+
+
+def require_writable(path: Path) -> None:
+    """Check before long work that `writing` can write `path`; the folders above it are made.
+
+    Raises:
+        UserError: it is a folder, or a pipe or device that this user may not write.
+        OSError: no file can be made there; its `filename` is in `path`.
+    """
+    if path.is_dir():
+        raise UserError(f"{path}: is a folder; name a file")
+    if _open_file(path) is not None:
+        return
+    if _is_special(path):
+        if not os.access(path, os.W_OK):
+            raise UserError(f"{path}: may not be written; name another file")
+        return
+    with _scratch(_led_to(path)):
+        pass
+
+
+def _led_to(path: Path) -> Path:
+    return Path(os.path.realpath(path)) if path.is_symlink() else path
+
+
+def _open_file(path: Path) -> int | None:
+    """The number of the open file that a path such as /dev/stdout or /dev/fd/3 names; None for others."""
+    found = _OPEN_FILE.fullmatch(os.path.abspath(path))
+    return (int(found[1]) if found[1] else _STREAMS[found[2]]) if found else None
+
+
+def _is_special(path: Path) -> bool:
+    return path.exists() and not (path.is_file() or path.is_dir())
 
 
 @contextmanager
@@ -48,17 +105,17 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[IO[str]]:
         os.replace(scratch / _NEW, target)
 
 
-def write_json(path: str | os.PathLike[str], value: object) -> None:
-    """Write `value` as indented JSON to `path`, replacing it."""
-    with replacing(path) as file:
+def write_json(path: str | os.PathLike[str], value: object, opening: Opening = replacing) -> None:
+    """Write `value` as indented JSON to `path`, replacing it; where a user names it, `opening=writing`."""
+    with opening(path) as file:
         json.dump(value, file, ensure_ascii=False, indent=2)
         file.write("\n")
 
 
-def write_jsonl(path: str | os.PathLike[str], rows: Iterable[Any]) -> int:
-    """Write dicts or dataclass instances as JSON lines to `path`, replacing it; returns their number."""
+def write_jsonl(path: str | os.PathLike[str], rows: Iterable[Any], opening: Opening = replacing) -> int:
+    """Write dicts or dataclass instances as JSON lines to `path`; returns their number. See `write_json`."""
     count = 0
-    with replacing(path) as file:
+    with opening(path) as file:
         for row in rows:
             value = row if isinstance(row, dict) else dataclasses.asdict(row)
             file.write(json.dumps(value, ensure_ascii=False) + "\n")
@@ -177,7 +234,7 @@ def _scratch(output: Path) -> Iterator[Path]:
     Raises:
         UserError: `output` is a device or a pipe, which a rename would replace.
     """
-    if output.exists() and not (output.is_file() or output.is_dir()):
+    if _is_special(output):
         raise UserError(f"{output}: is neither a file nor a folder; name a file")
     output.parent.mkdir(parents=True, exist_ok=True)
     _tidy(output)
@@ -253,10 +310,10 @@ def _dissolve(scratch: Path, output: Path) -> None:
 
 
 class _NamedFile(io.FileIO):
-    """A new file whose errors have the name of its target: those of `write` and `close` have none."""
+    """A file to write, by path or number, whose errors name its target, as those of FileIO do not."""
 
-    def __init__(self, path: Path, target: Path) -> None:
-        super().__init__(path, "w")
+    def __init__(self, file: Path | int, target: Path) -> None:
+        super().__init__(file, "w")
         self._target = target
 
     def write(self, data: Buffer, /) -> int:

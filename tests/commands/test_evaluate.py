@@ -308,7 +308,10 @@ def test_an_output_that_cannot_be_written_is_named(folder: Path) -> None:
 def test_a_failing_gold_is_named_and_not_counted(folder: Path) -> None:
     (folder / "gold.txt").write_text("SELECT height FROM singer\tconcert\nSELECT 3\tconcert\n")
     result = evaluate("--json", "summary.json")
-    assert "warning: gold.txt, row 0 (database concert): left out, gold: no_such_column" in result.stderr
+    assert (
+        "warning: gold.txt, row 0 (counted from 0; database concert): left out, gold: no_such_column"
+        in result.stderr
+    )
     assert "left out, because the gold query fails: rows 0" in result.stdout
     assert json.loads(Path("summary.json").read_text())["n"]["all"] == 1
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any, Literal
 
@@ -155,6 +156,16 @@ def test_an_output_that_contains_an_input_or_another_output_is_refused(folder: P
     for given in (outputs, dict(reversed(outputs.items()))):
         with pytest.raises(UserError, match="--output would replace --json, which is in it"):
             check_outputs({}, given)
+
+
+def test_a_device_may_be_named_twice() -> None:
+    check_outputs({"--gold": Path("/dev/null")}, {"--out": Path("/dev/null"), "--json": Path("/dev/null")})
+
+
+def test_one_pipe_for_two_outputs_is_refused(folder: Path) -> None:
+    os.mkfifo("pipe")
+    with pytest.raises(UserError, match="are the same"):
+        check_outputs({}, {"--out": Path("pipe"), "--json": Path("pipe")})
 
 
 def test_other_outputs_are_allowed(folder: Path) -> None:

@@ -21,7 +21,7 @@ from text2sql.evaluation.settings import SPIDER_METRICS, JudgeSettings
 from text2sql.evaluation.verdicts import Case
 
 TIMEOUT_S = 0.5
-SETTINGS = JudgeSettings(timeout_s=TIMEOUT_S, max_rows=10_000, metrics=list(SPIDER_METRICS))
+SETTINGS = JudgeSettings(timeout_s=TIMEOUT_S, max_rows=10_000, spill_mb=64, metrics=list(SPIDER_METRICS))
 AMPLE = SETTINGS.model_copy(update={"timeout_s": 60.0})
 GOLD = "SELECT name FROM singer WHERE age > 30 ORDER BY age"
 

@@ -10,14 +10,16 @@ import pytest
 
 from text2sql.databases import database_path
 from text2sql.errors import UserError
-from text2sql.evaluation.execution.databases import database_files
+from text2sql.evaluation.case_judge import CaseJudge, WorkerLoss
+from text2sql.evaluation.execution.databases import database_files, ignored_files, warning_of_ignored
 from text2sql.evaluation.execution.sandbox import DatabaseError
 from text2sql.evaluation.judge import judge
-from text2sql.evaluation.settings import SPIDER_METRICS, JudgeSettings
+from text2sql.evaluation.settings import SPIDER_METRICS, JudgeSettings, Metric
 from text2sql.evaluation.verdicts import Case, Verdict, as_row
 
-PLUGGED = ["ex", "ex_plug", "ts", "ts_plug"]
+PLUGGED: list[Metric] = ["ex", "ex_plug", "ts", "ts_plug"]
 TABLE = "CREATE TABLE t (a INT, b TEXT); INSERT INTO t VALUES (1, 'x'), (2, 'y'), (2, 'y');"
+HEADER = b"SQLite format 3\0"
 ENDLESS = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n"
 
 
@@ -117,8 +119,46 @@ def test_plugging_very_many_values_stops_at_the_deadline(databases: Path) -> Non
     gold = "SELECT a FROM t WHERE a IN ( " + " , ".join(map(str, range(20))) + " )"
     predicted = "SELECT b FROM t WHERE " + " OR ".join(["a = 1"] * 20)
     found = verdict(databases, gold, predicted, metrics=PLUGGED, timeout_s=0.3)
-    assert (found.ex_plug, found.error) == (False, "timeout")
+    assert (found.ex, found.ex_plug, found.error) == (False, False, None)
+    assert found.message == "plugging values in ran out of time; until then no way was right"
     assert found.seconds < 1.3
+
+
+def test_a_worker_lost_while_values_were_plugged_in_is_no_failure_of_the_query(databases: Path) -> None:
+    case_judge = CaseJudge(databases, JudgeSettings(metrics=PLUGGED))
+    case = Case(0, "concert", "SELECT a FROM t WHERE b = 'x'", "SELECT b FROM t WHERE b = 'z'")
+    lost = WorkerLoss("timeout", 1.0, "plugging", again=False)
+    found = case_judge.judge(case, lambda phase: None, lost)
+    assert (found.ex, found.ex_plug, found.error) == (False, False, None)
+    assert found.message and "its process was killed while values were plugged in" in found.message
+
+
+def test_an_unknown_column_in_a_rewritten_prediction_names_the_flag(databases: Path) -> None:
+    found = verdict(databases, "SELECT a FROM t", "SELECT my_value FROM t")
+    assert found.message and found.message.startswith("no such column: my_1 (")
+    assert "--keep-value" in found.message
+    assert verdict(databases, "SELECT a FROM t", "SELECT c FROM t").message == "no such column: c"
+
+
+def test_a_gold_query_that_is_a_comment_returns_no_rows(databases: Path) -> None:
+    found = verdicts(databases, ("-- nothing", "SELECT a FROM t WHERE a > 9"), ("-- nothing", "SELECT 1"))
+    assert [(each.ex, each.error) for each in found] == [(True, None), (False, None)]
+
+
+def test_the_same_text_is_run_again_where_its_result_varies(databases: Path) -> None:
+    found = verdicts(databases, ("SELECT random()",) * 2, ("SELECT a FROM t",) * 2)
+    assert [each.ex for each in found] == [False, True]
+
+
+def test_without_a_schema_exact_match_is_null_with_the_reason_and_execution_is_judged(
+    databases: Path, tmp_path: Path
+) -> None:
+    tables = tmp_path / "tables.json"
+    tables.write_text("[]")
+    cases = [Case(0, "concert", "SELECT a FROM t", "SELECT a FROM t")]
+    (found,) = judge(cases, databases, JudgeSettings(metrics=["ex", "em"]), tables=tables, workers=1)
+    assert (found.ex, found.em, found.error) == (True, None, None)
+    assert found.message and "no exact match: " in found.message and "'concert'" in found.message
 
 
 def test_exact_match_is_computed_on_request(databases: Path) -> None:
@@ -225,10 +265,24 @@ def test_a_gold_that_fails_on_one_database_fails_the_row(databases: Path) -> Non
 def test_the_databases_of_a_schema_are_its_own_and_then_the_others_by_name(tmp_path: Path) -> None:
     folder = tmp_path / "db"
     folder.mkdir()
-    for name in ("b.sqlite", "db.sqlite", "a.sqlite3", "notes.txt"):
-        (folder / name).touch()
+    for name in ("b.sqlite", "db.sqlite", "a.sqlite3", "notes.txt", "c.sqlite_1"):
+        (folder / name).write_bytes(HEADER)
     (folder / "x.sqlite.d").mkdir()
-    assert [path.name for path in database_files(tmp_path, "db")] == ["db.sqlite", "a.sqlite3", "b.sqlite"]
+    found = [path.name for path in database_files(tmp_path, "db")]
+    assert found == ["db.sqlite", "a.sqlite3", "b.sqlite", "c.sqlite_1"]
+
+
+def test_what_is_no_database_is_in_no_test_suite_and_is_named(tmp_path: Path) -> None:
+    folder = tmp_path / "db"
+    folder.mkdir()
+    stray = ["._db.sqlite", "db.sqlite-journal", "db.sqlite-wal", "db.sqlite.bak", "db.sqlite.zip"]
+    for name in ("db.sqlite", *stray):
+        (folder / name).write_bytes(HEADER)
+    (folder / "page.sqlite").write_bytes(b"<html>404</html>")
+    assert [path.name for path in database_files(tmp_path, "db")] == ["db.sqlite"]
+    assert [path.name for path in ignored_files(tmp_path, "db")] == [*stray, "page.sqlite"]
+    assert "._db.sqlite and 5 others: no SQLite database" in warning_of_ignored(tmp_path, ["db", "db"])
+    assert warning_of_ignored(tmp_path, ["absent"]) == ""
 
 
 def test_the_database_of_that_name_must_exist(tmp_path: Path) -> None:
@@ -337,7 +391,7 @@ def test_memory_does_not_grow_with_the_number_of_cases(databases: Path) -> None:
     stream = judge(cases(), databases, JudgeSettings(), workers=2)
     for _ in range(10):
         next(stream)
-    assert read < 1000
+    assert read < 2000
     stream.close()  # type: ignore[attr-defined]
 
 

@@ -8,6 +8,7 @@ import sqlite3
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -16,11 +17,12 @@ import pytest
 
 from text2sql.errors import UserError
 from text2sql.evaluation.case_judge import CaseJudge, Phase, WorkerLoss
-from text2sql.evaluation.pool import ProcessPool
+from text2sql.evaluation.pool import Limits, ProcessPool, _Job, _Worker
 from text2sql.evaluation.settings import JudgeSettings
 from text2sql.evaluation.verdicts import Case, Verdict
 
 TIMEOUT_S = 0.3
+LIMITS = Limits(TIMEOUT_S)
 
 
 class FakeJudge(CaseJudge):
@@ -39,12 +41,23 @@ class FakeJudge(CaseJudge):
         if loss is None:
             self._act(case.predicted)
         error, seconds = (loss.kind, loss.seconds) if loss else (None, 0.0)
-        return Verdict(case.row, case.db_id, "", "easy", ex=loss is None, error=error, seconds=seconds)
+        return Verdict(
+            case.row,
+            case.db_id,
+            "",
+            "easy",
+            ex=loss is None,
+            error=error,
+            message=str(os.getpid()),
+            seconds=seconds,
+        )
 
     def _act(self, text: str) -> None:
         match text.split():
             case ["sleep"]:
                 time.sleep(60)
+            case ["nap"]:
+                time.sleep(0.2)
             case ["die"]:
                 os.kill(os.getpid(), signal.SIGKILL)
             case ["die", "once"] if not (self._folder / "died").exists():
@@ -56,10 +69,13 @@ class FakeJudge(CaseJudge):
                 raise ZeroDivisionError
 
 
-def judged(folder: Path, *predictions: str, workers: int = 2, size: int = 3) -> list[Verdict]:
+def judged(folder: Path, *predictions: str, workers: int = 2) -> list[Verdict]:
     cases = [Case(row, "db", "gold", text) for row, text in enumerate(predictions)]
-    batches = [cases[at : at + size] for at in range(0, len(cases), size)]
-    return list(ProcessPool(partial(FakeJudge, folder), TIMEOUT_S, workers).judge(batches))
+    return list(pool_of(folder, workers).judge(cases))
+
+
+def pool_of(folder: Path, workers: int) -> ProcessPool[Case, Verdict]:
+    return ProcessPool(partial(FakeJudge, folder), LIMITS, workers)
 
 
 def test_verdicts_come_in_the_order_of_the_cases(tmp_path: Path) -> None:
@@ -82,7 +98,7 @@ def test_what_needs_no_execution_is_still_decided_for_a_case_that_timed_out(tmp_
 
 def test_a_gold_query_that_exceeds_its_deadline_is_a_gold_failure(tmp_path: Path) -> None:
     cases = [Case(0, "db", "sleep", "fine"), Case(1, "db", "gold", "fine")]
-    slow, fine = ProcessPool(partial(FakeJudge, tmp_path), TIMEOUT_S, 1).judge([cases])
+    slow, fine = pool_of(tmp_path, 1).judge(cases)
     assert (slow.error, slow.gold_failed, slow.ex) == ("gold: timeout", True, None)
     assert fine.ex is True
 
@@ -117,36 +133,73 @@ def test_no_cases_give_no_verdicts(tmp_path: Path) -> None:
 def test_cases_are_read_only_as_far_as_they_are_needed(tmp_path: Path) -> None:
     read = []
 
-    def batches() -> Iterator[list[Case]]:
-        for row in range(1000):
+    def cases() -> Iterator[Case]:
+        for row in range(100_000):
             read.append(row)
-            yield [Case(row, "db", "gold", "fine")]
+            yield Case(row, "db", "gold", "fine")
 
-    verdicts = ProcessPool(partial(FakeJudge, tmp_path), TIMEOUT_S, 2).judge(batches())
+    verdicts = pool_of(tmp_path, 2).judge(cases())
     assert next(verdicts).row == 0
-    assert len(read) < 50
+    assert len(read) < 2000
     verdicts.close()
 
 
+def test_slow_cases_behind_quick_ones_are_shared_by_all_workers(tmp_path: Path) -> None:
+    found = judged(tmp_path, *["fine"] * 100, *["nap"] * 8)
+    naps = Counter(verdict.message for verdict in found[100:])
+    assert len(naps) == 2 and min(naps.values()) >= 2
+
+
+def test_verdicts_on_slow_cases_come_one_by_one(tmp_path: Path) -> None:
+    cases = [Case(row, "db", "gold", "nap") for row in range(3)]
+    pool = pool_of(tmp_path, 1)
+    for _ in pool.judge(cases):
+        sizes = [len(worker._given) for worker in pool._workers]
+        assert max(sizes) == 1
+
+
+def test_there_are_no_more_workers_than_cases(tmp_path: Path) -> None:
+    pool = pool_of(tmp_path, 200)
+    verdicts = pool.judge([Case(row, "db", "gold", "fine") for row in range(2)])
+    next(verdicts)
+    assert len(pool._workers) <= 2
+    verdicts.close()
+
+
+def test_what_a_lost_worker_had_not_begun_is_judged_by_another(tmp_path: Path) -> None:
+    found = judged(tmp_path, *["fine"] * 60, "sleep", *["fine"] * 60, workers=1)
+    assert [verdict.row for verdict in found if verdict.error] == [60]
+    assert [verdict.row for verdict in found] == list(range(121))
+
+
 def test_closing_the_verdicts_ends_the_processes(tmp_path: Path) -> None:
-    pool = ProcessPool(partial(FakeJudge, tmp_path), TIMEOUT_S, 2)
-    verdicts = pool.judge([[Case(row, "db", "gold", "fine")] for row in range(100)])
+    pool = pool_of(tmp_path, 2)
+    verdicts = pool.judge([Case(row, "db", "gold", "fine") for row in range(100)])
     next(verdicts)
     processes = [worker._process for worker in pool._workers]
     verdicts.close()
     assert [process.is_alive() for process in processes] == [False, False]
 
 
+@pytest.mark.slow
+def test_a_worker_that_nobody_watches_ends_after_its_deadline(tmp_path: Path) -> None:
+    worker = _Worker(partial(FakeJudge, tmp_path), LIMITS, "fork")
+    worker.give([_Job(Case(0, "db", "gold", "sleep"))])
+    worker._process.join(30)
+    assert worker._process.exitcode == -signal.SIGALRM
+
+
+@pytest.mark.slow
 def test_workers_end_when_their_parent_is_killed(tmp_path: Path) -> None:
     script = (
         "import sys, time; from pathlib import Path; from functools import partial;"
         "sys.path.insert(0, sys.argv[1]);"
         "from text2sql.evaluation.case_judge import CaseJudge;"
-        "from text2sql.evaluation.pool import ProcessPool;"
+        "from text2sql.evaluation.pool import Limits, ProcessPool;"
         "from text2sql.evaluation.settings import JudgeSettings;"
         "from text2sql.evaluation.verdicts import Case;"
-        "pool = ProcessPool(partial(CaseJudge, Path(sys.argv[2]), JudgeSettings()), 1.0, 1);"
-        "verdicts = pool.judge([[Case(0, 'none', '', '')], [Case(1, 'none', '', '')]]); next(verdicts);"
+        "pool = ProcessPool(partial(CaseJudge, Path(sys.argv[2]), JudgeSettings()), Limits(1.0), 1);"
+        "verdicts = pool.judge([Case(0, 'none', '', ''), Case(1, 'none', '', '')]); next(verdicts);"
         "print(pool._workers[0]._process.pid, flush=True); time.sleep(60)"
     )
     root = Path(__file__).resolve().parents[2]
@@ -180,6 +233,7 @@ def test_a_new_process_continues_after_memory_ran_out(tmp_path: Path) -> None:
     connection.close()
     greedy = "SELECT hex(zeroblob(4000000)) || a FROM t ORDER BY 1"
     cases = [Case(0, "db", "SELECT a FROM t", greedy), Case(1, "db", "SELECT a FROM t", "SELECT a FROM t x")]
-    first, second = ProcessPool(partial(CaseJudge, tmp_path, JudgeSettings()), 10.0, 1).judge([cases])
+    settings = JudgeSettings(spill_mb=0)
+    first, second = ProcessPool(partial(CaseJudge, tmp_path, settings), Limits(10.0), 1).judge(cases)
     assert (first.ex, first.error) == (False, "out_of_memory")
     assert (second.ex, second.error) == (True, None)

@@ -19,6 +19,9 @@ def test_every_field_of_the_section_is_a_field_of_the_judge() -> None:
     [
         {"timeout_s": 0.0},
         {"timeout_s": float("nan")},
+        {"timeout_s": float("inf")},
+        {"memory_mb": 1},
+        {"spill_mb": -1},
         {"max_rows": 0},
         {"max_rows": 1.5},
         {"keep_value": 1},

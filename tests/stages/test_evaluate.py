@@ -164,6 +164,8 @@ def test_the_metrics_name_the_evaluator_and_its_limits(pipeline: Path) -> None:
         "sqlite": sqlite3.sqlite_version,
         "timeout_s": 5.0,
         "max_rows": 1000,
+        "memory_mb": 128,
+        "spill_mb": 2048,
         "plug_values": True,
         "keep_distinct": False,
         "keep_value": False,

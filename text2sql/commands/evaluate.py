@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
+from functools import partial
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +17,8 @@ from text2sql.commands.named_metrics import NOISY, asked_metrics, without_suites
 from text2sql.commands.options import check_outputs, setting
 from text2sql.errors import UserError
 from text2sql.evaluation.settings import METRICS, JudgeSettings, Metric
-from text2sql.files import write_json, write_jsonl
+from text2sql.files import require_writable, write_json, write_jsonl, writing
+from text2sql.processes import stopped_by_signals
 from text2sql.progress import Progress
 from text2sql.schema.database_files import find_database
 from text2sql.settings import checked
@@ -25,6 +29,14 @@ if TYPE_CHECKING:
 
 _ETYPES: dict[str, list[Metric]] = {"exec": ["ex", "ts"], "match": ["em"], "all": ["ex", "ts", "em"]}
 _PLUGGED: list[Metric] = ["ex_plug", "ts_plug"]
+
+
+def _show_version(context: click.Context, parameter: click.Parameter, asked: bool) -> None:
+    if asked and not context.resilient_parsing:
+        from text2sql.evaluation.judge import EVALUATOR_VERSION
+
+        click.echo(f"text2sql {version('text2sql-qwen3')}, evaluator {EVALUATOR_VERSION}")
+        context.exit()
 
 
 @click.command()
@@ -77,6 +89,8 @@ _PLUGGED: list[Metric] = ["ex_plug", "ts_plug"]
 @setting(JudgeSettings, "keep_value")
 @setting(JudgeSettings, "timeout_s", "--timeout")
 @setting(JudgeSettings, "max_rows")
+@setting(JudgeSettings, "memory_mb", "--memory")
+@setting(JudgeSettings, "spill_mb", "--spill")
 @click.option("--workers", type=click.IntRange(min=1), help="Processes; default: one per core.")
 @setting(JudgeSettings, "executor")
 @click.option(
@@ -86,10 +100,23 @@ _PLUGGED: list[Metric] = ["ex_plug", "ts_plug"]
 )
 @click.option("--out", type=click.Path(path_type=Path), help="Verdicts, one JSON object per prediction.")
 @click.option("--json", "summary", type=click.Path(path_type=Path), help="Scores as JSON.")
+@click.option("--fail-on-gold", is_flag=True, help="Exit status 1 if any gold query fails.")
+@click.option("--quiet", is_flag=True, help="Neither progress nor warnings on stderr.")
+@click.option("--progress_bar_for_each_datapoint", is_flag=True, hidden=True, expose_value=False)
+@click.option(
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_show_version,
+    help="Show the versions of the package and of the evaluator.",
+)
+@stopped_by_signals()
 def evaluate(gold: Path, pred: Path, db: Path, out: Path | None, **options: Any) -> None:
     """Score predicted SQL as the official Spider and test-suite evaluators do."""
     from text2sql.evaluation.inputs.cases import FieldNames, read_cases
     from text2sql.evaluation.judge import describe, judge
+    from text2sql.evaluation.resume import Resumed, resuming
 
     named = asked_metrics(click.get_current_context(), options["named"])
     settings = _settings(options, named)
@@ -98,34 +125,39 @@ def evaluate(gold: Path, pred: Path, db: Path, out: Path | None, **options: Any)
         {"--gold": gold, "--pred": pred, "--db": db, "--table": tables, **_named_files(options)},
         {"--out": out, "--json": options["summary"]},
     )
+    for output in filter(None, (out, options["summary"])):
+        require_writable(output)
+    say = _silent if options["quiet"] else _say
     cases = read_cases(gold, pred, FieldNames.chosen(options["fields"]))
     _require_a_database(cases, gold, db)
-    reliable = _without_doubtful(options["doubtful"], len(cases))
+    keys = _require_tables(tables) if "em" in settings.metrics else None
+    found = Found(_without_doubtful(options["doubtful"], len(cases)))
     if named and not options["suite"]:
         settings = settings.replace(metrics=without_suites(named, db, {case.db_id for case in cases}))
-    if "r_ves" in settings.metrics:
-        click.echo(NOISY, err=True)
-    judged = judge(
-        cases,
-        db,
-        settings,
-        tables=tables if "em" in settings.metrics else None,
+    for warning in _warnings(cases, db, settings):
+        say(warning)
+    judged = partial(
+        judge,
+        databases=db,
+        settings=settings,
+        tables=keys,
         suite=options["suite"],
         workers=options["workers"],
     )
-    found = Found(reliable)
-    judged = judged if named else (as_official(verdict, settings) for verdict in judged)
-    metrics = settings.metrics if named else [name for name in settings.metrics if name in NAMES]
-    rows = _watched(judged, metrics, found, len(cases), gold)
-    if out:
-        write_jsonl(out, rows)
-    else:
-        for _ in rows:
-            pass
-    measured = _measured(cases, db, settings, tables, options)
-    if options["summary"]:
-        write_json(options["summary"], {**summary(found, measured), "evaluator": describe(settings)})
-    click.echo("\n".join(report(found, measured, settings.metrics if named else [])))
+    keeps = out or options["summary"]
+    begun = resuming(cases, db, settings, keys, options["suite"], say) if keeps else nullcontext(Resumed())
+    with begun as kept:
+        if kept.found and not options["quiet"]:
+            click.echo(f"{len(kept.found)} of {len(cases)} verdicts are those of a stopped run", err=True)
+        verdicts = kept.judge(cases, judged)
+        verdicts = verdicts if named else (as_official(verdict, settings) for verdict in verdicts)
+        shown = settings.metrics if named else [name for name in settings.metrics if name in NAMES]
+        _write(out, _watched(verdicts, shown, found, len(cases), gold, say))
+        measured = _measured(cases, db, settings, keys, options)
+        if options["summary"]:
+            table = {**summary(found, measured), "evaluator": describe(settings)}
+            write_json(options["summary"], table, writing)
+    _end(found, measured, settings.metrics if named else [], gold, options["fail_on_gold"])
 
 
 # -- settings --
@@ -151,6 +183,17 @@ def _tables(named: Path | None, databases: Path) -> Path | None:
 def _named_files(options: dict[str, Any]) -> dict[str, Path | None]:
     """The input files of options that may be left out, by the options' names."""
     return {"--suite": options["suite"], "--doubtful": options["doubtful"]}
+
+
+def _require_tables(tables: Path | None) -> Path | None:
+    """The file of foreign keys, if one is named.
+
+    Raises:
+        UserError: it does not exist.
+    """
+    if tables and not tables.is_file():
+        raise UserError(f"{tables}: no such file; correct --table")
+    return tables
 
 
 def _require_a_database(cases: Iterable[Case], gold: Path, databases: Path) -> None:
@@ -198,21 +241,83 @@ def _measured(
     return Measured(settings, used, keys if tables and "em" in settings.metrics else None)
 
 
+def _say(warning: str) -> None:
+    click.echo(f"warning: {warning}", err=True)
+
+
+def _silent(warning: str) -> None:
+    """Say nothing: --quiet."""
+
+
+def _warnings(cases: Iterable[Case], databases: Path, settings: JudgeSettings) -> Iterator[str]:
+    """What to say before queries run."""
+    from text2sql.evaluation.execution.databases import warning_of_ignored
+
+    if "r_ves" in settings.metrics:
+        yield NOISY
+    if ignored := warning_of_ignored(databases, (case.db_id for case in cases)):
+        yield ignored
+
+
 # -- output --
 
 
+def _write(out: Path | None, rows: Iterable[dict[str, Any]]) -> None:
+    if out:
+        write_jsonl(out, rows, writing)
+    else:
+        for _ in rows:
+            pass
+
+
 def _watched(
-    verdicts: Iterable[Verdict], metrics: Sequence[str], found: Found, total: int, gold: Path
+    verdicts: Iterable[Verdict],
+    metrics: Sequence[str],
+    found: Found,
+    total: int,
+    gold: Path,
+    say: Callable[[str], None],
 ) -> Iterator[dict[str, Any]]:
-    """Count each verdict and yield its row; print progress and failing gold queries on stderr."""
-    progress = Progress(total, "predictions", "evaluate")
+    """Count each verdict and yield its row; show progress, failing gold queries and missing schemas."""
+    progress = None if say is _silent else Progress(total, "predictions", "evaluate")
+    unread: set[str] = set()  # databases without exact match
     for verdict in verdicts:
-        if verdict.gold_failed:
-            what = f"{gold}, row {verdict.row} (database {verdict.db_id})"
-            click.echo(f"warning: {what}: left out, {verdict.error}: {verdict.message}", err=True)
+        if warning := _warning(verdict, gold, unread):
+            say(warning)
         found.add(verdict)
-        progress.advance()
+        if progress:
+            progress.advance()
         yield _row(verdict, metrics)
+
+
+def _warning(verdict: Verdict, gold: Path, unread: set[str]) -> str:
+    """What to say of a gold query that fails, and of a database without exact match; "" for others.
+
+    The databases of which it was said are `unread`.
+    """
+    place = f"{gold}, row {verdict.row} (counted from 0; database {verdict.db_id})"
+    if verdict.gold_failed:
+        return f"{place}: left out, {verdict.error}: {verdict.message}"
+    no_match = verdict.em is None and (verdict.message or "").startswith("no exact match")
+    if no_match and verdict.db_id not in unread:
+        unread.add(verdict.db_id)
+        return f"{place} and others of this database: {verdict.message}"
+    return ""
+
+
+def _end(found: Found, measured: Measured, named: Sequence[str], gold: Path, fail_on_gold: bool) -> None:
+    """Print the scores.
+
+    Raises:
+        UserError: every gold query fails, or one does and `fail_on_gold` is set.
+    """
+    messages, total = found.scores.gold_messages(), found.scores.with_gold
+    failed = sum(count for _, count in messages)
+    if failed < total:
+        click.echo("\n".join(report(found, measured, named)))
+    if failed and (fail_on_gold or failed == total):
+        often = f"{failed} of {total} gold queries fail, most often ({messages[0][1]} times)"
+        raise UserError(f"{gold}: {often} because of: {messages[0][0]}; correct the queries, --gold or --db")
 
 
 def as_official(verdict: Verdict, settings: JudgeSettings) -> Verdict:

@@ -53,6 +53,7 @@ def check_outputs(inputs: Mapping[str, Path | None], outputs: Mapping[str, Path 
 
     Keys are the names of the options; the value of one that is not given is None. Paths are compared by what
     they lead to: through `..`, symbolic links and hard links. A folder is replaced with all that it contains.
+    A device such as /dev/null may be named twice.
 
     Raises:
         UserError: an output is the file or folder of another option, or contains it.
@@ -67,6 +68,8 @@ def check_outputs(inputs: Mapping[str, Path | None], outputs: Mapping[str, Path 
 
 
 def _is_same(one: Path, other: Path) -> bool:
+    if one.is_char_device():
+        return False
     with suppress(OSError):  # one of them does not exist
         if one.samefile(other):
             return True

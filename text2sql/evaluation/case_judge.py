@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, Literal
 
+from text2sql.errors import UserError
 from text2sql.evaluation.as_written import Answer, AsWritten
 from text2sql.evaluation.execution.databases import Databases, database_files
 from text2sql.evaluation.execution.equivalence import same_result
@@ -32,39 +34,51 @@ from text2sql.evaluation.spider.schema import ForeignKeys, SpiderSchema, schema_
 from text2sql.evaluation.verdicts import Case, Verdict
 from text2sql.schema.database_files import find_database
 
-Phase = Literal["gold", "prediction"]
-PHASES: tuple[Phase, ...] = ("gold", "prediction")
+Phase = Literal["gold", "prediction", "plugging"]
+PHASES: tuple[Phase, ...] = ("gold", "prediction", "plugging")
 _MESSAGE_LENGTH = 200
 _KILLED = "its process was killed"
 _COMPILED = (None, "timeout", "too_many_rows")  # errors of predictions that SQLite could compile
 _SEVERAL = "more than one statement; only the first one was run"
+_REPLACED = 'the word "value" was replaced by 1; --keep-value keeps it'
+_PLUGGING_LATE = "plugging values in ran out of time; until then no way was right"
+_PLUGGING_LOST = "its process was killed while values were plugged in; until then no way was right"
+# What may return another result each time, also for the same text.
+_VARIES = re.compile(r"random|\bnow\b|current_|(?:date|time|julianday|unixepoch)\s*\(\s*\)", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
 class WorkerLoss:
     """The loss of a worker process to a case.
 
-    `kind` is the class of the error, `seconds` the time that the step had taken, `in_gold` whether the
-    gold query was running, `again` whether an earlier worker was lost to the same case.
+    `kind` is the class of the error, `seconds` the time that the step had taken, `phase` what was running,
+    `again` whether an earlier worker was lost to the same case.
     """
 
     kind: ErrorKind
     seconds: float
-    in_gold: bool
+    phase: Phase
     again: bool
+
+    @property
+    def in_gold(self) -> bool:
+        """Whether the gold query was running."""
+        return self.phase == "gold"
 
 
 @dataclass(frozen=True, slots=True)
 class _Target:
     """What a prediction is compared with: the rewritten gold query, on these files, until this deadline.
 
-    `answers` are what queries have returned on the first file already, by their text.
+    `answers` are what queries have returned on the first file already, by their text; `begin` is that of
+    `CaseJudge.judge`.
     """
 
     gold: str
     files: list[Path]
     deadline: float
     answers: Mapping[str, Answer]
+    begin: Callable[[Phase], None]
 
 
 class CaseJudge:
@@ -88,7 +102,7 @@ class CaseJudge:
     ) -> None:
         self._folder, self._settings, self._tables, self._suite = databases, settings, tables, suite
         cache = GoldCache(gold_cache, settings.max_rows) if gold_cache else None
-        self._databases = Databases(settings.max_rows, cache)
+        self._databases = Databases(settings.max_rows, cache, settings.spill_mb)
         self._as_written = AsWritten(self._databases, settings)
         self._schema = lru_cache(maxsize=1024)(self._read_schema)
         self._files = lru_cache(maxsize=1024)(partial(database_files, databases))
@@ -96,11 +110,12 @@ class CaseJudge:
     def judge(self, case: Case, begin: Callable[[Phase], None], loss: WorkerLoss | None = None) -> Verdict:
         """Return the verdict; it holds the error if a query or a database fails.
 
-        `begin` is called when the time of a gold query, or of the prediction, begins. If a worker was
-        lost to this case before, the query that it ran is not run again.
+        `begin` is called when the time of a gold query, or of the prediction, begins, and when the prediction
+        has run and values are plugged into it. If a worker was lost to this case before, what it ran is
+        not run again.
 
         Raises:
-            UserError: the cache or the file of foreign keys must be fixed.
+            UserError: the cache must be fixed.
         """
         if loss and (loss.in_gold or loss.again):
             return self._give_up(case, loss)
@@ -111,7 +126,7 @@ class CaseJudge:
         except MemoryError:
             if loss:
                 raise
-            return self.judge(case, begin, WorkerLoss("out_of_memory", 0.0, in_gold=False, again=False))
+            return self.judge(case, begin, WorkerLoss("out_of_memory", 0.0, "prediction", again=False))
 
     def _give_up(self, case: Case, loss: WorkerLoss) -> Verdict:
         """Return the verdict on a case that cannot be judged, because its workers were lost."""
@@ -151,7 +166,8 @@ class CaseJudge:
         loss: WorkerLoss | None,
     ) -> dict[str, Any]:
         """Run the prediction as the metrics need it; return its verdicts, and its error if it fails."""
-        if loss:
+        lost = loss is not None and loss.phase == "plugging"
+        if loss and not lost:
             if self._settings.executes or self._settings.runs_as_written:
                 return self._wrong(len(files) > 1) | _failure(QueryError(loss.kind, _KILLED))
             return {}
@@ -160,7 +176,8 @@ class CaseJudge:
         if self._settings.executes:
             begin("prediction")
             deadline = time.monotonic() + self._settings.timeout_s
-            found |= self._execute(case.predicted, _Target(gold, files, deadline, answers))
+            target = _Target(gold, files, deadline, answers, begin)
+            found |= self._execute(case.predicted, target, lost)
         return found
 
     def _run_gold(self, case: Case, gold: str, begin: Callable[[Phase], None]) -> list[Path]:
@@ -208,7 +225,7 @@ class CaseJudge:
     ) -> dict[str, bool]:
         """The notes on a prediction, by name, and whether each holds."""
         settings = self._settings
-        replaced = not settings.keep_value and replace_value_word(predicted) != predicted
+        replaced = self._replaces_value(predicted)
         if not settings.executes:
             return {"value_replaced": replaced}
         right = any(found.get(name) for name in ("ex", "ex_plug", "ts", "ts_plug"))
@@ -240,9 +257,14 @@ class CaseJudge:
         return False
 
     def _gold_rows(self, file: Path, gold: str) -> list[Row]:
-        return self._databases.gold(file, replace_year(gold), self._settings.timeout_s)
+        try:
+            return self._databases.gold(file, replace_year(gold), self._settings.timeout_s)
+        except QueryError as error:
+            if error.kind == "empty" and gold:  # a comment: officially it returns no rows
+                return []
+            raise
 
-    def _execute(self, predicted: str, target: _Target) -> dict[str, Any]:
+    def _execute(self, predicted: str, target: _Target, lost: bool) -> dict[str, Any]:
         found: dict[str, Any] = dict.fromkeys(_official(self._settings, len(target.files) > 1), False)
         if len(predicted) > SQL_LENGTH:
             return found | _failure(QueryError("other", f"longer than {SQL_LENGTH} characters"))
@@ -251,27 +273,42 @@ class CaseJudge:
             self._compare(found, "", statement.sql, target)
         except QueryError as error:
             found |= _failure(error)
+            if error.kind == "no_such_column" and self._replaces_value(predicted):
+                found |= _failure(QueryError(error.kind, f"{error.message} ({_REPLACED})"))
             if error.kind == "empty" and (statement.sql or self._settings.keep_distinct):
                 self._compare_nothing(found, target)
         if statement.several and "error" not in found:
             found |= _failure(QueryError("denied", _SEVERAL))
         if self._settings.plugs_values and found.get("error") != "timeout":
-            self._plug(found, statement.sql, target)
+            self._plug(found, statement.sql, target, lost)
         return found
 
-    def _plug(self, found: dict[str, Any], sql: str, target: _Target) -> None:
-        """Set the verdicts with the gold's values plugged in: right if any way to plug them in is right."""
+    def _replaces_value(self, predicted: str) -> bool:
+        return not self._settings.keep_value and replace_value_word(predicted) != predicted
+
+    def _plug(self, found: dict[str, Any], sql: str, target: _Target, lost: bool) -> None:
+        """Set the verdicts with the gold's values plugged in: right if any way to plug them in is right.
+
+        Where there is no time left for another way, or a worker was `lost` to it, that is no failure of
+        the prediction, which has run.
+        """
         found |= {f"{name}_plug": found[name] for name in ("ex", "ts") if name in found}
         wanted = "ts_plug" if "ts" in found else "ex_plug"
+        if found[wanted]:
+            return
+        if lost:
+            found.setdefault("message", _PLUGGING_LOST)
+            return
+        target.begin("plugging")
         candidates = Candidates(target.gold, sql)
-        for candidate in () if found[wanted] else candidates:
+        for candidate in candidates:
             try:
                 self._compare(found, "_plug", candidate, target)
             except QueryError as error:
                 if error.refused_by_compiler:
                     candidates.refuse(syntax=error.kind == "syntax")
                 if error.kind == "timeout":
-                    found |= _failure(error)
+                    found.setdefault("message", _PLUGGING_LATE)
                     return
             if found[wanted]:
                 return
@@ -290,7 +327,7 @@ class CaseJudge:
             found[f"ts{suffix}"] = all(self._same(file, sql, target) for file in others)
 
     def _same(self, file: Path, sql: str, target: _Target) -> bool:
-        if sql == target.gold:
+        if sql == target.gold and not _VARIES.search(sql):
             return True
         rows = self._gold_rows(file, target.gold)
         known = target.answers.get(replace_year(sql)) if file == target.files[0] else None
@@ -315,6 +352,8 @@ class CaseJudge:
             match = exact_match(case.gold, predicted, self._schema(case.db_id))
         except UnreadableSQL:
             return {}
+        except UserError as error:  # the schema cannot be read, or tables.json lacks it
+            return {"message": f"no exact match: {error}"[:_MESSAGE_LENGTH]}
         return {"em": match.em, "parts": match.parts, "readable": match.readable}
 
     def _wrong(self, several_databases: bool) -> dict[str, Any]:

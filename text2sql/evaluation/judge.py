@@ -7,22 +7,19 @@ import sqlite3
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from functools import partial
-from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
 
 from text2sql.evaluation.case_judge import CaseJudge
 from text2sql.evaluation.execution.sandbox import SQL_LENGTH
 from text2sql.evaluation.execution.suite import Suite
-from text2sql.evaluation.pool import QUICKEST, ProcessPool
+from text2sql.evaluation.pool import QUICKEST, Limits, ProcessPool
 from text2sql.evaluation.settings import JudgeSettings
 from text2sql.evaluation.spider.schema import read_tables
 from text2sql.evaluation.verdicts import Case, Verdict
 
 EVALUATOR_VERSION = "2.0"
 """Raise it with every change that can change a verdict or a score; it is in each metrics file."""
-
-_BATCH = 32  # cases handed to a worker at a time
 
 
 def judge(
@@ -54,13 +51,14 @@ def judge(
     foreign_keys = read_tables(tables) if tables else None
     made = Suite.read(suite, databases) if suite else None
     make_judge = partial(CaseJudge, databases, settings, foreign_keys, gold_cache, made)
-    batches = _batches(cases)
+    limits = Limits(settings.timeout_s, settings.memory_mb)
+    shortened = map(_shorten, cases)
     if settings.executor == "ray":
         from text2sql.evaluation.ray_pool import judge_on_ray
 
-        return judge_on_ray(batches, make_judge, settings.timeout_s, workers)
+        return judge_on_ray(shortened, make_judge, limits, workers)
     count = workers or len(os.sched_getaffinity(0))
-    return ProcessPool(make_judge, settings.timeout_s, count, method or QUICKEST).judge(batches)
+    return ProcessPool(make_judge, limits, count, method or QUICKEST).judge(shortened)
 
 
 def describe(settings: JudgeSettings) -> dict[str, Any]:
@@ -70,17 +68,13 @@ def describe(settings: JudgeSettings) -> dict[str, Any]:
         "sqlite": sqlite3.sqlite_version,
         "timeout_s": settings.timeout_s,
         "max_rows": settings.max_rows,
+        "memory_mb": settings.memory_mb,
+        "spill_mb": settings.spill_mb,
         "plug_values": settings.plugs_values,
         "keep_distinct": settings.keep_distinct,
         "keep_value": settings.keep_value,
     }
     return described | ({"ves_runs": settings.ves_runs} if "r_ves" in settings.metrics else {})
-
-
-def _batches(cases: Iterable[Case]) -> Iterator[list[Case]]:
-    remaining = map(_shorten, cases)
-    while batch := list(islice(remaining, _BATCH)):
-        yield batch
 
 
 def _shorten(case: Case) -> Case:

@@ -5,6 +5,12 @@ So each worker records when it began its current step, and the parent kills it `
 after the deadline. Other cases are not affected. A worker that dies on its own is
 replaced, and its case tried once more. Memory is limited in each worker.
 
+A worker is given few cases at first, and more while they are quick. After `_SLICE_S` it gives back those that
+it has not begun, so that slow cases are shared by all workers.
+
+Workers end with their parent: Linux kills them when the thread that started them ends. Without a parent that
+watches it, a worker is ended by an alarm `_ALARM_S` seconds after the parent would have killed it.
+
 Not covered: memory limits outside Linux, except SQLite's own; a machine that cannot start more processes.
 """
 
@@ -21,7 +27,8 @@ import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from itertools import islice
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any, Generic, Literal, Protocol, TypeVar
@@ -29,6 +36,7 @@ from typing import Any, Generic, Literal, Protocol, TypeVar
 from text2sql.errors import UserError
 from text2sql.evaluation.case_judge import PHASES, Phase, WorkerLoss
 from text2sql.evaluation.execution.sandbox import ErrorKind
+from text2sql.processes import die_with, end_by_signals
 
 GRACE_S = 0.5
 """Seconds after a prediction's deadline at which its process is killed."""
@@ -37,11 +45,22 @@ QUICKEST: Literal["fork", "spawn"] = "fork" if sys.platform == "linux" else "spa
 """The fastest way to start processes on this system."""
 
 _CHECK_S = 0.05  # between two checks of the workers' times
-_SEND_S = 0.05  # between two messages with verdicts; what a killed worker has not sent is judged again
-_AHEAD = 4  # batches per worker that may be finished before the oldest one is
-_SQLITE_BYTES = 128 * 2**20
-_PROCESS_BYTES = 200 * 2**20  # in addition to what a worker has when it starts
+_SLICE_S = 0.05  # for the cases given at a time; what a killed worker has not sent is judged again
+_ALARM_S = 1.0
+_LONGEST_ALARM_S = 1e8  # the kernel takes no longer one
+_BATCH = 32  # most cases that a worker is given at a time
+_AHEAD = 512  # cases per worker that may be read before the oldest one is judged
+_MIB = 2**20
+_PYTHON_MIB = 72  # of a worker, in addition to what it has when it starts, and to SQLite's memory
 _IDLE = math.inf
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Limits of a worker: seconds for a prediction, and MiB of memory that SQLite may use."""
+
+    timeout_s: float
+    memory_mb: int = 128
 
 
 class Outcome(Protocol):
@@ -71,61 +90,73 @@ class Judge(Protocol[_CaseIn, _OutcomeOut]):
 
 @dataclass(slots=True)
 class _Job:
-    """A case in progress, and the workers it has cost so far."""
+    """A case, the workers that it has cost so far, and what came of it."""
 
     case: Any
     loss: WorkerLoss | None = None
     crashes: int = 0
-
-
-@dataclass(slots=True)
-class _Batch:
-    jobs: list[_Job]
-    verdicts: list[Any] = field(default_factory=list)
-
-    @property
-    def left(self) -> list[_Job]:
-        return self.jobs[len(self.verdicts) :]
+    outcome: Any = None
+    done: bool = False
 
 
 class _Worker:
-    """One process, and the batch it is judging."""
+    """One process, and the jobs that it was given."""
 
-    def __init__(self, make_judge: Callable[[], Judge[Any, Any]], method: str) -> None:
+    def __init__(self, make_judge: Callable[[], Judge[Any, Any]], limits: Limits, method: str) -> None:
         context: Any = multiprocessing.get_context(method)
         self.connection, theirs = context.Pipe()
-        self.batch: _Batch | None = None
-        self._given: list[_Job] = []
+        self.busy = False
+        self.size = 1
+        """The number of jobs to give it next: as many as it may do in half of `_SLICE_S`."""
+        self._given: Sequence[_Job] = []
+        self._given_at = 0.0
         # Shared with the process: the start of its current step, the phase, the index of the job.
         self._step = context.RawArray("d", [_IDLE, 0, 0])
-        arguments = (make_judge, theirs, self._step, os.getpid())
+        arguments = (make_judge, limits, theirs, self._step, os.getpid())
         self._process = context.Process(target=_work, args=arguments, daemon=True)
         self._process.start()
         theirs.close()
 
-    def give(self, batch: _Batch) -> None:
-        self.batch, self._given = batch, batch.left
+    def give(self, jobs: Sequence[_Job]) -> None:
+        """Have the process do these jobs."""
+        self.busy, self._given, self._given_at = True, jobs, time.monotonic()
+        self._step[2] = 0
         # If the process is dead already, `receive` will notice.
         with suppress(OSError):
-            self.connection.send([(job.case, job.loss) for job in self._given])
+            self.connection.send([(job.case, job.loss) for job in jobs])
 
     def receive(self) -> bool:
-        """Take the verdicts that have arrived; False if the process has ended and will send no more.
+        """Take the outcomes that have arrived; False if the process has ended and will send no more.
 
         Raises:
             UserError: the worker raised it.
         """
         try:
-            while self.batch and self.connection.poll():
+            while self.busy and self.connection.poll():
                 message = self.connection.recv()
                 if isinstance(message, UserError):
                     raise message
-                self.batch.verdicts += message
-                if not self.batch.left:
-                    self.batch = None
+                outcomes, ends = message
+                for job, outcome in zip(self.left, outcomes, strict=False):
+                    job.outcome, job.done = outcome, True
+                if ends:
+                    self._adapt()
+                    self.busy = False
         except (EOFError, ConnectionResetError):
             return False
         return True
+
+    @property
+    def left(self) -> list[_Job]:
+        """The jobs that it was given and has not done."""
+        return [job for job in self._given if not job.done]
+
+    def _adapt(self) -> None:
+        done = len(self._given) - len(self.left)
+        if done < len(self._given):
+            self.size = max(1, done)
+        elif time.monotonic() - self._given_at < _SLICE_S / 2:
+            self.size = min(2 * self.size, _BATCH)
 
     @property
     def seconds(self) -> float:
@@ -134,12 +165,13 @@ class _Worker:
 
     @property
     def job(self) -> _Job:
-        """The job that the process is judging, or was about to."""
+        """The job that the process is doing, or was about to."""
         return self._given[int(self._step[2])]
 
     @property
-    def in_gold(self) -> bool:
-        return PHASES[int(self._step[1])] == "gold"
+    def phase(self) -> Phase:
+        """What it is doing with that job."""
+        return PHASES[int(self._step[1])]
 
     def kill(self) -> int:
         """Kill the process; return its exit status, which is 0 if it had already ended without error."""
@@ -149,128 +181,149 @@ class _Worker:
 
 
 class ProcessPool(Generic[CaseT, OutcomeT]):
-    """Judges batches of cases in `workers` processes.
-
-    `timeout_s` is in seconds per prediction, `method` is how processes are started.
-    """
+    """Judges cases in at most `workers` processes; `method` is how they are started."""
 
     def __init__(
         self,
         make_judge: Callable[[], Judge[CaseT, OutcomeT]],
-        timeout_s: float,
+        limits: Limits,
         workers: int,
         method: str = QUICKEST,
     ) -> None:
-        self._make_judge, self._timeout_s, self._method = make_judge, timeout_s, method
+        self._make_judge, self._limits, self._method = make_judge, limits, method
         self._count = workers
         self._workers: list[_Worker] = []
+        self._returned: deque[_Job] = deque()  # by a worker that was slow or was lost
 
-    def judge(self, batches: Iterable[Sequence[CaseT]]) -> Generator[OutcomeT, None, None]:
-        """Yield a verdict for each case, in order; only some batches are in memory at a time.
+    def judge(self, cases: Iterable[CaseT]) -> Generator[OutcomeT, None, None]:
+        """Yield an outcome for each case, in order; only some cases are in memory at a time.
 
         Raises:
             UserError: a worker raised it.
         """
-        waiting = (_Batch([_Job(case) for case in cases]) for cases in batches)
-        window: deque[_Batch] = deque()
-        self._workers = [_Worker(self._make_judge, self._method) for _ in range(self._count)]
+        self._workers, self._returned = [], deque()
+        waiting = iter(cases)
+        window: deque[_Job] = deque()  # what is read and not yielded yet
         try:
             while self._hand_out(waiting, window):
                 self._collect()
-                while window and not window[0].left:
-                    yield from window.popleft().verdicts
+                while window and window[0].done:
+                    yield window.popleft().outcome
         finally:
             for worker in self._workers:
                 worker.kill()
                 worker.connection.close()
 
-    def _hand_out(self, waiting: Iterator[_Batch], window: deque[_Batch]) -> bool:
-        """Give every idle worker a batch; return whether any work is left."""
+    def _hand_out(self, waiting: Iterator[CaseT], window: deque[_Job]) -> bool:
+        """Give jobs to every idle worker, and to new ones while there are jobs; False if no job is left."""
         for worker in self._workers:
-            if worker.batch is None and len(window) < _AHEAD * len(self._workers):
-                batch = next(waiting, None)
-                if batch is None:
-                    break
-                window.append(batch)
-                worker.give(batch)
-        return bool(window)
+            if not worker.busy and (jobs := self._next_jobs(worker.size, waiting, window)):
+                worker.give(jobs)
+        while len(self._workers) < self._count and (jobs := self._next_jobs(1, waiting, window)):
+            self._workers.append(_Worker(self._make_judge, self._limits, self._method))
+            self._workers[-1].give(jobs)
+        # A worker whose memory ran out is busy until it has ended: only then is there one for the next job.
+        return bool(window) or any(worker.busy for worker in self._workers)
+
+    def _next_jobs(self, size: int, waiting: Iterator[CaseT], window: deque[_Job]) -> list[_Job]:
+        if self._returned:  # they are slow: none of the workers takes all of them
+            share = math.ceil(len(self._returned) / self._count)
+            return [self._returned.popleft() for _ in range(min(size, share))]
+        room = max(0, _AHEAD * self._count - len(window))
+        jobs = [_Job(case) for case in islice(waiting, min(size, room))]
+        window.extend(jobs)
+        return jobs
 
     def _collect(self) -> None:
-        """Take the verdicts that are ready, and replace workers that are dead or late."""
-        busy = [worker for worker in self._workers if worker.batch]
+        """Take the outcomes that are ready, and drop workers that have ended or are late."""
+        busy = [worker for worker in self._workers if worker.busy]
         wait([worker.connection for worker in busy], timeout=_CHECK_S)
         for worker in busy:
-            if not worker.receive():
-                self._replace(worker, late=False)
-            elif worker.batch and worker.seconds > self._timeout_s + GRACE_S:
-                self._replace(worker, late=True)
+            lives = worker.receive()
+            if not lives or (worker.busy and self._is_late(worker.seconds)):
+                self._drop(worker)
+            elif not worker.busy:
+                self._returned.extend(worker.left)
 
-    def _replace(self, worker: _Worker, late: bool) -> None:
+    def _is_late(self, seconds: float) -> bool:
+        return seconds > self._limits.timeout_s + GRACE_S
+
+    def _drop(self, worker: _Worker) -> None:
+        """Take back the jobs of a worker; the one that it was lost to remembers the loss."""
         status, seconds = worker.kill(), worker.seconds
         worker.receive()  # what it had sent before
         worker.connection.close()
-        fresh = _Worker(self._make_judge, self._method)
-        self._workers[self._workers.index(worker)] = fresh
-        if worker.batch is None:
+        self._workers.remove(worker)
+        self._returned.extendleft(reversed(worker.left))
+        job, late = worker.job, self._is_late(seconds)
+        if job.done:
             return
-        job = worker.job
         job.crashes += status != 0 and not late
         if late or job.crashes > 1:
             kind: ErrorKind = "timeout" if late else "crashed"
-            job.loss = WorkerLoss(kind, seconds, worker.in_gold, again=bool(job.loss))
-        fresh.give(worker.batch)
+            job.loss = WorkerLoss(kind, seconds, worker.phase, again=bool(job.loss))
 
 
-def _work(make_judge: Callable[[], Judge[Any, Any]], connection: Connection, step: Any, parent: int) -> None:
-    """Judge the batches from `connection` until the parent ends or memory has run out."""
+def _work(
+    make_judge: Callable[[], Judge[Any, Any]], limits: Limits, connection: Connection, step: Any, parent: int
+) -> None:
+    """Judge the cases from `connection` until the parent ends or memory has run out."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides
-    _limit_memory()
+    end_by_signals()
+    die_with(parent)
+    _limit_memory(limits.memory_mb)
     with suppress(BrokenPipeError):  # the parent has gone
         try:
             judge = make_judge()
-            while (batch := _next_batch(connection, parent)) is not None:
-                if not _judge_batch(judge, batch, connection, step):
+            while (cases := _next_cases(connection, parent)) is not None:
+                if not _judge_cases(judge, cases, connection, step, limits.timeout_s):
                     return
         except UserError as error:
             connection.send(error)
 
 
-def _judge_batch(
-    judge: Judge[Any, Any], batch: list[tuple[Any, WorkerLoss | None]], connection: Connection, step: Any
+def _judge_cases(
+    judge: Judge[Any, Any],
+    cases: list[tuple[Any, WorkerLoss | None]],
+    connection: Connection,
+    step: Any,
+    timeout_s: float,
 ) -> bool:
-    """Send the verdicts, a few at a time; False if memory ran out, so that this process must end."""
+    """Send the outcomes, of as many as there is time for; False if memory ran out: this process must end."""
+    alarm_s = min(timeout_s + GRACE_S + _ALARM_S, _LONGEST_ALARM_S)
 
     def begin(phase: Phase) -> None:
         step[1] = PHASES.index(phase)
-        step[0] = time.monotonic()
+        if phase != "plugging":  # which has the time that is left of the prediction's
+            step[0] = time.monotonic()
+            signal.setitimer(signal.ITIMER_REAL, alarm_s)
 
-    verdicts: list[Any] = []
-    sent = time.monotonic()
-    for index, (case, loss) in enumerate(batch):
+    outcomes: list[Any] = []
+    until = time.monotonic() + _SLICE_S
+    for index, (case, loss) in enumerate(cases):
         step[2] = index
-        verdicts.append(judge.judge(case, begin, loss))
+        outcomes.append(judge.judge(case, begin, loss))
         step[0] = _IDLE
-        exhausted = verdicts[-1].error == "out_of_memory"
-        if exhausted or index == len(batch) - 1 or time.monotonic() > sent + _SEND_S:
-            connection.send(verdicts)
-            verdicts, sent = [], time.monotonic()
-        if exhausted:
-            return False
-    return True
+        exhausted = outcomes[-1].error == "out_of_memory"
+        if exhausted or time.monotonic() > until:
+            break
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    connection.send((outcomes, not exhausted))
+    return not exhausted
 
 
-def _next_batch(connection: Connection, parent: int) -> Any:
+def _next_cases(connection: Connection, parent: int) -> Any:
     while not connection.poll(1.0):
         if os.getppid() != parent:
             return None
     return connection.recv()
 
 
-def _limit_memory() -> None:
+def _limit_memory(sqlite_mb: int) -> None:
     with closing(sqlite3.connect(":memory:")) as connection:
-        connection.execute(f"PRAGMA hard_heap_limit = {_SQLITE_BYTES}")  # of all connections
+        connection.execute(f"PRAGMA hard_heap_limit = {sqlite_mb * _MIB}")  # of all connections
     statm = Path("/proc/self/statm")
     if statm.exists():
         pages = int(statm.read_text().split()[0])
-        limit = pages * resource.getpagesize() + _PROCESS_BYTES
+        limit = pages * resource.getpagesize() + (sqlite_mb + _PYTHON_MIB) * _MIB
         resource.setrlimit(resource.RLIMIT_AS, (limit, limit))

@@ -7,22 +7,20 @@ error.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from itertools import islice
 
 from text2sql.evaluation.case_judge import CaseJudge
-from text2sql.evaluation.pool import ProcessPool
+from text2sql.evaluation.pool import Limits, ProcessPool
 from text2sql.evaluation.verdicts import Case, Verdict
 from text2sql.ray_cluster import cluster
 
-_BATCHES = 16  # in one task, because starting a process costs as much as a few hundred cases
-
-Batches = Iterable[Sequence[Case]]
+_CASES = 512  # in one task, because starting a process costs as much as a few hundred cases
 
 
 def judge_on_ray(
-    batches: Batches, make_judge: Callable[[], CaseJudge], timeout_s: float, workers: int | None
+    cases: Iterable[Case], make_judge: Callable[[], CaseJudge], limits: Limits, workers: int | None
 ) -> Iterator[Verdict]:
     """Yield a verdict for each case, in order, from `workers` actors (None: one per CPU).
 
@@ -30,16 +28,16 @@ def judge_on_ray(
         UserError: Ray is not installed.
     """
     with cluster("ray.util.multiprocessing") as multiprocessing, multiprocessing.Pool(workers) as pool:
-        for verdicts in pool.imap(partial(_judge, make_judge, timeout_s), _tasks(batches)):
+        for verdicts in pool.imap(partial(_judge, make_judge, limits), _tasks(cases)):
             yield from verdicts
 
 
-def _tasks(batches: Batches) -> Iterator[list[Sequence[Case]]]:
-    remaining = iter(batches)
-    while task := list(islice(remaining, _BATCHES)):
+def _tasks(cases: Iterable[Case]) -> Iterator[list[Case]]:
+    remaining = iter(cases)
+    while task := list(islice(remaining, _CASES)):
         yield task
 
 
-def _judge(make_judge: Callable[[], CaseJudge], timeout_s: float, batches: Batches) -> list[Verdict]:
+def _judge(make_judge: Callable[[], CaseJudge], limits: Limits, cases: list[Case]) -> list[Verdict]:
     # Ray's processes have threads, so they must not fork.
-    return list(ProcessPool(make_judge, timeout_s, workers=1, method="spawn").judge(batches))
+    return list(ProcessPool(make_judge, limits, workers=1, method="spawn").judge(cases))

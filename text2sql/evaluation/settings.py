@@ -7,7 +7,7 @@ from typing import Annotated, Literal, get_args
 from annotated_types import Ge
 from pydantic import Field
 
-from text2sql.settings import Executor, Positive, PositiveFloat, Settings
+from text2sql.settings import Count, Executor, Positive, PositiveFloat, Settings
 
 Metric = Literal["ex", "ex_plug", "ts", "ts_plug", "em", "bird_ex", "soft_f1", "r_ves", "strict"]
 METRICS: tuple[Metric, ...] = get_args(Metric)
@@ -29,9 +29,17 @@ class EvaluationSettings(Settings):
     )
     timeout_s: PositiveFloat = Field(
         default=10.0,
+        allow_inf_nan=False,
         description="Seconds for one prediction: on all databases, with all plugged values.",
     )
     max_rows: Positive = Field(default=100_000, description="Most rows that a query may return.")
+    memory_mb: Annotated[int, Ge(16)] = Field(
+        default=128, description="MiB of memory that SQLite may use in a worker process."
+    )
+    spill_mb: Count = Field(
+        default=2048,
+        description="MiB of temporary files for the sorts and groups of a query; 0: they stay in memory.",
+    )
     keep_value: bool = Field(
         default=False,
         description='Keep the word "value" in predictions; the official evaluator replaces it by 1.',

@@ -11,17 +11,16 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache, partial
-from itertools import islice
 from pathlib import Path
 
 from text2sql.databases import database_path
 from text2sql.evaluation.case_judge import Phase, WorkerLoss
 from text2sql.evaluation.execution.databases import Databases
 from text2sql.evaluation.execution.sandbox import DatabaseError, ErrorKind, QueryError, Table
-from text2sql.evaluation.pool import QUICKEST, ProcessPool
+from text2sql.evaluation.pool import QUICKEST, Limits, ProcessPool
 from text2sql.evaluation.settings import EvaluationSettings
 from text2sql.evaluation.spider.rewrite import order_matters, replace_year, rewrite_gold, rewrite_prediction
 from text2sql.evaluation.verdicts import Verdict
@@ -32,7 +31,6 @@ from text2sql.report.results import Comparison, Shown, compared, failed, shown
 SQL_CHARACTERS = 5000
 """What is shown of a query at most."""
 
-_BATCH = 16  # answers handed to a worker at a time
 _LATE = "It was not run again: it exceeds the time limit."
 
 
@@ -66,11 +64,12 @@ def explain(
     """
     pool = ProcessPool[Answered, Explained](
         partial(Explainer, databases, limits),
-        2 * limits.timeout_s + 1,  # a prediction, and the comparison of texts and results
+        # of time: a prediction, and the comparison of texts and results
+        Limits(2 * limits.timeout_s + 1, limits.memory_mb),
         workers or len(os.sched_getaffinity(0)),
         QUICKEST,
     )
-    return pool.judge(_batches(answers))
+    return pool.judge(answers)
 
 
 class Explainer:
@@ -78,7 +77,7 @@ class Explainer:
 
     def __init__(self, databases: Path, limits: EvaluationSettings) -> None:
         self._folder, self._limits = databases, limits
-        self._databases = Databases(limits.max_rows)
+        self._databases = Databases(limits.max_rows, spill_mb=limits.spill_mb)
         self._gold = lru_cache(maxsize=1)(self._run_gold)
 
     def judge(
@@ -148,9 +147,3 @@ def _unexplained(case: Answered, kind: ErrorKind, error: str | None = None) -> E
         found = Differences(("unread",), "The queries are not compared, because that exceeds the limits.")
     plain = [runs([Token(text[:SQL_CHARACTERS], ".")]) for text in (case.gold, case.predicted)]
     return Explained(found, Comparison(problem, problem), plain[0], plain[1], error)
-
-
-def _batches(answers: Iterable[Answered]) -> Iterator[Sequence[Answered]]:
-    remaining = iter(answers)
-    while batch := list(islice(remaining, _BATCH)):
-        yield batch

@@ -64,7 +64,7 @@ class _CountedSandbox(Sandbox):
         self._calls = 0
         return self.run(sql, math.inf)
 
-    def _is_late(self) -> bool:
+    def _must_end(self) -> bool:
         self._calls += 1
         return self._calls > self._most
 

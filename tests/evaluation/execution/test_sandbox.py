@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import sqlite3
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.conftest import ROOT
 from text2sql.evaluation.execution.sandbox import DatabaseError, QueryError, Row, Sandbox
 
 ENDLESS = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n"
@@ -179,6 +183,54 @@ def test_the_sandbox_works_on_after_an_error(database: Path) -> None:
         assert run(sandbox, "SELECT count(*) FROM singer") == [(3,)]
 
 
+SORT = """
+    WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {rows})
+    SELECT count(*) FROM (SELECT 1 FROM n GROUP BY i || printf('%.*c', 400, 'x'))
+"""
+SPILL = """
+import sqlite3, sys, time
+from pathlib import Path
+from text2sql.evaluation.execution.sandbox import QueryError, Sandbox
+sqlite3.connect(":memory:").execute("PRAGMA hard_heap_limit = 16000000")
+for spill_mb in 0, 500:
+    with Sandbox(Path(sys.argv[1]), 10, spill_mb=spill_mb) as sandbox:
+        try:
+            print(sandbox.run(sys.argv[2], time.monotonic() + 60))
+        except QueryError as error:
+            print(error.kind)
+"""
+
+
+@pytest.mark.slow
+def test_a_sort_larger_than_the_memory_limit_uses_temporary_files_and_leaves_none(
+    database: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "temporary"
+    folder.mkdir()
+    done = subprocess.run(
+        [sys.executable, "-c", SPILL, str(database), SORT.format(rows=60_000)],
+        env={**os.environ, "PYTHONPATH": str(ROOT), "SQLITE_TMPDIR": str(folder)},
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+    )
+    without, with_files = done.stdout.splitlines()
+    assert without == "out_of_memory"
+    assert with_files == "[(60000,)]"
+    assert list(folder.iterdir()) == []
+    assert [path.name for path in database.parent.iterdir()] == ["concert.sqlite"]
+
+
+def test_temporary_files_have_a_limit(database: Path) -> None:
+    with Sandbox(database, max_rows=10, spill_mb=1) as sandbox:
+        sandbox._store("FILE")
+        with pytest.raises(QueryError, match="more than 1 MiB of temporary files") as caught:
+            run(sandbox, SORT.format(rows=10**9), timeout_s=60.0)
+        assert caught.value.kind == "out_of_memory"
+        assert run(sandbox, "SELECT count(*) FROM singer") == [(3,)]
+        assert kind_of(sandbox, "PRAGMA temp_store = MEMORY") == "denied"
+
+
 def test_too_many_rows_are_an_error_and_not_cut_off(sandbox: Sandbox) -> None:
     endless = ENDLESS.replace("count(*)", "i")
     assert kind_of(sandbox, endless) == "too_many_rows"
@@ -198,11 +250,11 @@ def test_an_error_says_whether_the_query_ran_at_all(sandbox: Sandbox, sql: str, 
 def test_a_file_that_is_no_database_is_named(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "broken.sqlite"
     path.write_bytes(content)
-    with pytest.raises(DatabaseError, match=r"broken\.sqlite.*dvc repro"):
+    with pytest.raises(DatabaseError, match=r"broken\.sqlite.*replace it by a copy"):
         Sandbox(path, max_rows=1)
 
 
 def test_a_missing_file_is_named_and_not_created(tmp_path: Path) -> None:
-    with pytest.raises(DatabaseError, match=r"absent\.sqlite.*dvc repro"):
+    with pytest.raises(DatabaseError, match=r"absent\.sqlite.*replace it by a copy"):
         Sandbox(tmp_path / "absent.sqlite", max_rows=1)
     assert not list(tmp_path.iterdir())

@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
-from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -16,7 +15,7 @@ from text2sql.evaluation.doubtful.examine import Examined, Examiner, GoldCase, e
 from text2sql.evaluation.doubtful.questions import Gold, contradictions, rivals
 from text2sql.evaluation.doubtful.reasons import Finding, in_order
 from text2sql.evaluation.execution.sandbox import SQL_LENGTH
-from text2sql.evaluation.pool import QUICKEST, ProcessPool
+from text2sql.evaluation.pool import QUICKEST, Limits, ProcessPool
 from text2sql.evaluation.settings import EvaluationSettings
 
 _BATCH = 16  # queries handed to a worker at a time
@@ -85,16 +84,10 @@ def _examined(
         yield from map(_text_only, cases)
         return
     count = workers or len(os.sched_getaffinity(0))
+    limits = Limits(settings.timeout_s, settings.memory_mb)
     with TemporaryDirectory(prefix="text2sql-reversed-") as scratch:
         make = partial(Examiner, databases, settings, Path(scratch))
-        pool = ProcessPool(make, settings.timeout_s, min(count, max(1, len(cases))), QUICKEST)
-        yield from pool.judge(_batches(cases))
-
-
-def _batches(cases: Sequence[GoldCase]) -> Iterator[list[GoldCase]]:
-    remaining = iter(cases)
-    while batch := list(islice(remaining, _BATCH)):
-        yield batch
+        yield from ProcessPool(make, limits, count, QUICKEST).judge(cases)
 
 
 def _text_only(case: GoldCase) -> Examined:

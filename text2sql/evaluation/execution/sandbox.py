@@ -2,7 +2,12 @@
 
 Covered: the file is opened read-only and every action except reading is refused while the statement
 is compiled, so a query can neither change the database nor reach another file. A query ends at its
-deadline or at its limit of rows. Temporary tables and sorting stay in memory, never on disk.
+deadline or at its limit of rows. Temporary tables and sorting stay in memory, which is fastest. With
+`spill_mb`, a query for which memory does not suffice is run again with temporary files of SQLite, within the
+same deadline. These are in the folder that SQLITE_TMPDIR or TMPDIR names (default: /var/tmp), without a name
+from the moment they are opened, so that nothing is left of a killed process. Their size is checked every
+`_LOOKS_S` seconds, between opcodes: a query may exceed its limit by what it writes meanwhile, and by as much
+again where one opcode merges a sort.
 
 Not covered here, but by the worker processes of `pool.py`, in which the judge runs this code:
 - SQLite checks the time between opcodes only. One opcode that runs for a long time (LIKE with
@@ -17,11 +22,14 @@ Not covered at all:
 
 from __future__ import annotations
 
+import math
+import os
 import re
 import sqlite3
+import stat
 import time
 from collections.abc import Callable, Iterable
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -51,6 +59,9 @@ SQL_LENGTH = 100_000
 
 _OPCODES_BETWEEN_CHECKS = 1000  # a few microseconds; checking the time more often slows every query down
 _CHUNK = 1000  # rows fetched at a time
+_LOOKS_S = 0.1
+_OWN_FD = 3  # those before are the standard streams
+_MIB = 2**20
 _NUMBER_BYTES = 8
 _HEADER = b"SQLite format 3\0"  # https://www.sqlite.org/fileformat2.html#the_database_header
 _READING = frozenset(
@@ -74,6 +85,7 @@ _MESSAGES: tuple[tuple[str, ErrorKind], ...] = (
     (r"no such column", "no_such_column"),
     (r"ambiguous column name", "ambiguous"),
     (r"interrupted", "timeout"),
+    (r"database or disk is full", "out_of_memory"),  # by temporary files
     (r"not authorized|authorization denied|access to .* is prohibited", "denied"),
     (r"You can only execute one statement|attempt to write a readonly database", "denied"),
     (r"vtable constructor failed", "denied"),  # a table-valued function that _open did not warm up
@@ -87,7 +99,7 @@ _REFUSED_BY_COMPILER: tuple[ErrorKind, ...] = (
     "denied",
 )
 _NOT_UTF8 = "Could not decode to UTF-8"
-_FIX = "fetch the databases again (in the pipeline: `dvc repro --force fetch_data`)"
+_FIX = "replace it by a copy that SQLite can read"
 
 
 class DatabaseError(UserError):
@@ -121,20 +133,24 @@ class Sandbox:
     """A SQLite file that can only be read; use it in a `with` statement.
 
     `max_rows` is the number of rows that a query may return. A `live` database may be changed by others
-    meanwhile: it is locked while a query reads it, see `text2sql.databases.live_uri`. With `backwards`
-    SQLite visits rows in the opposite order wherever a query leaves the order open.
+    meanwhile: it is locked while a query reads it, see `text2sql.databases.live_uri`. `spill_mb` are the MiB
+    of temporary files that a query may write (0: none, they stay in memory). With `backwards` SQLite visits
+    rows in the opposite order wherever a query leaves the order open.
 
     Raises:
         DatabaseError: the file is missing, or not a SQLite database.
     """
 
-    def __init__(self, database: Path, max_rows: int, live: bool = False, backwards: bool = False) -> None:
-        self._max_rows = max_rows
-        self._deadline = 0.0
+    def __init__(
+        self, database: Path, max_rows: int, live: bool = False, spill_mb: int = 0, backwards: bool = False
+    ) -> None:
+        self._max_rows, self._spill_mb = max_rows, spill_mb
+        self._deadline = self._next_look = 0.0
+        self._spilled = False  # whether the query has exceeded `spill_mb`
         self._connection = _open(Path(database), live)
         self._connection.execute(f"PRAGMA reverse_unordered_selects = {int(backwards)}")
         self._connection.set_authorizer(_authorize)
-        self._connection.set_progress_handler(self._is_late, _OPCODES_BETWEEN_CHECKS)
+        self._connection.set_progress_handler(self._must_end, _OPCODES_BETWEEN_CHECKS)
 
     def __enter__(self) -> Sandbox:
         return self
@@ -187,17 +203,39 @@ class Sandbox:
         return self._read(sql, deadline, fetch)
 
     def _read(self, sql: str, deadline: float, fetch: Callable[[sqlite3.Cursor], T]) -> T:
+        try:
+            return self._attempt(sql, deadline, fetch)
+        except QueryError as error:
+            if error.kind != "out_of_memory" or not self._spill_mb:
+                raise
+        self._store("FILE")
+        try:
+            return self._attempt(sql, deadline, fetch)
+        finally:
+            self._store("MEMORY")
+
+    def _store(self, place: Literal["FILE", "MEMORY"]) -> None:
+        """Choose where temporary tables are; the authorizer refuses this to queries."""
+        self._connection.set_authorizer(None)
+        self._connection.execute(f"PRAGMA temp_store = {place}")
+        self._connection.set_authorizer(_authorize)
+
+    def _attempt(self, sql: str, deadline: float, fetch: Callable[[sqlite3.Cursor], T]) -> T:
         if time.monotonic() > deadline:
             raise QueryError("timeout", "no time left")
-        self._deadline = deadline
+        self._deadline, self._spilled = deadline, False
+        self._next_look = time.monotonic() + _LOOKS_S if self._spill_mb else math.inf
         try:
             return self._execute(sql, fetch)
         except sqlite3.OperationalError as error:
+            if self._spilled:
+                message = f"more than {self._spill_mb} MiB of temporary files"
+                raise QueryError("out_of_memory", message) from error
             if not str(error).startswith(_NOT_UTF8):
                 raise QueryError(_classify(str(error)), str(error)) from error
         # Lenient decoding is slow, so it is used only if a text needs it.
         self._connection.text_factory = _decode_leniently
-        return self._read(sql, deadline, fetch)
+        return self._attempt(sql, deadline, fetch)
 
     def _execute(self, sql: str, fetch: Callable[[sqlite3.Cursor], T]) -> T:
         try:
@@ -222,8 +260,12 @@ class Sandbox:
                 return Table(columns, kept[: self._max_rows], more=True)
         return Table(columns, kept)
 
-    def _is_late(self) -> bool:
-        return time.monotonic() > self._deadline
+    def _must_end(self) -> bool:
+        now = time.monotonic()
+        if now > self._next_look:
+            self._next_look = now + _LOOKS_S
+            self._spilled = _unnamed_bytes() > self._spill_mb * _MIB
+        return self._spilled or now > self._deadline
 
 
 def first_rows(found: Iterable[Row], rows: int, most_bytes: int) -> tuple[list[Row], bool]:
@@ -253,6 +295,27 @@ def _columns(cursor: sqlite3.Cursor) -> tuple[str, ...]:
     return tuple(description[0] for description in cursor.description)
 
 
+def is_sqlite(file: Path) -> bool:
+    """Whether the file begins as a SQLite database does.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    with open(file, "rb") as opened:
+        return opened.read(len(_HEADER)) == _HEADER
+
+
+def _unnamed_bytes() -> int:
+    """The size of the files that this process has open and that have no name: SQLite's temporary files."""
+    total = 0
+    for number in map(int, os.listdir("/dev/fd")):
+        with suppress(OSError):  # the listing itself is closed by now
+            status = os.fstat(number)
+            if number >= _OWN_FD and status.st_nlink == 0 and stat.S_ISREG(status.st_mode):
+                total += status.st_size
+    return total
+
+
 def _open(database: Path, live: bool) -> sqlite3.Connection:
     _check_header(database)
     uri = live_uri(database) if live else f"{database.resolve().as_uri()}?mode=ro&immutable=1"
@@ -273,11 +336,10 @@ def _open(database: Path, live: bool) -> sqlite3.Connection:
 def _check_header(database: Path) -> None:
     # To SQLite an empty file is an empty database; here it is a failed download.
     try:
-        with open(database, "rb") as file:
-            header = file.read(len(_HEADER))
+        readable = is_sqlite(database)
     except OSError as error:
         raise DatabaseError(f"{database}: cannot be opened ({error.strerror}); {_FIX}") from error
-    if header != _HEADER:
+    if not readable:
         raise DatabaseError(f"{database}: not a SQLite database; {_FIX}")
 
 

@@ -18,7 +18,9 @@ Comparison of results (execution/equivalence.py, case_judge.py)
   Python compares (1 is 1.0) are rejected if they differ then.
 - Order counts if the gold query holds the words ORDER BY with one blank between them, even in a subquery.
 - A prediction that is only a comment or a semicolon returns no rows; it is right if the gold returns none.
-- Every file with ".sqlite" in its name in the folder of a database belongs to its test suite.
+  A gold query that is only a comment returns no rows too.
+- Every SQLite file in the folder of a database whose name ends in ".sqlite", or in that and digits, belongs
+  to its test suite (official: every file with ".sqlite" in its name, also a journal or a backup).
 - Text that is not UTF-8 loses its invalid bytes.
 
 Plugged values (plug_values.py)
