@@ -91,7 +91,9 @@ def test_a_timeout_comes_after_the_deadline_and_not_before(run: Run) -> None:
 
 def test_no_prediction_exceeds_its_deadline_by_more_than_a_second(run: Run) -> None:
     # Where a busy machine lets an ordinary prediction time out, a second worker reads its text once more.
+    # Likewise where a worker was killed while values were plugged in: the query itself is run again.
     steps = {verdict["row"]: 2 for verdict in run.again}
+    steps |= {v["row"]: 2 for v in run.verdicts if "while values were plugged in" in (v["message"] or "")}
     limits = {row: steps.get(row, 1) * (TIMEOUT_S + 1.0) for row in range(len(HOSTILE))}
     late = {name_of(v): v["seconds"] for v in run.verdicts if v["seconds"] > limits[v["row"]]}
     assert late == {}
