@@ -199,7 +199,7 @@ def test_only_the_own_database_of_a_test_suite_counts(databases: Path) -> None:
 @pytest.mark.parametrize("name", ["ts", "ts_plug"])
 def test_a_test_suite_is_run_only_for_its_metrics(databases: Path, name: Metric) -> None:
     other = databases / "shop/other.sqlite"
-    other.write_bytes(b"damaged")
+    other.write_bytes(b"SQLite format 3\0 damaged")
     pair = ("SELECT a FROM t", "SELECT t.a FROM t")
     assert verdict(databases, *pair, metrics=["ex", "ex_plug", *WRITTEN]).error is None
     assert verdict(databases, *pair, metrics=[name]).error == "gold: database"

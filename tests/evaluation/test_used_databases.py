@@ -14,7 +14,7 @@ def write(folder: Path, **files: str) -> None:
     for name, text in files.items():
         path = folder / f"{name.replace('__', '/')}.sqlite"
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text)
+        path.write_bytes(b"SQLite format 3\0" + text.encode())
 
 
 def used(folder: Path, *db_ids: str, suites: bool = True) -> UsedDatabases:

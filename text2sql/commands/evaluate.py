@@ -148,7 +148,10 @@ def evaluate(gold: Path, pred: Path, db: Path, out: Path | None, **options: Any)
     begun = resuming(cases, db, settings, keys, options["suite"], say) if keeps else nullcontext(Resumed())
     with begun as kept:
         if kept.found and not options["quiet"]:
-            click.echo(f"{len(kept.found)} of {len(cases)} verdicts are those of a stopped run", err=True)
+            click.echo(
+                f"{len(kept.found)} of {len(cases)} verdicts are taken from an earlier run, which was stopped",
+                err=True,
+            )
         verdicts = kept.judge(cases, judged)
         verdicts = verdicts if named else (as_official(verdict, settings) for verdict in verdicts)
         shown = settings.metrics if named else [name for name in settings.metrics if name in NAMES]

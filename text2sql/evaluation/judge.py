@@ -18,7 +18,7 @@ from text2sql.evaluation.settings import JudgeSettings
 from text2sql.evaluation.spider.schema import read_tables
 from text2sql.evaluation.verdicts import Case, Verdict
 
-EVALUATOR_VERSION = "2.0"
+EVALUATOR_VERSION = "3.0"
 """Raise it with every change that can change a verdict or a score; it is in each metrics file."""
 
 

@@ -180,17 +180,22 @@ def _read_loss(arm: str, path: Path) -> LossHistory:
 def _accuracy(scores: Sequence[ArmScores], compared: Compared) -> list[list[str]]:
     heads = [f"{level} (n={scores[0].n.get(level, 0)})" for level in LEVELS]
     against = (f"difference to {REFERENCE}", f"p against {REFERENCE}")
-    rows = [["arm", *heads, "95 % interval of all", *against]]
+    suites = any("ts" in arm.others for arm in scores)
+    rows = [["arm", *heads, "95 % interval of all", *(["all, test suites"] if suites else []), *against]]
     for arm in scores:
-        cells = [percent(arm.ex[level]) for level in LEVELS]
+        cells = [percent(arm.ex[level]) for level in LEVELS] + [interval(arm)]
+        ts = arm.others.get("ts")
+        cells += [percent(ts.percent if ts else None)] if suites else []
         pair = compared.get(frozenset((arm.name, REFERENCE)))
-        rows.append([arm.name, *cells, interval(arm), difference(pair), p_value(pair)])
+        rows.append([arm.name, *cells, difference(pair), p_value(pair)])
     return rows
 
 
 def _notes(scores: Sequence[ArmScores]) -> Iterator[str]:
     first = scores[0]
     yield f"Percent of {first.n['all']} questions whose predicted SQL returns the same as the gold SQL."
+    if any("ts" in arm.others for arm in scores):
+        yield "Test suites: the same also holds on databases with other rows, see docs/suites.md."
     yield DIFFERENCE_NOTE
     yield P_NOTE
     if first.evaluator:

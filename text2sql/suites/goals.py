@@ -167,7 +167,7 @@ def grow_groups(goal: Goal, drafts: Drafts, chance: random.Random) -> None:
             draft, place = chance.choice(places)
             row = chance.choice(draft.rows)
             inside = sum(one[place] == row[place] for one in draft.rows)
-            for _ in range(size.size + chance.choice((-1, 0, 0, 1)) - inside):
+            for _ in range(size.size + chance.choice((-1, 0, 1, 1)) - inside):
                 draft.rows.append(_with_other_keys(draft, row, place, chance))
             complete(draft, drafts, chance)
 
