@@ -148,10 +148,8 @@ def evaluate(gold: Path, pred: Path, db: Path, out: Path | None, **options: Any)
     begun = resuming(cases, db, settings, keys, options["suite"], say) if keeps else nullcontext(Resumed())
     with begun as kept:
         if kept.found and not options["quiet"]:
-            click.echo(
-                f"{len(kept.found)} of {len(cases)} verdicts are taken from an earlier run, which was stopped",
-                err=True,
-            )
+            found_before = f"{len(kept.found)} of {len(cases)} verdicts"
+            click.echo(f"{found_before} are taken from an earlier run, which was stopped", err=True)
         verdicts = kept.judge(cases, judged)
         verdicts = verdicts if named else (as_official(verdict, settings) for verdict in verdicts)
         shown = settings.metrics if named else [name for name in settings.metrics if name in NAMES]
