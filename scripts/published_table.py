@@ -2,8 +2,8 @@
 
 Usage: python -m scripts.published_table    prints the tables of docs/published-table.md; needs TEXT2SQL_DATA
 
-Reads spider/dev_sql.json, spider/database, reference/predictions/ARM.sql and reference/published_table.json below
-that folder. Takes about two minutes on two cores; the suite is kept in the work store.
+Reads spider/dev_sql.json, spider/database, reference/predictions/ARM.sql and reference/published_table.json
+below that folder. Takes about two minutes on two cores; the suite is kept in the work store.
 """
 
 from __future__ import annotations
