@@ -89,6 +89,10 @@ EQUAL = [
         f"SELECT a.name {JOIN} GROUP BY a.id HAVING count(*) > 1",
         f"SELECT a.name {LEFT} GROUP BY a.id HAVING count(*) > 1",
     ),
+    (
+        f"SELECT a.name {JOIN} WHERE b.rank > 1 OR (b.rank = 0 AND a.age > 2)",
+        f"SELECT a.name {LEFT} WHERE b.rank > 1 OR (b.rank = 0 AND a.age > 2)",
+    ),
     # columns that are never NULL
     ("SELECT max(name) FROM singer", "SELECT max(coalesce(name, 'z')) FROM singer"),
     ("SELECT avg(age) FROM singer WHERE age > 1", "SELECT avg(ifnull(age, 0)) FROM singer WHERE age > 1"),
@@ -231,6 +235,10 @@ OPEN = [
         "SELECT id FROM singer WHERE id IN (SELECT b.id FROM concert b JOIN singer a ON a.id = b.rank)",
     ),
     (f"SELECT avg(b.rank), count(*) {JOIN}", f"SELECT avg(b.rank), count(*) {LEFT}"),
+    (
+        f"SELECT a.name {JOIN} WHERE b.rank > 1 OR a.age > 2",
+        f"SELECT a.name {LEFT} WHERE b.rank > 1 OR a.age > 2",
+    ),
     (f"SELECT avg(b.rank) {JOIN} GROUP BY a.id", f"SELECT avg(b.rank) {LEFT} GROUP BY a.id"),
     (
         f"SELECT a.name {JOIN} GROUP BY a.name HAVING count(*) > 1",
