@@ -387,6 +387,41 @@ def test_a_left_join_over_a_foreign_key_is_inner_only_if_foreign_keys_are_relied
     )
 
 
+def test_a_join_over_a_foreign_key_goes_only_where_nothing_else_of_the_row_is_used(file: Path) -> None:
+    relied, own = read_constraints(file, as_filled=True), read_constraints(file)
+    gold = "SELECT b.title FROM concert AS b"
+    joined = f"{gold} JOIN singer AS a ON a.id = b.singer_id"
+    assert proved_equal(gold, joined, relied) and proved_equal(joined, gold, relied)
+    assert proved_equal(f"SELECT b.singer_id, b.title {JOIN}", f"SELECT a.id, b.title {JOIN}", relied)
+    assert proved_equal(gold, joined, own) == ""
+    for more in (
+        "WHERE a.age > 1",
+        "ORDER BY a.name",
+        "WHERE b.rank IN (SELECT id FROM concert WHERE a.age > 1)",
+    ):
+        assert proved_equal(f"{gold} {more.replace('a.', 'b.')}", f"{joined} {more}", relied) == ""
+
+
+def test_a_join_over_a_foreign_key_that_may_be_null_is_a_test_for_null(file: Path) -> None:
+    relied = read_constraints(file, as_filled=True)
+    gold = "SELECT b.title FROM concert AS b"
+    joined = "SELECT b.title FROM singer AS a JOIN concert AS b ON a.id = b.stage"
+    assert proved_equal(gold, joined, relied) == ""
+    assert proved_equal(f"{gold} WHERE b.stage IS NOT NULL", joined, relied)
+
+
+def test_a_join_over_a_key_of_texts_that_numbers_refer_to_stays(tmp_path: Path) -> None:
+    path = tmp_path / "texts.sqlite"
+    with closing(sqlite3.connect(path)) as connection:
+        connection.executescript(
+            """CREATE TABLE p (k TEXT PRIMARY KEY NOT NULL);
+            CREATE TABLE c (n INT, k INT NOT NULL REFERENCES p);
+            INSERT INTO p VALUES ('1'), ('01'); INSERT INTO c VALUES (7, 1);"""
+        )
+    relied = read_constraints(path, as_filled=True)
+    assert proved_equal("SELECT n FROM c", "SELECT c.n FROM c JOIN p ON c.k = p.k", relied) == ""
+
+
 def test_a_schema_alone_proves_less(facts: Constraints) -> None:
     of_schema = schema_constraints(facts.schema)
     assert proved_equal("SELECT count(*) FROM singer", "SELECT count(id) FROM singer", of_schema)
