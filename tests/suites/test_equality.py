@@ -84,6 +84,67 @@ EQUAL = [
     # joins
     (f"SELECT a.id {JOIN}", f"SELECT b.singer_id {JOIN}"),
     (f"SELECT a.name {JOIN} WHERE b.rank > 1", f"SELECT a.name {LEFT} WHERE b.rank > 1"),
+    (f"SELECT avg(b.rank), count(b.title) {JOIN}", f"SELECT avg(b.rank), count(b.title) {LEFT}"),
+    (
+        f"SELECT a.name {JOIN} GROUP BY a.id HAVING count(*) > 1",
+        f"SELECT a.name {LEFT} GROUP BY a.id HAVING count(*) > 1",
+    ),
+    (
+        f"SELECT a.name {JOIN} WHERE b.rank > 1 OR (b.rank = 0 AND a.age > 2)",
+        f"SELECT a.name {LEFT} WHERE b.rank > 1 OR (b.rank = 0 AND a.age > 2)",
+    ),
+    # columns that are never NULL
+    ("SELECT max(name) FROM singer", "SELECT max(coalesce(name, 'z')) FROM singer"),
+    ("SELECT avg(age) FROM singer WHERE age > 1", "SELECT avg(ifnull(age, 0)) FROM singer WHERE age > 1"),
+    ("SELECT id FROM singer WHERE name > 'b'", "SELECT id FROM singer WHERE name > 'b' OR name IS NULL"),
+    (
+        "SELECT id FROM singer WHERE age = 1 OR name > 'b'",
+        "SELECT id FROM singer WHERE age = 1 OR (name > 'b' OR name IS NULL)",
+    ),
+    # conditions that others imply
+    ("SELECT id FROM singer WHERE name = 'a'", "SELECT id FROM singer WHERE name = 'a' AND name <> 'b'"),
+    ("SELECT id FROM singer WHERE name = 'a'", "SELECT id FROM singer WHERE name = 'a' AND name LIKE 'A%'"),
+    ("SELECT id FROM singer WHERE age = 1", "SELECT id FROM singer WHERE age = '1' AND age <= 3"),
+    ("SELECT id FROM singer WHERE age IN (1, 2)", "SELECT id FROM singer WHERE age IN (1, 2) AND age <> 3"),
+    ("SELECT id FROM singer WHERE age = 1", "SELECT id FROM singer WHERE age = 1 AND (age < 3 OR age = 4)"),
+    ("SELECT id FROM singer WHERE fee < 5", "SELECT id FROM singer WHERE fee < 5 AND 5 >= fee"),
+    ("SELECT id FROM singer WHERE fee > -1", "SELECT id FROM singer WHERE fee > -1 AND fee <> -1"),
+    ("SELECT id FROM singer WHERE fee >= 2", "SELECT id FROM singer WHERE fee >= 2 AND fee > 1.5"),
+    # subqueries of one value
+    (
+        "SELECT id FROM singer WHERE age = (SELECT min(age) FROM singer)",
+        "SELECT id FROM singer WHERE age <= (SELECT min(age) FROM singer)",
+    ),
+    (
+        "SELECT id FROM singer WHERE age < (SELECT max(age) FROM singer)",
+        "SELECT id FROM singer WHERE (SELECT max(age) FROM singer) <> age",
+    ),
+    (
+        "SELECT id FROM singer WHERE age <> (SELECT max(rank) FROM concert)",
+        "SELECT id FROM singer WHERE age NOT IN (SELECT max(rank) FROM concert)",
+    ),
+    (
+        "SELECT id FROM singer WHERE age = (SELECT rank FROM concert ORDER BY id)",
+        "SELECT id FROM singer WHERE age = (SELECT rank FROM concert ORDER BY id LIMIT 3)",
+    ),
+    (
+        "SELECT id FROM singer WHERE age = (SELECT rank FROM concert ORDER BY id LIMIT 1)",
+        "SELECT id FROM singer WHERE age IN (SELECT rank FROM concert ORDER BY id LIMIT 1)",
+    ),
+    ("SELECT id FROM singer WHERE age = 5", "SELECT id FROM singer WHERE age = '5 '"),
+    # keys of groups that others determine
+    (
+        "SELECT age, count(*) FROM singer WHERE country = 'a' GROUP BY age",
+        "SELECT age, count(*) FROM singer WHERE country = 'a' GROUP BY country, age",
+    ),
+    (
+        f"SELECT a.name, count(*) {JOIN} GROUP BY b.singer_id",
+        f"SELECT a.name, count(*) {JOIN} GROUP BY b.singer_id, a.name",
+    ),
+    (
+        "SELECT country FROM singer GROUP BY country",
+        "SELECT country FROM singer GROUP BY country HAVING count(*) >= 1",
+    ),
 ]
 
 OPEN = [
@@ -173,6 +234,79 @@ OPEN = [
         "SELECT id FROM singer WHERE id IN (SELECT b.id FROM concert b JOIN singer a ON a.id = b.stage)",
         "SELECT id FROM singer WHERE id IN (SELECT b.id FROM concert b JOIN singer a ON a.id = b.rank)",
     ),
+    (f"SELECT avg(b.rank), count(*) {JOIN}", f"SELECT avg(b.rank), count(*) {LEFT}"),
+    (
+        f"SELECT a.name {JOIN} WHERE b.rank > 1 OR a.age > 2",
+        f"SELECT a.name {LEFT} WHERE b.rank > 1 OR a.age > 2",
+    ),
+    (f"SELECT avg(b.rank) {JOIN} GROUP BY a.id", f"SELECT avg(b.rank) {LEFT} GROUP BY a.id"),
+    (
+        f"SELECT a.name {JOIN} GROUP BY a.name HAVING count(*) > 1",
+        f"SELECT a.name {LEFT} GROUP BY a.name HAVING count(*) > 1",
+    ),
+    (
+        f"SELECT a.name {JOIN} GROUP BY a.id HAVING count(*) > 0",
+        f"SELECT a.name {LEFT} GROUP BY a.id HAVING count(*) > 0",
+    ),
+    (
+        f"SELECT a.name {JOIN} GROUP BY a.id HAVING count(*) <= 2",
+        f"SELECT a.name {LEFT} GROUP BY a.id HAVING count(*) <= 2",
+    ),
+    ("SELECT avg(age) FROM singer", "SELECT avg(coalesce(age, 0)) FROM singer"),
+    (f"SELECT max(b.id) {LEFT} GROUP BY a.age", f"SELECT max(coalesce(b.id, 0)) {LEFT} GROUP BY a.age"),
+    ("SELECT id FROM singer WHERE id = '1'", "SELECT id FROM singer WHERE coalesce(id, 0) = '1'"),
+    ("SELECT id FROM singer WHERE age > 2", "SELECT id FROM singer WHERE age > 2 OR age IS NULL"),
+    (f"SELECT a.id {LEFT} WHERE a.age > 2", f"SELECT a.id {LEFT} WHERE a.age > 2 OR b.id IS NULL"),
+    ("SELECT id FROM singer WHERE name = 'a'", "SELECT id FROM singer WHERE name = 'a' AND name <> 'a'"),
+    ("SELECT id FROM singer WHERE name = 'a'", "SELECT id FROM singer WHERE name = 'a' AND country <> 'b'"),
+    ("SELECT id FROM singer WHERE age IN (1, 2)", "SELECT id FROM singer WHERE age IN (1, 2) AND age <> 2"),
+    ("SELECT id FROM singer WHERE fee < 5", "SELECT id FROM singer WHERE fee < 5 AND fee <= 4.9"),
+    ("SELECT id FROM singer WHERE fee >= 5", "SELECT id FROM singer WHERE fee >= 5 AND fee <> 5"),
+    ("SELECT id FROM singer WHERE fee >= 5", "SELECT id FROM singer WHERE fee >= 5 AND fee > 5"),
+    ("SELECT id FROM singer WHERE fee > 1", "SELECT id FROM singer WHERE fee > 1 AND fee < 9"),
+    ("SELECT id FROM singer WHERE name > 1", "SELECT id FROM singer WHERE name > 1 AND name <> 0"),
+    (
+        "SELECT id FROM singer WHERE age = (SELECT min(age) FROM singer)",
+        "SELECT id FROM singer WHERE age >= (SELECT min(age) FROM singer)",
+    ),
+    (
+        "SELECT id FROM singer WHERE age = (SELECT min(rank) FROM concert)",
+        "SELECT id FROM singer WHERE age <= (SELECT min(rank) FROM concert)",
+    ),
+    (
+        "SELECT id FROM singer WHERE age = (SELECT min(age) FROM singer WHERE id > 1)",
+        "SELECT id FROM singer WHERE age <= (SELECT min(age) FROM singer WHERE id > 1)",
+    ),
+    (
+        "SELECT id FROM singer WHERE age <> (SELECT rank FROM concert ORDER BY id LIMIT 1)",
+        "SELECT id FROM singer WHERE age NOT IN (SELECT rank FROM concert ORDER BY id LIMIT 1)",
+    ),
+    (
+        "SELECT id FROM singer WHERE age = (SELECT rank FROM concert ORDER BY id)",
+        "SELECT id FROM singer WHERE age = (SELECT rank FROM concert ORDER BY id LIMIT 0)",
+    ),
+    (
+        "SELECT id FROM singer WHERE age = (SELECT rank FROM concert ORDER BY id LIMIT 1)",
+        "SELECT id FROM singer WHERE age IN (SELECT rank FROM concert ORDER BY id LIMIT 2)",
+    ),
+    ("SELECT id FROM singer WHERE name = 5", "SELECT id FROM singer WHERE name = '5 '"),
+    (
+        "SELECT age, count(*) FROM singer WHERE country <> 'a' GROUP BY age",
+        "SELECT age, count(*) FROM singer WHERE country <> 'a' GROUP BY country, age",
+    ),
+    (
+        "SELECT count(*) FROM singer WHERE country = 'a'",
+        "SELECT count(*) FROM singer WHERE country = 'a' GROUP BY country",
+    ),
+    (
+        "SELECT count(*) FROM singer a JOIN concert b ON a.name = b.rank GROUP BY b.rank",
+        "SELECT count(*) FROM singer a JOIN concert b ON a.name = b.rank GROUP BY b.rank, a.name",
+    ),
+    (
+        f"SELECT a.name, count(*) {LEFT} GROUP BY b.singer_id",
+        f"SELECT a.name, count(*) {LEFT} GROUP BY b.singer_id, a.name",
+    ),
+    ("SELECT count(*) FROM singer HAVING count(*) >= 1", "SELECT count(*) FROM singer"),
     ("SELECT random() FROM singer", "SELECT abs(random()) FROM singer"),
     ("SELECT FROM", "SELECT FROM"),
     ("SELECT 1; SELECT 2", "SELECT 1"),
@@ -251,6 +385,41 @@ def test_a_left_join_over_a_foreign_key_is_inner_only_if_foreign_keys_are_relied
     assert (
         proved_equal(inner.replace("singer_id", "stage"), outer.replace("singer_id", "stage"), relied) == ""
     )
+
+
+def test_a_join_over_a_foreign_key_goes_only_where_nothing_else_of_the_row_is_used(file: Path) -> None:
+    relied, own = read_constraints(file, as_filled=True), read_constraints(file)
+    gold = "SELECT b.title FROM concert AS b"
+    joined = f"{gold} JOIN singer AS a ON a.id = b.singer_id"
+    assert proved_equal(gold, joined, relied) and proved_equal(joined, gold, relied)
+    assert proved_equal(f"SELECT b.singer_id, b.title {JOIN}", f"SELECT a.id, b.title {JOIN}", relied)
+    assert proved_equal(gold, joined, own) == ""
+    for more in (
+        "WHERE a.age > 1",
+        "ORDER BY a.name",
+        "WHERE b.rank IN (SELECT id FROM concert WHERE a.age > 1)",
+    ):
+        assert proved_equal(f"{gold} {more.replace('a.', 'b.')}", f"{joined} {more}", relied) == ""
+
+
+def test_a_join_over_a_foreign_key_that_may_be_null_is_a_test_for_null(file: Path) -> None:
+    relied = read_constraints(file, as_filled=True)
+    gold = "SELECT b.title FROM concert AS b"
+    joined = "SELECT b.title FROM singer AS a JOIN concert AS b ON a.id = b.stage"
+    assert proved_equal(gold, joined, relied) == ""
+    assert proved_equal(f"{gold} WHERE b.stage IS NOT NULL", joined, relied)
+
+
+def test_a_join_over_a_key_of_texts_that_numbers_refer_to_stays(tmp_path: Path) -> None:
+    path = tmp_path / "texts.sqlite"
+    with closing(sqlite3.connect(path)) as connection:
+        connection.executescript(
+            """CREATE TABLE p (k TEXT PRIMARY KEY NOT NULL);
+            CREATE TABLE c (n INT, k INT NOT NULL REFERENCES p);
+            INSERT INTO p VALUES ('1'), ('01'); INSERT INTO c VALUES (7, 1);"""
+        )
+    relied = read_constraints(path, as_filled=True)
+    assert proved_equal("SELECT n FROM c", "SELECT c.n FROM c JOIN p ON c.k = p.k", relied) == ""
 
 
 def test_a_schema_alone_proves_less(facts: Constraints) -> None:

@@ -70,12 +70,12 @@ def made(
 
 
 def full(folder: Path, script: str, tables: str, seeds: int = 2) -> list[int]:
-    """The numbers of rows of the variants' tables that are not of the small kind."""
+    """The numbers of rows of the variants' tables that are not of a small kind."""
     return [
         rows(connection, f"SELECT count(*) FROM {table}")[0][0]
         for number, connection in enumerate(made(folder, script, seeds=seeds))
         for table in tables.split()
-        if list(KINDS)[number % len(KINDS)] != "small"
+        if not list(KINDS.values())[number % len(KINDS)].small
     ]
 
 
@@ -341,7 +341,7 @@ def test_every_kind_does_what_it_says(tmp_path: Path) -> None:
     assert len(set(numbers)) == len(numbers)
     assert len(set(values["ties"][0])) < 12
     assert sum(n == (None,) for n in values["nulls"][0]) > 4
-    assert len(values["small"][0]) <= 5
+    assert len(values["small"][0]) <= 5 and len(values["uniform"][0]) <= 5
     spelled = [text for (text,) in values["respelled"][1] if text]
     assert any(text != text.strip() or text in (text.lower(), text.upper()) for text in spelled)
 
@@ -364,6 +364,20 @@ def test_some_parents_have_no_children(tmp_path: Path) -> None:
         (GOLDS[2], GOLDS[2].replace("avg", "max")),
         (GOLDS[3], GOLDS[3].replace(">=", ">")),
         (GOLDS[4], GOLDS[4].replace("<", "<=")),
+        ("SELECT count(*) FROM town WHERE name = 'Ulm'", "SELECT count(*) FROM town WHERE name LIKE 'Ulm%'"),
+        ("SELECT count(*) FROM town WHERE name = 'Ulm'", "SELECT count(*) FROM town WHERE name LIKE '%Ulm'"),
+        (
+            "SELECT fee FROM school ORDER BY size LIMIT 1",
+            "SELECT fee FROM school WHERE size = (SELECT min(size) FROM school)",
+        ),
+        (
+            "SELECT count(*) FROM pupil WHERE age < (SELECT avg(age) FROM pupil)",
+            "SELECT count(*) FROM pupil WHERE age <= (SELECT avg(age) FROM pupil)",
+        ),
+        (
+            "SELECT school FROM pupil GROUP BY school ORDER BY count(*) DESC LIMIT 1",
+            "SELECT school FROM pupil GROUP BY school HAVING count(*) > 1 ORDER BY count(*) DESC LIMIT 1",
+        ),
         ("SELECT max(size) FROM school", "SELECT max(CAST(fee AS REAL)) FROM school"),
         ("SELECT count(*) FROM school", "SELECT count(town_id) FROM school"),
         (
@@ -380,6 +394,31 @@ def test_a_variant_tells_a_gold_query_from_its_near_miss(tmp_path: Path, gold: s
     source = database(tmp_path / "school.sqlite", SCHOOL)
     results = ((rows(one, gold), rows(one, near_miss)) for one in variants(source, [*GOLDS, gold], seeds=4))
     assert any(mine and sorted(map(repr, mine)) != sorted(map(repr, its)) for mine, its in results)
+
+
+def test_constants_with_more_text_are_in_keys_and_in_the_columns_that_refer_to_them(tmp_path: Path) -> None:
+    script = (
+        "CREATE TABLE port (code TEXT PRIMARY KEY); CREATE TABLE ship (n INT, port TEXT REFERENCES port);"
+    )
+    script += "INSERT INTO port VALUES " + ", ".join(f"('p{n}')" for n in range(20)) + ", ('APG');"
+    script += "INSERT INTO ship VALUES " + ", ".join(f"({n}, 'p{n}')" for n in range(20)) + ", (20, 'APG');"
+    ships = made(tmp_path, script, ["SELECT n FROM ship WHERE port = 'APG'"], seeds=4)
+    found = {code for one in ships for code in rows(one, "SELECT port FROM ship")}
+    assert {("APGx",), ("xAPG",), ("APG",)} <= found
+
+
+def test_some_small_variants_have_parents_and_no_children_in_several_tables(tmp_path: Path) -> None:
+    names = ("a", "b", "c")
+    script = "CREATE TABLE p (id INTEGER PRIMARY KEY); INSERT INTO p VALUES (1), (2);"
+    script += "".join(
+        f"CREATE TABLE {name} (p INT REFERENCES p); INSERT INTO {name} VALUES (1);" for name in names
+    )
+    found = [
+        sum(not rows(one, f"SELECT 1 FROM {name}") for name in names)
+        for one in made(tmp_path, script, seeds=4)
+        if rows(one, "SELECT 1 FROM p")
+    ]
+    assert set(found) == {0, 1, 2}
 
 
 def test_a_large_group_is_made_where_having_asks_for_one(tmp_path: Path) -> None:
@@ -451,7 +490,7 @@ def test_tables_of_any_types_and_values_have_sound_variants(
     write_variant(source, tmp_path / "v.sqlite", read_facts(source), wanted, 1, kind)
     with closing(sqlite3.connect(tmp_path / "v.sqlite")) as connection:
         assert_sound(connection)
-        assert kind == "small" or rows(connection, "SELECT 1 FROM t")
+        assert KINDS[kind].small or rows(connection, "SELECT 1 FROM t")
 
 
 # -- Spider's databases --

@@ -13,17 +13,28 @@ from collections.abc import Iterator
 from sqlglot import exp
 
 from text2sql.evaluation.spider.rewrite import order_matters
+from text2sql.suites import condition_rules as of_conditions
 from text2sql.suites import equality_rules as rules
 from text2sql.suites.constraints import Constraints
+from text2sql.suites.join_rules import join_without_effect
 from text2sql.suites.selects import aggregates, has_plain_joins, names_matter, prepare
 from text2sql.suites.trees import Query, affinity, conjuncts, parse, source_nodes, text
 
 _RULES: tuple[rules.Rule, ...] = (
     rules.constants_of_column_type,
     rules.whole_number_bounds,
+    of_conditions.single_values,
+    of_conditions.comparisons_with_extremes,
     rules.outer_join_as_inner,
+    rules.outer_join_of_aggregates,
+    rules.outer_join_of_larger_groups,
+    of_conditions.defaults_without_effect,
+    of_conditions.null_tests_that_fail,
+    of_conditions.implied_conditions,
+    join_without_effect,
     rules.equal_columns,
     rules.null_tests_without_effect,
+    rules.having_without_effect,
     rules.group_of_members_without_effect,
     rules.group_keys_without_effect,
     rules.order_without_effect,

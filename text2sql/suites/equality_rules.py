@@ -7,7 +7,7 @@ that can be resolved names its table, and the conditions of inner joins stand in
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from sqlglot import exp
 
@@ -27,7 +27,15 @@ from text2sql.suites.selects import (
     rejected_columns,
     set_conditions,
 )
-from text2sql.suites.trees import COMPARED, Query, affinity, constant
+from text2sql.suites.trees import (
+    AGGREGATES,
+    COMPARED,
+    Query,
+    affinity,
+    conjuncts,
+    constant,
+    reference,
+)
 
 Rule = Callable[[Query, Constraints], bool]
 
@@ -72,11 +80,10 @@ def constants_of_column_type(query: Query, facts: Constraints) -> bool:
         column = _compared_column(literal)
         place = query.resolve(column) if column else None
         kind = affinity(place.column.type) if place else "blob"
-        if kind == "blob" or not _WHOLE.fullmatch(literal.this) or literal.is_string == (kind == "text"):
+        figures = literal.this if kind == "text" else literal.this.strip(" ")
+        if kind == "blob" or not _WHOLE.fullmatch(figures) or literal.is_string == (kind == "text"):
             continue
-        literal.replace(
-            exp.Literal.string(literal.this) if kind == "text" else exp.Literal.number(literal.this)
-        )
+        literal.replace(exp.Literal.string(figures) if kind == "text" else exp.Literal.number(figures))
         found = True
     return found
 
@@ -145,6 +152,83 @@ def _has_match(query: Query, facts: Constraints, select: exp.Select, join: exp.J
             pair = tuple(place.key if (place := query.resolve(side)) else None for side in (mine, its))
             return pair in facts.references and is_not_null(query, facts, select, mine)
     return False
+
+
+def outer_join_of_aggregates(query: Query, facts: Constraints) -> bool:
+    """LEFT JOIN as JOIN where nothing but aggregates of its columns is asked for: they pass over NULL."""
+    found = False
+    for select in query.all(exp.Select):
+        join = _only_outer_join(select)
+        extra = ("group", "having", "order", "limit")
+        if join is None or any(select.args.get(name) for name in extra):
+            continue
+        values = [item.unalias() for item in select.expressions]
+        inner = [value.this for value in values if isinstance(value, AGGREGATES) and not value.expressions]
+        own = [one for one in inner if isinstance(one, exp.Column) and one.table == join.alias_or_name]
+        if len(own) == len(values):
+            join.set("side", None)
+            gather_conditions(select)
+            found = True
+    return found
+
+
+def outer_join_of_larger_groups(query: Query, facts: Constraints) -> bool:
+    """LEFT JOIN as JOIN where HAVING demands two rows, and a row without a match is a group of its own."""
+    found = False
+    for select in query.all(exp.Select):
+        join, group, having = _only_outer_join(select), select.args.get("group"), select.args.get("having")
+        if join is None or not group or not having or not any(map(_needs_two, conjuncts(having.this))):
+            continue
+        others = set(query.sources(select)) - {join.alias_or_name}
+        known, keys = determined_by(query, facts, select, group.expressions), keys_of(query, facts, select)
+        if all(any(key <= known for key in keys.get(name, ())) for name in others):
+            join.set("side", None)
+            gather_conditions(select)
+            found = True
+    return found
+
+
+def _only_outer_join(select: exp.Select) -> exp.Join | None:
+    outer = [join for join in select.args.get("joins") or () if join.side]
+    return outer[0] if len(outer) == 1 and has_plain_joins(select) else None
+
+
+def _needs_two(condition: exp.Expr) -> bool:
+    """Whether a condition is `count(...) >= n` or `= n` with n > 1."""
+    least = _least_count(condition)
+    if least is None and isinstance(condition, exp.EQ) and isinstance(condition.this, exp.Count):
+        least = int(condition.expression.this) if _is_bound(condition.expression) else None
+    return least is not None and least > 1
+
+
+def _least_count(condition: exp.Expr) -> int | None:
+    """n of `count(...) >= n`."""
+    if not isinstance(condition, exp.GTE | exp.LTE):
+        return None
+    count, number = condition.this, condition.expression
+    if isinstance(condition, exp.LTE):
+        count, number = number, count
+    return int(number.this) if isinstance(count, exp.Count) and _is_bound(number) else None
+
+
+def having_without_effect(query: Query, facts: Constraints) -> bool:
+    """`HAVING count(*) >= 1` of groups: none is empty."""
+    found = False
+    for select in query.all(exp.Select):
+        group, having = select.args.get("group"), select.args.get("having")
+        if not group or not having:
+            continue
+        parts = conjuncts(having.this)
+        kept = [part for part in parts if not _is_at_least_one(part)]
+        if len(kept) < len(parts):
+            select.set("having", exp.Having(this=exp.and_(*kept, copy=False)) if kept else None)
+            found = True
+    return found
+
+
+def _is_at_least_one(part: exp.Expr) -> bool:
+    least, count = _least_count(part), part.find(exp.Count)
+    return least is not None and least <= 1 and count is not None and isinstance(count.this, exp.Star)
 
 
 def null_tests_without_effect(query: Query, facts: Constraints) -> bool:
@@ -255,7 +339,45 @@ def _without_determined(
         if key:
             mine = [column for column in keys if isinstance(column, exp.Column) and column.table == source]
             determined += [column for column in mine if column not in key]
-    return [key for key in dict.fromkeys(keys) if key not in determined]
+    kept = [key for key in dict.fromkeys(keys) if key not in determined]
+    in_keys = {column for unique in own.values() for key in unique for column in key}
+    for one in sorted(kept, key=lambda key: (key in in_keys, key.sql())):
+        rest = [key for key in kept if key != one]
+        # without any key there is one group even where there is no row
+        if rest and isinstance(one, exp.Column) and one in determined_by(query, facts, select, rest):
+            kept = rest
+    return kept
+
+
+def determined_by(
+    query: Query, facts: Constraints, select: exp.Select, given: Iterable[exp.Expr]
+) -> set[exp.Expr]:
+    """The columns that are equal in any two rows of FROM and WHERE that agree in `given`."""
+    found = {*given, *_fixed(select)}
+    keys, ties = keys_of(query, facts, select), list(_determining(query, select))
+    size = 0
+    while size < len(found):
+        size = len(found)
+        found |= {other for one, other in ties if one in found}
+        for place in query.columns(select):
+            if any(key <= found for key in keys.get(place.source, ())):
+                found.add(reference(place))
+    return found
+
+
+def _determining(query: Query, select: exp.Select) -> Iterator[tuple[exp.Expr, exp.Expr]]:
+    """Pairs of columns that WHERE makes equal, where equal values of the first mean such of the second.
+
+    A number can equal several texts, such as '1' and '1.0', but no text several numbers.
+    """
+    for part in conditions(select):
+        sides = (part.this, part.expression) if isinstance(part, exp.EQ) else ()
+        for one, other in (sides, sides[::-1]) if sides else ():
+            places = [query.resolve(side) if isinstance(side, exp.Column) else None for side in (one, other)]
+            kinds = [affinity(place.column.type) if place else "blob" for place in places]
+            numbers = [kind in ("integer", "numeric", "real") for kind in kinds]
+            if (numbers[1] and kinds[0] != "blob") or kinds == ["text", "text"]:
+                yield one, other
 
 
 def order_without_effect(query: Query, facts: Constraints) -> bool:

@@ -10,13 +10,15 @@ from text2sql.suites.conditions import Cell, Condition, Goal, matching
 from text2sql.suites.facts import ForeignKeyFacts
 from text2sql.suites.rows import Draft, Drafts, complete
 from text2sql.suites.source_rows import Value
-from text2sql.suites.values import ColumnValues, moved, respelled, stored
+from text2sql.suites.values import ColumnValues, extended, moved, respelled, stored
 
 LARGEST_GROUP = 12
 """Groups of more rows for HAVING count(*) > N are made by `grow_groups`."""
 
 _MOST = 250  # rows of a group at most
 _HOLDS = 0.5  # share of the goals of which no condition is broken
+_EXTENDED = 0.4  # share of the broken conditions `= text` with the text and something more in the column
+_UNJOINED = 0.15  # share of the goals of which one join does not hold
 _NULL = 0.2  # share of the broken conditions with NULL in the column, and of the rows with NULL in another
 
 
@@ -49,8 +51,10 @@ class _Placer:
         for condition in conditions:
             if self._is_key(condition.cell) or condition.cell in self._linked:
                 self._hold(condition, condition is broken)
+        left_out = self._chance.choice(self._classes) if self._classes else None
         for cells in self._classes:
-            self._join(cells)
+            if broken or cells is not left_out or self._chance.random() >= _UNJOINED:
+                self._join(cells)
         for condition in conditions:
             if condition.cell not in self._linked:
                 self._hold(condition, condition is broken)
@@ -264,6 +268,9 @@ def _value(condition: Condition, values: ColumnValues, chance: random.Random, br
         return values.stored(_text(value, operator, values, chance))
     if operator in (">", "<", ">=", "<="):
         return values.stored(_beside(value, operator, values, chance))
+    longer = extended(value) if operator == "!=" and isinstance(value, str) else ()
+    if longer and chance.random() < _EXTENDED:
+        return values.stored(chance.choice(longer))
     return value if operator == "=" else values.near(value, chance)
 
 

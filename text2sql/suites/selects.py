@@ -131,6 +131,8 @@ def optional_sources(select: exp.Select) -> set[str]:
 
 def rejected_columns(condition: exp.Expr) -> list[exp.Column]:
     """Columns that are not NULL where the condition is true."""
+    if isinstance(condition, exp.Or | exp.And | exp.Paren):
+        return _rejected_by_parts(condition)
     inner = condition.this.unnest() if isinstance(condition, exp.Not) else condition
     if type(inner) in COMPARED:
         return [
@@ -142,6 +144,14 @@ def rejected_columns(condition: exp.Expr) -> list[exp.Column]:
     is_null = isinstance(inner, exp.Is) and isinstance(inner.expression, exp.Null)
     tested = inner.this.unnest() if found or (is_null and negated) else None
     return [tested] if isinstance(tested, exp.Column) else []
+
+
+def _rejected_by_parts(condition: exp.Expr) -> list[exp.Column]:
+    if isinstance(condition, exp.Paren):
+        return rejected_columns(condition.this)
+    left, right = rejected_columns(condition.this), rejected_columns(condition.expression)
+    is_both = isinstance(condition, exp.Or)
+    return [column for column in left if column in right] if is_both else [*left, *right]
 
 
 def is_not_null(query: Query, facts: Constraints, select: exp.Select, column: exp.Column) -> bool:

@@ -60,6 +60,11 @@ def moved(value: Value, direction: int, chance: random.Random) -> Value:
     return value
 
 
+def extended(text: str) -> tuple[str, ...]:
+    """The text with something before or behind it, for `LIKE '%text%'`; none of a number or a date."""
+    return () if _is_number(text) or _DATE.search(text) else (f"{text}x", f"x{text}", f"{text} x")
+
+
 def respelled(text: str, chance: random.Random) -> str:
     """The text in another case, or with a blank before or behind it."""
     ways: tuple[Callable[[str], str], ...] = (
@@ -90,6 +95,9 @@ class ColumnValues:
         self.seen = [value for value in values if value is not None]
         self.wanted = list(dict.fromkeys(self._kept(wanted)))
         self._between = _midpoints(self.wanted)
+        # constants with something before or behind them; the columns that refer to this one use the same
+        longer = (one for value in self.wanted if isinstance(value, str) for one in extended(value))
+        self.extended = list(dict.fromkeys(self._kept(longer)))
         self.is_flag = len(set(self.seen)) <= 2 and len(self.seen) > 3
         self._fresh = 0
 
@@ -107,6 +115,8 @@ class ColumnValues:
             return chance.choice(self.wanted)
         if self._between and chance.random() < 0.3:
             return self.stored(chance.choice(self._between))
+        if self.extended and chance.random() < 0.2:
+            return chance.choice(self.extended)
         near = self.wanted or self.seen
         return self.near(chance.choice(near), chance) if near else self.stored(self._invented(chance))
 
@@ -114,10 +124,10 @@ class ColumnValues:
         """A neighbour of the value that the column can hold."""
         return self.stored(neighbour(value, chance))
 
-    def few(self, chance: random.Random) -> list[Value]:
-        """One to four distinct values, some of them constants."""
-        pool = list(dict.fromkeys(self.draw(chance) for _ in range(8)))
-        return pool[: chance.randint(1, 4)]
+    def few(self, most: int, chance: random.Random) -> list[Value]:
+        """One to `most` distinct values, some of them constants."""
+        pool = list(dict.fromkeys(self.draw(chance) for _ in range(2 * most)))
+        return pool[: chance.randint(1, most)]
 
     def fresh(self, taken: Callable[[Value], bool], chance: random.Random) -> Value:
         """A value that is not `taken`; None if none was found."""

@@ -31,7 +31,7 @@ ROWS = 60
 
 _LEAST = 8  # rows of a table, also where the source has fewer
 _ENOUGH = 40  # rows of a table in which the conditions of many gold queries can be set
-_SMALLEST = (1, 5)  # rows of the tables of a small variant
+_SMALLEST = (1, 1, 2, 3, 4, 5)  # rows of the tables of a small variant
 _USED = 0.6  # share of a table's rows in which the conditions of gold queries are set
 _TIMES = (1, 1, 1, 2, 4)  # how often a gold query's conditions are set; more rows tell LIMIT apart
 _FEW = 0.7  # share of the columns that have few values, where the kind says so
@@ -43,9 +43,10 @@ class Kind:
     """How the rows of a variant are made; numbers are shares from 0 to 1.
 
     `swapped` cells get the value of another row, `changed` ones a constant or a neighbour, `nulls` become
-    NULL, `respelled` texts get another case or a blank. `few`: columns have one to four values. `distinct`:
-    numbers do not repeat. `parents` have children. `large_groups`: a table gets more rows where HAVING
-    compares their number with a large one. `small`: tables of a few rows, one of them empty.
+    NULL, `respelled` texts get another case or a blank. `few`: columns have that many values at most; 0: as
+    many as they have. `distinct`: numbers do not repeat. `parents` have children. `large_groups`: a table
+    gets more rows where HAVING compares their number with a large one. `small`: tables of a few rows, some
+    of them empty.
     """
 
     swapped: float = 0.1
@@ -53,7 +54,7 @@ class Kind:
     nulls: float = 0.02
     respelled: float = 0.0
     parents: float = 0.8
-    few: bool = False
+    few: int = 0
     distinct: bool = False
     large_groups: bool = False
     small: bool = False
@@ -61,12 +62,13 @@ class Kind:
 
 KINDS: Mapping[str, Kind] = {
     "mutated": Kind(),
-    "ties": Kind(few=True, parents=0.5, large_groups=True),
+    "ties": Kind(few=4, parents=0.5, large_groups=True),
     "distinct": Kind(swapped=0.3, distinct=True),
     "nulls": Kind(swapped=0.2, nulls=0.25),
     "childless": Kind(swapped=0.2, parents=0.35),
     "respelled": Kind(respelled=0.3, changed=0.15),
     "small": Kind(swapped=0.5, changed=0.2, small=True),
+    "uniform": Kind(swapped=0.0, changed=0.0, nulls=0.0, parents=0.0, few=1, small=True),
 }
 """The kinds of variants; their numbers are those of this order."""
 
@@ -133,7 +135,7 @@ class _Maker:
         self._drafts, self._kind, self._chance, self._rows = drafts, kind, chance, rows
         self._tables = [drafts[table.name.lower()] for table in in_order(facts)]
         self._parents = {key.table for table in facts.tables for key in table.foreign_keys}
-        self._empty = self._choose_empty() if kind.small and len(self._tables) > 1 else None
+        self._empty = self._choose_empty() if kind.small and len(self._tables) > 1 else []
         self._links = Links(chance, kind.parents, chance.choice((0.0, 0.0, 0.3, 1.0)), kind.nulls)
 
     def make_tables(self) -> None:
@@ -170,9 +172,11 @@ class _Maker:
                 self._make_distinct(draft, at)
             self._chance.shuffle(draft.rows)
 
-    def _choose_empty(self) -> Draft:
-        leaves = [draft for draft in self._tables if draft.facts.name not in self._parents]
-        return self._chance.choice(leaves or self._tables)
+    def _choose_empty(self) -> list[str]:
+        """The names of one table or of half of those without children."""
+        names = [draft.facts.name for draft in self._tables]
+        leaves = [name for name in names if name not in self._parents] or names
+        return self._chance.sample(leaves, self._chance.choice((1, (len(leaves) + 1) // 2)))
 
     def _link(self, draft: Draft, keys: Sequence[ForeignKeyFacts]) -> None:
         self._links.fill(draft, self._drafts, keys)
@@ -189,7 +193,7 @@ class _Maker:
     def _count(self, draft: Draft) -> int:
         """The number of rows: about as many as the source has, of parents fewer than of their children."""
         if self._kind.small:
-            return 0 if draft is self._empty else self._chance.randint(*_SMALLEST)
+            return 0 if draft.facts.name in self._empty else self._chance.choice(_SMALLEST)
         most = self._rows // 2 if draft.facts.name in self._parents else self._rows
         usual = max(_LEAST, len(draft.source))
         return min(
@@ -198,21 +202,22 @@ class _Maker:
         )
 
     def _change(self, draft: Draft) -> None:
-        """Change cells outside keys as the kind says; some keys become constants of gold queries."""
+        """Change cells outside keys as the kind says; some keys become constants, or texts that have them."""
         referring = {at for key in draft.facts.foreign_keys for at in draft.places(key.columns)}
         plain = set(_plain_columns(draft))
         for at, values in enumerate(draft.values):
             if at in plain:
                 self._change_column(draft, at)
             elif at not in referring and values.wanted and draft.rows:
-                count = min(len(values.wanted), len(draft.rows) // 3)
+                wanted = [*values.wanted, *values.extended]
+                count = min(len(wanted), len(draft.rows) // 3)
                 rows = self._chance.sample(draft.rows, count)
-                for row, value in zip(rows, self._chance.sample(values.wanted, count), strict=True):
+                for row, value in zip(rows, self._chance.sample(wanted, count), strict=True):
                     row[at] = value
 
     def _change_column(self, draft: Draft, at: int) -> None:
         kind, chance, values = self._kind, self._chance, draft.values[at]
-        palette = values.few(chance) if kind.few and chance.random() < _FEW else None
+        palette = values.few(kind.few, chance) if kind.few and chance.random() < _FEW else None
         nullable = values.may_be_null
         before = [row[at] for row in draft.rows]
         for row in draft.rows:
