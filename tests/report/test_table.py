@@ -154,8 +154,8 @@ def test_the_table_of_scores_can_be_read(tmp_path: Path) -> None:
     }
     page = table.page([lora])
     assert "| lora | 100.0 (34.2 to 100.0) |" in page
-    head, _, row = page.splitlines()[2:5]
-    columns = dict(zip(head.split(" | "), row.split(" | "), strict=True))
+    head, _, line = page.splitlines()[2:5]
+    columns = dict(zip(head.split(" | "), line.split(" | "), strict=True))
     assert (columns["all (n=2)"], columns["all, test suites"]) == ("50.0", "0.0")
 
 
