@@ -329,15 +329,11 @@ class CaseJudge:
     def _same(self, file: Path, sql: str, target: _Target) -> bool:
         if sql == target.gold and not _VARIES.search(sql):
             return True
-        rows = self._gold_rows(file, target.gold)
-        known = target.answers.get(replace_year(sql)) if file == target.files[0] else None
+        rows, text = self._gold_rows(file, target.gold), replace_year(sql)
+        known = target.answers.get(text) if file == target.files[0] else None
         if known and known.error:
             raise known.error
-        predicted = (
-            known.rows
-            if known
-            else self._databases.run(file, replace_year(sql), target.deadline, keep=len(rows) + 1)
-        )
+        predicted = known.rows if known else self._databases.run(file, text, target.deadline, len(rows) + 1)
         return same_result(rows, predicted, order_matters(target.gold))
 
     def _compare_nothing(self, found: dict[str, Any], target: _Target) -> None:

@@ -9,8 +9,9 @@ from functools import lru_cache
 from sqlglot import exp
 
 from text2sql.suites.constraints import Constraints
+from text2sql.suites.facts import affinity
 from text2sql.suites.selects import aggregates, conditions, has_plain_joins, is_not_null, set_conditions
-from text2sql.suites.trees import AGGREGATES, COMPARED, CONNECTED, Query, affinity, source_nodes, text
+from text2sql.suites.trees import AGGREGATES, COMPARED, CONNECTED, Query, source_nodes, text
 
 _NUMBERS = ("integer", "numeric", "real")
 _SIMPLE = (

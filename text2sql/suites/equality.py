@@ -16,9 +16,10 @@ from text2sql.evaluation.spider.rewrite import order_matters
 from text2sql.suites import condition_rules as of_conditions
 from text2sql.suites import equality_rules as rules
 from text2sql.suites.constraints import Constraints
+from text2sql.suites.facts import affinity
 from text2sql.suites.join_rules import join_without_effect
 from text2sql.suites.selects import aggregates, has_plain_joins, names_matter, prepare
-from text2sql.suites.trees import Query, affinity, conjuncts, parse, source_nodes, text
+from text2sql.suites.trees import Query, conjuncts, parse, source_nodes, text
 
 _RULES: tuple[rules.Rule, ...] = (
     rules.constants_of_column_type,

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from sqlglot import exp
 
 from text2sql.suites.constraints import Constraints
+from text2sql.suites.facts import affinity
 from text2sql.suites.selects import (
     aggregates,
     conditions,
@@ -27,15 +28,7 @@ from text2sql.suites.selects import (
     rejected_columns,
     set_conditions,
 )
-from text2sql.suites.trees import (
-    AGGREGATES,
-    COMPARED,
-    Query,
-    affinity,
-    conjuncts,
-    constant,
-    reference,
-)
+from text2sql.suites.trees import AGGREGATES, COMPARED, Query, conjuncts, constant, reference
 
 Rule = Callable[[Query, Constraints], bool]
 

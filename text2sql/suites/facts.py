@@ -12,7 +12,8 @@ from typing import Any, Literal
 
 from text2sql.databases import live_uri
 from text2sql.errors import UserError
-from text2sql.suites.source_rows import Row, decoded, quoted, read_rows
+from text2sql.schema.ddl import quote_name
+from text2sql.suites.source_rows import Row, decoded, read_rows
 
 Affinity = Literal["integer", "real", "text", "blob", "numeric"]
 
@@ -205,8 +206,8 @@ def _is_users(name: str, kinds: dict[str, tuple[str, bool, bool]]) -> bool:
 
 def _table(connection: sqlite3.Connection, name: str, sql: str, kind: tuple[str, bool, bool]) -> TableFacts:
     what, without_rowid, strict = kind
-    described = connection.execute(f"PRAGMA table_xinfo({quoted(name)})").fetchall()
-    indexes = connection.execute(f"PRAGMA index_list({quoted(name)})").fetchall()
+    described = connection.execute(f"PRAGMA table_xinfo({quote_name(name)})").fetchall()
+    indexes = connection.execute(f"PRAGMA index_list({quote_name(name)})").fetchall()
     has_key_index = any(origin == "pk" for _, _, _, origin, _ in indexes)
     columns = tuple(
         ColumnFacts(
@@ -235,7 +236,7 @@ def _is_rowid(key: int, without_rowid: bool, has_key_index: bool) -> bool:
 def _unique(connection: sqlite3.Connection, indexes: Sequence[Any]) -> Iterator[tuple[str, ...]]:
     for _, name, unique, _, partial in sorted(indexes, reverse=True):
         if unique and not partial:
-            parts = connection.execute(f"PRAGMA index_xinfo({quoted(name)})").fetchall()
+            parts = connection.execute(f"PRAGMA index_xinfo({quote_name(name)})").fetchall()
             columns = tuple(column for _, _, column, _, _, key in parts if key)
             if None not in columns:
                 yield columns
@@ -259,7 +260,7 @@ def _declared(
     """The declared foreign keys to columns that exist."""
     parts: dict[int, list[tuple[str, str, str | None]]] = {}
     for number, _, parent, column, reference, *_ in connection.execute(
-        f"PRAGMA foreign_key_list({quoted(table.name)})"
+        f"PRAGMA foreign_key_list({quote_name(table.name)})"
     ):
         parts.setdefault(number, []).append((parent, column, reference))
     for _, key in sorted(parts.items()):
@@ -300,8 +301,8 @@ def _dangling(
     if not values or (key.references not in owner.unique and _is_large(connection, owner)):
         return 0.0
     # the comparison uses the parent's affinity, as that of a foreign key does
-    same = " AND ".join(f"{quoted(name)} = ?" for name in key.references)
-    sql = f"SELECT EXISTS (SELECT 1 FROM {quoted(key.table)} WHERE {same})"
+    same = " AND ".join(f"{quote_name(name)} = ?" for name in key.references)
+    sql = f"SELECT EXISTS (SELECT 1 FROM {quote_name(key.table)} WHERE {same})"
     missing = sum(not connection.execute(sql, value).fetchone()[0] for value in values)
     return missing / len(values)
 
@@ -309,5 +310,5 @@ def _dangling(
 def _is_large(connection: sqlite3.Connection, table: TableFacts) -> bool:
     if table.without_rowid or table.virtual:
         return True
-    sql = f"SELECT count(*) FROM (SELECT 1 FROM {quoted(table.name)} LIMIT {_LARGE})"
+    sql = f"SELECT count(*) FROM (SELECT 1 FROM {quote_name(table.name)} LIMIT {_LARGE})"
     return bool(connection.execute(sql).fetchone()[0] == _LARGE)

@@ -7,9 +7,10 @@ import re
 import sqlite3
 from collections.abc import Sequence
 
+from text2sql.schema.ddl import quote_name
 from text2sql.suites.facts import DatabaseFacts, ForeignKeyFacts, TableFacts
 from text2sql.suites.rows import Draft, Drafts, in_order
-from text2sql.suites.source_rows import Value, quoted
+from text2sql.suites.source_rows import Value
 
 _PAGE = 1024  # bytes; each table and index takes a page at least
 _ATTEMPTS = 10  # to make a row that meets the CHECK constraints
@@ -48,9 +49,9 @@ def _insert(connection: sqlite3.Connection, draft: Draft, chance: random.Random)
     table = draft.facts
     if table.virtual and (not _FULL_TEXT.search(table.sql) or _OTHER_CONTENT.search(table.sql)):
         return
-    names = ", ".join(quoted(column.name) for column in table.columns)
+    names = ", ".join(quote_name(column.name) for column in table.columns)
     marks = ", ".join("?" * len(table.columns))
-    insert = f"INTO {quoted(table.name)} ({names}) VALUES ({marks})"
+    insert = f"INTO {quote_name(table.name)} ({names}) VALUES ({marks})"
     if not (table.checks or table.strict):
         connection.executemany(f"INSERT OR IGNORE {insert}", draft.rows)
         return
@@ -90,15 +91,15 @@ def _mend(connection: sqlite3.Connection, facts: DatabaseFacts) -> None:
 
 def _mending(table: TableFacts, key: ForeignKeyFacts) -> str:
     """The statement that sets a column of dangling foreign keys to NULL, or deletes the rows."""
-    child, parent = quoted(table.name), quoted(f"parent of {table.name}")
+    child, parent = quote_name(table.name), quote_name(f"parent of {table.name}")
     same = " AND ".join(
-        f"{parent}.{quoted(its)} = {child}.{quoted(mine)}"
+        f"{parent}.{quote_name(its)} = {child}.{quote_name(mine)}"
         for mine, its in zip(key.columns, key.references, strict=True)
     )
-    given = " AND ".join(f"{quoted(name)} IS NOT NULL" for name in key.columns)
-    where = f"{given} AND NOT EXISTS (SELECT 1 FROM {quoted(key.table)} AS {parent} WHERE {same})"
+    given = " AND ".join(f"{quote_name(name)} IS NOT NULL" for name in key.columns)
+    where = f"{given} AND NOT EXISTS (SELECT 1 FROM {quote_name(key.table)} AS {parent} WHERE {same})"
     columns = [table.columns[at] for at in map(table.place, key.columns) if at is not None]
     nullable = next((column for column in columns if not column.not_null and not column.key), None)
     if nullable and not (table.checks or table.strict):
-        return f"UPDATE {child} SET {quoted(nullable.name)} = NULL WHERE {where}"
+        return f"UPDATE {child} SET {quote_name(nullable.name)} = NULL WHERE {where}"
     return f"DELETE FROM {child} WHERE {where}"

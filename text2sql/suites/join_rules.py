@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from sqlglot import exp
 
 from text2sql.suites.constraints import Constraints
+from text2sql.suites.facts import affinity
 from text2sql.suites.selects import (
     conditions,
     has_plain_joins,
@@ -14,7 +15,7 @@ from text2sql.suites.selects import (
     optional_sources,
     set_conditions,
 )
-from text2sql.suites.trees import Query, affinity
+from text2sql.suites.trees import Query
 
 _NUMBERS = ("integer", "numeric", "real")
 _IDENTICAL = ("integer", "numeric", "text")  # equal values of two columns of one of these look the same

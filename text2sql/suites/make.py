@@ -95,10 +95,11 @@ class GoldQuality:
 
 @dataclass(frozen=True)
 class _Job:
-    """The work on one database: its file, gold queries, work folder and seed."""
+    """The work on one database: its file and hash, gold queries, work folder and seed."""
 
     db_id: str
     file: Path
+    sha256: str
     golds: tuple[str, ...]
     folder: Path
     seed: int
@@ -173,8 +174,9 @@ def _job(store: WorkStore, db_id: str, databases: Path, golds: Sequence[str], se
     if not file.is_file():
         raise UserError(f"{file}: no such file; each db_id of the gold queries needs an ID/ID.sqlite")
     distinct = tuple(dict.fromkeys(golds))
-    key = {"version": VERSION, "database": hash_path(file), "golds": distinct, "seed": seed}
-    return _Job(db_id, file, distinct, store.open("make_suites", key), seed)
+    sha256 = hash_path(file)
+    key = {"version": VERSION, "database": sha256, "golds": distinct, "seed": seed}
+    return _Job(db_id, file, sha256, distinct, store.open("make_suites", key), seed)
 
 
 # -- the work, in processes --
@@ -261,7 +263,7 @@ def _values(file: Path, schema: Schema) -> dict[tuple[str, str], list[Any]]:
 def _publish(job: _Job, output: Path, candidates: int, most: int) -> tuple[DatabaseSuite, list[GoldQuality]]:
     """Copy the chosen candidates of a database; return its part of the manifest, and the quality."""
     if not most:
-        return DatabaseSuite(sha256=hash_path(job.file), files={}), []
+        return DatabaseSuite(sha256=job.sha256, files={}), []
     original = _read(job.outcome(None))
     tried = {number: _read(job.outcome(number)) for number in range(candidates)}
     told = {number: outcome.told & job.used for number, outcome in tried.items()}
@@ -276,7 +278,7 @@ def _publish(job: _Job, output: Path, candidates: int, most: int) -> tuple[Datab
         files[name] = [job.golds[n] for n in tried[number].undecided]
     for number in set(tried) - set(chosen):
         job.candidate(number).unlink(missing_ok=True)
-    suite = DatabaseSuite(sha256=hash_path(job.file), files=files)
+    suite = DatabaseSuite(sha256=job.sha256, files=files)
     return suite, list(_quality(job, original, [tried[number] for number in chosen]))
 
 

@@ -6,6 +6,8 @@ import sqlite3
 from collections.abc import Sequence
 from typing import Final
 
+from text2sql.schema.ddl import quote_name
+
 Value = int | float | str | bytes | None
 Row = tuple[Value, ...]
 
@@ -13,11 +15,6 @@ ROWS: Final = 300
 """Rows that are read of a table at most."""
 
 _TEXT, _BLOB = 300, 64  # characters and bytes that are kept: variants are to be small
-
-
-def quoted(name: str) -> str:
-    """A name in double quotes; SQLite never reads it as a keyword."""
-    return '"' + name.replace('"', '""') + '"'
 
 
 def decoded(raw: bytes) -> str:
@@ -34,13 +31,13 @@ def read_rows(connection: sqlite3.Connection, table: str, columns: Sequence[str]
     Raises:
         sqlite3.Error: SQLite cannot read the table.
     """
-    shown = ", ".join(_short(quoted(name)) for name in columns)
-    first = connection.execute(f"SELECT {shown} FROM {quoted(table)} LIMIT {ROWS + 1}").fetchall()
+    shown = ", ".join(_short(quote_name(name)) for name in columns)
+    first = connection.execute(f"SELECT {shown} FROM {quote_name(table)} LIMIT {ROWS + 1}").fetchall()
     rowid = next((name for name in ("rowid", "_rowid_", "oid") if name not in map(str.lower, columns)), None)
     if len(first) <= ROWS or rowid is None or not _has_rowid(connection, table):
         return first[:ROWS]
-    low, high = connection.execute(f"SELECT min({rowid}), max({rowid}) FROM {quoted(table)}").fetchone()
-    sql = f"SELECT {rowid}, {shown} FROM {quoted(table)} WHERE {rowid} >= ? ORDER BY {rowid} LIMIT 1"
+    low, high = connection.execute(f"SELECT min({rowid}), max({rowid}) FROM {quote_name(table)}").fetchone()
+    sql = f"SELECT {rowid}, {shown} FROM {quote_name(table)} WHERE {rowid} >= ? ORDER BY {rowid} LIMIT 1"
     found: dict[int, Row] = {}
     for number in range(ROWS):
         at, *row = connection.execute(sql, (low + (high - low) * number // (ROWS - 1),)).fetchone()

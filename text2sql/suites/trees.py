@@ -26,23 +26,8 @@ CONNECTED = (exp.And, exp.Or)
 COMPARED = (exp.EQ, exp.NEQ, exp.LT, exp.LTE, exp.GT, exp.GTE)
 AGGREGATES = (exp.Count, exp.Sum, exp.Avg, exp.Min, exp.Max)
 
+
 # The rules of https://www.sqlite.org/datatype3.html, 3.1, in their order.
-_AFFINITIES = (
-    ("integer", ("INT",)),
-    ("text", ("CHAR", "CLOB", "TEXT")),
-    ("blob", ("BLOB",)),
-    ("real", ("REAL", "FLOA", "DOUB")),
-)
-
-
-def affinity(declared: str) -> str:
-    """The affinity that SQLite gives a column of this declared type."""
-    kind = declared.upper()
-    if not kind:
-        return "blob"
-    return next((name for name, words in _AFFINITIES if any(word in kind for word in words)), "numeric")
-
-
 def is_number(column: Column) -> bool:
     """Whether the column's declared type is a number's."""
     words = ("INT", "REAL", "FLOA", "DOUB", "NUM", "DEC")
