@@ -5,19 +5,19 @@ bench/README.md says what the lines mean.
 
 from __future__ import annotations
 
-import json
 import os
 import sqlite3
 import sys
 import tempfile
 import time
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
 import click
 
+from bench.evaluate import CORES, read_cases, seconds
 from text2sql.databases import database_path
 from text2sql.errors import UserError
 from text2sql.evaluation.execution.suite import Suite
@@ -28,7 +28,6 @@ from text2sql.preparation.outside_data import data_folder
 from text2sql.suites.make import make_suites, summary
 from text2sql.suites.settings import SuiteSettings
 
-CORES = len(os.sched_getaffinity(0))
 MAKE_LIMIT_S, JUDGE_LIMIT_S, SIZE_LIMIT_MB = 600, 60, 50
 
 
@@ -62,17 +61,6 @@ def main(arm: str, databases: int) -> None:
     sys.exit(0 if all(good) else 1)
 
 
-def read_cases(data: Path, arm: str) -> list[Case]:
-    """Return Spider dev with the predictions of an arm, in the order of the file."""
-    questions = json.loads((data / "spider" / "dev_sql.json").read_text(encoding="utf-8"))
-    text = (data / "reference" / "predictions" / f"{arm}.sql").read_text(encoding="utf-8")
-    pairs = zip(questions, text.removesuffix("\n").split("\n"), strict=True)
-    return [
-        Case(row, question["instruction"].split()[0], question["output"], predicted)
-        for row, (question, predicted) in enumerate(pairs)
-    ]
-
-
 def execute(cases: Sequence[Case], databases: Path, suite: Suite) -> None:
     """Run gold and prediction of each case on its database and on those of the suite, ignoring failures."""
     open_files: dict[Path, sqlite3.Connection] = {}
@@ -85,13 +73,6 @@ def execute(cases: Sequence[Case], databases: Path, suite: Suite) -> None:
                     connection.execute(sql).fetchall()
     for connection in open_files.values():
         connection.close()
-
-
-def seconds(work: Callable[[], object]) -> float:
-    """Return how long `work` takes."""
-    started = time.perf_counter()
-    work()
-    return time.perf_counter() - started
 
 
 def print_line(label: str, figure: float, limit: float, note: str) -> bool:
