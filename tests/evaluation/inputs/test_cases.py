@@ -395,6 +395,7 @@ def test_a_nul_byte_is_an_error_in_a_gold_query_only(files: Files) -> None:
         (b"SQLite format 3\0", "an SQLite database"),
         (b"<!DOCTYPE html>", "a web page"),
     ],
+    ids=["gzip", "zip", "sqlite", "html"],  # a gzip's bytes hold the time, so they cannot name a test
 )
 def test_what_is_no_text_is_named(files: Files, data: bytes, said: str) -> None:
     assert f"pred.sql: {said}" in files.write(pred=data).error()
