@@ -54,6 +54,7 @@ _ArmName = Annotated[
             "dedupe_test",
             "convert_schema",
             "make_suites",
+            "retrieve_examples",
         )
     ),
 ]
@@ -68,7 +69,9 @@ class Arm(Settings):
     """
 
     weights: Folder
-    questions: Literal["data/test", "data/examples/embedding", "data/examples/rerank"]
+    questions: Literal[
+        "data/test", "data/examples/embedding", "data/examples/rerank", "data/examples/rerank_sql"
+    ]
     predict: dict[str, Any] = Field(default_factory=dict)
 
 
@@ -187,6 +190,16 @@ class Params(Settings):
                 raise ValueError(
                     f"arms.{name}.weights: no model {arm.weights!r}; choose from "
                     f"{', '.join((BASE, *folders))}, or a folder outside models/ with weights of yours"
+                )
+        return self
+
+    @model_validator(mode="after")
+    def _arms_have_examples(self) -> Params:
+        for name, arm in self.arms.items():
+            ranking = arm.questions.removeprefix("data/examples/")
+            if ranking not in ("data/test", *self.retrieve_examples.rankings):
+                raise ValueError(
+                    f"arms.{name}.questions: no {arm.questions}; add {ranking} to retrieve_examples.rankings"
                 )
         return self
 

@@ -1,7 +1,8 @@
-"""Embed the training questions and write them to a Milvus Lite index."""
+"""Embed the training questions and write them to an index in Milvus Lite, or on a Milvus server."""
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import click
@@ -10,7 +11,7 @@ from stages._main import stage_main
 from stages._params import load_params
 from text2sql.cpu import allowed_cores
 from text2sql.errors import UserError
-from text2sql.files import replacing_folder, write_json
+from text2sql.files import replacing_folder
 from text2sql.records import TrainingRow, read_records
 
 
@@ -25,16 +26,17 @@ def main(train: Path, output: Path) -> None:
         raise UserError(f"{train}/rows.jsonl: no rows to index; `dvc repro dedupe_test` creates them")
 
     # imported here, because they take seconds and errors above should come first
-    from text2sql.retrieval.embed import load_embedder
-    from text2sql.retrieval.index import build_index
+    from text2sql.retrieval.embed import load_embedder, too_long_warning
+    from text2sql.retrieval.mask import embedded_texts
+    from text2sql.retrieval.stored import write_index
 
-    embedder = load_embedder(settings.embedding_model, settings.batch_size, allowed_cores())
-    vectors = embedder.embed([row.question for row in rows])
-    # Milvus Lite 3.2 writes the same bytes for the same rows, so its folder can be the DVC output.
+    model, revision = settings.embedding_model, settings.embedding_revision
+    embedder = load_embedder(model, settings.batch_size, allowed_cores(), revision)
+    texts = embedded_texts(rows, settings.masked)
+    print(too_long_warning(embedder, texts), end="", file=sys.stderr)
+    vectors = embedder.embed(texts)
     with replacing_folder(output) as folder:
-        build_index(folder / "examples.db", [row.id for row in rows], vectors)
-        # The search must use the same model, so it is recorded with the index.
-        write_json(folder / "meta.json", {**settings.model_dump(), "dimension": vectors.shape[1]})
+        write_index(folder, [row.id for row in rows], vectors, settings)
 
 
 if __name__ == "__main__":

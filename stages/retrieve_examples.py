@@ -1,11 +1,13 @@
 """Find few-shot examples for every test question, by embedding alone and reranked.
 
-Writes embedding/test.jsonl and rerank/test.jsonl: the test rows, each with its `examples`, best first.
+Writes RANKING/test.jsonl for each of retrieve_examples.rankings: the test rows, each with its `examples`,
+best first. An example that dedupe_test would remove is an error.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,16 +16,23 @@ import click
 
 from stages._main import stage_main
 from stages._params import load_params
+from text2sql.contamination.leaks import find_leaks
+from text2sql.contamination.settings import Rules
 from text2sql.cpu import allowed_cores
 from text2sql.errors import UserError
-from text2sql.files import read_json, replacing_folder, write_jsonl
-from text2sql.processes import spread
-from text2sql.progress import Progress
-from text2sql.records import ConvertedQuestion, TrainingRow, read_records
+from text2sql.files import replacing_folder, write_json, write_jsonl
+from text2sql.prompts import prompt_form
+from text2sql.records import ConvertedQuestion, TestQuestion, TrainingRow, read_records
+from text2sql.retrieval.needed import needed_ddl
+from text2sql.retrieval.quality import quality
+from text2sql.retrieval.settings import PACKAGED_MODEL, ExampleSchema, RetrieveExamples
+from text2sql.schema.settings import Prompt
 
 if TYPE_CHECKING:
+    from text2sql.retrieval.embed import Embedder
     from text2sql.retrieval.index import Hit
-    from text2sql.retrieval.rerank import Reranker
+
+Rankings = dict[str, list[list["Hit"]]]
 
 
 @click.command(help=__doc__)
@@ -32,38 +41,86 @@ if TYPE_CHECKING:
 )
 @click.option("--train", required=True, type=click.Path(path_type=Path), help="Folder with rows.jsonl.")
 @click.option("--test", required=True, type=click.Path(path_type=Path), help="Folder with test.jsonl.")
+@click.option(
+    "--prepared", required=True, type=click.Path(path_type=Path), help="Folder with dedupe_test's test.jsonl."
+)
+@click.option("--databases", required=True, type=click.Path(path_type=Path), help="Folder with ID/ID.sqlite.")
+@click.option(
+    "--base", required=True, type=click.Path(path_type=Path), help="Model whose tokens are counted."
+)
 @click.option("--output", required=True, type=click.Path(path_type=Path), help="Folder for the examples.")
+@click.option("--metrics", required=True, type=click.Path(path_type=Path), help="File for the figures.")
 @stage_main
-def main(index: Path, train: Path, test: Path, output: Path) -> None:
-    settings = load_params().retrieve_examples
+def main(
+    index: Path,
+    train: Path,
+    test: Path,
+    prepared: Path,
+    databases: Path,
+    base: Path,
+    output: Path,
+    metrics: Path,
+) -> None:
+    params = load_params()
+    settings = params.retrieve_examples
     rows = {row.id: row for row in read_records(train / "rows.jsonl", TrainingRow)}
     questions = read_records(test / "test.jsonl", ConvertedQuestion)
-    model, batch_size = _read_meta(index / "meta.json")
-
-    # imported here, because they take seconds and errors above should come first
-    from text2sql.retrieval.embed import load_embedder
-    from text2sql.retrieval.index import search_index
-    from text2sql.retrieval.rerank import load_reranker
-
-    embedder = load_embedder(model, batch_size, allowed_cores())
-    reranker = load_reranker(settings.reranker, embedder)
-    vectors = embedder.embed([question.question for question in questions])
-    found = search_index(index / "examples.db", vectors, settings.candidates)
-    _check_known(found, rows, index)
-    reranked = _rerank(questions, found, rows, reranker, embedder.processes)
+    chosen = _rankings(questions, rows, index, settings)
+    _check_leaks(chosen, rows, prepared, databases, params.dedupe_test)
+    shown = {name: records(questions, hits, rows, settings.example_schema) for name, hits in chosen.items()}
+    if settings.max_prompt_tokens:
+        shown = _shortened(shown, params.prompt, base, settings.max_prompt_tokens)
+        chosen = {name: _kept(chosen[name], records) for name, records in shown.items()}
     with replacing_folder(output) as folder:
-        for arm, ranking in (("embedding", found), ("rerank", reranked)):
-            examples = [_examples(hits[: settings.top_k], rows) for hits in ranking]
-            write_jsonl(folder / arm / "test.jsonl", _join(questions, examples))
+        for name, records in shown.items():
+            write_jsonl(folder / name / "test.jsonl", records)
+    write_json(metrics, {name: quality(questions, hits, rows) for name, hits in chosen.items()})
 
 
-def _read_meta(path: Path) -> tuple[str, int]:
-    """Model and batch size of the index; the questions must be embedded with the same model."""
-    meta = read_json(path)
-    for key in ("embedding_model", "batch_size"):
-        if key not in meta:
-            raise UserError(f"{path}: {key} is missing; `dvc repro index_examples` writes it again")
-    return meta["embedding_model"], meta["batch_size"]
+def _rankings(
+    questions: Sequence[ConvertedQuestion],
+    rows: Mapping[str, TrainingRow],
+    index: Path,
+    settings: RetrieveExamples,
+) -> Rankings:
+    """The chosen examples of every question, by ranking."""
+    # imported here, because they take seconds and errors in the files should come first
+    from text2sql.retrieval.embed import as_query, load_embedder, too_long_warning
+    from text2sql.retrieval.mask import embedded_texts
+    from text2sql.retrieval.ranking import choose, rerank
+    from text2sql.retrieval.rerank import KEYS, load_reranker
+    from text2sql.retrieval.stored import read_index, search
+
+    stored = read_index(index)
+    model, revision = stored.embedding_model, stored.embedding_revision
+    embedder = load_embedder(model, stored.batch_size, allowed_cores(), revision)
+    texts = [as_query(text, settings.query_instruction) for text in embedded_texts(questions, stored.masked)]
+    print(too_long_warning(embedder, texts), end="", file=sys.stderr)
+    found = search(index, stored, embedder.embed(texts), settings.candidates)
+    _check_known(found, rows, index)
+    rankings: Rankings = {"embedding": found}
+    if any(name != "embedding" for name in settings.rankings):
+        instruction, commit = settings.rerank_instruction, settings.reranker_revision
+        reranker = load_reranker(settings.reranker, embedder, instruction, commit)
+        for name, key in KEYS.items():
+            if name in settings.rankings:
+                rankings[name] = rerank(questions, found, rows, reranker, key, embedder.processes)
+    vectors = _vectors(found, rows, embedder, stored.masked) if settings.mmr_lambda < 1 else {}
+    return {
+        name: [choose(hits, settings.top_k, settings.mmr_lambda, vectors) for hits in rankings[name]]
+        for name in settings.rankings
+    }
+
+
+def _vectors(
+    found: Sequence[Sequence[Hit]], rows: Mapping[str, TrainingRow], embedder: Embedder, masked: bool
+) -> dict[str, Any]:
+    """The vectors of all candidates by id, for the choice by diversity."""
+    from text2sql.retrieval.mask import embedded_texts
+
+    ids = sorted({row_id for hits in found for row_id, _ in hits})
+    texts = embedded_texts([rows[row_id] for row_id in ids], masked)
+    return dict(zip(ids, embedder.embed(texts), strict=True))
 
 
 def _check_known(found: Sequence[Sequence[Hit]], rows: Mapping[str, TrainingRow], index: Path) -> None:
@@ -75,45 +132,61 @@ def _check_known(found: Sequence[Sequence[Hit]], rows: Mapping[str, TrainingRow]
         )
 
 
-def _rerank(
+def _check_leaks(
+    chosen: Rankings, rows: Mapping[str, TrainingRow], prepared: Path, databases: Path, rules: Rules
+) -> None:
+    """Look at the chosen examples once more with the rules of dedupe_test.
+
+    Raises:
+        UserError: one of them leaks a test question.
+    """
+    from text2sql.retrieval.embed import load_embedder
+
+    ids = sorted({row_id for ranking in chosen.values() for hits in ranking for row_id, _ in hits})
+    test = read_records(prepared / "test.jsonl", TestQuestion)
+    embed = load_embedder(PACKAGED_MODEL, 64).embed if rules.embedding is not None else None
+    for row, evidence in find_leaks([rows[i] for i in ids], test, rules, embed, databases=databases):
+        if evidence:
+            raise UserError(
+                f"example {row.id} leaks test row {evidence.test_row} by rule {evidence.rule}, so "
+                "dedupe_test would remove it: data/train was not made with these settings; "
+                "`dvc repro dedupe_test`, then `dvc repro`"
+            )
+
+
+def records(
     questions: Sequence[ConvertedQuestion],
-    found: Sequence[Sequence[Hit]],
+    ranking: Sequence[Sequence[Hit]],
     rows: Mapping[str, TrainingRow],
-    reranker: Reranker,
-    processes: int,
-) -> list[list[Hit]]:
-    """Order the hits of each question by the score of the reranker, ties by id."""
-    from text2sql.retrieval.index import DIGITS
-
-    def rank(number: int) -> list[Hit]:
-        ids = [row_id for row_id, _ in found[number]]
-        scores = reranker.score(questions[number], [rows[row_id] for row_id in ids])
-        scored = [(i, round(score, DIGITS)) for i, score in zip(ids, scores, strict=True)]
-        return sorted(scored, key=lambda hit: (-hit[1], hit[0]))
-
-    candidates = {row_id for hits in found for row_id, _ in hits}
-    reranker.prepare([*questions, *(rows[row_id] for row_id in sorted(candidates))])
-    progress = Progress(len(questions), "questions", "rerank")
-    rankings: dict[int, list[Hit]] = {}
-    for number, ranking in spread(rank, range(len(questions)), processes):
-        rankings[number] = ranking
-        progress.advance()
-    return [rankings[number] for number in range(len(questions))]
-
-
-def _examples(hits: Sequence[Hit], rows: Mapping[str, TrainingRow]) -> list[dict[str, Any]]:
-    return [_example(rows[row_id], score) for row_id, score in hits]
-
-
-def _example(row: TrainingRow, score: float) -> dict[str, Any]:
-    return {"id": row.id, "question": row.question, "ddl": row.ddl, "sql": row.sql, "score": score}
-
-
-def _join(
-    questions: Sequence[ConvertedQuestion], examples: Sequence[list[dict[str, Any]]]
+    schema: ExampleSchema,
 ) -> list[dict[str, Any]]:
-    pairs = zip(questions, examples, strict=True)
-    return [{**dataclasses.asdict(question), "examples": best} for question, best in pairs]
+    """The test rows with their examples."""
+    return [
+        {**dataclasses.asdict(question), "examples": [_example(rows[i], score, schema) for i, score in hits]}
+        for question, hits in zip(questions, ranking, strict=True)
+    ]
+
+
+def _example(row: TrainingRow, score: float, schema: ExampleSchema) -> dict[str, Any]:
+    ddl = {"full": row.ddl, "none": ""}.get(schema)
+    ddl = needed_ddl(row.ddl, row.sql) if ddl is None else ddl
+    return {"id": row.id, "question": row.question, "ddl": ddl, "sql": row.sql, "score": score}
+
+
+def _shortened(
+    shown: Mapping[str, list[dict[str, Any]]], prompt: Prompt, base: Path, limit: int
+) -> dict[str, list[dict[str, Any]]]:
+    """The records without the examples that make their prompts longer than `limit` tokens."""
+    from text2sql.inference.budget import within_budget
+    from text2sql.inference.chat_tokens import ChatTokens
+    from text2sql.inference.weights import Weights
+
+    tokens, form = ChatTokens(Weights(base, "")), prompt_form(prompt.form)
+    return {name: within_budget(rows, prompt, form, tokens, limit) for name, rows in shown.items()}
+
+
+def _kept(ranking: Sequence[Sequence[Hit]], records: Sequence[Mapping[str, Any]]) -> list[list[Hit]]:
+    return [list(hits[: len(row["examples"])]) for hits, row in zip(ranking, records, strict=True)]
 
 
 if __name__ == "__main__":

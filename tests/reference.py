@@ -63,6 +63,57 @@ REFERENCE_LIST = (
     "[ANSWER] SELECT COUNT(*) FROM track; </reference_item> </reference_list>"
 )
 
+# The few-shot prompt in its readme, the list of examples on one line as its code writes it
+FEW_SHOT_SCHEMA = (
+    "CREATE TABLE stadium ( stadium_id INT PRIMARY KEY, location VARCHAR(255), name VARCHAR(255), "
+    "capacity INT, highest INT, lowest INT, average INT ); CREATE TABLE singer ( singer_id INT PRIMARY "
+    "KEY, name VARCHAR(255), country VARCHAR(255), song_name VARCHAR(255), song_release_year INT, age "
+    "INT, is_male BOOLEAN ); CREATE TABLE concert ( concert_id INT PRIMARY KEY, concert_name "
+    "VARCHAR(255), theme VARCHAR(255), stadium_id INT, year INT, FOREIGN KEY (stadium_id) REFERENCES "
+    "stadium(stadium_id) ); CREATE TABLE singer_in_concert ( concert_id INT, singer_id INT, PRIMARY KEY "
+    "(concert_id, singer_id), FOREIGN KEY (concert_id) REFERENCES concert(concert_id), FOREIGN KEY "
+    "(singer_id) REFERENCES singer(singer_id) );"
+)
+FEW_SHOT_EXAMPLES = (
+    (
+        "What is the total number of speakers for each language?",
+        "SELECT Language, SUM(SpeakerCount) FROM LanguageSpeakers GROUP BY Language;",
+    ),
+    ("How many cinema do we have?", "SELECT COUNT(*) FROM cinema;"),
+    ("How many tracks do we have?", "SELECT COUNT(*) FROM track;"),
+    ("How many faculty do we have?", "SELECT COUNT(*) FROM Faculty;"),
+)
+FEW_SHOT_LINES = (
+    "<|im_start|>system",
+    "Given the database schema and the user question, generate the corresponding SQL query.",
+    "The output must be only a valid SQL query, without explanations, comments, or extra text.",
+    "Here are some reference examples that might help you:",
+    "<reference_list>"
+    ' <reference_item id="0"> [QUESTION] What is the total number of speakers for each language? [ANSWER] '
+    "SELECT Language, SUM(SpeakerCount) FROM LanguageSpeakers GROUP BY Language; </reference_item>"
+    ' <reference_item id="1"> [QUESTION] How many cinema do we have? [ANSWER] SELECT COUNT(*) FROM cinema; '
+    "</reference_item>"
+    ' <reference_item id="2"> [QUESTION] How many tracks do we have? [ANSWER] SELECT COUNT(*) FROM track; '
+    "</reference_item>"
+    ' <reference_item id="3"> [QUESTION] How many faculty do we have? [ANSWER] SELECT COUNT(*) FROM Faculty; '
+    "</reference_item>"
+    " </reference_list>",
+    "<|im_end|>",
+    "<|im_start|>user",
+    "[SCHEMA]",
+    f"<sql> {FEW_SHOT_SCHEMA} </sql>",
+    "[QUESTION]",
+    "How many singers do we have?",
+    "<|im_end|>",
+    "<|im_start|>assistant",
+    "<think>",
+    "",
+    "</think>",
+    "",
+    "[ANSWER]",
+    "",
+)
+
 _EVERY_YAML: Mapping[str, object] = {
     "model_name_or_path": "/home/qianwenhao/LLM/Qwen3-1.7B",
     "stage": "sft",

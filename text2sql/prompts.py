@@ -289,7 +289,8 @@ def repaired(messages: Sequence[dict[str, str]], answer: str, failure: str) -> l
 
 
 def _task(ddl: str, question: str) -> str:
-    return f"{ddl.strip()}\n{question.strip()}"
+    """Schema and question; an example may have no schema."""
+    return f"{ddl.strip()}\n{question.strip()}" if ddl else question.strip()
 
 
 def _tagged(schema: str, question: str) -> str:

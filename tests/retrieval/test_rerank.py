@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ from tests.tiny import tiny_qwen3, tiny_tokenizer
 from text2sql.errors import UserError
 from text2sql.records import ConvertedQuestion, TrainingRow
 from text2sql.retrieval.embed import PACKAGED_MODEL, load_embedder
-from text2sql.retrieval.rerank import MaxSim, YesNo, load_reranker
+from text2sql.retrieval.rerank import Key, MaxSim, YesNo, load_reranker
 
 SINGERS = "CREATE TABLE singer (name TEXT, age INTEGER);"
 PLANES = "CREATE TABLE plane (model TEXT, weight INTEGER);"
@@ -46,7 +47,8 @@ class TableEmbedder:
 def test_maxsim_is_the_mean_over_the_query_of_the_best_cosine() -> None:
     reranker = MaxSim(TableEmbedder())  # type: ignore[arg-type]
     query = asked("east north")
-    scores = reranker.score(query, [solved("a", "east"), solved("b", "between"), solved("c", "")])
+    candidates = [solved("a", "east"), solved("b", "between"), solved("c", "")]
+    scores = reranker.score(query, candidates, "question")
     assert scores == pytest.approx([(1 + 0) / 2, (0.6 + 0.8) / 2, 0])
 
 
@@ -54,21 +56,28 @@ def test_the_same_shape_on_another_database_beats_the_same_topic(maxsim: MaxSim)
     other_topic = solved("a", "What is the average weight of all planes?")
     other_shape = solved("b", "List the singers whose name contains 'Ann'", SINGERS)
     same, different = maxsim.score(
-        asked("What is the average age of all singers?"), [other_topic, other_shape]
+        asked("What is the average age of all singers?"), [other_topic, other_shape], "question"
     )
     assert same > different
 
 
 def test_a_question_that_differs_in_names_and_values_alone_scores_one(maxsim: MaxSim) -> None:
-    (score,) = maxsim.score(asked("Show singers older than 30"), [solved("a", "Show planes older than 7000")])
+    candidates = [solved("a", "Show planes older than 7000")]
+    (score,) = maxsim.score(asked("Show singers older than 30"), candidates, "question")
     assert score == pytest.approx(1, abs=1e-5)
 
 
 def test_maxsim_does_not_depend_on_earlier_calls(maxsim: MaxSim) -> None:
     candidates = [solved("a", "Count the planes"), solved("b", "How heavy is the oldest plane?")]
-    first = maxsim.score(asked("How many singers are there?"), candidates)
-    maxsim.score(asked("Who is the oldest?"), candidates[::-1])
-    assert maxsim.score(asked("How many singers are there?"), candidates) == first
+    first = maxsim.score(asked("How many singers are there?"), candidates, "question")
+    maxsim.score(asked("Who is the oldest?"), candidates[::-1], "question")
+    assert maxsim.score(asked("How many singers are there?"), candidates, "question") == first
+
+
+def test_maxsim_by_sql_compares_the_query_with_the_sql_as_it_is() -> None:
+    reranker = MaxSim(TableEmbedder())  # type: ignore[arg-type]
+    candidates = [replace(solved("a", "east"), sql="north"), replace(solved("b", "north"), sql="east")]
+    assert reranker.score(asked("east"), candidates, "sql") == [0, 1]
 
 
 def tiny_reranker(folder: Path) -> Path:
@@ -94,7 +103,7 @@ CANDIDATES = [solved(str(n), "How many planes are there? " * (n + 1)) for n in r
 
 
 def test_a_language_model_gives_one_probability_per_candidate(yes_no: YesNo) -> None:
-    scores = yes_no.score(asked("How many singers?"), CANDIDATES)
+    scores = yes_no.score(asked("How many singers?"), CANDIDATES, "question")
     assert len(scores) == len(CANDIDATES)
     assert all(0 <= score <= 1 for score in scores)
     assert len(set(scores)) > 1
@@ -102,31 +111,52 @@ def test_a_language_model_gives_one_probability_per_candidate(yes_no: YesNo) -> 
 
 def test_the_other_candidates_of_a_batch_do_not_change_a_score(yes_no: YesNo) -> None:
     query = asked("How many singers?")
-    together = yes_no.score(query, CANDIDATES)
-    alone = [yes_no.score(query, [candidate])[0] for candidate in CANDIDATES]
+    together = yes_no.score(query, CANDIDATES, "question")
+    alone = [yes_no.score(query, [candidate], "question")[0] for candidate in CANDIDATES]
     assert together == pytest.approx(alone, abs=1e-4)
 
 
 def test_the_score_is_the_probability_of_yes_against_no_after_the_prompt(yes_no: YesNo) -> None:
     import torch
 
-    from text2sql.retrieval.rerank import _prompt
-
     tokenizer, model = yes_no._tokenizer, yes_no._model
-    ids = tokenizer(_prompt(asked("q"), CANDIDATES[0]), return_tensors="pt")["input_ids"]
+    prompt = yes_no.prompt(asked("q"), CANDIDATES[0], "question")
+    ids = tokenizer(prompt, return_tensors="pt")["input_ids"]
     with torch.inference_mode():
         logits = model(ids).logits[0, -1]
     words = tokenizer.convert_tokens_to_ids(["no", "yes"])
     expected = logits[words].softmax(0)[1].item()
-    assert yes_no.score(asked("q"), CANDIDATES[:1]) == pytest.approx([expected], abs=1e-5)
+    assert yes_no.score(asked("q"), CANDIDATES[:1], "question") == pytest.approx([expected], abs=1e-5)
 
 
-def test_the_prompt_has_question_and_example_and_ends_with_an_empty_thought() -> None:
-    from text2sql.retrieval.rerank import _prompt
+# As the model card of Qwen3-Reranker writes a pair, with the instruction of its example.
+CARD = (
+    "<|im_start|>system\n"
+    "Judge whether the Document meets the requirements based on the Query and the Instruct provided. "
+    'Note that the answer can only be "yes" or "no".<|im_end|>\n'
+    "<|im_start|>user\n"
+    "<Instruct>: Given a web search query, retrieve relevant passages that answer the query\n"
+    "<Query>: How many {{singers}}?\n"
+    "<Document>: {document}<|im_end|>\n"
+    "<|im_start|>assistant\n"
+    "<think>\n"
+    "\n"
+    "</think>\n"
+    "\n"
+)
 
-    text = _prompt(asked("How many {singers}?"), solved("a", "Count planes"))
-    assert "<Query>: How many {singers}?\n<Document>: Count planes\nSELECT 1<|im_end|>" in text
-    assert text.endswith("<|im_start|>assistant\n<think>\n\n</think>\n\n")
+
+@pytest.mark.parametrize(("key", "document"), [("question", "Count planes"), ("sql", "SELECT 1")])
+def test_the_prompt_is_the_model_cards_with_the_key_as_document(
+    yes_no: YesNo, key: Key, document: str
+) -> None:
+    text = yes_no.prompt(asked("How many {singers}?"), solved("a", "Count planes"), key)
+    assert text == CARD.format(document=document)
+
+
+def test_the_instruction_of_the_prompt_can_be_another(tmp_path: Path) -> None:
+    reranker = YesNo(str(tiny_reranker(tmp_path)), "Find a query of the same form")
+    assert "<Instruct>: Find a query of the same form\n" in reranker.prompt(asked("q"), CANDIDATES[0], "sql")
 
 
 def test_a_model_without_yes_as_one_token_is_refused(tmp_path: Path) -> None:

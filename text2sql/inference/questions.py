@@ -53,12 +53,23 @@ def read_chats(
     return chats
 
 
-def _chat(where: str, question: dict[str, Any], schema_types: bool, comments: bool, form: PromptForm) -> Chat:
-    row = _field(where, question, "row", int)
+def prompt_of(
+    where: str, question: dict[str, Any], schema_types: bool, comments: bool, form: PromptForm
+) -> list[dict[str, str]]:
+    """The chat of one record of a questions file; `where` names the record in messages.
+
+    Raises:
+        UserError: see `read_chats`.
+    """
     ddl = _schema(where, question, schema_types, comments)
     found = _field(where, question, "examples", list) if "examples" in question else []
     examples = [_example(f"{where}, example {n}", e, schema_types, comments) for n, e in enumerate(found, 1)]
-    prompt = messages(ddl, _field(where, question, "question", str), examples, form)
+    return messages(ddl, _field(where, question, "question", str), examples, form)
+
+
+def _chat(where: str, question: dict[str, Any], schema_types: bool, comments: bool, form: PromptForm) -> Chat:
+    row = _field(where, question, "row", int)
+    prompt = prompt_of(where, question, schema_types, comments, form)
     test_set = _field(where, question, "test_set", str) if "test_set" in question else ""
     scored = bool(_field(where, question, "gold", str).strip()) if "gold" in question else True
     return Chat(row, _field(where, question, "db_id", str), prompt, test_set, scored)
@@ -67,9 +78,10 @@ def _chat(where: str, question: dict[str, Any], schema_types: bool, comments: bo
 def _example(where: str, example: Any, schema_types: bool, comments: bool) -> Example:
     if not isinstance(example, dict):
         raise UserError(f"{where}: expected an object; `dvc repro retrieve_examples` writes it again")
+    shown = _field(where, example, "ddl", str) != ""  # retrieve_examples.example_schema: none
     return Example(
         question=_field(where, example, "question", str),
-        ddl=_schema(where, example, schema_types, comments),
+        ddl=_schema(where, example, schema_types, comments) if shown else "",
         sql=_field(where, example, "sql", str),
     )
 

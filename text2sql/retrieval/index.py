@@ -1,12 +1,13 @@
-"""An exact nearest-neighbour index in Milvus Lite (a folder whose name ends in `.db`).
+"""An exact nearest-neighbour index in Milvus: Milvus Lite (a folder whose name ends in `.db`) or a server.
 
-The search is exact (FLAT): a few thousand questions need no approximation, whose errors would affect the
-few-shot arms. The inner product of vectors of length one is their cosine.
+The search is exact (FLAT): a few hundred thousand questions need no approximation, whose errors would affect
+the few-shot arms. The inner product of vectors of length one is their cosine.
 """
 
 from __future__ import annotations
 
 import errno
+import hashlib
 import logging
 import os
 import shutil
@@ -26,16 +27,19 @@ if TYPE_CHECKING:
 
 Hit = tuple[str, float]  # row id, cosine
 
-_COLLECTION = "examples"
+_COLLECTION = "examples"  # in a folder of Milvus Lite; for those of a server see `collection_name`
 _METRIC = "IP"
 _BATCH = 500
+_MARGIN = 16  # hits beyond the limit, so that few queries have a tie across it and are searched again
+_MOST = 16_384  # hits of one search, a limit of Milvus servers
+_REQUEST_S = 120.0  # the longest that a server may take for one request; pymilvus tries again until then
 # Scores that are equal to this many digits are a tie, decided by id. From the seventh digit on a score
 # depends on the number of threads; rounding well before that keeps nearly all results the same.
 DIGITS = 4
 
 
 def build_index(path: Path, ids: Sequence[str], vectors: np.ndarray) -> None:
-    """Write a new index of float32 `vectors`, shape (number of ids, dimension), to `path`.
+    """Write a new Milvus Lite index of float32 `vectors`, shape (number of ids, dimension), to `path`.
 
     Two builds from the same input give equal files.
 
@@ -43,18 +47,11 @@ def build_index(path: Path, ids: Sequence[str], vectors: np.ndarray) -> None:
         UserError: there are no ids, or an id is repeated.
         OSError: the disk is full.
     """
-    if not ids or len(set(ids)) != len(ids):
-        raise UserError(
-            f"{path}: {len(ids)} ids, {len(set(ids))} distinct; check the ids in train/rows.jsonl"
-        )
+    _check_ids(ids)
     shutil.rmtree(path, ignore_errors=True)
     path.parent.mkdir(parents=True, exist_ok=True)
-    with _client(path) as client:
-        _create_collection(client, max(len(i.encode()) for i in ids), vectors.shape[1])
-        for start in range(0, len(ids), _BATCH):
-            part = zip(ids[start : start + _BATCH], vectors[start : start + _BATCH], strict=True)
-            client.insert(_COLLECTION, [{"id": i, "vector": v.tolist()} for i, v in part])
-        client.flush(_COLLECTION)
+    with _folder(path) as client:
+        _fill(client, _COLLECTION, ids, vectors)
 
 
 def search_index(path: Path, queries: np.ndarray, limit: int) -> list[list[Hit]]:
@@ -73,15 +70,61 @@ def search_index(path: Path, queries: np.ndarray, limit: int) -> list[list[Hit]]
     with tempfile.TemporaryDirectory() as scratch:
         copy = Path(scratch) / "copy.db"
         copy_folder(path, copy)
-        with _client(copy) as client:
-            client.load_collection(_COLLECTION)
-            parts = [queries[i : i + _BATCH] for i in range(0, len(queries), _BATCH)]
-            return [hits for part in parts for hits in _search(client, part, limit)]
+        with _folder(copy) as client:
+            return _search(client, _COLLECTION, queries, limit)
+
+
+def build_on_server(uri: str, ids: Sequence[str], vectors: np.ndarray) -> str:
+    """Write the vectors to the Milvus server at `uri`; returns the name of the collection.
+
+    The name is made of the content, so no collection of others is touched, and a complete one is used again.
+    One that a killed run left incomplete is dropped and filled anew. MILVUS_TOKEN has user and password.
+
+    Raises:
+        UserError: see `build_index`; or the server cannot be reached, goes away or refuses a request.
+    """
+    _check_ids(ids)
+    name = collection_name(ids, vectors)
+    with _server(uri) as client:
+        if client.has_collection(name, timeout=_REQUEST_S):
+            if _rows(client, name) == len(ids):
+                return name
+            client.drop_collection(name, timeout=_REQUEST_S)
+        _fill(client, name, ids, vectors)
+    return name
+
+
+def search_on_server(uri: str, name: str, queries: np.ndarray, limit: int) -> list[list[Hit]]:
+    """As `search_index`, in a collection of the Milvus server at `uri`.
+
+    Raises:
+        UserError: there is no such collection; or the server cannot be reached, goes away or refuses a
+            request.
+    """
+    with _server(uri) as client:
+        if not client.has_collection(name, timeout=_REQUEST_S):
+            again = "`dvc repro --force --single-item index_examples` writes it again"
+            raise UserError(f"Milvus server {uri}: no collection {name}; {again}")
+        return _search(client, name, queries, limit)
+
+
+def collection_name(ids: Sequence[str], vectors: np.ndarray) -> str:
+    """The name of a server's collection with these rows: text2sql_ and 32 hex digits of their SHA-256."""
+    digest = hashlib.sha256("\0".join(ids).encode())
+    digest.update(np.ascontiguousarray(vectors, dtype="<f4").tobytes())
+    return f"text2sql_{digest.hexdigest()[:32]}"
+
+
+def _check_ids(ids: Sequence[str]) -> None:
+    if not ids or len(set(ids)) != len(ids):
+        raise UserError(
+            f"index of examples: {len(ids)} ids, {len(set(ids))} distinct; check the ids in train/rows.jsonl"
+        )
 
 
 @contextmanager
-def _client(path: Path) -> Iterator[MilvusClient]:
-    """A client of the index at `path`.
+def _folder(path: Path) -> Iterator[MilvusClient]:
+    """A client of the Milvus Lite index at `path`.
 
     Raises:
         OSError: the disk is full.
@@ -89,8 +132,7 @@ def _client(path: Path) -> Iterator[MilvusClient]:
     from milvus_lite.server_manager import server_manager_instance
     from pymilvus import MilvusClient, MilvusException
 
-    for name in ("pymilvus", "milvus_lite"):  # they print what they raise
-        logging.getLogger(name).setLevel(logging.CRITICAL)
+    _quiet()
     try:
         client = MilvusClient(str(path))
         try:
@@ -107,7 +149,46 @@ def _client(path: Path) -> Iterator[MilvusClient]:
         raise
 
 
-def _create_collection(client: MilvusClient, id_length: int, dimension: int) -> None:
+@contextmanager
+def _server(uri: str) -> Iterator[MilvusClient]:
+    """A client of the server at `uri`.
+
+    Raises:
+        UserError: the server cannot be reached, goes away or refuses a request.
+    """
+    from grpc import RpcError  # type: ignore[import-untyped]
+    from pymilvus import MilvusClient, MilvusException
+
+    _quiet()
+    try:
+        client = MilvusClient(uri, token=os.environ.get("MILVUS_TOKEN", ""), timeout=_REQUEST_S)
+        try:
+            yield client
+        finally:
+            client.close()
+    except (MilvusException, RpcError) as error:
+        said = getattr(error, "message", None) or str(error)
+        raise UserError(
+            f"Milvus server {uri}: {said.strip().splitlines()[0]}; start it (docs/retrieval.md), then "
+            "`dvc repro`; or set index_examples.milvus_uri to null, which needs no server"
+        ) from error
+
+
+def _quiet() -> None:
+    for name in ("pymilvus", "milvus_lite"):  # they print what they raise
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+
+
+def _fill(client: MilvusClient, collection: str, ids: Sequence[str], vectors: np.ndarray) -> None:
+    _create_collection(client, collection, max(len(i.encode()) for i in ids), vectors.shape[1])
+    for start in range(0, len(ids), _BATCH):
+        part = zip(ids[start : start + _BATCH], vectors[start : start + _BATCH], strict=True)
+        rows = [{"id": i, "vector": v.tolist()} for i, v in part]
+        client.insert(collection, rows, timeout=_REQUEST_S)
+    client.flush(collection, timeout=_REQUEST_S)
+
+
+def _create_collection(client: MilvusClient, name: str, id_length: int, dimension: int) -> None:
     from pymilvus import DataType
 
     schema = client.create_schema(auto_id=False, enable_dynamic_field=False)
@@ -115,21 +196,39 @@ def _create_collection(client: MilvusClient, id_length: int, dimension: int) -> 
     schema.add_field("vector", DataType.FLOAT_VECTOR, dim=dimension)
     index = client.prepare_index_params()
     index.add_index("vector", index_type="FLAT", metric_type=_METRIC)
-    client.create_collection(_COLLECTION, schema=schema, index_params=index)
+    client.create_collection(name, schema=schema, index_params=index, timeout=_REQUEST_S)
 
 
-def _search(client: MilvusClient, queries: np.ndarray, limit: int) -> list[list[Hit]]:
+def _rows(client: MilvusClient, collection: str) -> int:
+    return int(client.get_collection_stats(collection, timeout=_REQUEST_S)["row_count"])
+
+
+def _search(client: MilvusClient, collection: str, queries: np.ndarray, limit: int) -> list[list[Hit]]:
     """Search for more than `limit` hits until no tie crosses the limit, then order ties by id."""
-    rows = int(client.get_collection_stats(_COLLECTION)["row_count"])
-    wanted = min(rows, limit + 1)
-    while True:
+    client.load_collection(collection, timeout=_REQUEST_S)
+    most = min(_rows(client, collection), _MOST)
+    wanted = min(most, limit + _MARGIN)
+    found: dict[int, list[Hit]] = {}
+    while waiting := [number for number in range(len(queries)) if number not in found]:
+        for number, hits in zip(waiting, _hits(client, collection, queries[waiting], wanted), strict=True):
+            if wanted == most or hits[limit - 1][1] > hits[-1][1]:
+                found[number] = sorted(hits, key=lambda hit: (-hit[1], hit[0]))[:limit]
+        wanted = min(most, 4 * wanted)
+    return [found[number] for number in range(len(queries))]
+
+
+def _hits(client: MilvusClient, collection: str, queries: np.ndarray, wanted: int) -> Iterator[list[Hit]]:
+    """The `wanted` nearest rows of each query, ties in any order."""
+    for start in range(0, len(queries), _BATCH):
         found = client.search(
-            _COLLECTION, queries.tolist(), limit=wanted, search_params={"metric_type": _METRIC}
+            collection,
+            queries[start : start + _BATCH].tolist(),
+            limit=wanted,
+            search_params={"metric_type": _METRIC},
+            consistency_level="Strong",  # a server sees all rows that were inserted
+            timeout=_REQUEST_S,
         )
-        lists = [[_hit(raw) for raw in hits] for hits in found]
-        if wanted == rows or all(hits[limit - 1][1] > hits[-1][1] for hits in lists):
-            return [sorted(hits, key=lambda hit: (-hit[1], hit[0]))[:limit] for hits in lists]
-        wanted = min(rows, 2 * wanted)
+        yield from ([_hit(raw) for raw in hits] for hits in found)
 
 
 def _hit(raw: dict[str, Any]) -> Hit:

@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import re
 import sys
+from collections.abc import Sequence
 from functools import cache
 
 from text2sql.errors import UserError
+from text2sql.records import ConvertedQuestion, TrainingRow
 from text2sql.schema.ddl import read_ddl
 from text2sql.schema.model import Schema
 
@@ -22,6 +24,12 @@ _NUMBER = re.compile(r"(?<!\w)\d[\d.,:/-]*(?!\w)")
 # Capitalised words inside a sentence are a proper name, and so a value: "from New York".
 _PROPER = re.compile(r"(?<=[a-z,;:] )[A-Z][\w'-]*(?: [A-Z][\w'-]*)*")
 _WORD_BREAK = re.compile(r"[\W_]+|(?<=[a-z])(?=[A-Z])")
+
+
+def embedded_texts(rows: Sequence[ConvertedQuestion | TrainingRow], masked: bool) -> list[str]:
+    """The questions as they are embedded: on one line, with `masked` without names and values."""
+    texts = (mask_question(row.question, row.ddl) if masked else row.question for row in rows)
+    return [text.replace("\n", " ") for text in texts]
 
 
 def mask_question(question: str, ddl: str) -> str:

@@ -1,10 +1,10 @@
-"""Reranks retrieved examples: scores each candidate against the question."""
+"""Reranks retrieved examples: scores each candidate against the question, by its question or by its SQL."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 import torch
@@ -16,7 +16,7 @@ from text2sql.errors import UserError
 from text2sql.records import ConvertedQuestion, TrainingRow
 from text2sql.retrieval.embed import Embedder, last_token
 from text2sql.retrieval.mask import mask_question
-from text2sql.retrieval.settings import MAXSIM
+from text2sql.retrieval.settings import MAXSIM, WEB_SEARCH, Ranking
 
 # The prompt format of Qwen3-Reranker (its model card, usage with transformers): the answer is the token
 # after an empty thought.
@@ -26,46 +26,53 @@ _PROMPT = (
     "<|im_start|>user\n<Instruct>: {instruct}\n<Query>: {query}\n<Document>: {document}<|im_end|>\n"
     "<|im_start|>assistant\n<think>\n\n</think>\n\n"
 )
-_INSTRUCT = "Given a question about a database, find a solved question whose SQL query has the same form"
 _BATCH = 8
+
+Key = Literal["question", "sql"]
+"""The part of a candidate that is compared with the question."""
+KEYS: dict[Ranking, Key] = {"rerank": "question", "rerank_sql": "sql"}
 
 
 class Reranker(Protocol):
     """Scores how well solved training rows fit a question as examples."""
 
-    def prepare(self, rows: Sequence[ConvertedQuestion | TrainingRow]) -> None:
+    def prepare(
+        self, queries: Sequence[ConvertedQuestion], candidates: Sequence[TrainingRow], key: Key
+    ) -> None:
         """Do work for these rows in batches that `score` would do one by one.
 
         Scores without this call differ by rounding only.
         """
 
-    def score(self, query: ConvertedQuestion, candidates: Sequence[TrainingRow]) -> list[float]:
+    def score(self, query: ConvertedQuestion, candidates: Sequence[TrainingRow], key: Key) -> list[float]:
         """One score per candidate, higher is better; comparable within one call only."""
 
 
 class MaxSim:
-    """Late interaction over token embeddings of masked questions (see `mask_question`).
+    """Late interaction over token embeddings of masked questions (see `mask_question`), or of SQL as it is.
 
     The score is the mean, over the word pieces of the query, of the highest cosine with a word piece of the
     candidate: Khattab & Zaharia 2020 (ColBERT, arXiv:2004.12832), divided by the query's length.
-    Not covered: the encoder was trained for whole sentences, not for late interaction.
+    Not covered: the encoder was trained for whole sentences, not for late interaction or SQL.
     """
 
     def __init__(self, embedder: Embedder) -> None:
         self._embedder = embedder
         self._known: dict[str, np.ndarray] = {}
 
-    def prepare(self, rows: Sequence[ConvertedQuestion | TrainingRow]) -> None:
+    def prepare(
+        self, queries: Sequence[ConvertedQuestion], candidates: Sequence[TrainingRow], key: Key
+    ) -> None:
         """Embed the word pieces of all rows, in batches of similar length."""
-        self._tokens(rows)
+        self._tokens([*map(_masked, queries), *(_compared(row, key) for row in candidates)])
 
-    def score(self, query: ConvertedQuestion, candidates: Sequence[TrainingRow]) -> list[float]:
+    def score(self, query: ConvertedQuestion, candidates: Sequence[TrainingRow], key: Key) -> list[float]:
         """Mean highest cosine of each candidate, in [-1, 1]."""
-        of_query, *of_candidates = self._tokens([query, *candidates])
+        texts = [_masked(query), *(_compared(row, key) for row in candidates)]
+        of_query, *of_candidates = self._tokens(texts)
         return [_mean_best_cosine(of_query, vectors) for vectors in of_candidates]
 
-    def _tokens(self, rows: Sequence[ConvertedQuestion | TrainingRow]) -> list[np.ndarray]:
-        texts = [mask_question(row.question, row.ddl) for row in rows]
+    def _tokens(self, texts: Sequence[str]) -> list[np.ndarray]:
         new = [text for text in dict.fromkeys(texts) if text not in self._known]
         if new:
             self._known.update(zip(new, self._embedder.embed_tokens(new), strict=True))
@@ -75,23 +82,22 @@ class MaxSim:
 class YesNo:
     """Asks a causal language model whether an example fits; the score is the probability of "yes".
 
-    Follows Qwen3-Reranker (Zhang et al. 2025, arXiv:2506.05176): softmax over the logits of "yes"
-    and "no". Not covered: prompts longer than the model's context are not cut.
+    Follows Qwen3-Reranker (Zhang et al. 2025, arXiv:2506.05176) and its model card: softmax over the logits
+    of "yes" and "no". Weights are float32. Not covered: prompts longer than the model's context are not cut.
     """
 
-    def __init__(self, name: str) -> None:
-        """Load a local folder or hub id.
+    def __init__(self, name: str, instruction: str = WEB_SEARCH, revision: str | None = None) -> None:
+        """Load a local folder or hub id; `instruction` says in the prompt what a fitting document is.
 
         Raises:
             UserError: the model is not available, or "yes" or "no" is not one token.
         """
         quiet_transformers()
-        local = Path(name).is_dir()
+        self._instruction = instruction
+        options = {"local_files_only": Path(name).is_dir(), "revision": revision}
         try:
-            self._tokenizer = AutoTokenizer.from_pretrained(
-                name, padding_side="right", local_files_only=local
-            )
-            model = AutoModelForCausalLM.from_pretrained(name, local_files_only=local)
+            self._tokenizer = AutoTokenizer.from_pretrained(name, padding_side="right", **options)
+            model = AutoModelForCausalLM.from_pretrained(name, dtype=torch.float32, **options)
         except OSError as error:
             raise UserError(
                 f"reranker {name}: cannot be loaded ({str(error).splitlines()[0]}); "
@@ -101,14 +107,21 @@ class YesNo:
         self._model = model.eval().to(torch_device())
         self._answers = [_single_token(self._tokenizer, name, word) for word in ("no", "yes")]
 
-    def prepare(self, rows: Sequence[ConvertedQuestion | TrainingRow]) -> None:
+    def prepare(
+        self, queries: Sequence[ConvertedQuestion], candidates: Sequence[TrainingRow], key: Key
+    ) -> None:
         """Do nothing: rows are scored in pairs only."""
 
-    def score(self, query: ConvertedQuestion, candidates: Sequence[TrainingRow]) -> list[float]:
+    def score(self, query: ConvertedQuestion, candidates: Sequence[TrainingRow], key: Key) -> list[float]:
         """Probability of "yes" against "no" for each candidate, in [0, 1]."""
-        prompts = [_prompt(query, candidate) for candidate in candidates]
+        prompts = [self.prompt(query, candidate, key) for candidate in candidates]
         batches = [prompts[i : i + _BATCH] for i in range(0, len(prompts), _BATCH)]
         return [score for batch in batches for score in self._score(batch)]
+
+    def prompt(self, query: ConvertedQuestion, candidate: TrainingRow, key: Key) -> str:
+        """The prompt of one pair."""
+        document = candidate.question if key == "question" else candidate.sql
+        return _PROMPT.format(instruct=self._instruction, query=query.question, document=document)
 
     @torch.inference_mode()
     def _score(self, prompts: list[str]) -> list[float]:
@@ -123,14 +136,19 @@ class YesNo:
         return scores
 
 
-def load_reranker(name: str, embedder: Embedder) -> Reranker:
+def load_reranker(
+    name: str, embedder: Embedder, instruction: str = WEB_SEARCH, revision: str | None = None
+) -> Reranker:
     """`MaxSim` with `embedder` for "maxsim", otherwise the language model with this hub id or path."""
-    return MaxSim(embedder) if name == MAXSIM else YesNo(name)
+    return MaxSim(embedder) if name == MAXSIM else YesNo(name, instruction, revision)
 
 
-def _prompt(query: ConvertedQuestion, candidate: TrainingRow) -> str:
-    document = f"{candidate.question}\n{candidate.sql}"
-    return _PROMPT.format(instruct=_INSTRUCT, query=query.question, document=document)
+def _compared(row: TrainingRow, key: Key) -> str:
+    return _masked(row) if key == "question" else row.sql
+
+
+def _masked(row: ConvertedQuestion | TrainingRow) -> str:
+    return mask_question(row.question, row.ddl)
 
 
 def _single_token(tokenizer: Any, name: str, word: str) -> int:

