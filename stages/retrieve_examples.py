@@ -70,10 +70,10 @@ def main(
     shown = {name: records(questions, hits, rows, settings.example_schema) for name, hits in chosen.items()}
     if settings.max_prompt_tokens:
         shown = _shortened(shown, params.prompt, base, settings.max_prompt_tokens)
-        chosen = {name: _kept(chosen[name], records) for name, records in shown.items()}
+        chosen = {name: _kept(chosen[name], found) for name, found in shown.items()}
     with replacing_folder(output) as folder:
-        for name, records in shown.items():
-            write_jsonl(folder / name / "test.jsonl", records)
+        for name, found in shown.items():
+            write_jsonl(folder / name / "test.jsonl", found)
     write_json(metrics, {name: quality(questions, hits, rows) for name, hits in chosen.items()})
 
 
@@ -185,8 +185,8 @@ def _shortened(
     return {name: within_budget(rows, prompt, form, tokens, limit) for name, rows in shown.items()}
 
 
-def _kept(ranking: Sequence[Sequence[Hit]], records: Sequence[Mapping[str, Any]]) -> list[list[Hit]]:
-    return [list(hits[: len(row["examples"])]) for hits, row in zip(ranking, records, strict=True)]
+def _kept(ranking: Sequence[Sequence[Hit]], found: Sequence[Mapping[str, Any]]) -> list[list[Hit]]:
+    return [list(hits[: len(row["examples"])]) for hits, row in zip(ranking, found, strict=True)]
 
 
 if __name__ == "__main__":
