@@ -33,7 +33,7 @@ class Server:
 def postgres(folder: Path) -> Iterator[Server]:
     """A PostgreSQL server; skips the test where none is installed. `folder` has a short path, for sockets."""
     binaries = _postgres_folder()
-    data, port = folder / "data", _free_port()
+    data, port = folder / "data", free_port()
     user = _as_user("postgres", folder)
     _call([*user, binaries / "initdb", "-D", data, "-A", "trust", "-U", "owner", "--no-sync"])
     command: _Arguments = [
@@ -75,7 +75,7 @@ def mariadb(folder: Path) -> Iterator[Server]:
     server, install = shutil.which("mariadbd", path=_PATH), shutil.which("mariadb-install-db", path=_PATH)
     if server is None or install is None:
         pytest.skip("MariaDB is not installed; `apt-get install mariadb-server` (as root) brings it")
-    data, sock, port = folder / "data", folder / "s", _free_port()
+    data, sock, port = folder / "data", folder / "s", free_port()
     own = ["--user=mysql"] if os.getuid() == 0 else []
     if own:
         _give(folder, "mysql")
@@ -129,7 +129,7 @@ def _give(folder: Path, name: str) -> None:
             above.chmod(above.stat().st_mode | 0o011)
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

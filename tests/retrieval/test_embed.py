@@ -13,7 +13,7 @@ import torch
 from tests.tiny import tiny_qwen3, tiny_tokenizer
 from text2sql.errors import UserError
 from text2sql.retrieval import embed
-from text2sql.retrieval.embed import PACKAGED_MODEL, Embedder, load_embedder
+from text2sql.retrieval.embed import PACKAGED_MODEL, Embedder, as_query, load_embedder, too_long_warning
 
 TEXTS = ["How many singers are there?", "Count the singers.", "Which stadium is the oldest of all?"]
 
@@ -135,3 +135,21 @@ def test_a_missing_package_is_named_with_the_pip_command(monkeypatch: pytest.Mon
 def test_loading_a_model_prints_nothing(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     load_embedder(PACKAGED_MODEL, 4)
     assert capfd.readouterr() == ("", "")
+
+
+def test_a_query_has_the_form_of_the_model_card() -> None:
+    assert as_query("What is 1?", "Find it") == "Instruct: Find it\nQuery:What is 1?"
+    assert as_query("What is 1?", None) == "What is 1?"
+
+
+def test_texts_with_more_tokens_than_the_model_takes_are_counted(minilm: Embedder) -> None:
+    assert minilm.longest == 256
+    words = ["word " * 254, "word " * 255]  # two more are special tokens
+    assert minilm.too_long([*words, *TEXTS]) == 1
+    assert too_long_warning(minilm, TEXTS) == ""
+
+
+def test_a_model_whose_folder_names_no_length_takes_as_many_tokens_as_it_has_positions(
+    tmp_path: Path,
+) -> None:
+    assert load_embedder(str(sentence_model(tmp_path, "pooling_mode_lasttoken")), 8).longest == 512

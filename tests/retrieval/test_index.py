@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from tests.milvus_server import MilvusServer, milvus_server
 from text2sql.errors import UserError
-from text2sql.retrieval.index import build_index, search_index
+from text2sql.retrieval import index
+from text2sql.retrieval.index import (
+    build_index,
+    build_on_server,
+    collection_name,
+    search_index,
+    search_on_server,
+)
 from text2sql.workstore import hash_path
 
 pytestmark = pytest.mark.slow
@@ -104,3 +113,71 @@ def test_a_full_disk_is_named(small_disk: Path, capfd: pytest.CaptureFixture[str
         build_index(small_disk / "examples.db", ids, np.ones((2000, 64), dtype=np.float32))
     assert error.value.filename == str(small_disk / "examples.db")
     assert capfd.readouterr().err == ""
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MilvusServer]:
+    with milvus_server(tmp_path_factory.mktemp("milvus")) as running:
+        yield running
+
+
+def test_a_server_finds_what_milvus_lite_finds(server: MilvusServer, tmp_path: Path) -> None:
+    ids, vectors, queries = [f"r{n}" for n in range(600)], unit_rows(600), unit_rows(20, seed=1)
+    build_index(tmp_path / "a.db", ids, vectors)
+    name = build_on_server(server.uri, ids, vectors)
+    assert search_on_server(server.uri, name, queries, 5) == search_index(tmp_path / "a.db", queries, 5)
+
+
+def test_the_same_rows_are_not_inserted_twice(server: MilvusServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    name = build_on_server(server.uri, ["x", "y"], unit_rows(2))
+    monkeypatch.setattr(index, "_fill", lambda *arguments: pytest.fail("filled again"))
+    assert build_on_server(server.uri, ["x", "y"], unit_rows(2)) == name
+
+
+def test_a_collection_that_a_killed_run_left_is_filled_anew(server: MilvusServer) -> None:
+    ids, vectors = ["x", "y", "z"], unit_rows(3, seed=5)
+    name = collection_name(ids, vectors)
+    with index._server(server.uri) as client:
+        index._fill(client, name, ids[:1], vectors[:1])
+    assert build_on_server(server.uri, ids, vectors) == name
+    assert len(search_on_server(server.uri, name, vectors[:1], 5)[0]) == 3
+
+
+def test_other_rows_get_another_collection_and_leave_the_first(server: MilvusServer) -> None:
+    first = build_on_server(server.uri, ["x"], unit_rows(1))
+    second = build_on_server(server.uri, ["other"], unit_rows(1))
+    assert first != second
+    assert [search_on_server(server.uri, name, unit_rows(1), 1)[0][0][0] for name in (first, second)] == [
+        "x",
+        "other",
+    ]
+
+
+def test_a_missing_collection_is_named_with_the_command_that_writes_it(server: MilvusServer) -> None:
+    with pytest.raises(UserError, match=r"no collection text2sql_0; `dvc repro --force --single-item index"):
+        search_on_server(server.uri, "text2sql_0", unit_rows(1), 1)
+
+
+def test_a_server_that_goes_away_midway_is_named_with_the_next_command(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(index, "_REQUEST_S", 5.0)
+    ids, vectors = [str(n) for n in range(2000)], unit_rows(2000)
+    with milvus_server(tmp_path / "data") as server:
+        create = index._create_collection
+
+        def create_and_kill(*arguments: object) -> None:
+            create(*arguments)  # type: ignore[arg-type]
+            server.kill()
+
+        monkeypatch.setattr(index, "_create_collection", create_and_kill)
+        with pytest.raises(UserError, match=rf"Milvus server {server.uri}: .*; start it .*`dvc repro`"):
+            build_on_server(server.uri, ids, vectors)
+
+
+def test_a_server_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(index, "_REQUEST_S", 2.0)
+    with pytest.raises(
+        UserError, match=r"Milvus server http://127\.0\.0\.1:9: .*set index_examples\.milvus_uri"
+    ):
+        search_on_server("http://127.0.0.1:9", "text2sql_0", unit_rows(1), 1)

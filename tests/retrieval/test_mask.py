@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from text2sql.retrieval.mask import mask_question
+from text2sql.records import TrainingRow
+from text2sql.retrieval.mask import embedded_texts, mask_question
 
 DDL = "CREATE TABLE singer (singer_id INTEGER, song_name TEXT, isMale INTEGER, country TEXT);"
 
@@ -46,3 +47,9 @@ def test_a_name_without_letters_masks_nothing() -> None:
 def test_names_are_not_masked_if_sqlite_rejects_the_schema(capsys: pytest.CaptureFixture[str]) -> None:
     assert mask_question("age of 3 singers", "CREATE TABLE (") == "age of value singers"
     assert "names are not masked" in capsys.readouterr().err
+
+
+def test_embedded_texts_are_on_one_line_and_masked_if_asked() -> None:
+    row = TrainingRow("t:0", "t", "List each\nsong name", DDL, "SELECT 1")
+    assert embedded_texts([row], masked=False) == ["List each song name"]
+    assert embedded_texts([row], masked=True) == ["List each name"]

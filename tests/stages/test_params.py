@@ -392,3 +392,11 @@ def test_the_test_sets_of_the_docs_are_valid(tmp_path: Path) -> None:
     params = load_params(_write(tmp_path, changes))
     assert list(params.fetch_data.train) == ["mine"]
     assert len(params.fetch_data.test) == 4
+
+
+def test_an_arm_with_a_ranking_that_is_not_made_is_refused_with_the_remedy(tmp_path: Path) -> None:
+    values = yaml.safe_load(composed("embedded"))
+    values["arms"]["rag_rerank_sql"] = {"weights": "models/base", "questions": "data/examples/rerank_sql"}
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(values))
+    with pytest.raises(UserError, match=r"add rerank_sql to retrieve_examples\.rankings"):
+        load_params(tmp_path / "params.yaml")
