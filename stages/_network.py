@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import queue
+import socket
 import threading
 import time
 import urllib.error
@@ -12,6 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from stages._params import Params
 from text2sql.base_models.hub import PATTERNS, read_pins
@@ -21,6 +23,7 @@ from text2sql.hub import RECORDS, Hub
 from text2sql.preparation.hub_data import patterns, pins, read_record
 from text2sql.retrieval.settings import MAXSIM, PACKAGED_MODEL
 
+_MILVUS_PORT = 19530
 _ALL_S, _ONE_S = 20.0, 5.0  # for all questions, which are asked at the same time, and for an answer
 
 
@@ -45,6 +48,8 @@ def network_questions(params: Params) -> Iterator[Question]:
         yield Question(stage, repo, partial(hub.problems, repo, revision, "model", PATTERNS))
     for stage, base_url in _servers(params):
         yield Question(stage, base_url, partial(server_problems, base_url))
+    if uri := params.index_examples.milvus_uri:
+        yield Question("index_examples", uri, partial(milvus_problems, uri))
 
 
 def _pins() -> dict[str, str]:
@@ -57,11 +62,13 @@ def _models(params: Params) -> Iterator[tuple[str, str, str]]:
     model = params.fetch_model
     if model.source == "hub" and model.hub_model and model.hub_revision:
         yield "fetch_model", model.hub_model, model.hub_revision
-    encoder, reranker = params.index_examples.embedding_model, params.retrieve_examples.reranker
+    index, retrieval = params.index_examples, params.retrieve_examples
+    encoder, reranker = index.embedding_model, retrieval.reranker
     if encoder != PACKAGED_MODEL and not Path(encoder).is_dir():
-        yield "index_examples", encoder, "main"
-    if reranker != MAXSIM and not Path(reranker).is_dir():
-        yield "retrieve_examples", reranker, "main"
+        yield "index_examples", encoder, index.embedding_revision or "main"
+    reranks = retrieval.rankings != ["embedding"]
+    if reranks and reranker != MAXSIM and not Path(reranker).is_dir():
+        yield "retrieve_examples", reranker, retrieval.reranker_revision or "main"
 
 
 def _servers(params: Params) -> Iterator[tuple[str, str]]:
@@ -92,6 +99,15 @@ def server_problems(base_url: str) -> Iterator[str]:
     except (OSError, ValueError) as error:
         reason = getattr(error, "reason", error)
         yield f"{base_url}: no answer ({reason}); start the server, or fix base_url in params.yaml"
+
+
+def milvus_problems(uri: str) -> Iterator[str]:
+    """What is wrong with a Milvus server: nothing listens there."""
+    try:
+        place = urlsplit(uri)
+        socket.create_connection((place.hostname or "", place.port or _MILVUS_PORT), timeout=_ONE_S).close()
+    except (OSError, ValueError) as error:
+        yield f"Milvus server {uri}: no answer ({error}); start it (docs/retrieval.md), or fix milvus_uri"
 
 
 def answers(questions: Iterable[Question]) -> Iterator[tuple[str, str]]:

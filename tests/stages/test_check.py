@@ -20,9 +20,9 @@ import huggingface_hub.constants
 import pytest
 from click.testing import CliRunner, Result
 
-from scripts.profiles import composed
+from scripts.profiles import composed, load_profile
 from stages import _network, check
-from stages._network import Question, answers, server_problems
+from stages._network import Question, answers, milvus_problems, network_questions, server_problems
 from tests.conftest import ROOT
 from tests.gpu_machine import gpu_machine
 from tests.small_raw import write_params
@@ -330,6 +330,21 @@ def test_a_server_that_is_not_there_is_named_with_its_stages(project: Path) -> N
     write_params(Path(), predict={"engine": "openai", "endpoint": {"base_url": base_url, "models": models}})
     assert matches(found(run()), rf"predict: {base_url}: no answer .*start the server")
     assert run("--offline").exit_code == 0
+
+
+def test_the_models_of_retrieval_are_asked_for_by_their_commits() -> None:
+    asked = network_questions(load_profile("qwen3-1.7b-reference"))
+    places = {question.stage: question for question in asked}
+    assert places["index_examples"].place == "Qwen/Qwen3-Embedding-0.6B"
+    assert places["retrieve_examples"].place == "Qwen/Qwen3-Reranker-0.6B"
+
+
+def test_a_milvus_server_that_is_not_there_is_named_with_the_stage(project: Path) -> None:
+    with server(200) as base_url:
+        assert not list(milvus_problems(base_url))
+        uri = base_url.removesuffix("/v1")
+    write_params(Path(), index_examples={"milvus_uri": uri})
+    assert matches(found(run()), rf"index_examples: Milvus server {uri}: no answer .*start it")
 
 
 def _never() -> list[str]:

@@ -29,8 +29,7 @@ Hit = tuple[str, float]  # row id, cosine
 
 _COLLECTION = "examples"  # in a folder of Milvus Lite; for those of a server see `collection_name`
 _METRIC = "IP"
-_BATCH = 500  # rows inserted at a time
-_QUERIES = 300  # searched at a time; Milvus Lite compares each with all rows at once, in memory
+_BATCH = 500  # rows inserted, or queries searched at a time
 _MARGIN = 16  # hits beyond the limit, so that few queries have a tie across it and are searched again
 _MOST = 16_384  # hits of one search, a limit of Milvus servers
 _REQUEST_S = 120.0  # the longest that a server may take for one request; pymilvus tries again until then
@@ -220,10 +219,10 @@ def _search(client: MilvusClient, collection: str, queries: np.ndarray, limit: i
 
 def _hits(client: MilvusClient, collection: str, queries: np.ndarray, wanted: int) -> Iterator[list[Hit]]:
     """The `wanted` nearest rows of each query, ties in any order."""
-    for start in range(0, len(queries), _QUERIES):
+    for start in range(0, len(queries), _BATCH):
         found = client.search(
             collection,
-            queries[start : start + _QUERIES].tolist(),
+            queries[start : start + _BATCH].tolist(),
             limit=wanted,
             search_params={"metric_type": _METRIC},
             consistency_level="Strong",  # a server sees all rows that were inserted
