@@ -102,10 +102,11 @@ def test_the_merge_command_has_existing_options() -> None:
     assert set(re.findall(r"--\w+", command)) == {option.opts[0] for option in options}
 
 
-def test_the_settings_in_the_commands_about_training_are_accepted(tmp_path: Path) -> None:
-    text = " ".join((ROOT / "docs" / "training.md").read_text(encoding="utf-8").split())
+@pytest.mark.parametrize(("page", "least"), [("training.md", 5), ("retrieval.md", 2)])
+def test_the_settings_in_the_commands_of_a_page_are_accepted(page: str, least: int, tmp_path: Path) -> None:
+    text = " ".join((ROOT / "docs" / page).read_text(encoding="utf-8").replace("\\\n", " ").split())
     commands = re.findall(r"dvc exp run ((?:-S (?:'[^']*'|[^\s'`]+) ?)+)", text)
-    assert len(commands) >= 5
+    assert len(commands) >= least
     for command in commands:
         params = shutil.copy(ROOT / "params.yaml", tmp_path / "params.yaml")
         apply_overrides(params, [word for word in shlex.split(command) if word != "-S"])
