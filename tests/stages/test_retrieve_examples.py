@@ -15,6 +15,8 @@ from click.testing import CliRunner, Result
 from scripts.profiles import composed
 from stages import index_examples, retrieve_examples
 from tests.milvus_server import milvus_server
+from tests.retrieval.test_embed import sentence_model
+from tests.retrieval.test_rerank import tiny_reranker
 from tests.tiny import tiny_qwen3, tiny_tokenizer
 from text2sql.files import read_jsonl, write_jsonl
 from text2sql.inference.chat_tokens import ChatTokens
@@ -298,3 +300,19 @@ def test_a_milvus_server_that_has_gone_is_named(pipeline: Path, monkeypatch: pyt
     assert result.exit_code == 1
     assert f"error: Milvus server {server.uri}: " in result.output
     assert not Path("later").exists()
+
+
+def test_the_references_retrieval_runs_with_small_models_of_its_kind(tmp_path: Path, pipeline: Path) -> None:
+    embedder = sentence_model(tmp_path / "embedder", "pooling_mode_lasttoken")
+    params = yaml.safe_load(composed("qwen3-1.7b-reference"))
+    params["index_examples"] = {"embedding_model": str(embedder)}
+    params["retrieve_examples"] |= {"reranker": str(tiny_reranker(tmp_path / "reranker")), "candidates": 4}
+    del params["retrieve_examples"]["reranker_revision"]
+    Path("params.yaml").write_text(yaml.safe_dump(params))
+    arguments = ["--train", "data/train", "--output", "data/index"]
+    assert CliRunner().invoke(index_examples.main, arguments).exit_code == 0
+    found = {name: rows(name) for name in ("embedding", "rerank", "rerank_sql")}
+    assert all(len(row["examples"]) == 4 for records in found.values() for row in records)
+    scores = {name: [e["score"] for e in records[0]["examples"]] for name, records in found.items()}
+    assert all(0 <= score <= 1 for name in ("rerank", "rerank_sql") for score in scores[name])
+    assert scores["rerank"] != scores["rerank_sql"] != scores["embedding"]
