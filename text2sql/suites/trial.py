@@ -42,7 +42,6 @@ class Outcome:
 
     told: int
     undecided: tuple[int, ...]
-    empty: tuple[int, ...]
 
 
 class _CountedSandbox(Sandbox):
@@ -80,7 +79,6 @@ def try_pairs(database: Path, pairs: Sequence[Pairs], original: bool = False) ->
     opcodes = _ORIGINAL_OPCODES if original else _OPCODES
     told, bit = 0, 1
     undecided: list[int] = []
-    empty: list[int] = []
     with (
         _CountedSandbox(database, opcodes) as sandbox,
         _CountedSandbox(database, opcodes, backwards=True) as backwards,
@@ -89,13 +87,11 @@ def try_pairs(database: Path, pairs: Sequence[Pairs], original: bool = False) ->
             rows = _decided(pair.gold, sandbox, backwards)
             if rows is None:
                 undecided.append(number)
-            elif not rows:
-                empty.append(number)
             for near_miss in pair.near_misses:
                 if rows is not None and _differs(sandbox, rows, pair.gold, near_miss):
                     told |= bit
                 bit <<= 1
-    return Outcome(told, tuple(undecided), tuple(empty))
+    return Outcome(told, tuple(undecided))
 
 
 @lru_cache(maxsize=100_000)
