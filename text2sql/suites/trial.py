@@ -13,6 +13,7 @@ from typing import Self
 import sqlglot
 from sqlglot import exp
 
+from text2sql.evaluation.doubtful.rewriting import by_all_columns
 from text2sql.evaluation.execution.equivalence import same_result
 from text2sql.evaluation.execution.sandbox import QueryError, Row, Sandbox
 from text2sql.evaluation.spider.rewrite import order_matters, replace_year, rewrite_gold
@@ -146,8 +147,8 @@ def _with_ties_broken(tree: exp.Expr, descending: bool) -> exp.Expr:
         if not (query.args.get("order") or query.args.get("limit")):
             continue
         order = query.args.get("order") or exp.Order(expressions=[])
-        for place in range(1, len(query.selects) + 1):
-            order.append("expressions", exp.Ordered(this=exp.Literal.number(place), desc=descending))
+        for key in by_all_columns(len(query.selects), descending):
+            order.append("expressions", key)
         query.set("order", order)
     return copy
 
