@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field, ValidationError, model_validator
 from ruamel.yaml import YAML, YAMLError
@@ -14,6 +14,7 @@ from ruamel.yaml.constructor import DuplicateKeyError
 
 from text2sql.base_models.settings import FetchModel
 from text2sql.contamination.settings import DedupeTest
+from text2sql.context.settings import Context
 from text2sql.errors import UserError
 from text2sql.evaluation.settings import EvaluationSettings
 from text2sql.inference.settings import Predict
@@ -33,9 +34,8 @@ def _free_name(*taken: str) -> AfterValidator:
 
     def check(name: str) -> str:
         if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]*", name) or name in taken:
-            raise ValueError(
-                f"the name of an arm has letters, digits, _ and -, and is none of {', '.join(taken)}"
-            )
+            free = f", and is none of {', '.join(taken)}" if taken else ""
+            raise ValueError(f"a name here has letters, digits, _ and -{free}")
         return name
 
     return AfterValidator(check)
@@ -54,21 +54,25 @@ _ArmName = Annotated[
             "dedupe_test",
             "convert_schema",
             "make_suites",
+            "context",
         )
     ),
 ]
 _TrainedName = Annotated[str, _free_name("base", *(name.removeprefix("train_") for name in _FIXED), "cards")]
 
+_ContextName = Annotated[str, _free_name()]
+_QUESTIONS = ("data/test", "data/examples/embedding", "data/examples/rerank")
+
 
 class Arm(Settings):
-    """One arm of the comparison: weights, and questions with or without retrieved examples.
+    """One arm of the comparison: weights, and questions with or without retrieved examples or context.
 
     `weights`: models/base, the folder of a trained arm, or a folder outside models/ with a complete model or
     an adapter. `predict`: settings of section predict that this arm has of its own.
     """
 
     weights: Folder
-    questions: Literal["data/test", "data/examples/embedding", "data/examples/rerank"]
+    questions: Folder
     predict: dict[str, Any] = Field(default_factory=dict)
 
 
@@ -83,6 +87,7 @@ class Params(Settings):
     convert_schema: ConvertSchema
     index_examples: IndexExamples
     retrieve_examples: RetrieveExamples
+    contexts: dict[_ContextName, Context] = Field(default_factory=dict)
     prompt: Prompt
     training: Training
     train_lora32: LoraArm
@@ -188,6 +193,21 @@ class Params(Settings):
                     f"arms.{name}.weights: no model {arm.weights!r}; choose from "
                     f"{', '.join((BASE, *folders))}, or a folder outside models/ with weights of yours"
                 )
+        return self
+
+    @model_validator(mode="after")
+    def _questions_are_written(self) -> Params:
+        made = [f"data/context/{name}/test" for name in self.contexts]
+        for key, group, choice in (
+            ("contexts", self.contexts, _QUESTIONS),
+            ("arms", self.arms, (*_QUESTIONS, *made)),
+        ):
+            for name, one in group.items():
+                if one.questions not in choice:
+                    raise ValueError(
+                        f"{key}.{name}.questions: no {one.questions!r}; choose from {', '.join(choice)}, or "
+                        "add NAME to section contexts, for an arm to use data/context/NAME/test"
+                    )
         return self
 
     @model_validator(mode="after")
