@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from rapidfuzz import fuzz, process
 
 from text2sql.context.values import DatabaseValues
-from text2sql.context.words import STOP_WORDS, Word, question_words, stem, value_words
+from text2sql.context.words import STOP_WORDS, Word, question_words, value_keys, value_words
 
 _LONGEST = 10  # words of a value that is looked up
 _SIMILAR = 88.0  # percent, of a value and the words of a question
@@ -56,15 +56,12 @@ class ValueIndex:
         words: defaultdict[str, list[str]] = defaultdict(list)
         for number, column in enumerate(values.columns):
             self._places.append((column.table, column.column))
-            for text in column.texts:
-                found = value_words(text)
-                if not found or len(found) > _LONGEST:
-                    continue
-                key = " ".join(map(stem, found))
-                if key not in self._entries:
-                    for word in set(key.split()):
-                        words[word].append(key)
-                self._entries[key].append((number, text))
+            for text, key in zip(column.texts, value_keys(column.texts), strict=True):
+                if key and key.count(" ") < _LONGEST:
+                    if key not in self._entries:
+                        for word in key.split():
+                            words[word].append(key)
+                    self._entries[key].append((number, text))
         self._words = dict(words)
         self._edges: defaultdict[str, list[str]] = defaultdict(list)
         for word in self._words:
@@ -88,7 +85,7 @@ class ValueIndex:
         spans = _longest([*self._equal(question, words, quotes, names)])
         taken = {number for first, last, *_ in spans for number in range(first, last)}
         spans += _longest([*self._similar(words, taken, names)])
-        hints = [self._hints(question, words, span, quotes, rank) for span in spans]
+        hints = [self._hints(question, words, span, rank) for span in spans]
         by_rank = [(number, hint) for of_span in hints for number, hint in enumerate(of_span)]
         # the best column of each value before the second ones; the longer text before the shorter one
         by_rank.sort(key=lambda one: (one[0], -round(one[1].quality, 3), one[1].start - one[1].end))
@@ -101,17 +98,19 @@ class ValueIndex:
             key = ""
             for last in range(first + 1, min(first + _LONGEST, len(words)) + 1):
                 key = f"{key} {words[last - 1].stem}".lstrip()
-                if key in self._entries and self._tells(question, words[first:last], quotes, names):
-                    yield first, last, key, 1.0
+                for found in dict.fromkeys((key, key.replace(" ", ""))):
+                    if found in self._entries and self._tells(question, words[first:last], quotes, names):
+                        yield first, last, found, 1.0
 
     def _tells(
         self, question: str, words: Sequence[Word], quotes: Sequence[tuple[int, int]], names: Collection[str]
     ) -> bool:
         """Whether words name a value although they may be words of any question."""
         start, end = words[0].start, words[-1].end
-        if any(begin <= start and end <= finish for begin, finish in quotes):
-            return True
         text = question[start:end]
+        for begin, finish in quotes:
+            if begin <= start and end <= finish:  # of a text in quotes not a single word, unless it is all
+                return len(words) > 1 or text == question[begin:finish].strip()
         if all(word.folded in STOP_WORDS for word in words):
             return False
         if len(text) == 1:
@@ -144,7 +143,6 @@ class ValueIndex:
         question: str,
         words: Sequence[Word],
         span: _Span,
-        quotes: Sequence[tuple[int, int]],
         rank: Callable[[Place], float] | None,
     ) -> list[Hint]:
         first, last, key, similarity = span
@@ -152,7 +150,8 @@ class ValueIndex:
         asked, folded = question[start:end], " ".join(word.folded for word in words[first:last])
         by_column: defaultdict[int, list[tuple[float, str]]] = defaultdict(list)
         for number, text in self._entries[key]:
-            by_column[number].append((_quality(asked, folded, text, similarity), text))
+            if _fits(asked, text, similarity):
+                by_column[number].append((_quality(asked, folded, text, similarity), text))
         hints = []
         for number, found in by_column.items():
             best = sorted(found, key=lambda one: (-one[0], one[1]))[:_TEXTS]
@@ -161,6 +160,7 @@ class ValueIndex:
         return sorted(hints, key=lambda hint: (-hint.quality, -fit((hint.table, hint.column))))
 
 
+_CODE = 3
 _SHORTEST_NUMBER = 3  # digits of a number that is no part of a longer text
 
 _Span = tuple[int, int, str, float]
@@ -203,6 +203,16 @@ def _alike(
         similarity = fuzz.ratio(" ".join(asked), key, score_cutoff=_SIMILAR)
         if similarity and same_numbers:
             yield first, last, key, similarity / 100
+
+
+def _fits(asked: str, text: str, similarity: float) -> bool:
+    """Whether the letters' case allows that the question means this value.
+
+    A code of up to three letters is written as it is, and a proper name that is misspelled is a name still.
+    """
+    if len(text.strip()) <= _CODE and not text.islower():
+        return asked == text.strip()
+    return similarity == 1 or " " in text or text[0].islower() or not asked[0].islower()
 
 
 def _quality(asked: str, folded: str, text: str, similarity: float) -> float:

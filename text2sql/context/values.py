@@ -1,9 +1,10 @@
 """The values of a database's columns, read once and kept in the work store.
 
-Bounds, so that a database of any size takes about a second for 100 MB: of a table with more than `ROWS` rows
-every k-th is read; of a column at most `VALUES` distinct texts are kept, the first ones, and fewer where all
-columns of the database have more than `TEXTS`. `limits` names the tables and columns of which these bounds
-left something out. A text of more than `CHARACTERS` characters is never kept.
+Bounds, so that a database of any size takes about a second for 100 MB: of a table with more rows than `CELLS`
+divided by the number of all columns, every k-th row is read; of a column at most `VALUES` distinct texts are
+kept, the first ones, and fewer where all columns together have more than `TEXTS`. `limits` names the tables
+and columns of which these bounds left something out. A text of more than `CHARACTERS` characters is never
+kept.
 """
 
 from __future__ import annotations
@@ -22,9 +23,9 @@ from text2sql.files import read_json, replacing
 from text2sql.schema.ddl import quote_name, read_connection
 from text2sql.workstore import WorkStore, hash_path, locked
 
-ROWS = 100_000
+CELLS = 1_000_000
 VALUES = 10_000
-TEXTS = 100_000
+TEXTS = 50_000
 CHARACTERS = 100
 _VERSION = 1  # of what is kept
 _EXAMPLE_CHARACTERS = 60  # longer texts do not show how values are spelled, and fill the prompt
@@ -62,7 +63,7 @@ def database_values(file: Path, store: WorkStore) -> DatabaseValues:
     """
     if not file.is_file():
         raise UserError(f"{file}: no such database file; in the pipeline: dvc repro fetch_data")
-    bounds = [ROWS, VALUES, TEXTS, CHARACTERS]
+    bounds = [CELLS, VALUES, TEXTS, CHARACTERS]
     key = {"version": _VERSION, "bounds": bounds, "database": hash_path(file)}
     folder = store.open("add_context", key)
     with locked(folder):
@@ -93,7 +94,8 @@ def read_values(file: Path) -> DatabaseValues:
             unreadable: dict[str, str] = {}
             tables = read_connection(connection, unreadable=unreadable).tables
             connection.text_factory = bytes  # not every text in a database is UTF-8
-            reader = _Reader(connection, unreadable)
+            columns = sum(len(table.columns) for table in tables)
+            reader = _Reader(connection, max(columns, 1), unreadable)
             for table in tables:
                 reader.read(table.name, [column.name for column in table.columns])
     except sqlite3.Error as error:
@@ -109,9 +111,11 @@ def quoted(text: str) -> str:
 class _Reader:
     """Reads one table after another within the bounds."""
 
-    def __init__(self, connection: sqlite3.Connection, unreadable: dict[str, str]) -> None:
+    def __init__(self, connection: sqlite3.Connection, columns: int, unreadable: dict[str, str]) -> None:
+        """`columns`: those of the whole database."""
         self.columns: list[ColumnValues] = []
         self._connection, self._unreadable = connection, unreadable
+        self._rows = CELLS // columns
         self._sampled: list[str] = []
         self._cut: set[tuple[str, str]] = set()
         self._most = VALUES  # texts of a column; fewer where all columns have more than `TEXTS`
@@ -125,28 +129,41 @@ class _Reader:
     def read(self, table: str, columns: Sequence[str]) -> None:
         """Read a table; one whose rows cannot be read, such as a virtual table, becomes unreadable."""
         try:
-            where = self._sample(table)
-            self.columns += [self._column(table, column, where) for column in columns]
+            source = self._sample(table)
+            self.columns += [self._column(table, column, source) for column in columns]
         except sqlite3.OperationalError as error:
             self._unreadable[table] = str(error)
         self._trim()
 
     def _sample(self, table: str) -> str:
-        """A condition that about `ROWS` rows meet; "" where the table has no more, or has no row numbers."""
+        """The table as it is, or a temporary one with every k-th of its rows; quoted."""
         name = quote_name(table)
         (rows,) = self._connection.execute(f"SELECT count(*) FROM {name}").fetchone()
-        if rows <= ROWS:
-            return ""
-        step = -(-rows // ROWS)
-        self._sampled.append(f"{table}: rows whose number is a multiple of {step}")
-        return f" AND rowid % {step} = 0"
+        if rows <= self._rows:
+            return name
+        step = -(-rows // self._rows)
+        self._sampled.append(f"{table}: every row whose number is a multiple of {step}")
+        self._connection.execute("DROP TABLE IF EXISTS temp.sample")
+        condition = f"WHERE rowid % {step} = 0" if self._has_row_numbers(name) else ""
+        self._connection.execute(
+            f"CREATE TEMP TABLE sample AS SELECT * FROM {name} {condition} LIMIT {self._rows}"
+        )
+        return "temp.sample"
 
-    def _column(self, table: str, column: str, where: str) -> ColumnValues:
-        texts = list(islice(self._texts(table, column, where), self._most + 1))
+    def _has_row_numbers(self, name: str) -> bool:
+        """False for a table WITHOUT ROWID, of which the first rows are read."""
+        try:
+            self._connection.execute(f"SELECT rowid FROM {name} LIMIT 1").close()
+        except sqlite3.OperationalError:
+            return False
+        return True
+
+    def _column(self, table: str, column: str, source: str) -> ColumnValues:
+        texts = list(islice(self._texts(column, source), self._most + 1))
         if len(texts) > self._most:
             self._cut.add((table, column))
             del texts[self._most :]
-        numbers = self._numbers(table, column, where) if len(texts) < EXAMPLES else []
+        numbers = self._numbers(column, source) if len(texts) < EXAMPLES else []
         return ColumnValues(table, column, texts, numbers)
 
     def _trim(self) -> None:
@@ -163,11 +180,11 @@ class _Reader:
         self._cut |= {(c.table, c.column) for c in self.columns if len(c.texts) > self._most}
         self.columns = [replace(c, texts=c.texts[: self._most]) for c in self.columns]
 
-    def _texts(self, table: str, column: str, where: str) -> Iterator[str]:
+    def _texts(self, column: str, source: str) -> Iterator[str]:
         name = quote_name(column)
         rows = self._connection.execute(
-            f"SELECT DISTINCT {name} FROM {quote_name(table)}"
-            f" WHERE typeof({name}) = 'text' AND length({name}) <= {CHARACTERS}{where}"
+            f"SELECT DISTINCT {name} FROM {source}"
+            f" WHERE typeof({name}) = 'text' AND length({name}) <= {CHARACTERS}"
         )
         for (value,) in rows:
             text = value.decode("utf-8", "surrogateescape")
@@ -175,10 +192,10 @@ class _Reader:
             if text.isprintable() and text.strip():
                 yield text
 
-    def _numbers(self, table: str, column: str, where: str) -> list[str]:
+    def _numbers(self, column: str, source: str) -> list[str]:
         name = quote_name(column)
         rows = self._connection.execute(
-            f"SELECT DISTINCT {name} FROM {quote_name(table)}"
-            f" WHERE typeof({name}) IN ('integer', 'real'){where} LIMIT {EXAMPLES}"
+            f"SELECT DISTINCT {name} FROM {source}"
+            f" WHERE typeof({name}) IN ('integer', 'real') LIMIT {EXAMPLES}"
         )
         return [str(value) for (value,) in rows]

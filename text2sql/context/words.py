@@ -5,10 +5,13 @@ from __future__ import annotations
 import functools
 import re
 import unicodedata
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 _WORD = re.compile(r"[^\W_]+")
 _APOSTROPHES = re.compile(r"['\u2018\u2019\u02bc]s\b|['\u2018\u2019\u02bc`]")
+_BETWEEN = re.compile(r"[^\w\n]+|_+")
+_PLURAL = re.compile(r"\w{3,}s\b")
 _ACCENTS = re.compile("[\u0300-\u036f]")
 _NAME_BREAK = re.compile(r"[\W_]+|(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])|(?<=[^\W\d_])(?=\d)")
 
@@ -59,6 +62,18 @@ def value_words(text: str) -> list[str]:
     if "'" in text or not text.isascii():
         text = _APOSTROPHES.sub("", text)
     return _WORD.findall(fold(text))
+
+
+def value_keys(texts: Sequence[str]) -> list[str]:
+    """For each text, which has no line break, its folded words without plural endings, a blank between them.
+
+    All texts are folded at once, which takes a tenth of the time.
+    """
+    if not texts:
+        return []
+    folded = fold(_APOSTROPHES.sub("", "\n".join(texts)))
+    lines = _PLURAL.sub(lambda found: stem(found[0]), _BETWEEN.sub(" ", folded)).split("\n")
+    return [line.strip() for line in lines]
 
 
 def name_words(name: str) -> list[str]:
