@@ -34,8 +34,9 @@ def _free_name(*taken: str) -> AfterValidator:
 
     def check(name: str) -> str:
         if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]*", name) or name in taken:
-            free = f", and is none of {', '.join(taken)}" if taken else ""
-            raise ValueError(f"a name here has letters, digits, _ and -{free}")
+            raise ValueError(
+                f"the name of an arm has letters, digits, _ and -, and is none of {', '.join(taken)}"
+            )
         return name
 
     return AfterValidator(check)
@@ -60,7 +61,7 @@ _ArmName = Annotated[
 ]
 _TrainedName = Annotated[str, _free_name("base", *(name.removeprefix("train_") for name in _FIXED), "cards")]
 
-_ContextName = Annotated[str, _free_name()]
+_ContextName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")]
 _QUESTIONS = ("data/test", "data/examples/embedding", "data/examples/rerank")
 
 

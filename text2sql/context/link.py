@@ -31,6 +31,7 @@ class Linker:
         self.names = {word for table in schema.tables for word in name_words(table.name)}
         self.names |= {w for table in schema.tables for c in table.columns for w in name_words(c.name)}
         self._graph = _graph(schema)
+        self._primary = {t.name.lower(): [name.lower() for name in t.primary_key] for t in schema.tables}
 
     def scores(self, words: Sequence[Word], hinted: Collection[Place] = ()) -> dict[Place, float]:
         """How well each column fits a question; `hinted` are the columns in which values were found."""
@@ -55,6 +56,8 @@ class Linker:
         """
         chosen: set[Place] = set()
         for place in sorted(scores, key=lambda one: -scores[one]):
+            if len(chosen) >= budget:
+                break
             more = chosen | self._with_keys(place, chosen)
             if len(more) <= budget or not chosen:
                 chosen = more
@@ -73,10 +76,6 @@ class Linker:
                 if other in tables or other in path or other == table:
                     found |= pairs
         return found
-
-    @property
-    def _primary(self) -> dict[str, list[str]]:
-        return {t.name.lower(): [name.lower() for name in t.primary_key] for t in self.schema.tables}
 
     def _path(self, table: str, targets: Collection[str]) -> list[str]:
         """The tables on the shortest way from a table to one of `targets`; none if there is no way."""
@@ -128,9 +127,17 @@ def _match(name: str, word: str) -> float:
     short, long = sorted((name, word), key=len)
     if len(short) >= 3 and long.startswith(short):
         return _PREFIX
+    if len(short) >= 3 and name == short and _abbreviates(short, long):
+        return _PART
     if len(word) >= 4 and word in name:
         return _PART
     return _NEAR if len(short) >= 4 and fuzz.ratio(name, word, score_cutoff=_SIMILAR) else 0.0
+
+
+def _abbreviates(short: str, long: str) -> bool:
+    """Whether a word of twice the length has its letters in their order, as quantity has qty."""
+    rest = iter(long)
+    return short[0] == long[0] and 2 * len(short) <= len(long) and all(letter in rest for letter in short)
 
 
 def _only(schema: Schema, chosen: Collection[Place]) -> Schema:
