@@ -13,7 +13,7 @@ SINGERS = (
     "CREATE TABLE singer_in_concert (concert_ID INTEGER REFERENCES concert (concert_ID),"
     " Singer_ID INTEGER REFERENCES singer (Singer_ID), PRIMARY KEY (concert_ID, Singer_ID));"
 )
-ROWS = {
+ROWS: dict[str, Iterable[Sequence[object]]] = {
     "singer": [
         (1, "Joe Sharp", "Netherlands", 52),
         (2, "José Peña", "France", 32),

@@ -72,7 +72,7 @@ def test_a_budget_of_one_still_shows_the_primary_key_of_the_first_table() -> Non
 def test_a_column_in_which_a_value_was_found_comes_first() -> None:
     linker = Linker(read_ddl(CHAIN))
     words = question_words("What about Maui?")
-    assert columns(linker.cut(linker.scores(words, {("island", "palm")}), 1)) == {"island.palm"}
+    assert columns(linker.cut(linker.scores(words, {("island", "palm"): 1.0}), 1)) == {"island.palm"}
 
 
 @pytest.mark.parametrize("question", ["departments", "departmant", "department"])

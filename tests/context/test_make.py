@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -21,16 +22,16 @@ PROMPT = Prompt(schema_types=False)
 PLAIN = schema_text(SINGERS, types=False)
 
 
-def asked(file: Path, question: str, **changes: object) -> Asked:
+def asked(file: Path, question: str, **changes: Any) -> Asked:
     return replace(Asked("0", file, "concert_singer", question, SINGERS), **changes)
 
 
-def made(rows: list[Asked], work: Path, prompt: Prompt = PROMPT, **settings: object) -> list[Made]:
+def made(rows: list[Asked], work: Path, prompt: Prompt = PROMPT, **settings: Any) -> list[Made]:
     context = Context(questions="data/test", **settings)
     return make_contexts(rows, context, prompt, WorkStore(work), processes=1)[0]
 
 
-def one(tmp_path: Path, question: str, **settings: object) -> str:
+def one(tmp_path: Path, question: str, **settings: Any) -> str:
     return made([asked(singers(tmp_path), question)], tmp_path / "work", **settings)[0].text
 
 
@@ -127,7 +128,7 @@ def test_processes_make_the_same_contexts_as_one(tmp_path: Path) -> None:
     assert make_contexts(rows, context, PROMPT, store, 2) == make_contexts(rows, context, PROMPT, store, 1)
 
 
-def trained(tmp_path: Path, **settings: object) -> list[Made]:
+def trained(tmp_path: Path, **settings: Any) -> list[Made]:
     file = singers(tmp_path)
     rows = [asked(file, "Which singers are from France?", id=f"t:{n}", trained=True) for n in range(400)]
     return made(rows, tmp_path / "work", value_hints=5, **settings)

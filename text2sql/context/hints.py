@@ -220,6 +220,8 @@ def _quality(asked: str, folded: str, text: str, similarity: float) -> float:
         return 0.7 * similarity
     if asked == text:
         return 1.0
+    if asked[0].islower() and text[0].isupper() and len(asked.split()) == 1:
+        return 0.6  # an ordinary word more often than a name
     if asked.lower() == text.lower():
         return 0.95
     return 0.9 if folded == " ".join(value_words(text)) else 0.85

@@ -33,8 +33,14 @@ class Linker:
         self._graph = _graph(schema)
         self._primary = {t.name.lower(): [name.lower() for name in t.primary_key] for t in schema.tables}
 
-    def scores(self, words: Sequence[Word], hinted: Collection[Place] = ()) -> dict[Place, float]:
-        """How well each column fits a question; `hinted` are the columns in which values were found."""
+    def scores(
+        self, words: Sequence[Word], hinted: Mapping[Place, float] | None = None
+    ) -> dict[Place, float]:
+        """How well each column fits a question.
+
+        `hinted`: the columns in which values were found, with the quality (0 to 1) of the best one.
+        """
+        found_in = hinted or {}
         asked = [word.stem for word in words if word.folded not in STOP_WORDS or word.stem in _NAMING]
         matched: dict[str, float] = {}
         found: dict[Place, float] = {}
@@ -44,7 +50,7 @@ class Linker:
             of_table += _MENTIONED * max(columns.values(), default=0.0)
             for name, of_column in columns.items():
                 place = (table.name.lower(), name)
-                found[place] = of_column + _TABLE * of_table + _HINT * (place in hinted)
+                found[place] = of_column + _TABLE * of_table + _HINT * found_in.get(place, 0.0)
         return found
 
     def cut(self, scores: Mapping[Place, float], budget: int) -> Schema:

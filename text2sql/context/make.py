@@ -122,7 +122,10 @@ class Maker:
         found = self._index.find(asked.question, most, linker.names, lambda at: scores.get(_lower(at), 0.0))
         schema = linker.schema
         if settings.link is not None:
-            hinted = {_lower((hint.table, hint.column)) for hint in found}
+            hinted: dict[Place, float] = {}
+            for hint in found:
+                place = _lower((hint.table, hint.column))
+                hinted[place] = max(hint.quality, hinted.get(place, 0.0))
             schema = linker.cut(linker.scores(words, hinted), settings.link)
         places = _places(schema)
         hints = [hint for hint in found if _lower((hint.table, hint.column)) in places]
