@@ -83,6 +83,13 @@ def test_databases_of_training_rows_come_only_where_validation_runs_questions(
         assert copy.read_bytes() == (outside / "spider/train_database/shop_2/shop_2.sqlite").read_bytes()
 
 
+def test_databases_of_training_rows_come_where_a_context_has_training_rows(outside: Path) -> None:
+    context = {"questions": "data/test", "value_hints": 5, "train": True}
+    write_params(Path(), fetch_data=SPIDER, contexts={"mine": context})
+    run_stage(main, **FETCH)
+    assert Path("data/train_databases/spider/shop_2/shop_2.sqlite").is_file()
+
+
 def test_a_folder_gives_the_test_questions_and_their_databases(outside: Path) -> None:
     run_stage(main, **FETCH)
     assert json.loads(Path("data/raw/test_sets.json").read_text()) == ["spider_dev"]

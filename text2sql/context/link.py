@@ -23,11 +23,17 @@ _PREFIX, _PART, _NEAR = 0.7, 0.6, 0.8  # what is counted for a word that is not 
 _TABLE, _HINT, _MENTIONED = 0.5, 1.0, 0.3
 
 
+def places(schema: Schema) -> frozenset[Place]:
+    """All columns of a schema."""
+    return frozenset((t.name.lower(), column.name.lower()) for t in schema.tables for column in t.columns)
+
+
 class Linker:
     """Ranks the columns of one schema."""
 
     def __init__(self, schema: Schema) -> None:
         self.schema = schema
+        self.places = places(schema)
         self.names = {word for table in schema.tables for word in name_words(table.name)}
         self.names |= {w for table in schema.tables for c in table.columns for w in name_words(c.name)}
         self._graph = _graph(schema)
@@ -106,7 +112,7 @@ _NAMING = frozenset(("name", "id", "type", "number", "average", "total", "year",
 
 def _graph(schema: Schema) -> defaultdict[str, dict[str, set[Place]]]:
     """For each table those that keys join it with, and the columns of these keys."""
-    columns = {(t.name.lower(), c.name.lower()) for t in schema.tables for c in t.columns}
+    columns = places(schema)
     graph: defaultdict[str, dict[str, set[Place]]] = defaultdict(dict)
     for table in schema.tables:
         for key in table.foreign_keys:

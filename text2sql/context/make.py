@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 
 from text2sql.context.hints import Hint, ValueIndex
-from text2sql.context.link import Linker, Place
+from text2sql.context.link import Linker, Place, places
 from text2sql.context.settings import Context
 from text2sql.context.values import DatabaseValues, database_values, quoted
 from text2sql.context.words import question_words
@@ -105,7 +105,7 @@ class Maker:
     """Makes the contexts of the questions about one database."""
 
     def __init__(self, values: DatabaseValues, file: Path, settings: Context, prompt: Prompt) -> None:
-        self._values, self._file, self._settings, self._prompt = values, file, settings, prompt
+        self._file, self._settings, self._prompt = file, settings, prompt
         self._index = ValueIndex(values)
         self._columns = {(one.table.lower(), one.column.lower()): one for one in values.columns}
         self._linkers: dict[str, Linker] = {}
@@ -120,17 +120,13 @@ class Maker:
         scores = linker.scores(words)
         most = max(settings.value_hints, _LINKED_BY)
         found = self._index.find(asked.question, most, linker.names, lambda at: scores.get(_lower(at), 0.0))
-        schema = linker.schema
+        schema, columns = linker.schema, linker.places
         if settings.link is not None:
-            hinted: dict[Place, float] = {}
-            for hint in found:
-                place = _lower((hint.table, hint.column))
-                hinted[place] = max(hint.quality, hinted.get(place, 0.0))
-            schema = linker.cut(linker.scores(words, hinted), settings.link)
-        places = _places(schema)
-        hints = [hint for hint in found if _lower((hint.table, hint.column)) in places]
+            schema = linker.cut(linker.scores(words, _qualities(found)), settings.link)
+            columns = places(schema)
+        hints = [hint for hint in found if _lower((hint.table, hint.column)) in columns]
         shown, fate = self._altered(asked, hints[: settings.value_hints])
-        return Made(self._text(schema, shown, asked.db_id), tuple(shown), places, hinted=fate)
+        return Made(self._text(schema, shown, asked.db_id), tuple(shown), columns, hinted=fate)
 
     def _linker(self, ddl: str) -> Linker:
         if ddl not in self._linkers:
@@ -146,7 +142,7 @@ class Maker:
         named = defaultdict[Place, list[str]](list)
         for hint in hints:
             named[_lower((hint.table, hint.column))].append(quoted(hint.value))
-        values = {place: Shown(named.get(place, ()), self._examples(place)) for place in _places(schema)}
+        values = {place: Shown(named.get(place, ()), self._examples(place)) for place in places(schema)}
         if settings.form == "m_schema":
             return as_m_schema(schema, values, types, db_id)
         return as_ddl(schema, values, types)
@@ -177,8 +173,13 @@ class Maker:
                 yield replace(hint, value=chance.choice(others))
 
 
-def _places(schema: Schema) -> frozenset[Place]:
-    return frozenset((t.name.lower(), column.name.lower()) for t in schema.tables for column in t.columns)
+def _qualities(hints: Sequence[Hint]) -> dict[Place, float]:
+    """The quality of the best hint of each column that has one."""
+    best: dict[Place, float] = {}
+    for hint in hints:
+        place = _lower((hint.table, hint.column))
+        best[place] = max(hint.quality, best.get(place, 0.0))
+    return best
 
 
 def _lower(place: Place) -> Place:
