@@ -166,7 +166,7 @@ def fetch_train(
         if databases and source.databases is not None:
             for db_id in schemas.databases:
                 file = outside.database(source.databases, db_id)
-                copy_file(file, database_path(databases / name, db_id))
+                copy_database(file, database_path(databases / name, db_id))
 
 
 def fetch_test(folders: Folders, folder: Path, config: FetchData) -> None:
@@ -225,10 +225,15 @@ def copy_databases(
             )
         target = database_path(folder / "databases", db_id)
         if not target.exists():
-            copy_file(file, target)
-            for path in description_files(file):
-                copy_file(path, target.parent / FOLDER / path.name)
+            copy_database(file, target)
     return set(files)
+
+
+def copy_database(file: Path, target: Path) -> None:
+    """Copy a database with the descriptions of its columns."""
+    copy_file(file, target)
+    for path in description_files(file):
+        copy_file(path, target.parent / FOLDER / path.name)
 
 
 def _say_what_is_missing(name: str, lines: list[dict[str, str]], found: set[str]) -> None:
