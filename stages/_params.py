@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field, ValidationError, model_validator
 from ruamel.yaml import YAML, YAMLError
@@ -14,6 +14,7 @@ from ruamel.yaml.constructor import DuplicateKeyError
 
 from text2sql.base_models.settings import FetchModel
 from text2sql.contamination.settings import DedupeTest
+from text2sql.context.settings import Context
 from text2sql.errors import UserError
 from text2sql.evaluation.settings import EvaluationSettings
 from text2sql.inference.settings import Predict
@@ -55,23 +56,24 @@ _ArmName = Annotated[
             "convert_schema",
             "make_suites",
             "retrieve_examples",
+            "context",
         )
     ),
 ]
 _TrainedName = Annotated[str, _free_name("base", *(name.removeprefix("train_") for name in _FIXED), "cards")]
 
+_ContextName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")]
+
 
 class Arm(Settings):
-    """One arm of the comparison: weights, and questions with or without retrieved examples.
+    """One arm of the comparison: weights, and questions with or without retrieved examples or context.
 
     `weights`: models/base, the folder of a trained arm, or a folder outside models/ with a complete model or
     an adapter. `predict`: settings of section predict that this arm has of its own.
     """
 
     weights: Folder
-    questions: Literal[
-        "data/test", "data/examples/embedding", "data/examples/rerank", "data/examples/rerank_sql"
-    ]
+    questions: Folder
     predict: dict[str, Any] = Field(default_factory=dict)
 
 
@@ -86,6 +88,7 @@ class Params(Settings):
     convert_schema: ConvertSchema
     index_examples: IndexExamples
     retrieve_examples: RetrieveExamples
+    contexts: dict[_ContextName, Context] = Field(default_factory=dict)
     prompt: Prompt
     training: Training
     train_lora32: LoraArm
@@ -194,13 +197,17 @@ class Params(Settings):
         return self
 
     @model_validator(mode="after")
-    def _arms_have_examples(self) -> Params:
-        for name, arm in self.arms.items():
-            ranking = arm.questions.removeprefix("data/examples/")
-            if ranking not in ("data/test", *self.retrieve_examples.rankings):
-                raise ValueError(
-                    f"arms.{name}.questions: no {arm.questions}; add {ranking} to retrieve_examples.rankings"
-                )
+    def _questions_are_written(self) -> Params:
+        found = ["data/test", *(f"data/examples/{ranking}" for ranking in self.retrieve_examples.rankings)]
+        made = [f"data/context/{name}/test" for name in self.contexts]
+        for key, group, choice in (("contexts", self.contexts, found), ("arms", self.arms, found + made)):
+            for name, one in group.items():
+                if one.questions not in choice:
+                    raise ValueError(
+                        f"{key}.{name}.questions: no {one.questions!r}; choose from {', '.join(choice)}; "
+                        "retrieve_examples.rankings names what is in data/examples, section contexts what is "
+                        "in data/context"
+                    )
         return self
 
     @model_validator(mode="after")

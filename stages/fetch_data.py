@@ -8,8 +8,8 @@ Writes train/NAME with the training rows as the source has them, train_schemas/N
 CREATE TABLE text}) for sources with databases, test/NAME.jsonl for each test set in the one form of
 text2sql/preparation/raw_test.py, test_sets.json with their names, and databases/ID/ID.sqlite for those that
 questions name. `--train-databases` gets NAME/ID/ID.sqlite of the training sources, if training.validation has
-questions. The built-in source also writes planted.json, the list of the training rows that were planted
-as leaks.
+questions or a context has training rows. The built-in source also writes planted.json, the list of the
+training rows that were planted as leaks.
 """
 
 from __future__ import annotations
@@ -58,7 +58,8 @@ def main(outside: Path, output: Path, train_databases: Path, metrics: Path) -> N
     folders = Folders(config.sha256, HubData(read_record(metrics)))
     with replacing_folder(train_databases) as databases, replacing_folder(output) as folder:
         (databases / _NONE).touch()
-        wanted = databases if validation is not None and validation.questions else None
+        for_contexts = any(context.train for context in params.contexts.values())
+        wanted = databases if for_contexts or (validation is not None and validation.questions) else None
         if config.test:  # before anything long
             fetch_test(folders, folder, config)
         if config.train:
@@ -165,7 +166,7 @@ def fetch_train(
         if databases and source.databases is not None:
             for db_id in schemas.databases:
                 file = outside.database(source.databases, db_id)
-                copy_file(file, database_path(databases / name, db_id))
+                copy_database(file, database_path(databases / name, db_id))
 
 
 def fetch_test(folders: Folders, folder: Path, config: FetchData) -> None:
@@ -224,10 +225,15 @@ def copy_databases(
             )
         target = database_path(folder / "databases", db_id)
         if not target.exists():
-            copy_file(file, target)
-            for path in description_files(file):
-                copy_file(path, target.parent / FOLDER / path.name)
+            copy_database(file, target)
     return set(files)
+
+
+def copy_database(file: Path, target: Path) -> None:
+    """Copy a database with the descriptions of its columns."""
+    copy_file(file, target)
+    for path in description_files(file):
+        copy_file(path, target.parent / FOLDER / path.name)
 
 
 def _say_what_is_missing(name: str, lines: list[dict[str, str]], found: set[str]) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import Any, Literal
 
@@ -156,6 +158,24 @@ def test_an_output_that_contains_an_input_or_another_output_is_refused(folder: P
     for given in (outputs, dict(reversed(outputs.items()))):
         with pytest.raises(UserError, match="--output would replace --json, which is in it"):
             check_outputs({}, given)
+
+
+def test_an_output_that_is_a_database_is_refused(folder: Path) -> None:
+    file = folder / "any.name"
+    with closing(sqlite3.connect(file)) as connection:
+        connection.execute("CREATE TABLE t (a)")
+    with pytest.raises(UserError, match=r"any\.name: is a database, which --out would replace; change --out"):
+        check_outputs({"--db": folder}, {"--out": file})
+
+
+def test_an_output_that_is_a_file_of_a_test_suite_is_refused(folder: Path) -> None:
+    (folder / "suite" / "d").mkdir(parents=True)
+    kept = [folder / "suite" / "suite.json", folder / "suite" / "d" / "notes.txt"]
+    for file in kept:
+        file.write_text("{}")
+        with pytest.raises(UserError, match="is in a test suite, whose files --json would replace"):
+            check_outputs({}, {"--json": file})
+    check_outputs({}, {"--json": folder / "suite" / "new.json"})
 
 
 def test_a_device_may_be_named_twice() -> None:

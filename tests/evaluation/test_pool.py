@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.conftest import ROOT
 from text2sql.errors import UserError
 from text2sql.evaluation.case_judge import CaseJudge, Phase, WorkerLoss
 from text2sql.evaluation.pool import Limits, ProcessPool, _Job, _Worker
@@ -237,3 +238,19 @@ def test_a_new_process_continues_after_memory_ran_out(tmp_path: Path) -> None:
     first, second = ProcessPool(partial(CaseJudge, tmp_path, settings), Limits(10.0), 1).judge(cases)
     assert (first.ex, first.error) == (False, "out_of_memory")
     assert (second.ex, second.error) == (True, None)
+
+
+def test_a_memory_limit_that_the_system_refuses_is_an_error_and_not_a_loop(tmp_path: Path) -> None:
+    pool = ProcessPool(partial(FakeJudge, tmp_path), Limits(1.0, memory_mb=10**14), 2)
+    with pytest.raises(UserError, match=r"a worker process cannot have a limit of 1000000.* MiB"):
+        list(pool.judge([Case(0, "db", "SELECT 1", "fine")]))
+
+
+def test_a_lower_memory_limit_of_the_system_stays() -> None:
+    code = (
+        "import resource; resource.setrlimit(resource.RLIMIT_AS, (3 << 30, 3 << 30))\n"
+        "from text2sql.evaluation.pool import _limit_memory; _limit_memory(65536)\n"
+        "print(resource.getrlimit(resource.RLIMIT_AS)[0] == 3 << 30)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert done.stdout == "True\n", done.stderr

@@ -83,6 +83,19 @@ def test_databases_of_training_rows_come_only_where_validation_runs_questions(
         assert copy.read_bytes() == (outside / "spider/train_database/shop_2/shop_2.sqlite").read_bytes()
 
 
+def test_databases_of_training_rows_come_with_descriptions_where_a_context_has_training_rows(
+    outside: Path,
+) -> None:
+    descriptions = outside / "spider/train_database/shop_2/database_description"
+    descriptions.mkdir()
+    (descriptions / "Item.csv").write_text("original_column_name,column_description\nName,full\n")
+    context = {"questions": "data/test", "value_hints": 5, "train": True}
+    write_params(Path(), fetch_data=SPIDER, contexts={"mine": context})
+    run_stage(main, **FETCH)
+    folder = Path("data/train_databases/spider/shop_2")
+    assert sorted(path.name for path in folder.iterdir()) == ["database_description", "shop_2.sqlite"]
+
+
 def test_a_folder_gives_the_test_questions_and_their_databases(outside: Path) -> None:
     run_stage(main, **FETCH)
     assert json.loads(Path("data/raw/test_sets.json").read_text()) == ["spider_dev"]

@@ -176,6 +176,19 @@ BAD_VALUES = [  # key, value, pattern of the message
         {"weights": "models/base", "questions": "data/test"},
         "the name of an arm has letters",
     ),
+    ("arms.context", {"weights": "models/base", "questions": "data/test"}, "is none of summary, pairs"),
+    ("arms.full.questions", "data/other", "arms.full.questions: no 'data/other'; choose from data/test, "),
+    ("arms.full.questions", "data/context/none/test", "no 'data/context/none/test'; .*section contexts"),
+    ("contexts.a b", {"questions": "data/test"}, "contexts.a b"),
+    ("contexts.a", {"value_hints": 3}, "contexts.a.questions: missing"),
+    ("contexts.a", {"questions": "data/context/a/test"}, "contexts.a.questions: no 'data/context/a/test'"),
+    ("contexts.a", {"questions": "data/test", "form": "xml"}, "contexts.a.form: .*'ddl' or 'm_schema'"),
+    ("contexts.a", {"questions": "data/test", "link": 0}, "contexts.a.link: .*greater than 0"),
+    (
+        "contexts.a",
+        {"questions": "data/test", "missing_rate": 0.6, "wrong_rate": 0.5},
+        "contexts.a: missing_rate and wrong_rate are shares of the same rows",
+    ),
     ("arms.summary", {"weights": "models/base", "questions": "data/test"}, "is none of summary, pairs"),
     ("arms.full.wights", "models/base", "arms.full.wights: unknown key; .*weights"),
     ("arms.full.weights", "models/full/", "arms.full.weights: 'models/full/': write it as models/full"),
@@ -398,5 +411,15 @@ def test_an_arm_with_a_ranking_that_is_not_made_is_refused_with_the_remedy(tmp_p
     values = yaml.safe_load(composed("embedded"))
     values["arms"]["rag_rerank_sql"] = {"weights": "models/base", "questions": "data/examples/rerank_sql"}
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(values))
-    with pytest.raises(UserError, match=r"add rerank_sql to retrieve_examples\.rankings"):
+    with pytest.raises(
+        UserError, match=r"no 'data/examples/rerank_sql'; .*retrieve_examples\.rankings names"
+    ):
         load_params(tmp_path / "params.yaml")
+
+
+def test_an_arm_has_the_questions_of_a_context(tmp_path: Path) -> None:
+    arm = {"weights": "models/base", "questions": "data/context/mine/test"}
+    context = {"questions": "data/examples/rerank", "value_hints": 5, "link": 20, "train": True}
+    params = load_params(_write(tmp_path, {"contexts": {"mine": context}, "arms.hinted": arm}))
+    assert params.arms["hinted"].questions == "data/context/mine/test"
+    assert params.contexts["mine"].missing_rate == params.contexts["mine"].wrong_rate == 0.1

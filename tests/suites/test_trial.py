@@ -93,8 +93,11 @@ def test_a_gold_that_fails_is_undecided(people: Path) -> None:
     assert outcome(people, "SELECT nothing FROM people", "SELECT 1").undecided == (0,)
 
 
-def test_a_gold_without_rows_is_named(people: Path) -> None:
-    assert outcome(people, "SELECT name FROM people WHERE age > 99", "SELECT 1").empty == (0,)
+def test_ties_are_broken_in_opposite_ways_where_one_value_is_null() -> None:
+    probes = tie_probes("SELECT v FROM t ORDER BY g LIMIT 1")
+    with closing(sqlite3.connect(":memory:")) as connection:
+        connection.executescript("CREATE TABLE t (v, g); INSERT INTO t VALUES (NULL, 1), ('a', 1)")
+        assert {connection.execute(sql).fetchone()[0] for sql in probes} == {None, "a"}
 
 
 def test_a_query_that_cannot_be_parsed_has_no_probes() -> None:

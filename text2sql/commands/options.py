@@ -18,6 +18,8 @@ from annotated_types import Ge, Gt, Le, Lt
 from pydantic.fields import FieldInfo
 
 from text2sql.errors import UserError
+from text2sql.evaluation.execution.sandbox import is_sqlite
+from text2sql.evaluation.execution.suite import MANIFEST
 from text2sql.settings import Settings
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -49,14 +51,15 @@ def setting(
 
 
 def check_outputs(inputs: Mapping[str, Path | None], outputs: Mapping[str, Path | None]) -> None:
-    """Check that no output replaces an input or another output.
+    """Check that no output replaces an input, another output, or a database.
 
     Keys are the names of the options; the value of one that is not given is None. Paths are compared by what
     they lead to: through `..`, symbolic links and hard links. A folder is replaced with all that it contains.
     A device such as /dev/null may be named twice.
 
     Raises:
-        UserError: an output is the file or folder of another option, or contains it.
+        UserError: an output is the file or folder of another option or contains it, is a SQLite database,
+            or is a file in a test suite.
     """
     given = {name: path for name, path in {**inputs, **outputs}.items() if path is not None}
     for (name, path), (other, output) in combinations(given.items(), 2):
@@ -65,6 +68,22 @@ def check_outputs(inputs: Mapping[str, Path | None], outputs: Mapping[str, Path 
     for (name, path), (other, output) in permutations(given.items(), 2):
         if other in outputs and _contains(output, path):
             raise UserError(f"{output}: {other} would replace {name}, which is in it; change {other}")
+    for name in outputs.keys() & given.keys():
+        if given[name].is_file():
+            _check_replaceable(given[name], name)
+
+
+def _check_replaceable(path: Path, option: str) -> None:
+    """Check that a file that an output replaces is no database and no file of a test suite.
+
+    Raises:
+        UserError: it is one.
+    """
+    with suppress(OSError):  # writing it says why
+        if is_sqlite(path):
+            raise UserError(f"{path}: is a database, which {option} would replace; change {option}")
+    if any((folder / MANIFEST).is_file() for folder in Path(os.path.realpath(path)).parents):
+        raise UserError(f"{path}: is in a test suite, whose files {option} would replace; change {option}")
 
 
 def _is_same(one: Path, other: Path) -> bool:

@@ -271,9 +271,9 @@ def _work(
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides
     end_by_signals()
     die_with(parent)
-    _limit_memory(limits.memory_mb)
     with suppress(BrokenPipeError):  # the parent has gone
         try:
+            _limit_memory(limits.memory_mb)
             judge = make_judge()
             while (cases := _next_cases(connection, parent)) is not None:
                 if not _judge_cases(judge, cases, connection, step, limits.timeout_s):
@@ -320,10 +320,22 @@ def _next_cases(connection: Connection, parent: int) -> Any:
 
 
 def _limit_memory(sqlite_mb: int) -> None:
-    with closing(sqlite3.connect(":memory:")) as connection:
-        connection.execute(f"PRAGMA hard_heap_limit = {sqlite_mb * _MIB}")  # of all connections
-    statm = Path("/proc/self/statm")
-    if statm.exists():
-        pages = int(statm.read_text().split()[0])
-        limit = pages * resource.getpagesize() + (sqlite_mb + _PYTHON_MIB) * _MIB
-        resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+    """Limit the memory of SQLite, and of this process; a lower limit that it has already stays.
+
+    Raises:
+        UserError: the system takes no such limit.
+    """
+    try:
+        with closing(sqlite3.connect(":memory:")) as connection:
+            connection.execute(f"PRAGMA hard_heap_limit = {sqlite_mb * _MIB}")  # of all connections
+        statm = Path("/proc/self/statm")
+        if statm.exists():
+            pages = int(statm.read_text().split()[0])
+            limit = pages * resource.getpagesize() + (sqlite_mb + _PYTHON_MIB) * _MIB
+            _, most = resource.getrlimit(resource.RLIMIT_AS)
+            limit = limit if most == resource.RLIM_INFINITY else min(limit, most)
+            resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+    except (OSError, OverflowError, ValueError, sqlite3.Error) as error:
+        raise UserError(
+            f"a worker process cannot have a limit of {sqlite_mb} MiB ({error}); choose a lower --memory"
+        ) from error

@@ -31,6 +31,8 @@ def read_chats(
 ) -> list[Chat]:
     """The prompts of a questions file in the form `form`, with or without retrieved examples.
 
+    A row with a `context` has this text as its schema, see text2sql/context.
+
     Without `schema_types` the column types are left out, except in a schema that SQLite rejects (with a
     warning on stderr); then the comments of columns are left out too, unless they are wanted.
 
@@ -61,7 +63,10 @@ def prompt_of(
     Raises:
         UserError: see `read_chats`.
     """
-    ddl = _schema(where, question, schema_types, comments)
+    if "context" in question:
+        ddl = _field(where, question, "context", str)
+    else:
+        ddl = _schema(where, question, schema_types, comments)
     found = _field(where, question, "examples", list) if "examples" in question else []
     examples = [_example(f"{where}, example {n}", e, schema_types, comments) for n, e in enumerate(found, 1)]
     return messages(ddl, _field(where, question, "question", str), examples, form)

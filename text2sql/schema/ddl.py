@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from itertools import zip_longest
@@ -46,18 +46,25 @@ def quote_value(value: str, declared: str = "") -> str:
     return value if _NUMBER.fullmatch(value) and not text else _quoted(value)
 
 
-def write_ddl(schema: Schema, types: bool = True, values: Values = "none", comments: bool = False) -> str:
+def write_ddl(
+    schema: Schema,
+    types: bool = True,
+    values: Values = "none",
+    comments: bool = False,
+    notes: Mapping[tuple[str, str], str] | None = None,
+) -> str:
     """Write the CREATE TABLE statements, one a line; `types=False` leaves the column types out.
 
     `values` says how the columns' example values are written: "none" leaves them out; "comment" writes each
     column of a table with examples on a line of its own, ending in ``-- e.g. 1, 'b'`` (line breaks in a value
     become spaces); "insert" writes an INSERT after the table, whose rows are made of the columns' examples
     and NULLs and need not be rows of the database. With `comments` a column's comment is behind it too, as
-    ``-- text``, before the examples. Tables with a reserved sqlite_ name are left out: SQLite makes those
-    itself and refuses to create them.
+    ``-- text``, before the examples. `notes` are written behind columns, given by table and column in lower
+    case, as ``/* note */``; they have no line break and no ``*/``. Tables with a reserved sqlite_ name are
+    left out: SQLite makes those itself and refuses to create them.
     """
     tables = (table for table in schema.tables if not table.name.lower().startswith(_INTERNAL))
-    return "\n".join(_write_table(table, types, values, comments) for table in tables)
+    return "\n".join(_write_table(table, types, values, comments, notes or {}) for table in tables)
 
 
 def read_ddl(text: str, comments: bool = False) -> Schema:
@@ -202,8 +209,13 @@ def _shadow_tables(connection: sqlite3.Connection, virtual: Iterable[str]) -> se
 _SHADOWS = "content segments segdir docsize stat data idx config node parent rowid".split()  # noqa: SIM905
 
 
-def _write_table(table: Table, types: bool, values: Values, comments: bool) -> str:
+def _write_table(
+    table: Table, types: bool, values: Values, comments: bool, noted: Mapping[tuple[str, str], str]
+) -> str:
     parts = [_write_column(column, table, types) for column in table.columns]
+    for number, column in enumerate(table.columns if noted else ()):
+        note = noted.get((table.name.lower(), column.name.lower()))
+        parts[number] += f" /* {note} */" if note else ""
     if len(table.primary_key) > 1:
         parts.append(f"PRIMARY KEY ({_names(table.primary_key)})")
     for key in table.foreign_keys:

@@ -14,14 +14,13 @@ import shutil
 import sqlite3
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, closing
+from contextlib import ExitStack
 from dataclasses import asdict, astuple, dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from text2sql.errors import UserError
-from text2sql.evaluation.execution.sandbox import DatabaseError
 from text2sql.evaluation.execution.suite import DatabaseSuite, write_manifest
 from text2sql.files import read_json, replacing_folder, write_json, write_jsonl
 from text2sql.processes import spread
@@ -32,7 +31,7 @@ from text2sql.schema.model import Schema
 from text2sql.schema.sqlite import read_sqlite
 from text2sql.suites.constraints import read_constraints
 from text2sql.suites.equality import proved_equal
-from text2sql.suites.facts import DatabaseFacts, read_facts
+from text2sql.suites.facts import DatabaseFacts, opened, read_facts, unreadable
 from text2sql.suites.near_misses import HELD_OUT, KINDS, near_misses
 from text2sql.suites.select import choose
 from text2sql.suites.settings import SuiteSettings
@@ -40,7 +39,7 @@ from text2sql.suites.trial import Outcome, Pairs, run_form, try_pairs
 from text2sql.suites.variants import constants, write_variant
 from text2sql.workstore import WorkStore, hash_path, locked
 
-VERSION = 1
+VERSION = 2
 """Raise it when the same input gives other suites."""
 
 _CANDIDATES = 60  # of a database, some of which are kept
@@ -243,8 +242,7 @@ def _values(file: Path, schema: Schema) -> dict[tuple[str, str], list[Any]]:
     """Some values of each column, evenly spaced in their order, by table and column in lower case."""
     found = {}
     try:
-        with closing(sqlite3.connect(f"{file.resolve().as_uri()}?mode=ro", uri=True)) as connection:
-            connection.text_factory = lambda raw: raw.decode(errors="ignore")
+        with opened(file) as connection:
             for table in schema.tables:
                 for column in table.columns:
                     name, rows = quote_name(column.name), quote_name(table.name)
@@ -253,7 +251,7 @@ def _values(file: Path, schema: Schema) -> dict[tuple[str, str], list[Any]]:
                     step = -(-len(values) // _VALUES) or 1
                     found[table.name.lower(), column.name.lower()] = values[::step]
     except sqlite3.Error as error:
-        raise DatabaseError(f"{file}: SQLite cannot read it ({error}); fetch the database again") from error
+        raise unreadable(file, error) from error
     return found
 
 
@@ -305,7 +303,7 @@ def _quality(job: _Job, original: Outcome, made: Sequence[Outcome]) -> Iterator[
 
 def _read(path: Path) -> Outcome:
     found = read_json(path)
-    return Outcome(int(found["told"], 16), tuple(found["undecided"]), tuple(found["empty"]))
+    return Outcome(int(found["told"], 16), tuple(found["undecided"]))
 
 
 def summary(quality: Sequence[GoldQuality]) -> dict[str, Any]:

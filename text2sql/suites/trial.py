@@ -13,6 +13,7 @@ from typing import Self
 import sqlglot
 from sqlglot import exp
 
+from text2sql.evaluation.doubtful.rewriting import by_all_columns
 from text2sql.evaluation.execution.equivalence import same_result
 from text2sql.evaluation.execution.sandbox import QueryError, Row, Sandbox
 from text2sql.evaluation.spider.rewrite import order_matters, replace_year, rewrite_gold
@@ -42,7 +43,6 @@ class Outcome:
 
     told: int
     undecided: tuple[int, ...]
-    empty: tuple[int, ...]
 
 
 class _CountedSandbox(Sandbox):
@@ -80,7 +80,6 @@ def try_pairs(database: Path, pairs: Sequence[Pairs], original: bool = False) ->
     opcodes = _ORIGINAL_OPCODES if original else _OPCODES
     told, bit = 0, 1
     undecided: list[int] = []
-    empty: list[int] = []
     with (
         _CountedSandbox(database, opcodes) as sandbox,
         _CountedSandbox(database, opcodes, backwards=True) as backwards,
@@ -89,13 +88,11 @@ def try_pairs(database: Path, pairs: Sequence[Pairs], original: bool = False) ->
             rows = _decided(pair.gold, sandbox, backwards)
             if rows is None:
                 undecided.append(number)
-            elif not rows:
-                empty.append(number)
             for near_miss in pair.near_misses:
                 if rows is not None and _differs(sandbox, rows, pair.gold, near_miss):
                     told |= bit
                 bit <<= 1
-    return Outcome(told, tuple(undecided), tuple(empty))
+    return Outcome(told, tuple(undecided))
 
 
 @lru_cache(maxsize=100_000)
@@ -150,8 +147,8 @@ def _with_ties_broken(tree: exp.Expr, descending: bool) -> exp.Expr:
         if not (query.args.get("order") or query.args.get("limit")):
             continue
         order = query.args.get("order") or exp.Order(expressions=[])
-        for place in range(1, len(query.selects) + 1):
-            order.append("expressions", exp.Ordered(this=exp.Literal.number(place), desc=descending))
+        for key in by_all_columns(len(query.selects), descending):
+            order.append("expressions", key)
         query.set("order", order)
     return copy
 

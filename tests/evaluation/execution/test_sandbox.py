@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -258,3 +259,31 @@ def test_a_missing_file_is_named_and_not_created(tmp_path: Path) -> None:
     with pytest.raises(DatabaseError, match=r"absent\.sqlite.*replace it by a copy"):
         Sandbox(tmp_path / "absent.sqlite", max_rows=1)
     assert not list(tmp_path.iterdir())
+
+
+def test_changes_that_are_only_in_a_wal_file_are_not_ignored(tmp_path: Path) -> None:
+    file = tmp_path / "w.sqlite"
+    with closing(sqlite3.connect(file)) as writer:
+        writer.executescript("PRAGMA journal_mode = WAL; CREATE TABLE t (a); INSERT INTO t VALUES (1);")
+        with pytest.raises(DatabaseError, match=r"w\.sqlite-wal beside it has changes .* wal_checkpoint"):
+            Sandbox(file, 10)
+        writer.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        with Sandbox(file, 10) as sandbox:
+            assert sandbox.run("SELECT a FROM t", time.monotonic() + 10) == [(1,)]
+
+
+@pytest.mark.parametrize(
+    ("sql", "kind"),
+    [
+        ("REINDEX", "denied"),
+        ("/* all */ REINDEX; -- again", "denied"),
+        ("", "empty"),
+        ("-- none\n;", "empty"),
+    ],
+)
+def test_a_statement_without_a_result_is_denied_and_none_is_empty(
+    sandbox: Sandbox, sql: str, kind: str
+) -> None:
+    with pytest.raises(QueryError) as raised:
+        sandbox.run(sql, time.monotonic() + 10)
+    assert raised.value.kind == kind

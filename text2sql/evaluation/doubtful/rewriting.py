@@ -68,6 +68,14 @@ def replaced(tree: exp.Query, nodes: list[Node], change: Callable[[Node], Node])
     return text_of(copies[0])
 
 
+def by_all_columns(columns: int, descending: bool) -> list[exp.Ordered]:
+    """Sort keys that leave no tie in a result with so many columns; NULL is first upwards, last downwards."""
+    return [
+        exp.Ordered(this=exp.Literal.number(at), desc=descending, nulls_first=not descending)
+        for at in range(1, columns + 1)
+    ]
+
+
 def short(node: Node | str, most: int = 60) -> str:
     """SQL for a message, cut off."""
     text = node if isinstance(node, str) else text_of(node)

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 from sqlglot import exp
 
-from text2sql.evaluation.doubtful.rewriting import Node, Suspicion, replaced, short, text_of
+from text2sql.evaluation.doubtful.rewriting import Node, Suspicion, by_all_columns, replaced, short, text_of
 from text2sql.evaluation.spider.rewrite import order_matters
 
 _NOW = re.compile(
@@ -82,14 +82,10 @@ def _both_ways(tree: exp.Query, node: exp.Query, columns: int) -> tuple[str, str
     """The query with rows that tie in `node` sorted by all its columns, upwards and downwards."""
 
     def sort(descending: bool) -> str:
-        ordinals = [
-            exp.Ordered(this=exp.Literal.number(at), desc=descending, nulls_first=not descending)
-            for at in range(1, columns + 1)
-        ]
-
         def extend(copy: Node) -> Node:
             order = copy.args.get("order")
-            copy.set("order", exp.Order(expressions=[*(order.expressions if order else ()), *ordinals]))
+            keys = [*(order.expressions if order else ()), *by_all_columns(columns, descending)]
+            copy.set("order", exp.Order(expressions=keys))
             return copy
 
         return replaced(tree, [node], extend)

@@ -15,8 +15,8 @@ Not covered here, but by the worker processes of `pool.py`, in which the judge r
 - Memory that SQLite or Python uses.
 
 Not covered at all:
-- The database is opened as immutable, unless it is `live`: transactions in a -wal file beside it are
-  ignored, and if the file is changed while it is open, a query may fail or return wrong rows.
+- The database is opened as immutable, unless it is `live`: if the file is changed while it is open, a query
+  may fail or return wrong rows.
 - random() and date('now') are allowed, so a query that calls them may return another result each time.
 """
 
@@ -98,6 +98,8 @@ _REFUSED_BY_COMPILER: tuple[ErrorKind, ...] = (
     "ambiguous",
     "denied",
 )
+_COMMENTS = re.compile(r"--[^\n]*|/\*.*?(?:\*/|\Z)", re.DOTALL)
+_NO_STATEMENT = " \t\n\f\r;\ufeff"
 _NOT_UTF8 = "Could not decode to UTF-8"
 _FIX = "replace it by a copy that SQLite can read"
 
@@ -187,7 +189,7 @@ class Sandbox:
         Raises:
             QueryError: the query failed, or exceeded another limit.
         """
-        return self._read(sql, deadline, lambda cursor: self._fetch(cursor, keep))
+        return self._read(sql, deadline, lambda cursor: self._fetch(_described(cursor, sql), keep))
 
     def head(self, sql: str, deadline: float, rows: int, most_bytes: int) -> Table:
         """The first rows of one SELECT, at most `rows` and none after `most_bytes`; others are not read.
@@ -197,7 +199,7 @@ class Sandbox:
         """
 
         def fetch(cursor: sqlite3.Cursor) -> Table:
-            kept, more = first_rows(_described(cursor), rows, most_bytes)
+            kept, more = first_rows(_described(cursor, sql), rows, most_bytes)
             return Table(_columns(cursor), kept, more)
 
         return self._read(sql, deadline, fetch)
@@ -250,7 +252,7 @@ class Sandbox:
             raise QueryError(_classify(str(error)), str(error)) from error
 
     def _fetch(self, cursor: sqlite3.Cursor, keep: int | None) -> Table:
-        columns = _columns(_described(cursor))
+        columns = _columns(cursor)
         kept: list[Row] = []
         count = 0
         while chunk := cursor.fetchmany(_CHUNK):
@@ -280,13 +282,15 @@ def first_rows(found: Iterable[Row], rows: int, most_bytes: int) -> tuple[list[R
     return kept, False
 
 
-def _described(cursor: sqlite3.Cursor) -> sqlite3.Cursor:
+def _described(cursor: sqlite3.Cursor, sql: str) -> sqlite3.Cursor:
     """The cursor of a statement, which has a description.
 
     Raises:
-        QueryError: there was no statement.
+        QueryError: there was no statement, or one that has no result.
     """
     if cursor.description is None:
+        if _COMMENTS.sub("", sql).strip(_NO_STATEMENT):
+            raise QueryError("denied", "the statement has no result")  # such as REINDEX without an index
         raise QueryError("empty", "no statement")
     return cursor
 
@@ -318,6 +322,8 @@ def _unnamed_bytes() -> int:
 
 def _open(database: Path, live: bool) -> sqlite3.Connection:
     _check_header(database)
+    if not live:
+        _check_complete(database)
     uri = live_uri(database) if live else f"{database.resolve().as_uri()}?mode=ro&immutable=1"
     connection = sqlite3.connect(uri, uri=True, isolation_level=None)
     try:
@@ -341,6 +347,16 @@ def _check_header(database: Path) -> None:
         raise DatabaseError(f"{database}: cannot be opened ({error.strerror}); {_FIX}") from error
     if not readable:
         raise DatabaseError(f"{database}: not a SQLite database; {_FIX}")
+
+
+def _check_complete(database: Path) -> None:
+    """An immutable database is read without the changes that a -wal file beside it still holds."""
+    wal = database.with_name(f"{database.name}-wal")
+    if wal.is_file() and wal.stat().st_size:
+        raise DatabaseError(
+            f"{database}: {wal.name} beside it has changes that are not in the file yet; close the program "
+            f"that writes it, or write them into it: sqlite3 {database} 'PRAGMA wal_checkpoint(TRUNCATE)'"
+        )
 
 
 def _authorize(action: int, first: str | None, second: str | None, *_: str | None) -> int:

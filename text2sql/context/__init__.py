@@ -1,0 +1,1 @@
+"""Context of the question's own database: values, keys, and the schema cut to what is asked."""
