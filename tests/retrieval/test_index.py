@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from tests.conftest import ROOT
 from tests.milvus_server import MilvusServer, milvus_server
 from text2sql.errors import UserError
 from text2sql.retrieval import index
@@ -181,3 +184,17 @@ def test_a_server_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch) ->
         UserError, match=r"Milvus server http://127\.0\.0\.1:9: .*set index_examples\.milvus_uri"
     ):
         search_on_server("http://127.0.0.1:9", "text2sql_0", unit_rows(1), 1)
+
+
+def test_processes_that_are_started_after_a_search_end_well(tmp_path: Path) -> None:
+    build_index(tmp_path / "a.db", ["r0", "r1"], unit_rows(2, dimension=3))
+    code = (
+        "import subprocess, sys; from pathlib import Path; import numpy as np\n"
+        "from text2sql.retrieval.index import search_index\n"
+        "search_index(Path(sys.argv[1]), np.eye(1, 3, dtype='float32'), 1)\n"
+        "begun = [subprocess.Popen(['true'], preexec_fn=lambda: None) for _ in range(100)]\n"
+        "print(sum(one.wait() != 0 for one in begun))"
+    )
+    command = [sys.executable, "-c", code, str(tmp_path / "a.db")]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
+    assert done.stdout == "0\n", done.stderr

@@ -25,6 +25,10 @@ from text2sql.files import copy_folder
 if TYPE_CHECKING:
     from pymilvus import MilvusClient
 
+# Read when grpc, which Milvus uses, is imported. Its handlers of fork() can end a process that is started
+# after a search (doc/environment_variables.md in grpc/grpc), and none of those uses grpc.
+os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
+
 Hit = tuple[str, float]  # row id, cosine
 
 _COLLECTION = "examples"  # in a folder of Milvus Lite; for those of a server see `collection_name`
