@@ -162,7 +162,7 @@ def test_a_paraphrase_whose_gold_fails_is_said_to_be_unchecked(databases: Path) 
     golds = [Gold(row, "plain", text, "How many singers?") for row, text in enumerate(texts)]
     one, other = audit(golds, databases, SETTINGS, workers=1)
     assert (reasons(one), reasons(other)) == ((), ("fails",))
-    assert one.unchecked == "row 1, which asks the same, fails (no_such_column)"
+    assert one.unchecked == "row 1, which asks in nearly the same words, fails (no_such_column)"
 
 
 # -- faults --

@@ -96,7 +96,7 @@ def _text_only(case: GoldCase) -> Examined:
     if message:
         found.insert(0, Finding("fails", message, True))
     found += [
-        Finding("paraphrase_disagrees", f"{name} asks the same, and has another gold")
+        Finding("paraphrase_disagrees", f"{name} asks in nearly the same words, and has another gold")
         for name, _ in case.rivals
     ]
     return Examined(tuple(found))

@@ -201,10 +201,12 @@ class Examiner:
         self, run: _Run, rivals: Sequence[tuple[str, str]], unchecked: list[str]
     ) -> Iterator[Finding]:
         for name, gold in rivals:
-            rows = self._run(run, run.file, runnable(gold), unchecked, f"{name}, which asks the same,")
+            rows = self._run(
+                run, run.file, runnable(gold), unchecked, f"{name}, which asks in nearly the same words,"
+            )
             order = order_matters(run.sql) and order_matters(gold)
             if rows is not None and not same_result(run.rows, rows, order):
-                why = f"{name} asks the same, and its gold gives another result"
+                why = f"{name} asks in nearly the same words, and its gold gives another result"
                 yield Finding("paraphrase_disagrees", why, True)
 
     def _reverse(self, file: Path) -> tuple[Path | None, str]:

@@ -9,22 +9,27 @@ import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from typing import NamedTuple
 
-_WORD = re.compile(r"\w+")
-# Words that two ways to put one question differ in.
+# Signs that decide what is asked: of comparison and arithmetic, and those of names such as C++ and C#.
+_WORD = re.compile(r"\w+|!=|[<>=≠≤≥+*/%#]|(?<!\w)-(?=\d)")
+_POSSESSIVE = re.compile(r"['’]s\b", re.IGNORECASE)
+# Words that two ways to put one question differ in. Not here: words that decide what is asked, such as and,
+# or, not, any, each, both, distinct, from, to, how, when.
 _FILLERS = frozenset(
     re.findall(
         r"\w+",
-        "a an the of is are was were be what which who whose that there their its it all list show find give "
-        "return please tell me in on for to and do does did have has had with by each every different "
-        "distinct",
+        "a an the of is are was were be been what which who whom whose that there their its it they all list "
+        "show find give return please tell me in on for at do does did have has had with by either as",
     )
 )
+_NOT_FIRST = "where"  # a filler but at the beginning, where it asks for a place
 _DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
 _NUMBERS = {word: str(number) for number, word in enumerate(_DIGITS)} | {"once": "1", "twice": "2"}
-_SIMILAR = 0.6  # share of the words of two questions that both have, above which they may be paraphrases
 _LONG = 20  # digits; more are a name, not a number
+_SHORT = 3  # letters; of words that are not longer a last s is no plural
+_COMPARISONS = {"smaller": "less", "fewer": "less", "larger": "more", "bigger": "more", "greater": "more"}
+_SYNONYMS = {"every": "each", "different": "distinct", "unique": "distinct", "biggest": "largest"}
 _OPPOSITES = (
     ({"ascending", "increasing"}, {"descending", "decreasing"}),
     ({"youngest"}, {"oldest"}),
@@ -51,16 +56,16 @@ class Gold:
 def rivals(golds: Sequence[Gold]) -> dict[int, list[int]]:
     """For each place in `golds` the places of other golds for the same question, where their text differs.
 
-    The same question: equal but for case, blanks and punctuation. Or a paraphrase as Spider has them, where
-    the next row says the same in other words: most of the words are equal, fillers and plurals aside, neither
-    question says what contradicts the other, and neither row has a neighbour with its own gold.
+    The same question: the same words in the same order, case, punctuation, fillers and plurals aside; a
+    comparison ("smaller population than", "population less than") may stand in another place.
     """
-    groups: defaultdict[tuple[str, str], list[int]] = defaultdict(list)
+    groups: defaultdict[tuple[str, _Asked], list[int]] = defaultdict(list)
     for place, gold in enumerate(golds):
-        if _folded(gold.question):
-            groups[gold.db_id, _folded(gold.question)].append(place)
+        asked = _asked(gold.question)
+        if asked.words:
+            groups[gold.db_id, asked].append(place)
     found: defaultdict[int, set[int]] = defaultdict(set)
-    for one, other in [*_pairs(groups.values()), *_neighbours(golds)]:
+    for one, other in _pairs(groups.values()):
         if golds[one].gold != golds[other].gold:
             found[one].add(other)
             found[other].add(one)
@@ -88,21 +93,6 @@ def _pairs(groups: Iterable[Sequence[int]]) -> Iterator[tuple[int, int]]:
         yield from ((first, other) for other in others)
 
 
-def _neighbours(golds: Sequence[Gold]) -> Iterator[tuple[int, int]]:
-    twins = [one.db_id == other.db_id and one.gold == other.gold for one, other in pairwise(golds)]
-    twins = [False, *twins, False]  # whether a row has the gold of the one before it
-    for place, (one, other) in enumerate(pairwise(golds)):
-        alone = not any(twins[place : place + 3])
-        if alone and one.db_id == other.db_id and _similar(one.question, other.question):
-            yield place, place + 1
-
-
-def _similar(one: str, other: str) -> bool:
-    words, others = _content(one), _content(other)
-    share = len(words & others) / max(1, len(words | others))
-    return share >= _SIMILAR and not _contradiction(one, other)
-
-
 def _contradiction(one: str, other: str) -> tuple[str, str] | None:
     """What each of two questions says that the other does not, None if they may mean the same."""
     words, others = _words(one), _words(other)
@@ -117,8 +107,29 @@ def _contradiction(one: str, other: str) -> tuple[str, str] | None:
     return None
 
 
-def _folded(question: str) -> str:
-    return " ".join(_WORD.findall(question.casefold()))
+class _Asked(NamedTuple):
+    """What a question asks: its words in their order without fillers, and its comparisons."""
+
+    words: tuple[str, ...]
+    comparisons: tuple[str, ...]
+
+
+def _asked(question: str) -> _Asked:
+    said = _WORD.findall(_POSSESSIVE.sub("", question))
+    kept = said[:1] + [word for word in said[1:] if word != _NOT_FIRST]
+    # A filler in capitals is a value, such as grade A and the state IN.
+    folded = [word.casefold() for word in kept if word.isupper() or word.casefold() not in _FILLERS]
+    words = [_COMPARISONS.get(word, word) for word in folded]
+    moving = sorted(word for word in words if word in _COMPARISONS.values())
+    return _Asked(tuple(_plain(word) for word in words if word not in moving), tuple(moving))
+
+
+def _plain(word: str) -> str:
+    """A number in digits, a plural without its ending, one word for several that mean the same."""
+    plain = _SYNONYMS.get(_NUMBERS.get(word, word), _NUMBERS.get(word, word))
+    if len(plain) <= _SHORT or plain.endswith("ss"):
+        return plain
+    return f"{plain[:-3]}y" if plain.endswith("ies") else plain.removesuffix("s")
 
 
 def _words(question: str) -> set[str]:
@@ -127,12 +138,3 @@ def _words(question: str) -> set[str]:
 
 def _numbers(words: set[str]) -> set[str]:
     return {word for word in words if word.isascii() and word.isdigit() and len(word) < _LONG}
-
-
-def _content(question: str) -> set[str]:
-    """The words that decide what is asked."""
-    return {_singular(word) for word in _words(question) - _FILLERS}
-
-
-def _singular(word: str) -> str:
-    return f"{word[:-3]}y" if word.endswith("ies") else word.removesuffix("s")

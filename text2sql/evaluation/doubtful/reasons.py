@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Literal
 
-RULES_VERSION = 1
+RULES_VERSION = 2
 """Raise it with every change that can change a finding; kept findings of other versions are not used."""
 
 Reason = Literal[
@@ -28,7 +28,7 @@ MEANINGS: dict[Reason, str] = {
     "order_not_asked": "the result depends on an order that the query does not ask for",
     "todays_date": "today's date, or a random number",
     "text_with_number": "text is compared or sorted where numbers are meant, or the reverse",
-    "paraphrase_disagrees": "another row with the same question has a gold with another result",
+    "paraphrase_disagrees": "another row asks in nearly the same words, and its gold has another result",
 }
 """The reasons in the order in which they are shown."""
 
