@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from tqdm import tqdm
 
 _LOG_S = 5.0  # seconds between lines
 _log = False
+_quiet = False
 
 tqdm.monitor_interval = 0  # no thread of its own: processes that compute are forked
 
@@ -19,10 +22,22 @@ def log_progress() -> None:
     _log = True
 
 
+@contextmanager
+def showing_progress(quiet: bool) -> Iterator[None]:
+    """Have this process, in the block, write lines where stderr is no terminal; with `quiet` show nothing."""
+    global _log, _quiet
+    before = _log, _quiet
+    _log, _quiet = not quiet, quiet
+    try:
+        yield
+    finally:
+        _log, _quiet = before
+
+
 class Progress:
     """Counts up to `total`, starting at `done`, which does not count for the speed.
 
-    Without a terminal nothing is shown, unless `log_progress` was called.
+    Without a terminal nothing is shown, unless `log_progress` was called, or in `showing_progress`.
     """
 
     def __init__(self, total: int, unit: str, label: str, done: int = 0) -> None:
@@ -31,7 +46,7 @@ class Progress:
         self._start = time.monotonic()
         self._last_print = float("-inf")
         self._bar: tqdm[None] | None = None
-        if sys.stderr.isatty():
+        if sys.stderr.isatty() and not _quiet:
             self._bar = tqdm(total=total, initial=done, desc=label, unit=f" {unit}", dynamic_ncols=True)
 
     def advance(self, n: int = 1, note: str = "") -> None:

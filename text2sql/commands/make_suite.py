@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from text2sql.commands.options import check_outputs, setting
+from text2sql.commands.options import check_outputs, field_option, setting
 from text2sql.cpu import allowed_cores
 from text2sql.errors import UserError
+from text2sql.files import require_writable, write_json, writing
+from text2sql.progress import showing_progress
 from text2sql.settings import checked
 from text2sql.suites.settings import SuiteSettings
 
@@ -31,27 +33,46 @@ _HEADS = {
 
 @click.command("make-suite")
 @click.option("--gold", required=True, type=click.Path(path_type=Path), help="As of `text2sql evaluate`.")
-@click.option("--db", required=True, type=click.Path(path_type=Path), help="Folder of ID/ID.sqlite.")
-@click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder of the suite; replaced.")
+@field_option("gold or db_id")
+@click.option(
+    "--db", required=True, type=click.Path(path_type=Path), help="Folder of ID/ID.sqlite or ID.sqlite."
+)
+@click.option(
+    "--out",
+    required=True,
+    type=click.Path(path_type=Path),
+    help="Folder of the suite: a new or empty one, or one with a suite only, which is replaced.",
+)
 @setting(SuiteSettings, "databases")
 @setting(SuiteSettings, "seed")
 @click.option("--workers", type=click.IntRange(min=1), help="Processes; default: one per core.")
-def make_suite(gold: Path, db: Path, out: Path, workers: int | None, **options: int) -> None:
+@click.option("--json", "summary", type=click.Path(path_type=Path), help="Quality of the suite as JSON.")
+@click.option("--quiet", is_flag=True, help="No progress on stderr.")
+def make_suite(gold: Path, db: Path, out: Path, **options: Any) -> None:
     """Make further databases for each original one, on which a query that is nearly right shows.
 
     `text2sql evaluate --suite OUT` then judges predictions on all of them. A killed run resumes.
     """
-    from text2sql.evaluation.inputs.cases import read_golds
-    from text2sql.suites.make import make_suites
+    from text2sql.evaluation.inputs.cases import FieldNames, read_golds
+    from text2sql.suites.make import make_suites, summary
+    from text2sql.suites.output import require_replaceable
 
-    settings = checked(SuiteSettings, options, "the command line")
+    values = {name: options[name] for name in SuiteSettings.model_fields}
+    settings, figures = checked(SuiteSettings, values, "the command line"), options["summary"]
     if not settings.databases:
         raise UserError("--databases 0: makes nothing; give a number of 1 or more")
-    check_outputs({"--gold": gold, "--db": db}, {"--out": out})
+    check_outputs({"--gold": gold, "--db": db}, {"--out": out, "--json": figures})
+    require_replaceable(out)
+    if figures:
+        require_writable(figures)
     golds: defaultdict[str, list[str]] = defaultdict(list)
-    for sql, db_id in read_golds(gold):
+    for sql, db_id in read_golds(gold, FieldNames.chosen(options["fields"])):
         golds[db_id].append(sql)
-    quality = make_suites(golds, db, out, settings, processes=workers or allowed_cores())
+    processes = options["workers"] or allowed_cores()
+    with showing_progress(options["quiet"]):
+        quality = make_suites(golds, db, out, settings, processes=processes)
+    if figures:
+        write_json(figures, summary(quality), writing)
     click.echo("\n".join(_report(quality, out)))
 
 

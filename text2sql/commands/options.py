@@ -26,7 +26,12 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 
 
 def setting(
-    model: type[Settings], field: str, *names: str, off: float | str | None = None, required: bool = True
+    model: type[Settings],
+    field: str,
+    *names: str,
+    off: float | str | None = None,
+    required: bool = True,
+    text: str | None = None,
 ) -> Callable[[Command], Command]:
     """An option for one field of `model`; `names` are its spellings (default: --FIELD with hyphens).
 
@@ -34,11 +39,11 @@ def setting(
     true by default. An optional field (`X | None`) is None where the option is not given, or given as `off`,
     which is a word beside the field's own or the number at which its open range begins. With `required`
     false a field without default is None where the option is not given: another option says whether it is
-    needed.
+    needed. `text` is the help in place of the field's own.
     """
     info = model.model_fields[field]
     spellings = names or (f"--{field.replace('_', '-')}",)
-    shown: dict[str, Any] = {"help": info.description, "show_default": True}
+    shown: dict[str, Any] = {"help": text or info.description, "show_default": True}
     shown |= {"required": required} if info.is_required() else {"default": info.default}
     if off is not None:
         shown["callback"] = lambda context, parameter, value: None if value == off else value
@@ -48,6 +53,12 @@ def setting(
         flag = f"{spellings[0]}/--no-{spellings[0][2:]}" if info.default is True else spellings[0]
         return click.option(flag, *spellings[1:], field, is_flag=True, **shown)
     return click.option(*spellings, field, type=_click_type(inner, off), **shown)
+
+
+def field_option(roles: str) -> Callable[[Command], Command]:
+    """The option --field as of `text2sql evaluate`; `roles` are those that the help names."""
+    shown = f"The field for {roles}, where it has no usual name; can be repeated."
+    return click.option("--field", "fields", multiple=True, metavar="ROLE=NAME", help=shown)
 
 
 def check_outputs(inputs: Mapping[str, Path | None], outputs: Mapping[str, Path | None]) -> None:
@@ -111,9 +122,9 @@ def _click_type(info: FieldInfo, off: float | str | None) -> Any:
     if get_origin(info.annotation) is Literal:
         choices = get_args(info.annotation)
         return click.Choice(choices if off is None else [off, *choices])
-    if info.annotation in (int, float):
+    bounds = _bounds(info)
+    if info.annotation in (int, float) and (bounds or off is not None):
         range_type = click.IntRange if info.annotation is int else click.FloatRange
-        bounds = _bounds(info)
         return range_type(**bounds if off is None else bounds | {"min": off, "min_open": False})
     return info.annotation
 

@@ -33,6 +33,7 @@ from text2sql.suites.constraints import read_constraints
 from text2sql.suites.equality import proved_equal
 from text2sql.suites.facts import DatabaseFacts, opened, read_facts, unreadable
 from text2sql.suites.near_misses import HELD_OUT, KINDS, near_misses
+from text2sql.suites.output import QUALITY
 from text2sql.suites.select import choose
 from text2sql.suites.settings import SuiteSettings
 from text2sql.suites.trial import Outcome, Pairs, run_form, try_pairs
@@ -46,7 +47,6 @@ _CANDIDATES = 60  # of a database, some of which are kept
 _NEAR_MISSES = 60  # of a gold query, to make suites with
 _HELD_OUT_NEAR_MISSES = 20  # of a gold query, to measure suites on
 _VALUES = 40  # of a column, for near-misses
-_QUALITY = "quality.jsonl"
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,14 +164,16 @@ def make_suites(
             manifest = {job.db_id: suite for job, (suite, _) in zip(jobs, found, strict=True)}
             write_manifest(folder, settings.seed, manifest)
             quality = [row for _, rows in found for row in rows]
-            write_jsonl(folder / _QUALITY, map(asdict, quality))
+            write_jsonl(folder / QUALITY, map(asdict, quality))
     return quality
 
 
 def _job(store: WorkStore, db_id: str, databases: Path, golds: Sequence[str], seed: int) -> _Job:
     file = find_database(databases, db_id)
     if not file.is_file():
-        raise UserError(f"{file}: no such file; each db_id of the gold queries needs an ID/ID.sqlite")
+        raise UserError(
+            f"{file}: no such file; each db_id of the gold queries needs an ID/ID.sqlite or ID.sqlite"
+        )
     distinct = tuple(dict.fromkeys(golds))
     sha256 = hash_path(file)
     key = {"version": VERSION, "database": sha256, "golds": distinct, "seed": seed}

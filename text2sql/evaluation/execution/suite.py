@@ -50,15 +50,7 @@ class Suite:
         Raises:
             UserError: it is missing or unreadable, a file is missing, or an original database has changed.
         """
-        path = folder / MANIFEST
-        if not path.is_file():
-            raise UserError(f"{path}: no such file; {_FIX}")
-        try:
-            manifest = Manifest.model_validate(read_json(path))
-        except ValidationError as error:
-            raise UserError(
-                f"{path}: not the manifest of a suite ({error.error_count()} faults); {_FIX}"
-            ) from error
+        manifest = read_manifest(folder)
         for db_id, made in manifest.databases.items():
             _check(folder, databases, db_id, made)
         return cls(folder, manifest)
@@ -68,6 +60,23 @@ class Suite:
         made = self.manifest.databases.get(db_id)
         names = sorted(made.files) if made else []
         return [self.folder / db_id / name for name in names if made and gold not in made.files[name]]
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """Read the suite.json of a folder.
+
+    Raises:
+        UserError: it is missing or unreadable.
+    """
+    path = folder / MANIFEST
+    if not path.is_file():
+        raise UserError(f"{path}: no such file; {_FIX}")
+    try:
+        return Manifest.model_validate(read_json(path))
+    except ValidationError as error:
+        raise UserError(
+            f"{path}: not the manifest of a suite ({error.error_count()} faults); {_FIX}"
+        ) from error
 
 
 def write_manifest(folder: Path, seed: int, databases: Mapping[str, DatabaseSuite]) -> None:
