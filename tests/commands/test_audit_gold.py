@@ -57,6 +57,7 @@ def test_rows_of_every_form_are_read(folder: Path) -> None:
         "lines.txt": f"{FINE}\tconcert\n\n{TIES}\tconcert\n",
         "spider.json": [{"query": FINE, "db_id": "concert"}, {"query": TIES, "sql": {}, "db_id": "concert"}],
         "bird.json": [{"SQL": FINE, "db_id": "concert"}, {"SQL": TIES, "db_id": "concert", "question": "?"}],
+        "table.csv": f"db_id,query\nconcert,{FINE}\nconcert,{TIES}\n",
         "dbgpt.json": [{"instruction": prose, "input": "?", "output": sql} for sql in (FINE, TIES)],
         "pipeline.jsonl": "\n".join(
             json.dumps({"row": row, "gold": sql, "db_id": "concert", "question": "?"})
@@ -80,12 +81,22 @@ def test_rows_without_gold_are_left_out_and_keep_their_numbers(folder: Path) -> 
     [
         ("gold.txt", "", "no gold queries"),
         ("gold.txt", "SELECT 1\n", "0 tabs instead of one"),
-        ("gold.json", "", "empty"),
+        ("gold.json", "", "no gold queries"),
         ("gold.json", "[1]", "not a JSON object"),
         ("gold.json", '[{"question": "?"}]', "no gold queries"),
         ("gold.json", '[{"gold": "SELECT 1"}]', "row 0: no database"),
         ("gold.json", '[{"gold": "SELECT 1", "db_id": "absent"}]', "correct --db"),
         ("gold.jsonl", "{", "not JSON"),
+        (
+            "gold.json",
+            '[{"sql": "SELECT 1", "query": "SELECT 2", "db_id": "a"}]',
+            "row 0: several fields may",
+        ),
+        ("gold.json", '[{"statement": "SELECT 1", "db_id": "a"}]', "--field gold=NAME"),
+        ("gold.json", '[{"sql": "SELECT 1", "base": "a"}]', "row 0: no database in a field db_id; say"),
+        ("gold.json", '[{"sql": "SELECT 1", "db_id": "../a"}]', "row 0: '../a' cannot be the name"),
+        ("gold.json", '[{"sql": "SELECT \\u0000", "db_id": "a"}]', "row 0: a NUL byte"),
+        ("gold.json", '{"0": "SELECT 1"}', "one JSON object with numbers as keys"),
     ],
 )
 def test_a_file_that_cannot_be_read_is_an_error_that_says_how_to_go_on(
@@ -108,6 +119,20 @@ def test_an_output_must_not_replace_the_input(folder: Path) -> None:
     gold = write("gold.txt", f"{FINE}\tconcert\n")
     result = audit(gold, "--out", gold)
     assert (result.exit_code, Path(gold).read_text()) == (1, f"{FINE}\tconcert\n")
+
+
+def test_fields_with_other_names_are_named(folder: Path) -> None:
+    values = ({"statement": TIES, "base": "concert", "asked": "Who?"},)
+    fields = ("gold=statement", "db_id=base", "question=asked")
+    options = [word for field in fields for word in ("--field", field)]
+    (row,) = rows(write("gold.json", list(values)), *options)
+    assert (row["gold"], row["db_id"], row["question"]) == (TIES, "concert", "Who?")
+
+
+def test_databases_without_a_folder_of_their_own_are_found(folder: Path) -> None:
+    Path("db/concert/concert.sqlite").rename("db/concert.sqlite")
+    Path("db/concert").rmdir()
+    assert [row["reasons"] for row in rows(write("gold.txt", f"{TIES}\tconcert\n"))] == [["limit_ties"]]
 
 
 # -- what it prints and writes --
@@ -185,6 +210,35 @@ def test_the_output_of_another_gold_file_is_refused_by_evaluate(folder: Path) ->
     assert (result.exit_code, "has row 1, but there are 1 gold queries" in result.stderr) == (1, True)
 
 
+def test_a_file_without_questions_has_no_counts_of_paraphrases(folder: Path) -> None:
+    result = audit(write("gold.txt", f"{FINE}\tconcert\n"), "--json", "summary.json")
+    assert f"{'paraphrase_disagrees':<22}  not checked: no questions in the file" in result.stdout
+    counts = json.loads(Path("summary.json").read_text())["reasons"]["paraphrase_disagrees"]
+    assert counts == {"doubtful": None, "not_checked": None, "no_effect": None}
+
+
+def test_a_file_with_questions_has_counts_of_paraphrases(folder: Path) -> None:
+    one, other = ({"sql": sql, "db_id": "concert", "question": "Who?"} for sql in (FINE, TIES))
+    result = audit(write("gold.json", [one, other]))
+    assert f"{'paraphrase_disagrees':<22}{2:>9}{0:>13}{0:>11}  0, 1" in result.stdout.splitlines()
+
+
+def test_the_help_speaks_of_gold_queries(folder: Path) -> None:
+    shown = " ".join(CliRunner().invoke(main, ["audit-gold", "--help"]).output.split())
+    assert "Seconds for one gold query" in shown
+    assert "prediction" not in shown
+    assert "Folder of ID/ID.sqlite or ID.sqlite" in shown
+
+
+@pytest.mark.slow
+def test_the_rows_can_be_written_to_a_pipe(folder: Path) -> None:
+    gold = write("gold.txt", f"{TIES}\tconcert\n")
+    arguments = ["--gold", gold, "--out", "/dev/stdout", "--json", "/dev/null"]
+    command = [sys.executable, "-m", "text2sql.cli", "audit-gold", *arguments, "--db", "db"]
+    found = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert json.loads(found.stdout.splitlines()[0])["reasons"] == ["limit_ties"]
+
+
 @pytest.mark.slow
 def test_control_c_ends_it_and_leaves_nothing(folder: Path) -> None:
     endless = "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n"
@@ -199,6 +253,7 @@ def test_control_c_ends_it_and_leaves_nothing(folder: Path) -> None:
             time.sleep(0.05)
         process.send_signal(signal.SIGINT)
         _, errors = process.communicate(timeout=60)
-    assert (process.returncode, "stopped" in errors) == (130, True)
+    assert (process.returncode, "go on" in errors) == (130, False)
+    assert "stopped; nothing is kept: the same command begins again with the first query" in errors
     assert list(scratch.iterdir()) == []
     assert not Path("out.jsonl").exists()

@@ -91,8 +91,12 @@ def test_questions_that_differ_in_a_value_a_content_word_or_its_place_are_no_riv
     assert rivals(rows((one, "SELECT 1"), (other, "SELECT 2"))) == {}
 
 
-def test_a_question_of_fillers_alone_is_no_rival() -> None:
+def test_different_questions_of_fillers_alone_are_no_rivals() -> None:
     assert rivals(rows(("Show all", "SELECT 1"), ("List it", "SELECT 2"))) == {}
+
+
+def test_equal_questions_of_fillers_alone_are_rivals() -> None:
+    assert rivals(rows(("Who is it?", "SELECT 1"), ("who is it", "SELECT 2"))) == {0: [1], 1: [0]}
 
 
 @pytest.mark.parametrize(

@@ -40,9 +40,9 @@ def audit(
 ) -> list[Audited]:
     """Return the findings of each row, in the order of the rows.
 
-    `databases` has Spider's layout; without it only the text is examined. `workers` is the number of
-    processes (None: one per core). `advance` is called after each distinct query. A query that fails, hangs
-    or returns too much does not end the run.
+    `databases` has ID/ID.sqlite or ID.sqlite; without it only the text is examined. `workers` is the number
+    of processes (None: one per core). `advance` is called after each distinct query. A query that fails,
+    hangs or returns too much does not end the run.
     """
     cases = _cases(golds)
     distinct = list(dict.fromkeys(cases))

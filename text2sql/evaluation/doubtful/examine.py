@@ -1,7 +1,7 @@
 """Examines one gold query on its database: the work of a worker process.
 
 The query runs in the sandbox of text2sql/evaluation/execution, and so do all rewritten ones.
-Not covered: only ID/ID.sqlite is used, not further databases in its folder.
+Not covered: only ID/ID.sqlite (or ID.sqlite) is used, not further databases in its folder.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ from typing import Any
 
 from sqlglot import exp
 
-from text2sql.databases import database_path
 from text2sql.errors import UserError
 from text2sql.evaluation.case_judge import Phase, WorkerLoss
 from text2sql.evaluation.doubtful.reasons import Finding
@@ -30,6 +29,7 @@ from text2sql.evaluation.execution.equivalence import same_result
 from text2sql.evaluation.execution.sandbox import DatabaseError, QueryError, Row
 from text2sql.evaluation.settings import EvaluationSettings
 from text2sql.evaluation.spider.rewrite import order_matters, replace_year, rewrite_gold
+from text2sql.schema.database_files import find_database
 from text2sql.schema.sqlite import read_sqlite
 
 _DIGITS = 9  # of a fraction; sums in another order differ in the last digits
@@ -86,7 +86,7 @@ def examine_text(gold: str, types: Types | None = None) -> tuple[Finding, ...]:
 class Examiner:
     """Examines gold queries one by one, as a `Judge` of the pool.
 
-    `databases` has Spider's layout; `scratch` is an empty folder for copies of the databases.
+    `databases` has ID/ID.sqlite or ID.sqlite; `scratch` is an empty folder for copies of the databases.
     """
 
     def __init__(self, databases: Path, settings: EvaluationSettings, scratch: Path) -> None:
@@ -117,7 +117,7 @@ class Examiner:
         Raises:
             QueryError: the query fails.
         """
-        file, sql = database_path(self._folder, case.db_id), runnable(case.gold)
+        file, sql = find_database(self._folder, case.db_id), runnable(case.gold)
         self._databases.open(file)
         copied, problems = self._reversed(file)
         self._in_gold = True

@@ -8,13 +8,13 @@ from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 
-from text2sql.databases import database_path
 from text2sql.evaluation.doubtful.audit import audit, number_of_queries
 from text2sql.evaluation.doubtful.questions import Gold
 from text2sql.evaluation.doubtful.reasons import RULES_VERSION, Reason, doubtful_reasons
 from text2sql.evaluation.settings import EvaluationSettings
 from text2sql.files import read_json, write_json
 from text2sql.progress import Progress
+from text2sql.schema.database_files import find_database
 from text2sql.workstore import WorkStore, hash_path, locked
 
 _STAGE = "doubtful_gold"
@@ -42,7 +42,7 @@ def kept_reasons(
 
 
 def _key(golds: Sequence[Gold], databases: Path, settings: EvaluationSettings) -> dict[str, object]:
-    files = {gold.db_id: database_path(databases, gold.db_id) for gold in golds}
+    files = {gold.db_id: find_database(databases, gold.db_id) for gold in golds}
     return {
         "rules": RULES_VERSION,
         "sqlite": sqlite3.sqlite_version,

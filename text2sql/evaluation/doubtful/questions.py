@@ -119,7 +119,7 @@ def _asked(question: str) -> _Asked:
     kept = said[:1] + [word for word in said[1:] if word != _NOT_FIRST]
     # A filler in capitals is a value, such as grade A and the state IN.
     folded = [word.casefold() for word in kept if word.isupper() or word.casefold() not in _FILLERS]
-    words = [_COMPARISONS.get(word, word) for word in folded]
+    words = [_COMPARISONS.get(word, word) for word in folded or (it.casefold() for it in said)]
     moving = sorted(word for word in words if word in _COMPARISONS.values())
     return _Asked(tuple(_plain(word) for word in words if word not in moving), tuple(moving))
 
