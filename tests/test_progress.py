@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from text2sql.progress import Progress
+from text2sql.progress import Progress, showing_progress
 
 
 class Clock:
@@ -69,3 +69,24 @@ def test_a_terminal_has_a_bar_with_the_remaining_time(
     progress.advance(1, "nearly")
     shown = capsys.readouterr().err
     assert "work: 100%" in shown and "4/4" in shown and " rows/s" in shown
+
+
+def test_lines_are_written_in_the_block_that_asks_for_them_and_not_behind_it(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("text2sql.progress._log", False)
+    with showing_progress(quiet=False):
+        Progress(1, "rows", "count").advance()
+    Progress(1, "rows", "again").advance()
+    shown = capsys.readouterr().err
+    assert ("count: 1/1 rows" in shown, "again" in shown) == (True, False)
+
+
+def test_nothing_is_shown_in_a_quiet_block_not_even_in_a_terminal(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("text2sql.progress._log", True)
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True, raising=False)
+    with showing_progress(quiet=True):
+        Progress(1, "rows", "count").advance()
+    assert capsys.readouterr().err == ""

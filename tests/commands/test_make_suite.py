@@ -94,6 +94,13 @@ def test_a_folder_with_other_files_is_not_replaced() -> None:
     assert "suite: has thesis.txt, and no suite.json of a suite; name a new folder with --out" in refusal()
 
 
+def test_a_link_to_a_folder_with_other_files_is_not_replaced() -> None:
+    Path("other").mkdir()
+    Path("other/thesis.txt").touch()
+    Path("suite").symlink_to("other")
+    assert "suite: has thesis.txt" in refusal()
+
+
 @pytest.mark.parametrize("name", ["thesis.txt", "club/club_02.sqlite", "notes/a.txt"])
 def test_a_suite_with_a_file_that_no_suite_has_is_not_replaced(name: str) -> None:
     files_of_a_suite()

@@ -25,6 +25,7 @@ class Example(Settings):
     same: Literal["exact", "masked"] | None = Field("masked", description="How queries are compared.")
     question: bool = Field(True, description="Compare questions.")
     plug: bool = Field(False, description="Plug values.")
+    seed: int = Field(1, description="Seed.")
 
 
 @click.command()
@@ -34,6 +35,7 @@ class Example(Settings):
 @setting(Example, "same")
 @setting(Example, "question")
 @setting(Example, "plug", "--plug-value", "--plug_value")
+@setting(Example, "seed", text="Another help.")
 def example(**options: Any) -> None:
     click.echo(repr(checked(Example, options, "the command line")))
 
@@ -59,6 +61,10 @@ def test_help_shows_description_default_and_bounds() -> None:
     assert "[exact|masked] How queries are compared. [default: masked]" in shown
     assert "Rows of a result. [x>0; required]" in shown
     assert "Least similarity. [default: 0.8; 0<x<=1]" in shown
+
+
+def test_help_has_the_text_in_place_of_the_description_and_no_bound_where_there_is_none() -> None:
+    assert "--seed INTEGER Another help. [default: 1]" in " ".join(run("--help")[1].split())
 
 
 @pytest.mark.parametrize(
