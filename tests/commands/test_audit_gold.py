@@ -122,10 +122,10 @@ def test_an_output_must_not_replace_the_input(folder: Path) -> None:
 
 
 def test_fields_with_other_names_are_named(folder: Path) -> None:
-    values = ({"statement": TIES, "base": "concert", "asked": "Who?"},)
+    values: list[dict[str, object]] = [{"statement": TIES, "base": "concert", "asked": "Who?"}]
     fields = ("gold=statement", "db_id=base", "question=asked")
     options = [word for field in fields for word in ("--field", field)]
-    (row,) = rows(write("gold.json", list(values)), *options)
+    (row,) = rows(write("gold.json", values), *options)
     assert (row["gold"], row["db_id"], row["question"]) == (TIES, "concert", "Who?")
 
 
@@ -218,8 +218,10 @@ def test_a_file_without_questions_has_no_counts_of_paraphrases(folder: Path) -> 
 
 
 def test_a_file_with_questions_has_counts_of_paraphrases(folder: Path) -> None:
-    one, other = ({"sql": sql, "db_id": "concert", "question": "Who?"} for sql in (FINE, TIES))
-    result = audit(write("gold.json", [one, other]))
+    values: list[dict[str, object]] = [
+        {"sql": sql, "db_id": "concert", "question": "Who?"} for sql in (FINE, TIES)
+    ]
+    result = audit(write("gold.json", values))
     assert f"{'paraphrase_disagrees':<22}{2:>9}{0:>13}{0:>11}  0, 1" in result.stdout.splitlines()
 
 
