@@ -131,7 +131,7 @@ def evaluate(gold: Path, pred: Path, db: Path, out: Path | None, **options: Any)
     cases = read_cases(gold, pred, FieldNames.chosen(options["fields"]))
     _require_a_database(cases, gold, db)
     keys = _require_tables(tables) if "em" in settings.metrics else None
-    found = Found(_without_doubtful(options["doubtful"], len(cases)))
+    found = Found(_without_doubtful(options["doubtful"], gold, cases))
     if named and not options["suite"]:
         settings = settings.replace(metrics=without_suites(named, db, {case.db_id for case in cases}))
     for warning in _warnings(cases, db, settings):
@@ -208,22 +208,17 @@ def _require_a_database(cases: Iterable[Case], gold: Path, databases: Path) -> N
         raise UserError(f"{needed[0]}: not found, and no other database of {gold} either; correct --db")
 
 
-def _without_doubtful(file: Path | None, total: int) -> WithoutDoubtful | None:
+def _without_doubtful(file: Path | None, gold: Path, cases: Iterable[Case]) -> WithoutDoubtful | None:
     """The second score, without the rows that the file lists as doubtful.
 
     Raises:
-        UserError: the file cannot be read, or was written for more gold queries than there are.
+        UserError: the file cannot be read, or was written for other gold queries.
     """
     from text2sql.evaluation.doubtful.scores import WithoutDoubtful, read_doubtful
 
     if file is None:
         return None
-    doubtful = read_doubtful(file)
-    last = max(doubtful, default=-1)
-    if last >= total:
-        again = "write it with `text2sql audit-gold` from the same --gold"
-        raise UserError(f"{file}: has row {last}, but there are {total} gold queries; {again}")
-    return WithoutDoubtful(doubtful)
+    return WithoutDoubtful(read_doubtful(file, gold, [(case.gold, case.db_id) for case in cases]))
 
 
 def _measured(
