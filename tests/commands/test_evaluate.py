@@ -164,8 +164,8 @@ def test_notes_are_counted_with_their_rows(folder: Path) -> None:
     (folder / "pred.sql").write_text('SELECT "height" FROM singer\nSELECT count(name) AS n FROM singer\n')
     written = summary("--etype", "all")
     assert written["notes"] == {
-        "double_quoted_text": {"n": 1, "right": 0, "rows": [0]},
-        "unreadable_em": {"n": 2, "right": 1, "rows": [0, 1]},
+        "double_quoted_text": {"n": 1, "right": 0, "right_by": "ex", "rows": [0]},
+        "unreadable_em": {"n": 2, "right": 1, "right_by": "ex", "rows": [0, 1]},
     }
     printed = evaluate("--etype", "all").stdout
     assert "unreadable_em: 2, 1 right by execution; the prediction is outside the grammar" in printed

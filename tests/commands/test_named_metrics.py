@@ -110,6 +110,77 @@ def test_the_noise_of_r_ves_is_said_where_it_is_measured_and_nowhere_else(folder
     assert "noisy" in " ".join(evaluate("--help").stdout.split())
 
 
+def test_a_warning_is_called_one_once(folder: Path) -> None:
+    assert evaluate(*metric("r_ves"), "--ves-runs", "2").stderr.startswith("warning: r_ves measures")
+
+
+def test_a_metric_may_be_a_list_with_commas(folder: Path) -> None:
+    assert evaluate("--metric", "strict, ex").stdout == evaluate(*metric("ex", "strict")).stdout
+    assert "--metric exx: unknown" in error_of("--metric", "ex,exx")
+
+
+def summary(*options: str) -> dict[str, Any]:
+    result = evaluate("--json", "summary.json", *options)
+    assert result.exit_code == 0, result.output
+    written: dict[str, Any] = json.loads(Path("summary.json").read_text())
+    return written
+
+
+def write_doubtful(row: int, gold: str) -> None:
+    found = {"row": row, "db_id": "concert", "gold": gold, "reasons": ["empty"]}
+    Path("doubtful.jsonl").write_text(json.dumps(found))
+
+
+def test_the_score_without_doubtful_gold_has_every_metric_by_its_name(folder: Path) -> None:
+    write_doubtful(1, "SELECT age FROM singer ORDER BY age")
+    options = [*metric("ex_plug", "soft_f1", "strict"), "--doubtful", "doubtful.jsonl"]
+    said = "without the 1 rows with doubtful gold: ex_plug 100.0, soft_f1 100.0, strict 0.0 (n 1)"
+    assert said in evaluate(*options).stdout
+    second = summary(*options)["without_doubtful"]
+    assert {"ex_plug", "soft_f1", "strict", "ex_plug_ci95", "soft_f1_ci95", "strict_ci95"} < second.keys()
+    assert "ex" not in second
+
+
+def test_without_any_reliable_row_each_metric_has_a_dash(folder: Path) -> None:
+    for file in ("gold.txt", "pred.sql"):
+        (folder / file).write_text((folder / file).read_text().splitlines()[0])
+    write_doubtful(0, "SELECT name FROM singer")
+    options = [*metric("strict"), "--doubtful", "doubtful.jsonl"]
+    assert "without the 1 rows with doubtful gold: strict – (n 0)" in evaluate(*options).stdout
+    assert "ex" not in summary(*options)["without_doubtful"]
+
+
+def test_each_metric_says_on_what_it_was_measured(folder: Path) -> None:
+    write_database(folder / "db/concert/second.sqlite")
+    written = summary(*metric("ex", "ex_plug", "ts", "em", "strict"))
+    one, two = {"fewest": 1, "most": 1}, {"fewest": 2, "most": 2}
+    assert written["measured"] == {
+        "ex": {"databases_per_question": one, "plugged": False},
+        "ex_plug": {"databases_per_question": one, "plugged": True},
+        "ts": {"databases_per_question": two, "plugged": False},
+        "em": {"databases_per_question": None, "plugged": False},
+        "strict": {"databases_per_question": one, "plugged": False},
+    }
+    assert "execution" not in written
+    assert "plug_values" not in written["evaluator"]
+    printed = evaluate(*metric("ex", "ex_plug", "ts", "em", "strict")).stdout
+    assert "\nex, strict: on 1 database a question\n" in printed
+    assert "\nex_plug: on 1 database a question, with the gold query's values plugged in\n" in printed
+    assert "\nts: on 2 databases a question\n" in printed
+
+
+def test_the_official_name_of_a_metric_is_not_shown_where_it_was_not_asked_for(folder: Path) -> None:
+    assert "execution" not in evaluate(*metric("ex_plug", "strict")).stdout
+
+
+def test_rows_with_a_note_are_right_by_one_named_metric(folder: Path) -> None:
+    (folder / "pred.sql").write_text("SELECT name AS value FROM singer\nSELECT 'value'\n")
+    note = summary(*metric("strict", "bird_ex", "soft_f1"))["notes"]["value_replaced"]
+    assert note == {"n": 2, "right": 1, "right_by": "bird_ex", "rows": [0, 1]}
+    printed = evaluate(*metric("strict", "bird_ex", "soft_f1")).stdout
+    assert "value_replaced: 2, 1 right by bird_ex;" in printed
+
+
 def test_an_unknown_metric_is_named_with_those_that_exist(folder: Path) -> None:
     message = error_of(*metric("ex", "accuracy"))
     assert "--metric accuracy: unknown; choose from ex, ex_plug, ts" in message

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import nullcontext
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from text2sql.commands.evaluate_summary import NAMES, Found, Measured, report, summary
+from text2sql.commands.evaluate_summary import NAMES, Found, Measured, empty_scores, report, summary
 from text2sql.commands.named_metrics import NOISY, asked_metrics, without_suites
 from text2sql.commands.options import check_outputs, setting
 from text2sql.errors import UserError
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from text2sql.evaluation.verdicts import Case, Verdict
 
 _ETYPES: dict[str, list[Metric]] = {"exec": ["ex", "ts"], "match": ["em"], "all": ["ex", "ts", "em"]}
+_SHOWN = 5  # names in a message
 _PLUGGED: list[Metric] = ["ex_plug", "ts_plug"]
 
 
@@ -115,8 +117,6 @@ def _show_version(context: click.Context, parameter: click.Parameter, asked: boo
 def evaluate(gold: Path, pred: Path, db: Path, out: Path | None, **options: Any) -> None:
     """Score predicted SQL as the official Spider and test-suite evaluators do."""
     from text2sql.evaluation.inputs.cases import FieldNames, read_cases
-    from text2sql.evaluation.judge import describe, judge
-    from text2sql.evaluation.resume import Resumed, resuming
 
     named = asked_metrics(click.get_current_context(), options["named"])
     settings = _settings(options, named)
@@ -131,34 +131,65 @@ def evaluate(gold: Path, pred: Path, db: Path, out: Path | None, **options: Any)
     cases = read_cases(gold, pred, FieldNames.chosen(options["fields"]))
     _require_a_database(cases, gold, db)
     keys = _require_tables(tables) if "em" in settings.metrics else None
-    found = Found(_without_doubtful(options["doubtful"], gold, cases))
+    found = Found(_without_doubtful(options["doubtful"], gold, cases), empty_scores(named))
     if named and not options["suite"]:
-        settings = settings.replace(metrics=without_suites(named, db, {case.db_id for case in cases}))
-    for warning in _warnings(cases, db, settings):
+        settings = settings.replace(metrics=without_suites(named, db, {case.db_id for case in cases}, say))
+    for warning in _warnings(cases, db, settings, options["suite"]):
         say(warning)
+    task = _Task(cases, gold, db, settings, keys, options, settings.metrics if named else [])
+    measured = _judge(task, found, out, say)
+    _end(found, measured, gold, options["fail_on_gold"])
+
+
+@dataclass(frozen=True)
+class _Task:
+    """What is to be judged, and how; `keys` is the file of foreign keys, `named` what --metric names."""
+
+    cases: Sequence[Case]
+    gold: Path
+    db: Path
+    settings: JudgeSettings
+    keys: Path | None
+    options: dict[str, Any]
+    named: Sequence[Metric]
+
+
+def _judge(task: _Task, found: Found, out: Path | None, say: Callable[[str], None]) -> Measured:
+    """Judge the cases, add the verdicts to `found`, and write what was asked for."""
+    from text2sql.evaluation.judge import judge
+    from text2sql.evaluation.resume import Resumed, resuming
+
+    options, settings, suite = task.options, task.settings, task.options["suite"]
     judged = partial(
         judge,
-        databases=db,
+        databases=task.db,
         settings=settings,
-        tables=keys,
-        suite=options["suite"],
+        tables=task.keys,
+        suite=suite,
         workers=options["workers"],
     )
     keeps = out or options["summary"]
-    begun = resuming(cases, db, settings, keys, options["suite"], say) if keeps else nullcontext(Resumed())
-    with begun as kept:
+    resumed = resuming(task.cases, task.db, settings, task.keys, suite, say)
+    with resumed if keeps else nullcontext(Resumed()) as kept:
         if kept.found and not options["quiet"]:
-            found_before = f"{len(kept.found)} of {len(cases)} verdicts"
+            found_before = f"{len(kept.found)} of {len(task.cases)} verdicts"
             click.echo(f"{found_before} are taken from an earlier run, which was stopped", err=True)
-        verdicts = kept.judge(cases, judged)
-        verdicts = verdicts if named else (as_official(verdict, settings) for verdict in verdicts)
-        shown = settings.metrics if named else [name for name in settings.metrics if name in NAMES]
-        _write(out, _watched(verdicts, shown, found, len(cases), gold, say))
-        measured = _measured(cases, db, settings, keys, options)
+        verdicts = kept.judge(task.cases, judged)
+        verdicts = verdicts if task.named else (as_official(verdict, settings) for verdict in verdicts)
+        _write(out, _watched(task, verdicts, found, say))
+        measured = _measured(task)
         if options["summary"]:
-            table = {**summary(found, measured), "evaluator": describe(settings)}
+            table = {**summary(found, measured), "evaluator": _evaluator(task)}
             write_json(options["summary"], table, writing)
-    _end(found, measured, settings.metrics if named else [], gold, options["fail_on_gold"])
+    return measured
+
+
+def _evaluator(task: _Task) -> dict[str, Any]:
+    """What the scores depend on; whether values are plugged in is said of each metric that has a name."""
+    from text2sql.evaluation.judge import describe
+
+    hidden = {"plug_values"} if task.named else set()
+    return {name: value for name, value in describe(task.settings).items() if name not in hidden}
 
 
 # -- settings --
@@ -221,20 +252,16 @@ def _without_doubtful(file: Path | None, gold: Path, cases: Iterable[Case]) -> W
     return WithoutDoubtful(read_doubtful(file, gold, [(case.gold, case.db_id) for case in cases]))
 
 
-def _measured(
-    cases: Iterable[Case],
-    databases: Path,
-    settings: JudgeSettings,
-    tables: Path | None,
-    options: dict[str, Any],
-) -> Measured:
+def _measured(task: _Task) -> Measured:
     from text2sql.evaluation.execution.suite import Suite
     from text2sql.evaluation.used_databases import used_databases
 
-    made = Suite.read(options["suite"], databases) if options["suite"] else None
-    used = used_databases(databases, ((c.db_id, c.gold) for c in cases), settings.uses_suites, made)
-    keys = {"path": str(tables), "given": options["table"] is not None}
-    return Measured(settings, used, keys if tables and "em" in settings.metrics else None)
+    suite, settings = task.options["suite"], task.settings
+    made = Suite.read(suite, task.db) if suite else None
+    used = used_databases(task.db, ((c.db_id, c.gold) for c in task.cases), settings.uses_suites, made)
+    tables = {"path": str(task.keys), "given": task.options["table"] is not None}
+    shown = tables if task.keys and "em" in settings.metrics else None
+    return Measured(settings, used, shown, task.named)
 
 
 def _say(warning: str) -> None:
@@ -245,14 +272,50 @@ def _silent(warning: str) -> None:
     """Say nothing: --quiet."""
 
 
-def _warnings(cases: Iterable[Case], databases: Path, settings: JudgeSettings) -> Iterator[str]:
-    """What to say before queries run."""
+def _warnings(
+    cases: Sequence[Case], databases: Path, settings: JudgeSettings, suite: Path | None
+) -> Iterator[str]:
+    """Yield what to say before queries run.
+
+    Raises:
+        UserError: the suite has none of the databases.
+    """
     from text2sql.evaluation.execution.databases import warning_of_ignored
 
     if "r_ves" in settings.metrics:
         yield NOISY
     if ignored := warning_of_ignored(databases, (case.db_id for case in cases)):
         yield ignored
+    if suite and not settings.uses_suites:
+        asked = ", ".join(settings.metrics)
+        yield f"--suite {suite}: not used, because {asked} do not need it; add --metric ts to use it"
+    elif suite and (lacking := _without_suite(cases, databases, suite)):
+        yield lacking
+
+
+def _without_suite(cases: Sequence[Case], databases: Path, suite: Path) -> str:
+    """A sentence about the databases that are not in the suite; "" if all are.
+
+    Raises:
+        UserError: none is.
+    """
+    from text2sql.evaluation.execution.suite import Suite
+
+    made = Suite.read(suite, databases).manifest.databases
+    asked = Counter(case.db_id for case in cases)
+    missing = [db_id for db_id in asked if not (db_id in made and made[db_id].files)]
+    fix = "make one for them: text2sql make-suite --gold FILE --db DIR --out SUITE"
+    if len(missing) == len(asked):
+        raise UserError(f"{suite}: the suite has none of the databases of the gold queries; {fix}")
+    if not missing:
+        return ""
+    rows = sum(asked[db_id] for db_id in missing)
+    some = f"{len(missing)} of {len(asked)} databases ({_few(missing)}; {rows} rows)"
+    return f"{suite}: the suite lacks {some}, which are judged on their own files alone; {fix}"
+
+
+def _few(names: Sequence[str]) -> str:
+    return ", ".join(names[:_SHOWN]) + (", ..." if len(names) > _SHOWN else "")
 
 
 # -- output --
@@ -267,23 +330,20 @@ def _write(out: Path | None, rows: Iterable[dict[str, Any]]) -> None:
 
 
 def _watched(
-    verdicts: Iterable[Verdict],
-    metrics: Sequence[str],
-    found: Found,
-    total: int,
-    gold: Path,
-    say: Callable[[str], None],
+    task: _Task, verdicts: Iterable[Verdict], found: Found, say: Callable[[str], None]
 ) -> Iterator[dict[str, Any]]:
     """Count each verdict and yield its row; show progress, failing gold queries and missing schemas."""
+    total, metrics = len(task.cases), task.settings.metrics
+    shown = task.named or [name for name in metrics if name in NAMES]
     progress = None if say is _silent else Progress(total, "predictions", "evaluate")
     unread: set[str] = set()  # databases without exact match
     for verdict in verdicts:
-        if warning := _warning(verdict, gold, unread):
+        if warning := _warning(verdict, task.gold, unread):
             say(warning)
         found.add(verdict)
         if progress:
             progress.advance()
-        yield _row(verdict, metrics)
+        yield _row(verdict, shown)
 
 
 def _warning(verdict: Verdict, gold: Path, unread: set[str]) -> str:
@@ -301,7 +361,7 @@ def _warning(verdict: Verdict, gold: Path, unread: set[str]) -> str:
     return ""
 
 
-def _end(found: Found, measured: Measured, named: Sequence[str], gold: Path, fail_on_gold: bool) -> None:
+def _end(found: Found, measured: Measured, gold: Path, fail_on_gold: bool) -> None:
     """Print the scores.
 
     Raises:
@@ -310,7 +370,7 @@ def _end(found: Found, measured: Measured, named: Sequence[str], gold: Path, fai
     messages, total = found.scores.gold_messages(), found.scores.with_gold
     failed = sum(count for _, count in messages)
     if failed < total:
-        click.echo("\n".join(report(found, measured, named)))
+        click.echo("\n".join(report(found, measured)))
     if failed and (fail_on_gold or failed == total):
         often = f"{failed} of {total} gold queries fail, most often ({messages[0][1]} times)"
         raise UserError(f"{gold}: {often} because of: {messages[0][0]}; correct the queries, --gold or --db")

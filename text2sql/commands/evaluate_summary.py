@@ -7,8 +7,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from text2sql.commands.named_metrics import named_table
-from text2sql.evaluation.settings import JudgeSettings
+from text2sql.commands.named_metrics import named_table, shown_percent
+from text2sql.evaluation.settings import MEANS, JudgeSettings, Metric
 
 if TYPE_CHECKING:
     from text2sql.evaluation.doubtful.scores import WithoutDoubtful
@@ -20,12 +20,20 @@ NAMES = {"ex": "execution", "em": "exact match"}
 """The metrics of the official evaluator, as it is printed."""
 
 _SHOWN = 5  # rows of a note
+_SUITES = ("ts", "ts_plug")
+_PLUGGED = ("ex_plug", "ts_plug")
 
 
-def _found_scores() -> Scores:
+def empty_scores(named: Sequence[Metric] = ()) -> Scores:
+    """Scores of no verdicts yet; `named` are the metrics that --metric names, if any."""
     from text2sql.evaluation.scores import Scores
 
-    return Scores()
+    return Scores(_right_by(named))
+
+
+def _right_by(named: Sequence[Metric]) -> Metric:
+    """The metric by which rows with a note are counted as right."""
+    return next((metric for metric in named if metric != "em" and metric not in MEANS), "ex")
 
 
 @dataclass(frozen=True)
@@ -36,8 +44,8 @@ class Found:
     """
 
     reliable: WithoutDoubtful | None = None
-    scores: Scores = field(default_factory=_found_scores)
-    by_class: defaultdict[str, Scores] = field(default_factory=lambda: defaultdict(_found_scores))
+    scores: Scores = field(default_factory=empty_scores)
+    by_class: defaultdict[str, Scores] = field(default_factory=lambda: defaultdict(empty_scores))
     noted: defaultdict[str, list[int]] = field(default_factory=lambda: defaultdict(list))
 
     def add(self, verdict: Verdict) -> None:
@@ -52,41 +60,60 @@ class Found:
 
 @dataclass(frozen=True)
 class Measured:
-    """What the scores were measured on; `tables` is the file of foreign keys, and whether it was given."""
+    """What the scores were measured on.
+
+    `tables` is the file of foreign keys, and whether it was given; `named` are the metrics that have their own
+    line, if any.
+    """
 
     settings: JudgeSettings
     databases: UsedDatabases
     tables: dict[str, Any] | None
+    named: Sequence[Metric] = ()
 
 
 def summary(found: Found, measured: Measured) -> dict[str, Any]:
     """The scores and what they were measured on, for --json."""
-    table, settings = found.scores.table(), measured.settings
-    if found.noted:
-        table["notes"] = {
-            name: {**table["notes"][name], "rows": found.noted[name]} for name in table["notes"]
-        }
+    table, settings = _asked(found.scores.table(), measured.settings), measured.settings
+    for name, note in table.get("notes", {}).items():
+        by = {"right_by": _right_by(measured.named)} if "right" in note else {}
+        table["notes"][name] = {**note, **by, "rows": found.noted[name]}
     if "em" in settings.metrics:
         table["partial"] = found.scores.partial()
         table["tables"] = measured.tables
-    if settings.executes:
+    if measured.named:
+        table["measured"] = {metric: _measured_as(metric, measured.databases) for metric in measured.named}
+    elif settings.executes:
         table["execution"] = "ts" if measured.databases.most > 1 else "ex"
     if found.reliable:
-        table["without_doubtful"] = found.reliable.table()
+        table["without_doubtful"] = _asked(found.reliable.table(), settings)
     return {**table, "databases": measured.databases.as_json()}
 
 
-def report(found: Found, measured: Measured, named: Sequence[str]) -> Iterator[str]:
-    """Yield the lines to print on stdout; `named` are the metrics to show under their own names, if any."""
+def _asked(table: dict[str, Any], settings: JudgeSettings) -> dict[str, Any]:
+    """The table without `ex`, which it has where no verdict has a metric, if that was not asked for."""
+    unasked = () if "ex" in settings.metrics else ("ex", "ci95")
+    return {name: value for name, value in table.items() if name not in unasked}
+
+
+def _measured_as(metric: Metric, used: UsedDatabases) -> dict[str, Any]:
+    """On how many databases a metric judges a question, and whether the gold's values are plugged in."""
+    several = {"fewest": used.fewest, "most": used.most}
+    databases = several if metric in _SUITES else None if metric == "em" else {"fewest": 1, "most": 1}
+    return {"databases_per_question": databases, "plugged": metric in _PLUGGED}
+
+
+def report(found: Found, measured: Measured) -> Iterator[str]:
+    """Yield the lines to print on stdout."""
     from text2sql.evaluation.spider.hardness import HARDNESS
 
-    table, classes = found.scores.table(), (*HARDNESS, "all")
+    table, classes, named = found.scores.table(), (*HARDNESS, "all"), measured.named
     yield from named_table(table, named) if named else _official_table(table, found, classes)
     if found.reliable:
-        yield _second_score(found.reliable)
+        yield _second_score(found.reliable, named)
     yield from _notes(table)
     yield from _measured_on(measured)
-    yield from _noted(table, found)
+    yield from _noted(table, found, named)
     yield from _partial(found.scores.partial(), classes)
 
 
@@ -99,7 +126,7 @@ def _partial(partial: dict[str, dict[str, dict[str, float | None]]], classes: It
         yield ""
         yield f"{'partial match: ' + measure:<26}" + "".join(f"{name:>8}" for name in classes)
         for component, percents in components.items():
-            yield f"{component:<26}" + "".join(f"{_number(percents[name]):>8}" for name in classes)
+            yield f"{component:<26}" + "".join(f"{shown_percent(percents[name]):>8}" for name in classes)
 
 
 def _official_table(table: dict[str, Any], found: Found, classes: Sequence[str]) -> Iterator[str]:
@@ -119,11 +146,7 @@ def _share(table: dict[str, Any], metric: str, hardness: str) -> str:
         return f"{'–':>14}  {'–':>13}"
     interval = table["ci95" if metric == "ex" else f"{metric}_ci95"][hardness]
     span = f"{interval['low']} to {interval['high']}" if interval else "–"
-    return f"{_number(table[metric][hardness]):>14}  {span:>13}"
-
-
-def _number(percent: float | None) -> str:
-    return "–" if percent is None else f"{percent:.1f}"
+    return f"{shown_percent(table[metric][hardness]):>14}  {span:>13}"
 
 
 def _notes(table: dict[str, Any]) -> Iterator[str]:
@@ -141,12 +164,25 @@ def _notes(table: dict[str, Any]) -> Iterator[str]:
 
 def _measured_on(measured: Measured) -> Iterator[str]:
     used = measured.databases
-    if measured.settings.executes:
+    if measured.named:
+        yield from _each_measured_on(measured)
+    elif measured.settings.executes:
         metric = "test-suite accuracy (TS)" if used.most > 1 else "official EX"
         yield f"execution: {metric} on {used.per_question()} a question"
     yield f"database files: {used.files}, SHA-256 {used.sha256}"
     if "em" in measured.settings.metrics:
         yield f"exact match: {_foreign_keys(measured.tables)}"
+
+
+def _each_measured_on(measured: Measured) -> Iterator[str]:
+    """A line for the named metrics that were measured in the same way."""
+    same: defaultdict[str, list[str]] = defaultdict(list)
+    for metric in measured.named:
+        number = measured.databases.per_question() if metric in _SUITES else "1 database"
+        plugged = ", with the gold query's values plugged in" if metric in _PLUGGED else ""
+        if metric != "em":
+            same[f"on {number} a question{plugged}"].append(metric)
+    yield from (f"{', '.join(metrics)}: {how}" for how, metrics in same.items())
 
 
 def _foreign_keys(tables: dict[str, Any] | None) -> str:
@@ -155,18 +191,29 @@ def _foreign_keys(tables: dict[str, Any] | None) -> str:
     return f"foreign keys of {tables['path']} ({'given' if tables['given'] else 'found'})"
 
 
-def _noted(table: dict[str, Any], found: Found) -> Iterator[str]:
+def _noted(table: dict[str, Any], found: Found, named: Sequence[Metric]) -> Iterator[str]:
     """A line for each note, with the first rows that have it."""
     from text2sql.evaluation.notes import NOTES
 
+    by = _right_by(named) if named else NAMES["ex"]
     for name, counts in table.get("notes", {}).items():
-        rows = found.noted[name]
-        right = f", {counts['right']} right by execution" if "right" in counts else ""
-        listed = ", ".join(map(str, rows[:_SHOWN])) + (", ..." if len(rows) > _SHOWN else "")
-        yield f"{name}: {counts['n']}{right}; {NOTES[name]}: rows {listed}"
+        right = f", {counts['right']} right by {by}" if "right" in counts else ""
+        yield f"{name}: {counts['n']}{right}; {NOTES[name]}: rows {_first(found.noted[name], _SHOWN)}"
 
 
-def _second_score(reliable: WithoutDoubtful) -> str:
+def _first(rows: Sequence[int], shown: int) -> str:
+    return ", ".join(map(str, rows[:shown])) + (", ..." if len(rows) > shown else "")
+
+
+def _second_score(reliable: WithoutDoubtful, named: Sequence[Metric]) -> str:
     table = reliable.table()
-    shares = ", ".join(f"{NAMES[name]} {_number(table[name]['all'])}" for name in NAMES if name in table)
+    metrics = {name: name for name in named} or {name: NAMES[name] for name in NAMES if name in table}
+    shares = ", ".join(f"{shown} {_share_of_all(table, name)}" for name, shown in metrics.items())
     return f"without the {reliable.left_out} rows with doubtful gold: {shares} (n {table['n']['all']})"
+
+
+def _share_of_all(table: dict[str, Any], metric: str) -> str:
+    """Percent of all, with n where it is not that of the other metrics."""
+    percent = shown_percent(table[metric]["all"] if metric in table else None)
+    own = table.get(f"{metric}_n")
+    return f"{percent} (n {own['all']})" if own else percent

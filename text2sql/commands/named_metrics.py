@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,19 +14,22 @@ from text2sql.evaluation.settings import METRICS, Metric
 
 ALL = "all"
 NOISY = (
-    "warning: r_ves measures time and is noisy: two runs of it differ, and other load on the machine changes "
+    "r_ves measures time and is noisy: two runs of it differ, and other load on the machine changes "
     "it; compare only numbers of one machine and one run (docs/metrics.md)"
 )
 _OTHERS = ("etype", "plug_values")  # options that say what to compare, too
 _CLASSES = ("easy", "medium", "hard", "extra", "all")
 
 
-def asked_metrics(context: click.Context, names: Sequence[str]) -> list[Metric]:
+def asked_metrics(context: click.Context, options: Sequence[str]) -> list[Metric]:
     """The metrics that --metric names, in the order of `METRICS`; none if it is not given.
+
+    Each of `options` may be a list with commas.
 
     Raises:
         UserError: a name is unknown, or another option says something else.
     """
+    names = [name.strip() for option in options for name in option.split(",")]
     unknown = [name for name in names if name not in (*METRICS, ALL)]
     if unknown:
         raise UserError(f"--metric {unknown[0]}: unknown; choose from {', '.join((*METRICS, ALL))}")
@@ -38,8 +41,10 @@ def asked_metrics(context: click.Context, names: Sequence[str]) -> list[Metric]:
     return [metric for metric in METRICS if metric in names or ALL in names]
 
 
-def without_suites(metrics: list[Metric], databases: Path, db_ids: Iterable[str]) -> list[Metric]:
-    """`metrics` without those of test suites if no database has one, which is said on stderr.
+def without_suites(
+    metrics: list[Metric], databases: Path, db_ids: Iterable[str], say: Callable[[str], object]
+) -> list[Metric]:
+    """`metrics` without those of test suites if no database has one; `say` is called with a warning then.
 
     Raises:
         UserError: none is left.
@@ -56,7 +61,7 @@ def without_suites(metrics: list[Metric], databases: Path, db_ids: Iterable[str]
     if not left:
         fix = "make one with text2sql make-suite and name it with --suite, or choose --metric ex"
         raise UserError(f"--metric {asked}: {why}; {fix}")
-    click.echo(f"warning: {asked}: left out, {why}", err=True)
+    say(f"{asked}: left out, {why}")
     return left
 
 
@@ -70,11 +75,12 @@ def named_table(table: dict[str, Any], metrics: Sequence[str]) -> Iterator[str]:
             yield f"{metric:<8}{0:>8}" + "".join(f"{'–':>8}" for _ in _CLASSES)
             continue
         n = table.get(f"{metric}_n", table["n"])["all"]
-        shares = "".join(f"{_percent(table[metric][name]):>8}" for name in _CLASSES)
+        shares = "".join(f"{shown_percent(table[metric][name]):>8}" for name in _CLASSES)
         ends = table["ci95" if metric == "ex" else f"{metric}_ci95"]["all"]
         span = f"{ends['low']} to {ends['high']}" if ends else "–"
         yield f"{metric:<8}{n:>8}{shares}  {span}"
 
 
-def _percent(value: float | None) -> str:
+def shown_percent(value: float | None) -> str:
+    """A percentage with one decimal; a dash where there is none."""
     return "–" if value is None else f"{value:.1f}"

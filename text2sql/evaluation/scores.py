@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from text2sql.evaluation.settings import MEANS, METRICS
+from text2sql.evaluation.settings import MEANS, METRICS, Metric
 from text2sql.evaluation.spider.hardness import HARDNESS
 from text2sql.evaluation.verdicts import PartCount, Verdict
 
@@ -23,10 +23,11 @@ class Scores:
     """Adds up the verdicts of one arm, one at a time.
 
     Memory does not grow with their number, except for rows whose gold query fails (row number and message)
-    and rows without a hardness (row number).
+    and rows without a hardness (row number). `right_by` is the metric by which rows with a note are right.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, right_by: Metric = "ex") -> None:
+        self._right_by = right_by
         self._rows: Counter[str] = Counter()
         self._metrics: dict[tuple[str, str], _Tally | _Mean] = {}
         self._slices: dict[tuple[str, str], _Tally | _Mean] = {}
@@ -55,7 +56,7 @@ class Scores:
         if verdict.error is not None:
             self._errors[verdict.error] += 1
         for note in verdict.notes:
-            self._notes[note].count(bool(verdict.ex))
+            self._notes[note].count(bool(getattr(verdict, self._right_by)))
         self._count(self._slices, verdict, verdict.slice)
 
     @property
@@ -87,7 +88,7 @@ class Scores:
         - `errors` of predictions by kind;
         - if there are several slices, `slices`, ex by slice, and `ex_plug_slices`, ... of the others;
         - `notes`, if there are any, by name (see `notes.NOTES`) `n`, the number of verdicts that have it, and
-          `right`, how many of these are right by ex, if that was asked for;
+          `right`, how many of these are right by the metric `right_by`, if that was asked for;
         - `gold_failures`, the rows whose gold query fails, which are in no other number;
         - `no_hardness`, if there are any, the rows that are only in the class all;
         - `without_gold`, if there are any, the number of questions without gold, which are in no other
@@ -110,8 +111,8 @@ class Scores:
                 shares = {name: tallies[name].percent() for name in sorted(tallies)}
                 table["slices" if metric == "ex" else f"{metric}_slices"] = shares
         if self._notes:
-            executed = ("ex", "all") in self._metrics
-            table["notes"] = {name: self._notes[name].counts(executed) for name in sorted(self._notes)}
+            counted = (self._right_by, "all") in self._metrics
+            table["notes"] = {name: self._notes[name].counts(counted) for name in sorted(self._notes)}
         table["gold_failures"] = list(self._gold_failures)
         if self._no_hardness:
             table["no_hardness"] = list(self._no_hardness)

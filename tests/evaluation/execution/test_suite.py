@@ -7,7 +7,9 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner, Result
 
+from text2sql.cli import main
 from text2sql.errors import UserError
 from text2sql.evaluation.execution.suite import MANIFEST, DatabaseSuite, Suite, write_manifest
 from text2sql.evaluation.judge import judge
@@ -84,6 +86,35 @@ def test_a_suite_of_another_database_is_refused(suite: Path, databases: Path) ->
         connection.commit()
     with pytest.raises(UserError, match=r"a\.sqlite: is not the database that the suite .* make-suite"):
         Suite.read(suite, databases)
+
+
+def evaluate(suite: Path, databases: Path, gold: str, *options: str) -> Result:
+    for name, text in (("gold.txt", gold), ("pred.sql", f"{NEAR}\n" * gold.count("\n"))):
+        (databases.parent / name).write_text(text)
+    files = ["--gold", str(databases.parent / "gold.txt"), "--pred", str(databases.parent / "pred.sql")]
+    folders = ["--db", str(databases), "--suite", str(suite), "--workers", "1"]
+    return CliRunner().invoke(main, ["evaluate", *files, *folders, *options])
+
+
+def test_a_suite_that_has_none_of_the_databases_is_refused_by_evaluate(suite: Path, databases: Path) -> None:
+    make(databases / "b/b.sqlite", 20)
+    result = evaluate(suite, databases, f"{GOLD}\tb\n")
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert "the suite has none of the databases of the gold queries; make one" in result.stderr
+
+
+def test_evaluate_counts_the_databases_that_a_suite_lacks(suite: Path, databases: Path) -> None:
+    make(databases / "b/b.sqlite", 20)
+    result = evaluate(suite, databases, f"{GOLD}\ta\n{GOLD}\tb\n{GOLD}\tb\n")
+    assert "the suite lacks 1 of 2 databases (b; 2 rows), which are judged on their own" in result.stderr
+    assert evaluate(suite, databases, f"{GOLD}\ta\n").stderr == ""
+
+
+def test_evaluate_says_where_a_suite_is_not_used(suite: Path, databases: Path) -> None:
+    result = evaluate(suite, databases, f"{GOLD}\ta\n", "--metric", "ex", "--metric", "strict")
+    assert "suite: not used, because ex, strict do not need it; add --metric ts" in result.stderr
+    assert "execution:" not in result.stdout
+    assert "not used" in evaluate(suite, databases, f"{GOLD}\ta\n", "--etype", "match").stderr
 
 
 def test_a_missing_file_is_an_error_that_names_it(suite: Path, databases: Path) -> None:

@@ -43,14 +43,18 @@ class WithoutDoubtful:
         self._left_out.update(reasons)
 
     def table(self) -> dict[str, Any]:
-        """Percent by class of each metric but those of plugged values, `n`, and left-out rows by reason.
+        """Percent by class of each metric with n and interval, and the left-out rows by reason.
 
         A row with several reasons counts for each. Keys as in `Scores.table`.
         """
         table = self._scores.table()
-        shown = [name for name in METRICS if name in table and not name.endswith("_plug")]
+        keys = [
+            *METRICS,
+            *("ci95" if metric == "ex" else f"{metric}_ci95" for metric in METRICS),
+            *("n", *(f"{metric}_n" for metric in METRICS)),
+        ]
         rows = {reason: self._left_out[reason] for reason in in_order(self._left_out)}
-        return {**{name: table[name] for name in shown}, "n": table["n"], "rows": rows}
+        return {**{key: table[key] for key in keys if key in table}, "rows": rows}
 
 
 def read_doubtful(path: Path, gold: Path, golds: Sequence[tuple[str, str]]) -> dict[int, tuple[Reason, ...]]:
