@@ -80,6 +80,13 @@ def test_a_verdict_has_the_documented_fields(folder: Path) -> None:
     assert list(verdicts()[0]) == fields
 
 
+def test_a_verdict_has_the_id_of_its_question(folder: Path) -> None:
+    golds = [line.split("\t") for line in GOLD.splitlines()]
+    rows = [{"question_id": 7 + n, "SQL": sql, "db_id": db_id} for n, (sql, db_id) in enumerate(golds)]
+    (folder / "gold.txt").write_text(json.dumps(rows))
+    assert [(row["row"], row["question_id"]) for row in verdicts()] == [(0, 7), (1, 8)]
+
+
 def test_exact_match_alone_runs_no_prediction_and_has_no_execution_score(folder: Path) -> None:
     (folder / "pred.sql").write_text("SELECT name FROM singer WHERE age > 1\nDROP TABLE singer\n")
     first, second = verdicts("--etype", "match")

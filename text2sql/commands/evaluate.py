@@ -59,7 +59,8 @@ def _show_version(context: click.Context, parameter: click.Parameter, asked: boo
     "fields",
     multiple=True,
     metavar="ROLE=NAME",
-    help="The field for gold, pred, db_id or id, where it has no usual name; can be repeated.",
+    help="The field for gold, pred, db_id or id, where it has no usual name; can be repeated. "
+    "gold.id and pred.id: the id in one file.",
 )
 @click.option(
     "--db", required=True, type=click.Path(path_type=Path), help="Folder of ID/ID.sqlite or ID.sqlite."
@@ -128,7 +129,7 @@ def evaluate(gold: Path, pred: Path, db: Path, out: Path | None, **options: Any)
     for output in filter(None, (out, options["summary"])):
         require_writable(output)
     say = _silent if options["quiet"] else _say
-    cases = read_cases(gold, pred, FieldNames.chosen(options["fields"]))
+    cases = read_cases(gold, pred, FieldNames.chosen(options["fields"]), say)
     _require_a_database(cases, gold, db)
     keys = _require_tables(tables) if "em" in settings.metrics else None
     found = Found(_without_doubtful(options["doubtful"], gold, cases), empty_scores(named))
@@ -343,7 +344,7 @@ def _watched(
         found.add(verdict)
         if progress:
             progress.advance()
-        yield _row(verdict, shown)
+        yield _row(verdict, task.cases[verdict.row].question_id, shown)
 
 
 def _warning(verdict: Verdict, gold: Path, unread: set[str]) -> str:
@@ -388,6 +389,7 @@ def as_official(verdict: Verdict, settings: JudgeSettings) -> Verdict:
     return replace(verdict, ex=ex, ex_plug=None, ts=None, ts_plug=None)
 
 
-def _row(verdict: Verdict, metrics: Sequence[str]) -> dict[str, Any]:
-    names = ["row", "db_id", "hardness", *metrics, "error", "message", "notes", "seconds"]
-    return {name: getattr(verdict, name) for name in names}
+def _row(verdict: Verdict, question_id: str | int | None, metrics: Sequence[str]) -> dict[str, Any]:
+    names = ["db_id", "hardness", *metrics, "error", "message", "notes", "seconds"]
+    own = {} if question_id is None else {"question_id": question_id}
+    return {"row": verdict.row, **own, **{name: getattr(verdict, name) for name in names}}

@@ -62,8 +62,8 @@ class Found:
 class Measured:
     """What the scores were measured on.
 
-    `tables` is the file of foreign keys, and whether it was given; `named` are the metrics that have their own
-    line, if any.
+    `tables` is the file of foreign keys, and whether it was given; `named` are the metrics with a line of
+    their own, if any.
     """
 
     settings: JudgeSettings
@@ -207,7 +207,8 @@ def _first(rows: Sequence[int], shown: int) -> str:
 
 def _second_score(reliable: WithoutDoubtful, named: Sequence[Metric]) -> str:
     table = reliable.table()
-    metrics = {name: name for name in named} or {name: NAMES[name] for name in NAMES if name in table}
+    official = {name: shown for name, shown in NAMES.items() if name in table}
+    metrics: dict[str, str] = {name: name for name in named} or official
     shares = ", ".join(f"{shown} {_share_of_all(table, name)}" for name, shown in metrics.items())
     return f"without the {reliable.left_out} rows with doubtful gold: {shares} (n {table['n']['all']})"
 

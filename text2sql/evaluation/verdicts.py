@@ -14,13 +14,14 @@ NO_GOLD = "no_gold"
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One prediction with its gold query; `row` counts from 0."""
+    """One prediction with its gold query; `row` counts from 0, `question_id` is what the input calls it."""
 
     row: int
     db_id: str
     gold: str
     predicted: str
     slice: str = ""
+    question_id: str | int | None = None
 
 
 @dataclass(frozen=True, slots=True)

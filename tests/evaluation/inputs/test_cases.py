@@ -356,6 +356,96 @@ def test_another_database_than_the_golds_is_an_error(files: Files, pred: str) ->
     assert "database c, but gold.txt, line 2, has b" in files.write(pred=pred).error()
 
 
+def warnings(files: Files, *fields: str) -> list[str]:
+    found: list[str] = []
+    read_cases(files.gold, files.pred, FieldNames.chosen(fields), found.append)
+    return [warning.replace(f"{files.folder}/", "") for warning in found]
+
+
+OTHER_NAMES = json_lines([{"qid": 0, "sql": "SELECT 4"}, {"qid": 7, "sql": "SELECT 3"}])
+
+
+def test_rows_that_may_have_ids_under_another_name_are_paired_by_position_with_a_warning(
+    files: Files,
+) -> None:
+    files.write(gold=json.dumps(BIRD), pred=OTHER_NAMES)
+    assert warnings(files) == [
+        "pred.sql: no field question_id or row, but gold.txt has question_id, so its rows are paired by "
+        "position; its fields: qid, sql; if one is the id, add --field pred.id=NAME"
+    ]
+    named = [{"qid": 7, "SQL": "SELECT 1", "db_id": "a"}, {"qid": 0, "SQL": "SELECT 2", "db_id": "b"}]
+    pred = [{"question_id": row, "sql": "SELECT 3"} for row in (0, 1)]
+    (warning,) = warnings(files.write(gold=json.dumps(named), pred=json_lines(pred)))
+    assert "paired by the number of their row; its fields: qid, SQL, db_id; if one is" in warning
+    assert "add --field gold.id=NAME" in warning
+
+
+def test_nothing_is_said_of_files_without_another_field(files: Files) -> None:
+    for pred in (PRED, json_lines([{"sql": "SELECT 3"}, {"sql": "SELECT 4", "db_id": "b"}])):
+        assert warnings(files.write(gold=json.dumps(BIRD), pred=pred)) == []
+    numbered = json_lines([{"question_id": 0, "sql": "SELECT 3"}, {"question_id": 1, "sql": "SELECT 4"}])
+    assert warnings(files.write(gold=json.dumps(SPIDER), pred=numbered)) == []
+
+
+def test_the_id_of_one_file_can_be_chosen(files: Files) -> None:
+    files.write(gold=json.dumps(BIRD), pred=OTHER_NAMES)
+    assert queries(files.cases("pred.id=qid")) == queries(CASES)
+    assert warnings(files, "pred.id=qid") == []
+    gold = json.dumps([{**row, "question_id": None, "number": row["question_id"]} for row in BIRD])
+    files.write(gold=gold, pred=OTHER_NAMES)
+    assert queries(files.cases("pred.id=qid", "gold.id=number")) == queries(CASES)
+
+
+def test_a_chosen_id_that_a_row_lacks_is_named(files: Files) -> None:
+    files.write(gold=json.dumps(BIRD), pred=OTHER_NAMES)
+    assert "pred.sql, line 1: no q; its fields: qid, sql; correct --field" in files.error("pred.id=q")
+    files.write(gold=GOLD)
+    assert "pred.sql: no q; its fields: qid, sql; correct --field" in files.error("id=q")
+    assert "qid 1 missing" in files.error("pred.id=qid")
+
+
+def test_an_id_that_the_gold_lacks_is_said_to_be_a_row(files: Files) -> None:
+    files.write(pred=json_lines([{"question_id": 1, "sql": "x"}, {"question_id": 2, "sql": "x"}]))
+    message = files.error()
+    assert "question_id 0 missing, where the number of a row of gold.txt, from 0, is expected" in message
+    assert "because it has no question_id" in message
+
+
+def test_a_case_has_the_id_of_its_question(files: Files) -> None:
+    assert [case.question_id for case in files.write(gold=json.dumps(BIRD)).cases()] == [7, 0]
+    pred = json_lines([{"question_id": "1", "sql": "x"}, {"question_id": "0", "sql": "x"}])
+    assert [case.question_id for case in files.write(gold=GOLD, pred=pred).cases()] == ["0", "1"]
+    assert [case.question_id for case in files.write(pred=own((0, "x"), (1, "x"))).cases()] == [None, None]
+
+
+# -- DB-GPT --
+
+DB_GPT = {"instruction": "a contains tables such as t. Table t has ...", "input": "?", "output": "SELECT 1"}
+
+
+def test_the_database_may_be_at_the_beginning_of_the_prose_of_db_gpt(files: Files) -> None:
+    files.write(gold=json.dumps([DB_GPT]), pred="SELECT 3\n")
+    assert queries(files.cases()) == [("a", "SELECT 1", "SELECT 3")]
+
+
+@pytest.mark.parametrize(
+    ("row", "said"),
+    [
+        ({**DB_GPT, "instruction": "Answer."}, "row 0: no db_id, and in instruction: "),
+        (
+            {"sql": "x", "dbname": "a"},
+            "row 0: no text in a field db_id; its fields: sql, dbname; name it with",
+        ),
+        ({"sql": "x", "dbname": "a"}, "--field db_id=dbname"),
+        ({"sql": "x"}, "its fields: sql; add the name of its database as db_id"),
+    ],
+)
+def test_a_row_without_database_is_named_with_what_it_has(
+    files: Files, row: dict[str, str], said: str
+) -> None:
+    assert said in files.write(gold=json.dumps([row])).error()
+
+
 # -- text --
 
 

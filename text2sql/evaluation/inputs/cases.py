@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,6 +16,10 @@ from text2sql.schema.database_files import is_database_id
 
 _GOLD_FORM = "write one gold query per line: its SQL, a tab, its db_id"
 _PREDICTIONS_FORM = "write one prediction per line, and an empty line for a missing one"
+_ROLES = {
+    **{role: role for role in ("gold", "pred", "db_id", "id")},
+    **{"gold.id": "gold_id", "pred.id": "pred_id"},
+}
 _CLASSES = ("difficulty", "slice")
 _SHOWN = 5  # ids in a message
 
@@ -24,7 +28,8 @@ _SHOWN = 5  # ids in a message
 class FieldNames:
     """The names that a field may have in JSON and in tables; of several in one row one must be chosen.
 
-    `gold` and `pred` are the SQL of the two files, `db_id` the database, `id` what pairs their rows.
+    `gold` and `pred` are the SQL of the two files, `db_id` the database, `id` what pairs their rows;
+    `gold_id` and `pred_id` are its name in one of the files, where that is another.
     """
 
     gold: tuple[str, ...] = ("query", "sql", "SQL", "gold", "gold_sql", "gold_query", "output")
@@ -34,6 +39,8 @@ class FieldNames:
     )
     db_id: tuple[str, ...] = ("db_id",)
     id: tuple[str, ...] = ("question_id", "row")
+    gold_id: tuple[str, ...] = ()
+    pred_id: tuple[str, ...] = ()
 
     @classmethod
     def chosen(cls, options: Iterable[str]) -> FieldNames:
@@ -45,10 +52,10 @@ class FieldNames:
         names = cls()
         for option in options:
             role, _, name = option.partition("=")
-            if role not in cls.__slots__ or not name:
-                roles = ", ".join(cls.__slots__)
+            if role not in _ROLES or not name:
+                roles = ", ".join(_ROLES)
                 raise UserError(f"--field {option}: write ROLE=NAME, with a ROLE of {roles}")
-            names = replace(names, **{role: (name,)})
+            names = replace(names, **{_ROLES[role]: (name,)})
         return names
 
 
@@ -59,10 +66,15 @@ class _Row(NamedTuple):
     sql: str
     db_id: str
     group: str
-    ids: Mapping[str, str]
+    ids: Mapping[str, str | int]
 
 
-def read_cases(gold: Path, pred: Path, names: FieldNames | None = None) -> list[Case]:
+def read_cases(
+    gold: Path,
+    pred: Path,
+    names: FieldNames | None = None,
+    warn: Callable[[str], object] = lambda warning: None,
+) -> list[Case]:
     """Return a case for each gold query, rows counted from 0, with the prediction that belongs to it.
 
     The files may have lines, a JSON list, JSON lines, or a table with a header, also compressed with gzip;
@@ -72,7 +84,8 @@ def read_cases(gold: Path, pred: Path, names: FieldNames | None = None) -> list[
     Gold lines are SQL, tab, db_id; a blank line separates two sessions, and prediction lines must have it
     in the same place. A prediction is the text before the first tab of its line, as in the official
     evaluator; a blank line is an empty prediction. Lines end as in Python's universal newlines. The class of
-    a case (`slice`) is BIRD's `difficulty`, if the gold has it.
+    a case (`slice`) is BIRD's `difficulty`, if the gold has it. `warn` is called where rows are paired by
+    position, though they may have ids under an unknown name.
 
     Raises:
         UserError: a file or a row cannot be read, or the files do not belong together.
@@ -83,10 +96,18 @@ def read_cases(gold: Path, pred: Path, names: FieldNames | None = None) -> list[
     gold_file, golds = _read_golds(gold, names)
     pred_file = read_content(pred, "--pred", (names.pred,), lenient=True)
     predictions = _paired(gold_file, golds, pred_file, _predictions(pred_file, gold_file, names), names)
+    if doubt := _doubt(gold_file, golds, pred_file, predictions, names):
+        warn(doubt)
     for found, predicted in zip(golds, predictions, strict=True):
         _require_database(gold_file, found, pred_file, predicted)
     pairs = zip(golds, predictions, strict=True)
-    return [Case(row, g.db_id, g.sql, p.sql, g.group) for row, (g, p) in enumerate(pairs)]
+    return [Case(row, g.db_id, g.sql, p.sql, g.group, _own_id(g, p)) for row, (g, p) in enumerate(pairs)]
+
+
+def _own_id(gold: _Row, predicted: _Row) -> str | int | None:
+    """The id of a question, if one of the files has it; the number of its row is none."""
+    ids = {**predicted.ids, **gold.ids}
+    return next((value for key, value in ids.items() if key != "row"), None)
 
 
 # -- gold queries --
@@ -137,9 +158,30 @@ def _gold_row(name: str, entry: Entry, names: FieldNames) -> _Row:
     sql = _text(name, entry, names.gold, "gold").strip()
     if not sql:
         raise UserError(f"{name}, {entry.where}: the gold query is empty; add it, or remove the row")
-    db_id = _text(name, entry, names.db_id, "db_id")
+    db_id = _database(name, entry, names)
     group = next((row[key] for key in _CLASSES if isinstance(row.get(key), str)), "")
-    return _Row(entry.where, sql, db_id, group, _ids(name, entry, names))
+    return _Row(entry.where, sql, db_id, group, _ids(name, entry, names, names.gold_id))
+
+
+def _database(name: str, entry: Entry, names: FieldNames) -> str:
+    """The field db_id, or what DB-GPT's prose under `instruction` begins with."""
+    from text2sql.schema.prose import is_prose, prose_database
+
+    row = entry.value
+    prose = row.get("instruction")
+    if any(isinstance(row.get(key), str) for key in names.db_id):
+        return _text(name, entry, names.db_id, "db_id")
+    if isinstance(prose, str) and is_prose(prose):
+        try:
+            return prose_database(prose)
+        except UserError as error:
+            raise UserError(f"{name}, {entry.where}: no db_id, and in instruction: {error}") from error
+    like = next((key for key in row if "db" in key.lower() or "database" in key.lower()), None)
+    fix = f"name it with --field db_id={like}" if like else "add the name of its database as db_id"
+    fields = ", ".join(map(str, row))
+    raise UserError(
+        f"{name}, {entry.where}: no text in a field {names.db_id[0]}; its fields: {fields}; {fix}"
+    )
 
 
 # -- predictions --
@@ -200,7 +242,7 @@ def _prediction_row(name: str, entry: Entry, names: FieldNames) -> _Row:
     row = _object(name, entry)
     sql, db_id = _without_database(_text(name, entry, names.pred, "pred"))
     own = next((row[key] for key in names.db_id if isinstance(row.get(key), str)), "")
-    return _Row(entry.where, sql, db_id or own, "", _ids(name, entry, names))
+    return _Row(entry.where, sql, db_id or own, "", _ids(name, entry, names, names.pred_id))
 
 
 def _without_database(text: str) -> tuple[str, str]:
@@ -234,12 +276,17 @@ def _text(name: str, entry: Entry, keys: Sequence[str], role: str) -> str:
     )
 
 
-def _ids(name: str, entry: Entry, names: FieldNames) -> dict[str, str]:
-    found = {key: entry.value[key] for key in names.id if entry.value.get(key) is not None}
+def _ids(name: str, entry: Entry, names: FieldNames, own: Sequence[str]) -> dict[str, str | int]:
+    """The ids of a row by their names; the one that is called `own` in this file has all usual names."""
+    row = {**entry.value, **dict.fromkeys(names.id, entry.value.get(own[0]))} if own else entry.value
+    if own and entry.value.get(own[0]) is None:
+        fields = ", ".join(map(str, entry.value)) or "none"
+        raise UserError(f"{name}, {entry.where}: no {own[0]}; its fields: {fields}; correct --field")
+    found = {key: row[key] for key in names.id if row.get(key) is not None}
     for key, value in found.items():
         if isinstance(value, bool) or not isinstance(value, str | int):
             raise UserError(f"{name}, {entry.where}: {key} is {value!r}; write a number or a text")
-    return {key: str(value).strip() for key, value in found.items()}
+    return found
 
 
 # -- pairs --
@@ -251,7 +298,10 @@ def _paired(
     """The predictions in the order of the gold queries."""
     known = [key for key in names.id if any(key in row.ids for row in predictions)]
     if known:
-        return _by_id(gold, golds, pred, predictions, known)
+        return _by_id(gold, golds, pred, predictions, known, names)
+    if names.id != FieldNames().id and not any(row.ids for row in golds):
+        fields = ", ".join(_fields(pred)) or "none"
+        raise UserError(f"{pred.name}: no {names.id[0]}; its fields: {fields}; correct --field")
     if len(predictions) < len(golds):
         said = f"{len(predictions)} predictions, but {gold.name} has {len(golds)} queries"
         raise UserError(f"{pred.name}: {said}; {_PREDICTIONS_FORM}")
@@ -261,7 +311,12 @@ def _paired(
 
 
 def _by_id(
-    gold: Content, golds: list[_Row], pred: Content, predictions: list[_Row], known: Sequence[str]
+    gold: Content,
+    golds: list[_Row],
+    pred: Content,
+    predictions: list[_Row],
+    known: Sequence[str],
+    names: FieldNames,
 ) -> list[_Row]:
     """Pair by the first of the `known` ids that both files have, else by the gold's row, counted from 0.
 
@@ -275,11 +330,15 @@ def _by_id(
     if pred.kind == "object" and set(predicted_ids) != set(gold_ids):
         gold_ids = rows
     by_id = dict(zip(predicted_ids, predictions, strict=True))
+    meant = f"which {gold.name} has"
+    if key is None and name != "row":
+        meant = f"where the number of a row of {gold.name}, from 0, is expected, because it has no {name}"
     faults = {
-        f"missing, which {gold.name} has": [it for it in gold_ids if it not in by_id],
+        f"missing, {meant}": [it for it in gold_ids if it not in by_id],
         f"not in {gold.name}": sorted(set(predicted_ids) - set(gold_ids)),
     }
-    found = [f"{_listed(name, ids)} {fault}" for fault, ids in faults.items() if ids]
+    called = names.pred_id[0] if names.pred_id else name
+    found = [f"{_listed(called, ids)} {fault}" for fault, ids in faults.items() if ids]
     if found:
         raise UserError(f"{pred.name}: {'; '.join(found)}; write one prediction for each gold query")
     return [by_id[it] for it in gold_ids]
@@ -289,11 +348,40 @@ def _all_ids(file: Content, rows: Sequence[_Row], key: str) -> list[str]:
     without = next((row.where for row in rows if key not in row.ids), None)
     if without:
         raise UserError(f"{file.name}, {without}: no {key}, which other rows have; add it, or remove all")
-    ids = [row.ids[key] for row in rows]
+    ids = [str(row.ids[key]).strip() for row in rows]
     repeated = [it for it, count in Counter(ids).items() if count > 1]
     if repeated:
         raise UserError(f"{file.name}: {_listed(key, repeated)} more than once; give each row its own")
     return ids
+
+
+def _doubt(
+    gold: Content, golds: list[_Row], pred: Content, predictions: list[_Row], names: FieldNames
+) -> str:
+    """Why rows that are paired without an id of both files may not belong together; "" if they do."""
+    in_gold, in_pred = (next((key for row in rows for key in row.ids), "") for rows in (golds, predictions))
+    if pred.kind == "object" or bool(in_gold) == bool(in_pred) or "row" in (in_gold, in_pred):
+        return ""
+    lacking, role, known = (pred, "pred", in_gold) if in_gold else (gold, "gold", in_pred)
+    sql = getattr(names, role)
+    others = [key for key in _fields(lacking) if key not in (*sql, *names.db_id)]
+    if role == "gold":  # Spider's gold has no ids, and the predictions may have its rows
+        others = [key for key in others if key.lower().endswith("id")]
+    if not others:
+        return ""
+    other = gold if in_gold else pred
+    how = "by position" if in_gold else "by the number of their row"
+    said = f"no field {' or '.join(names.id)}, but {other.name} has {known}, so its rows are paired {how}"
+    return (
+        f"{lacking.name}: {said};"
+        f" its fields: {', '.join(_fields(lacking))}; if one is the id, add --field {role}.id=NAME"
+    )
+
+
+def _fields(file: Content) -> list[str]:
+    """The names of the fields in the first row; none if the file has no objects."""
+    first = file.entries[0].value if file.kind == "rows" and file.entries else {}
+    return list(map(str, first)) if isinstance(first, dict) else []
 
 
 def _listed(key: str, ids: Collection[str]) -> str:
