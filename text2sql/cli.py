@@ -55,11 +55,11 @@ class _Commands(click.Group):
     def invoke(self, context: click.Context) -> Any:
         try:
             return super().invoke(context)
-        except KeyboardInterrupt:
-            click.echo(f"stopped; {RERUN} to go on", err=True)
+        except KeyboardInterrupt as stop:
+            click.echo(f"stopped; {_next_step(stop)}", err=True)
             context.exit(INTERRUPTED)
         except Stopped as stop:
-            click.echo(f"stopped by {signal.Signals(stop.number).name}; {RERUN} to go on", err=True)
+            click.echo(f"stopped by {signal.Signals(stop.number).name}; {_next_step(stop)}", err=True)
             context.exit(128 + stop.number)
         except UserError as error:
             message = str(error)
@@ -70,6 +70,12 @@ class _Commands(click.Group):
             message = file_error(error, "fix that or give another file", again=RERUN)
         click.echo(f"error: {message}", err=True)
         context.exit(1)
+
+
+def _next_step(stop: BaseException) -> str:
+    """How to go on: what a command has added to the exception as a note, or the usual words."""
+    notes: list[str] = getattr(stop, "__notes__", [])
+    return notes[0] if notes else f"{RERUN} to go on"
 
 
 def _outside() -> dict[str, EntryPoint]:

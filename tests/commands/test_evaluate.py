@@ -319,7 +319,7 @@ def test_a_failing_gold_is_named_and_not_counted(folder: Path) -> None:
         "warning: gold.txt, row 0 (counted from 0; database concert): left out, gold: no_such_column"
         in result.stderr
     )
-    assert "left out, because the gold query fails: rows 0" in result.stdout
+    assert "left out, because the gold query fails or its database is missing: rows 0" in result.stdout
     assert json.loads(Path("summary.json").read_text())["n"]["all"] == 1
 
 
@@ -328,7 +328,65 @@ def test_a_missing_database_affects_only_its_rows(folder: Path) -> None:
     result = evaluate()
     assert result.exit_code == 0
     assert "absent.sqlite" in result.stderr
-    assert "left out, because the gold query fails: rows 0" in result.stdout
+    assert "left out, because the gold query fails or its database is missing: rows 0" in result.stdout
+
+
+def test_missing_databases_are_one_warning_with_their_rows(folder: Path) -> None:
+    write_database(folder / "db/damaged.sqlite", "")
+    (folder / "db/damaged.sqlite").write_text("x")
+    ids = ["absent"] * 2 + ["lost", "damaged", "damaged", "concert"]
+    (folder / "gold.txt").write_text("".join(f"SELECT 1\t{db_id}\n" for db_id in ids))
+    (folder / "pred.sql").write_text("SELECT 1\n" * 6)
+    first, second = evaluate().stderr.splitlines()
+    assert first == (
+        "warning: db/absent/absent.sqlite: no such file; 2 databases are missing, so 3 of 6 rows are left "
+        "out: absent (2 rows), lost (1 rows); correct --db, or put them there as ID/ID.sqlite"
+    )
+    assert "row 3 (counted from 0; database damaged) and others of this database: left out, " in second
+
+
+def test_of_many_rows_that_are_left_out_the_first_are_shown(folder: Path) -> None:
+    (folder / "gold.txt").write_text("SELECT x FROM singer\tconcert\n" * 30 + "SELECT 1\tconcert\n")
+    (folder / "pred.sql").write_text("SELECT 1\n" * 31)
+    assert "rows 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, ... (30 in all)\n" in (
+        evaluate("--quiet").stdout
+    )
+
+
+def test_rows_without_exact_match_have_a_reason_and_a_smaller_n(folder: Path) -> None:
+    (folder / "gold.txt").write_text("VALUES (1)\tconcert\n" * 2 + "SELECT count(*) FROM singer\tconcert\n")
+    (folder / "pred.sql").write_text("SELECT 1\nSELECT x FROM singer\nSELECT count(*) FROM singer\n")
+    reason = "the gold query is outside its grammar"
+    result = evaluate("--etype", "all")
+    assert f"exact match not decided: 2, {reason}: rows 0, 1\n" in result.stdout
+    head, *_, last = (line.split() for line in result.stdout.splitlines()[:6])
+    assert head == ["n", "execution", "95", "%", "interval", "n", "exact", "match", "95", "%", "interval"]
+    assert (last[:3], last[6:8]) == (["all", "3", "66.7"], ["1", "100.0"])
+    assert "no exact match" not in result.stderr
+    assert summary("--etype", "all")["em_undecided"] == {reason: [0, 1]}
+    first, second, third = verdicts("--etype", "all")
+    assert (first["em"], first["error"], first["message"]) == (None, None, f"no exact match: {reason}")
+    assert second["message"] == f"no such column: x; no exact match: {reason}"
+    assert (third["em"], third["message"]) == (True, None)
+
+
+@pytest.mark.parametrize(
+    ("pred", "said"),
+    [
+        (
+            "SELECT 1 FROM pet",
+            "warning: 2 of 2 predictions fail with no_such_table: the rows of the two files may",
+        ),
+        ("```sql SELECT 1```", "warning: 2 of 2 predictions fail with syntax: there may be Markdown fences"),
+    ],
+)
+def test_predictions_that_fail_alike_are_reported_with_what_may_be_wrong(
+    folder: Path, pred: str, said: str
+) -> None:
+    (folder / "pred.sql").write_text(f"{pred}\n" * 2)
+    assert said in evaluate().stderr
+    assert "--field pred=NAME" in evaluate().stderr
+    assert evaluate("--quiet").stderr == ""
 
 
 def test_no_database_at_all_is_an_error(folder: Path) -> None:

@@ -125,6 +125,24 @@ def test_a_signal_ends_the_run_and_its_workers_with_one_line_and_leaves_only_ver
     assert names(folder) == [".work", "db", "gold.txt", "pred.sql"]
 
 
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ((), "stopped; nothing was kept, so the same command begins anew; with --out or --json it goes on\n"),
+        (("--out", "out.jsonl"), "stopped; run the same command again to go on\n"),
+    ],
+)
+def test_a_stop_says_whether_the_same_command_goes_on(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, options: tuple[str, ...], said: str
+) -> None:
+    def stopped(*arguments: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("text2sql.commands.evaluate._write", stopped)
+    result = evaluate(*options)
+    assert (result.exit_code, result.stderr) == (130, said)
+
+
 @pytest.mark.slow
 def test_workers_end_with_a_killed_run_and_the_next_one_goes_on(folder: Path) -> None:
     status, stderr, workers = stop(folder, signal.SIGKILL)

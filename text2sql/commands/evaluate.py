@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from importlib.metadata import version
@@ -13,19 +13,20 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from text2sql.commands.evaluate_summary import NAMES, Found, Measured, empty_scores, report, summary
+from text2sql.commands.evaluate_summary import NAMES, Found, Measured, advice, empty_scores, report, summary
 from text2sql.commands.named_metrics import NOISY, asked_metrics, without_suites
 from text2sql.commands.options import check_outputs, setting
 from text2sql.errors import UserError
 from text2sql.evaluation.settings import METRICS, JudgeSettings, Metric
 from text2sql.files import require_writable, write_json, write_jsonl, writing
-from text2sql.processes import stopped_by_signals
+from text2sql.processes import Stopped, stopped_by_signals
 from text2sql.progress import Progress
 from text2sql.schema.database_files import find_database
 from text2sql.settings import checked
 
 if TYPE_CHECKING:
     from text2sql.evaluation.doubtful.scores import WithoutDoubtful
+    from text2sql.evaluation.resume import Resumed
     from text2sql.evaluation.verdicts import Case, Verdict
 
 _ETYPES: dict[str, list[Metric]] = {"exec": ["ex", "ts"], "match": ["em"], "all": ["ex", "ts", "em"]}
@@ -139,7 +140,7 @@ def evaluate(gold: Path, pred: Path, db: Path, out: Path | None, **options: Any)
         say(warning)
     task = _Task(cases, gold, db, settings, keys, options, settings.metrics if named else [])
     measured = _judge(task, found, out, say)
-    _end(found, measured, gold, options["fail_on_gold"])
+    _end(found, measured, gold, say, options["fail_on_gold"])
 
 
 @dataclass(frozen=True)
@@ -171,7 +172,7 @@ def _judge(task: _Task, found: Found, out: Path | None, say: Callable[[str], Non
     )
     keeps = out or options["summary"]
     resumed = resuming(task.cases, task.db, settings, task.keys, suite, say)
-    with resumed if keeps else nullcontext(Resumed()) as kept:
+    with resumed if keeps else nullcontext(Resumed()) as kept, _saying_what_is_kept(kept):
         if kept.found and not options["quiet"]:
             found_before = f"{len(kept.found)} of {len(task.cases)} verdicts"
             click.echo(f"{found_before} are taken from an earlier run, which was stopped", err=True)
@@ -183,6 +184,19 @@ def _judge(task: _Task, found: Found, out: Path | None, say: Callable[[str], Non
             table = {**summary(found, measured), "evaluator": _evaluator(task)}
             write_json(options["summary"], table, writing)
     return measured
+
+
+@contextmanager
+def _saying_what_is_kept(kept: Resumed) -> Iterator[None]:
+    """Where a stop keeps nothing, have the command say so."""
+    try:
+        yield
+    except (KeyboardInterrupt, Stopped) as stop:
+        if not kept.keeps:
+            stop.add_note(
+                "nothing was kept, so the same command begins anew; with --out or --json it goes on"
+            )
+        raise
 
 
 def _evaluator(task: _Task) -> dict[str, Any]:
@@ -285,6 +299,12 @@ def _warnings(
 
     if "r_ves" in settings.metrics:
         yield NOISY
+    if missing := _missing(cases, databases):
+        rows = f"{missing.total()} of {len(cases)} rows are left out"
+        listed = _few([f"{db_id} ({count} rows)" for db_id, count in missing.most_common()])
+        first = find_database(databases, next(iter(missing)))
+        fix = "correct --db, or put them there as ID/ID.sqlite"
+        yield f"{first}: no such file; {len(missing)} databases are missing, so {rows}: {listed}; {fix}"
     if ignored := warning_of_ignored(databases, (case.db_id for case in cases)):
         yield ignored
     if suite and not settings.uses_suites:
@@ -292,6 +312,12 @@ def _warnings(
         yield f"--suite {suite}: not used, because {asked} do not need it; add --metric ts to use it"
     elif suite and (lacking := _without_suite(cases, databases, suite)):
         yield lacking
+
+
+def _missing(cases: Iterable[Case], databases: Path) -> Counter[str]:
+    """The number of rows of each database that there is not."""
+    asked = Counter(case.db_id for case in cases)
+    return Counter({name: n for name, n in asked.items() if not find_database(databases, name).is_file()})
 
 
 def _without_suite(cases: Sequence[Case], databases: Path, suite: Path) -> str:
@@ -337,9 +363,9 @@ def _watched(
     total, metrics = len(task.cases), task.settings.metrics
     shown = task.named or [name for name in metrics if name in NAMES]
     progress = None if say is _silent else Progress(total, "predictions", "evaluate")
-    unread: set[str] = set()  # databases without exact match
+    said = set(_missing(task.cases, task.db))  # databases of which a warning was given
     for verdict in verdicts:
-        if warning := _warning(verdict, task.gold, unread):
+        if warning := _warning(verdict, task.gold, said):
             say(warning)
         found.add(verdict)
         if progress:
@@ -347,23 +373,31 @@ def _watched(
         yield _row(verdict, task.cases[verdict.row].question_id, shown)
 
 
-def _warning(verdict: Verdict, gold: Path, unread: set[str]) -> str:
+def _warning(verdict: Verdict, gold: Path, said: set[str]) -> str:
     """What to say of a gold query that fails, and of a database without exact match; "" for others.
 
-    The databases of which it was said are `unread`.
+    `said` are the databases of which a warning was given.
     """
-    place = f"{gold}, row {verdict.row} (counted from 0; database {verdict.db_id})"
-    if verdict.gold_failed:
-        return f"{place}: left out, {verdict.error}: {verdict.message}"
-    no_match = verdict.em is None and (verdict.message or "").startswith("no exact match")
-    if no_match and verdict.db_id not in unread:
-        unread.add(verdict.db_id)
-        return f"{place} and others of this database: {verdict.message}"
-    return ""
+    from text2sql.evaluation.verdicts import GOLD_UNREADABLE, NO_MATCH
+
+    place, message = (
+        f"{gold}, row {verdict.row} (counted from 0; database {verdict.db_id})",
+        verdict.message or "",
+    )
+    if verdict.gold_failed and verdict.error != "gold: database":
+        return f"{place}: left out, {verdict.error}: {message}"
+    no_match = NO_MATCH in message and not message.endswith(GOLD_UNREADABLE)
+    if not (verdict.gold_failed or no_match) or verdict.db_id in said:
+        return ""
+    said.add(verdict.db_id)
+    what = f"left out, {message}" if verdict.gold_failed else message[message.index(NO_MATCH) :]
+    return f"{place} and others of this database: {what}"
 
 
-def _end(found: Found, measured: Measured, gold: Path, fail_on_gold: bool) -> None:
-    """Print the scores.
+def _end(
+    found: Found, measured: Measured, gold: Path, say: Callable[[str], None], fail_on_gold: bool
+) -> None:
+    """Print the scores, and what may be wrong with the files.
 
     Raises:
         UserError: every gold query fails, or one does and `fail_on_gold` is set.
@@ -372,6 +406,8 @@ def _end(found: Found, measured: Measured, gold: Path, fail_on_gold: bool) -> No
     failed = sum(count for _, count in messages)
     if failed < total:
         click.echo("\n".join(report(found, measured)))
+        if hint := advice(found):
+            say(hint)
     if failed and (fail_on_gold or failed == total):
         often = f"{failed} of {total} gold queries fail, most often ({messages[0][1]} times)"
         raise UserError(f"{gold}: {often} because of: {messages[0][0]}; correct the queries, --gold or --db")

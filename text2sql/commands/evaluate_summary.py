@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from text2sql.commands.named_metrics import named_table, shown_percent
 from text2sql.evaluation.settings import MEANS, JudgeSettings, Metric
+from text2sql.evaluation.verdicts import NO_MATCH
 
 if TYPE_CHECKING:
     from text2sql.evaluation.doubtful.scores import WithoutDoubtful
@@ -20,8 +21,19 @@ NAMES = {"ex": "execution", "em": "exact match"}
 """The metrics of the official evaluator, as it is printed."""
 
 _SHOWN = 5  # rows of a note
+_SHOWN_FAILURES = 20  # rows whose gold query fails
+_MANY = 0.5  # of the predictions, with one error: something is wrong with the files
 _SUITES = ("ts", "ts_plug")
 _PLUGGED = ("ex_plug", "ts_plug")
+
+
+_OTHER_FIELD = "or another field has the SQL (--field pred=NAME)"
+_REASONS = {
+    "no_such_table": "the rows of the two files may not belong together (name the field of their id: "
+    f"--field pred.id=NAME), {_OTHER_FIELD}",
+    "syntax": "there may be Markdown fences or other text around the SQL, which must be removed first, "
+    f"{_OTHER_FIELD}",
+}
 
 
 def empty_scores(named: Sequence[Metric] = ()) -> Scores:
@@ -40,12 +52,14 @@ def _right_by(named: Sequence[Metric]) -> Metric:
 class Found:
     """The scores, those of each class that the gold names, and the rows that have each note.
 
-    `reliable` are the scores without the rows whose gold is doubtful, if those are known.
+    `unmatched` are the rows without exact match by the reason; `reliable` are the scores without the rows
+    whose gold is doubtful, if those are known.
     """
 
     reliable: WithoutDoubtful | None = None
     scores: Scores = field(default_factory=empty_scores)
     by_class: defaultdict[str, Scores] = field(default_factory=lambda: defaultdict(empty_scores))
+    unmatched: defaultdict[str, list[int]] = field(default_factory=lambda: defaultdict(list))
     noted: defaultdict[str, list[int]] = field(default_factory=lambda: defaultdict(list))
 
     def add(self, verdict: Verdict) -> None:
@@ -56,6 +70,8 @@ class Found:
         self.by_class[verdict.slice].add(verdict)
         for note in verdict.notes:
             self.noted[note].append(verdict.row)
+        if verdict.em is None and not verdict.gold_failed and verdict.message:
+            self.unmatched[verdict.message.rpartition(NO_MATCH)[2]].append(verdict.row)
 
 
 @dataclass(frozen=True)
@@ -81,6 +97,7 @@ def summary(found: Found, measured: Measured) -> dict[str, Any]:
     if "em" in settings.metrics:
         table["partial"] = found.scores.partial()
         table["tables"] = measured.tables
+        table["em_undecided"] = dict(found.unmatched)
     if measured.named:
         table["measured"] = {metric: _measured_as(metric, measured.databases) for metric in measured.named}
     elif settings.executes:
@@ -112,13 +129,30 @@ def report(found: Found, measured: Measured) -> Iterator[str]:
     if found.reliable:
         yield _second_score(found.reliable, named)
     yield from _notes(table)
+    yield from _unmatched(found) if "em" in measured.settings.metrics else ()
     yield from _measured_on(measured)
     yield from _noted(table, found, named)
     yield from _partial(found.scores.partial(), classes)
 
 
-def _line(table: dict[str, Any], metrics: Iterable[str], name: str) -> str:
-    return f"{table['n'][name]:>8}" + "".join(_share(table, metric, name) for metric in metrics)
+def advice(found: Found) -> str:
+    """What may be wrong with the files if most predictions fail in the same way; "" if they do not."""
+    table = found.scores.table()
+    n = table.get("n", {}).get("all", 0)
+    for error, reason in _REASONS.items():
+        count = table.get("errors", {}).get(error, 0)
+        if n and count >= _MANY * n:
+            return f"{count} of {n} predictions fail with {error}: {reason}"
+    return ""
+
+
+def _line(table: dict[str, Any], metrics: Iterable[str], name: str, own: Collection[str] = ()) -> str:
+    """n and the shares of a class; the metrics in `own` have an n of their own."""
+    line = f"{table['n'][name]:>8}"
+    for metric in metrics:
+        n = table.get(f"{metric}_n", table["n"])[name] if metric in table else 0
+        line += (f"{n:>8}" if metric in own else "") + _share(table, metric, name)
+    return line
 
 
 def _partial(partial: dict[str, dict[str, dict[str, float | None]]], classes: Iterable[str]) -> Iterator[str]:
@@ -133,12 +167,14 @@ def _official_table(table: dict[str, Any], found: Found, classes: Sequence[str])
     metrics = [name for name in NAMES if name in table]
     groups = {name or "none": scores.table() for name, scores in found.by_class.items()}
     width = max(8, *(len(name) + 1 for name in groups))
-    head = "".join(f"{NAMES[name]:>14}  95 % interval" for name in metrics)
+    own = [name for name in metrics if f"{name}_n" in table]
+    starts = {name: f"{'n':>8}" if name in own else "" for name in metrics}
+    head = "".join(f"{starts[name]}{NAMES[name]:>14}  95 % interval" for name in metrics)
     yield f"{'':<{width}}{'n':>8}{head}"
     for name in classes:
-        yield f"{name:<{width}}{_line(table, metrics, name)}"
+        yield f"{name:<{width}}{_line(table, metrics, name, own)}"
     for name, group in groups.items() if list(groups) != ["none"] else ():
-        yield f"{name:<{width}}{_line(group, metrics, 'all')}"
+        yield f"{name:<{width}}{_line(group, metrics, 'all', own)}"
 
 
 def _share(table: dict[str, Any], metric: str, hardness: str) -> str:
@@ -153,13 +189,18 @@ def _notes(table: dict[str, Any]) -> Iterator[str]:
     errors = ", ".join(f"{kind} {count}" for kind, count in table["errors"].items())
     yield f"errors of predictions: {errors or 'none'}"
     for key, what in (
-        ("gold_failures", "left out, because the gold query fails"),
+        ("gold_failures", "left out, because the gold query fails or its database is missing"),
         ("no_hardness", "only in class all, because the gold query has no hardness"),
     ):
         if table.get(key):
-            yield f"{what}: rows {', '.join(map(str, table[key]))}"
-    if "em_n" in table:
-        yield f"exact match was decided for {table['em_n']['all']} predictions"
+            rows = table[key]
+            total = f" ({len(rows)} in all)" if len(rows) > _SHOWN_FAILURES else ""
+            yield f"{what}: rows {_first(rows, _SHOWN_FAILURES)}{total}"
+
+
+def _unmatched(found: Found) -> Iterator[str]:
+    for reason, rows in found.unmatched.items():
+        yield f"exact match not decided: {len(rows)}, {reason}: rows {_first(rows, _SHOWN)}"
 
 
 def _measured_on(measured: Measured) -> Iterator[str]:

@@ -31,7 +31,7 @@ from text2sql.evaluation.spider.rewrite import (
     rewrite_prediction,
 )
 from text2sql.evaluation.spider.schema import ForeignKeys, SpiderSchema, schema_of
-from text2sql.evaluation.verdicts import Case, Verdict
+from text2sql.evaluation.verdicts import GOLD_UNREADABLE, NO_MATCH, Case, Verdict
 from text2sql.schema.database_files import find_database
 
 Phase = Literal["gold", "prediction", "plugging"]
@@ -148,7 +148,10 @@ class CaseJudge:
         started = time.monotonic()
         found = self._match(case) if "em" in self._settings.metrics else {}
         notes["unreadable_em"] = not found.pop("readable", True)
+        unmatched = found.get("message")
         found |= self._run(case, gold, files, begin, loss)
+        if unmatched and found["message"] != unmatched:  # why the query failed, and why `em` is null
+            found["message"] = f"{found['message']}; {unmatched}"
         seconds = round(time.monotonic() - started + (loss.seconds if loss else 0.0), 6)
         if found.get("bird_ex") and "r_ves" in self._settings.metrics:
             found["r_ves"] = self._as_written.speed(case, files[0], lambda: begin("prediction"))
@@ -347,9 +350,9 @@ class CaseJudge:
         try:
             match = exact_match(case.gold, predicted, self._schema(case.db_id))
         except UnreadableSQL:
-            return {}
+            return {"message": GOLD_UNREADABLE}
         except UserError as error:  # the schema cannot be read, or tables.json lacks it
-            return {"message": f"no exact match: {error}"[:_MESSAGE_LENGTH]}
+            return {"message": f"{NO_MATCH}{error}"[:_MESSAGE_LENGTH]}
         return {"em": match.em, "parts": match.parts, "readable": match.readable}
 
     def _wrong(self, several_databases: bool) -> dict[str, Any]:

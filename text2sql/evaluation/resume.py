@@ -31,6 +31,9 @@ from text2sql.workstore import WorkStore, hash_path
 
 _EVERY_S = 0.5  # between two writes
 _STAGE, _FILE, _LOCK = "evaluate", "verdicts.jsonl", ".lock"
+_FORMAT = (
+    2  # of what is kept: raise it with every change of the verdicts that the evaluator's version does not say
+)
 _KEPT = "the verdicts until then are kept"
 
 
@@ -47,6 +50,11 @@ class Resumed:
         self._pending: list[Verdict] = []
         self._written = 0.0
         self._journal = Journal(folder / _FILE, self._read, "it is judged again") if folder else None
+
+    @property
+    def keeps(self) -> bool:
+        """Whether the verdicts are kept, so that the next run can go on."""
+        return self._journal is not None
 
     def judge(
         self, cases: Iterable[Case], judge: Callable[[Iterable[Case]], Iterable[Verdict]]
@@ -140,6 +148,7 @@ def _key(
         "tables": hash_path(tables) if tables else None,
         "suite": hash_path(suite) if suite else None,
         "evaluator": describe(settings),
+        "format": _FORMAT,
     }
 
 

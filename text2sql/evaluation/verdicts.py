@@ -11,6 +11,11 @@ from text2sql.evaluation.settings import METRICS, SPIDER_METRICS
 NO_GOLD = "no_gold"
 """The `error` of a question without a gold query."""
 
+NO_MATCH = "no exact match: "
+"""Begins the part of a `message` that says why `em` is null."""
+
+GOLD_UNREADABLE = NO_MATCH + "the gold query is outside its grammar"
+
 
 @dataclass(frozen=True, slots=True)
 class Case:
@@ -43,8 +48,8 @@ class Verdict:
     1) are BIRD's, `r_ves` the square root of its reward for speed (0 to 1.118), `strict` is ours: these are
     of the queries as written, on db_id/db_id.sqlite. `hardness` is null if the gold cannot be parsed.
     `error` is the class of the prediction's failure (see `sandbox.ErrorKind`) and `message` is SQLite's
-    message; without an `error`, `message` says why `em` is null, or that time for plugging values in ran
-    out, so that `ex_plug` or `ts_plug` is false. An error that starts with "gold: " means that the gold query
+    message; it also says why `em` is null (from `NO_MATCH` on), or that time for plugging values in ran out,
+    so that `ex_plug` or `ts_plug` is false. An error that starts with "gold: " means that the gold query
     itself failed: the case is then in no score. `no_gold` means that the question has no gold query, so that
     nothing was run. `seconds`: time for the prediction. `notes` are the names of what else is to be said,
     sorted (see `notes.NOTES`); they change no verdict.
