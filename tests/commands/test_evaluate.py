@@ -167,6 +167,51 @@ def test_the_file_of_foreign_keys_is_named(folder: Path, options: tuple[str, ...
     assert said in evaluate("--etype", "match", *options).stdout
 
 
+ENTRY = {
+    "db_id": "concert",
+    "table_names_original": ["singer"],
+    "column_names_original": [[-1, "*"], [0, "name"], [0, "Age"]],
+    "foreign_keys": [],
+}
+
+
+def without_databases(*options: str) -> Result:
+    return CliRunner().invoke(main, ["evaluate", "--gold", "gold.txt", "--pred", "pred.sql", *options])
+
+
+@pytest.mark.parametrize("metric", [("--etype", "match"), ("--metric", "em")])
+def test_exact_match_needs_no_databases_if_the_tables_are_given(
+    folder: Path, metric: tuple[str, str]
+) -> None:
+    (folder / "keys.json").write_text(json.dumps([ENTRY]))
+    result = without_databases(*metric, "--table", "keys.json", "--out", "v.jsonl", "--json", "s.json")
+    assert result.exit_code == 0, result.output
+    found = [json.loads(line)["em"] for line in Path("v.jsonl").read_text().splitlines()]
+    assert found == [row["em"] for row in verdicts("--etype", "match")] == [False, False]
+    assert "database files: none\n" in result.stdout
+    shutil.copy("gold.txt", "pred.sql")
+    assert "100.0" in without_databases(*metric, "--table", "keys.json").stdout
+
+
+def test_a_database_that_the_tables_lack_is_named_where_there_are_no_databases(folder: Path) -> None:
+    (folder / "keys.json").write_text(json.dumps([{**ENTRY, "db_id": "other"}]))
+    result = without_databases("--etype", "match", "--table", "keys.json")
+    assert "no entry 'concert' in tables.json; add one, or name the databases with --db" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ((), "--db is missing, and ex, ts cannot do without; name the folder of the databases with --db DIR"),
+        (("--etype", "match"), "--db is missing; name the databases with --db DIR, or tables.json with"),
+    ],
+)
+def test_databases_that_are_needed_and_not_named_are_asked_for(
+    folder: Path, options: tuple[str, ...], said: str
+) -> None:
+    assert said in error_of(without_databases(*options))
+
+
 def test_notes_are_counted_with_their_rows(folder: Path) -> None:
     (folder / "pred.sql").write_text('SELECT "height" FROM singer\nSELECT count(name) AS n FROM singer\n')
     written = summary("--etype", "all")

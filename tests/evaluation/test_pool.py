@@ -30,7 +30,7 @@ class FakeJudge(CaseJudge):
     """Follows instructions in the predicted text, so that tests can cause faults."""
 
     def __init__(self, folder: Path) -> None:
-        self._folder = folder
+        self._flags = folder
 
     def judge(self, case: Case, begin: Callable[[Phase], None], loss: WorkerLoss | None = None) -> Verdict:
         if loss and loss.in_gold:
@@ -61,8 +61,8 @@ class FakeJudge(CaseJudge):
                 time.sleep(0.2)
             case ["die"]:
                 os.kill(os.getpid(), signal.SIGKILL)
-            case ["die", "once"] if not (self._folder / "died").exists():
-                (self._folder / "died").touch()
+            case ["die", "once"] if not (self._flags / "died").exists():
+                (self._flags / "died").touch()
                 os.kill(os.getpid(), signal.SIGKILL)
             case ["complain"]:
                 raise UserError("the cache is damaged")

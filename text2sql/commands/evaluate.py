@@ -64,7 +64,9 @@ def _show_version(context: click.Context, parameter: click.Parameter, asked: boo
     "gold.id and pred.id: the id in one file.",
 )
 @click.option(
-    "--db", required=True, type=click.Path(path_type=Path), help="Folder of ID/ID.sqlite or ID.sqlite."
+    "--db",
+    type=click.Path(path_type=Path),
+    help="Folder of ID/ID.sqlite or ID.sqlite; not needed for exact match alone with --table.",
 )
 @click.option(
     "--table",
@@ -116,7 +118,7 @@ def _show_version(context: click.Context, parameter: click.Parameter, asked: boo
     help="Show the versions of the package and of the evaluator.",
 )
 @stopped_by_signals()
-def evaluate(gold: Path, pred: Path, db: Path, out: Path | None, **options: Any) -> None:
+def evaluate(gold: Path, pred: Path, db: Path | None, out: Path | None, **options: Any) -> None:
     """Score predicted SQL as the official Spider and test-suite evaluators do."""
     from text2sql.evaluation.inputs.cases import FieldNames, read_cases
 
@@ -131,12 +133,14 @@ def evaluate(gold: Path, pred: Path, db: Path, out: Path | None, **options: Any)
         require_writable(output)
     say = _silent if options["quiet"] else _say
     cases = read_cases(gold, pred, FieldNames.chosen(options["fields"]), say)
-    _require_a_database(cases, gold, db)
+    _require_databases(db, settings, options)
+    if db:
+        _require_a_database(cases, gold, db)
     keys = _require_tables(tables) if "em" in settings.metrics else None
     found = Found(_without_doubtful(options["doubtful"], gold, cases), empty_scores(named))
-    if named and not options["suite"]:
+    if named and db and not options["suite"]:
         settings = settings.replace(metrics=without_suites(named, db, {case.db_id for case in cases}, say))
-    for warning in _warnings(cases, db, settings, options["suite"]):
+    for warning in _warnings(cases, db, settings, options["suite"]) if db else ():
         say(warning)
     task = _Task(cases, gold, db, settings, keys, options, settings.metrics if named else [])
     measured = _judge(task, found, out, say)
@@ -149,7 +153,7 @@ class _Task:
 
     cases: Sequence[Case]
     gold: Path
-    db: Path
+    db: Path | None
     settings: JudgeSettings
     keys: Path | None
     options: dict[str, Any]
@@ -219,9 +223,9 @@ def _settings(options: dict[str, Any], named: list[Metric]) -> JudgeSettings:
     return checked(JudgeSettings, values | {"metrics": named or official + plugged}, "the command line")
 
 
-def _tables(named: Path | None, databases: Path) -> Path | None:
+def _tables(named: Path | None, databases: Path | None) -> Path | None:
     """Return the file of foreign keys: the given one, or the one that is where Spider keeps it."""
-    if named:
+    if named or databases is None:
         return named
     places = (databases.parent / "tables.json", databases / "tables.json")
     return next((place for place in places if place.is_file()), None)
@@ -241,6 +245,22 @@ def _require_tables(tables: Path | None) -> Path | None:
     if tables and not tables.is_file():
         raise UserError(f"{tables}: no such file; correct --table")
     return tables
+
+
+def _require_databases(databases: Path | None, settings: JudgeSettings, options: dict[str, Any]) -> None:
+    """Check that what has to be read is named.
+
+    Raises:
+        UserError: a metric needs databases, or exact match has neither them nor a file of tables.
+    """
+    if databases:
+        return
+    running = [metric for metric in settings.metrics if metric != "em"]
+    if running or options["suite"]:
+        needed = f"{', '.join(running)} cannot do without" if running else "--suite adds to it"
+        raise UserError(f"--db is missing, and {needed}; name the folder of the databases with --db DIR")
+    if not options["table"]:
+        raise UserError("--db is missing; name the databases with --db DIR, or tables.json with --table FILE")
 
 
 def _require_a_database(cases: Iterable[Case], gold: Path, databases: Path) -> None:
@@ -272,7 +292,7 @@ def _measured(task: _Task) -> Measured:
     from text2sql.evaluation.used_databases import used_databases
 
     suite, settings = task.options["suite"], task.settings
-    made = Suite.read(suite, task.db) if suite else None
+    made = Suite.read(suite, task.db) if suite and task.db else None
     used = used_databases(task.db, ((c.db_id, c.gold) for c in task.cases), settings.uses_suites, made)
     tables = {"path": str(task.keys), "given": task.options["table"] is not None}
     shown = tables if task.keys and "em" in settings.metrics else None
@@ -363,7 +383,7 @@ def _watched(
     total, metrics = len(task.cases), task.settings.metrics
     shown = task.named or [name for name in metrics if name in NAMES]
     progress = None if say is _silent else Progress(total, "predictions", "evaluate")
-    said = set(_missing(task.cases, task.db))  # databases of which a warning was given
+    said = set(_missing(task.cases, task.db)) if task.db else set()  # databases of which a warning was given
     for verdict in verdicts:
         if warning := _warning(verdict, task.gold, said):
             say(warning)

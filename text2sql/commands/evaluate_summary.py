@@ -210,7 +210,7 @@ def _measured_on(measured: Measured) -> Iterator[str]:
     elif measured.settings.executes:
         metric = "test-suite accuracy (TS)" if used.most > 1 else "official EX"
         yield f"execution: {metric} on {used.per_question()} a question"
-    yield f"database files: {used.files}, SHA-256 {used.sha256}"
+    yield f"database files: {used.files}, SHA-256 {used.sha256}" if used.files else "database files: none"
     if "em" in measured.settings.metrics:
         yield f"exact match: {_foreign_keys(measured.tables)}"
 

@@ -86,7 +86,7 @@ class CaseJudge:
 
     `databases` has Spider's layout, `tables` are the foreign keys by database (None: those of the
     SQLite files), `gold_cache` is a file that keeps gold results (None: memory only), `suite` has further
-    databases for `ts` and `ts_plug`.
+    databases for `ts` and `ts_plug`. Without `databases`, `schemas` has what exact set match needs.
 
     Raises:
         UserError: `gold_cache` cannot be read or written.
@@ -94,18 +94,20 @@ class CaseJudge:
 
     def __init__(
         self,
-        databases: Path,
+        databases: Path | None,
         settings: JudgeSettings,
         tables: Mapping[str, ForeignKeys] | None = None,
         gold_cache: Path | None = None,
         suite: Suite | None = None,
+        schemas: Mapping[str, SpiderSchema] | None = None,
     ) -> None:
         self._folder, self._settings, self._tables, self._suite = databases, settings, tables, suite
+        self._schemas = schemas or {}
         cache = GoldCache(gold_cache, settings.max_rows) if gold_cache else None
         self._databases = Databases(settings.max_rows, cache, settings.spill_mb)
         self._as_written = AsWritten(self._databases, settings)
         self._schema = lru_cache(maxsize=1024)(self._read_schema)
-        self._files = lru_cache(maxsize=1024)(partial(database_files, databases))
+        self._files = lru_cache(maxsize=1024)(partial(database_files, databases)) if databases else None
 
     def judge(self, case: Case, begin: Callable[[Phase], None], loss: WorkerLoss | None = None) -> Verdict:
         """Return the verdict; it holds the error if a query or a database fails.
@@ -175,6 +177,8 @@ class CaseJudge:
                 return self._wrong(len(files) > 1) | _failure(QueryError(loss.kind, _KILLED))
             return {}
         found: dict[str, Any] = {}
+        if not files:
+            return found
         answers = self._run_as_written(case, files[0], found, begin)
         if self._settings.executes:
             begin("prediction")
@@ -184,7 +188,12 @@ class CaseJudge:
         return found
 
     def _run_gold(self, case: Case, gold: str, begin: Callable[[Phase], None]) -> list[Path]:
-        """Run the gold query on every database of the case, so that it fails here or never."""
+        """Run the gold query on every database of the case, so that it fails here or never.
+
+        Returns their files, none if there are no databases.
+        """
+        if self._files is None:
+            return []
         files = self._files(case.db_id)
         if self._suite:
             files = files + self._suite.files(case.db_id, case.gold)
@@ -366,7 +375,11 @@ class CaseJudge:
         return {name: value for name, value in found.items() if name not in unwanted}
 
     def _read_schema(self, db_id: str) -> SpiderSchema:
-        return schema_of(find_database(self._folder, db_id), self._tables)
+        if self._folder:
+            return schema_of(find_database(self._folder, db_id), self._tables)
+        if db_id not in self._schemas:
+            raise UserError(f"no entry {db_id!r} in tables.json; add one, or name the databases with --db")
+        return self._schemas[db_id]
 
 
 def _official(settings: JudgeSettings, several_databases: bool) -> list[str]:

@@ -15,7 +15,7 @@ from text2sql.evaluation.execution.sandbox import SQL_LENGTH
 from text2sql.evaluation.execution.suite import Suite
 from text2sql.evaluation.pool import QUICKEST, Limits, ProcessPool
 from text2sql.evaluation.settings import JudgeSettings
-from text2sql.evaluation.spider.schema import read_tables
+from text2sql.evaluation.spider.schema import read_schemas, read_tables
 from text2sql.evaluation.verdicts import Case, Verdict
 
 EVALUATOR_VERSION = "3.0"
@@ -24,7 +24,7 @@ EVALUATOR_VERSION = "3.0"
 
 def judge(
     cases: Iterable[Case],
-    databases: Path,
+    databases: Path | None,
     settings: JudgeSettings,
     *,
     tables: Path | None = None,
@@ -35,7 +35,8 @@ def judge(
 ) -> Iterator[Verdict]:
     """Yield a verdict for each case, in the order of the cases, as they are ready.
 
-    `databases` has Spider's layout (ID/ID.sqlite; further files in ID/ make a test suite). `tables` is
+    `databases` has Spider's layout (ID/ID.sqlite; further files in ID/ make a test suite); None: there are
+    none, which is enough for exact set match with the columns of `tables`. `tables` is
     Spider's tables.json, whose foreign keys exact set match uses (None: those of the SQLite files).
     `gold_cache` is a file that keeps the results of gold queries for the next arm. `suite` is the folder of a
     made test suite, whose databases count for `ts` and `ts_plug` beside those in ID/. `workers` is the
@@ -49,8 +50,9 @@ def judge(
         UserError: `tables`, `gold_cache` or `suite` cannot be read, or Ray is not installed.
     """
     foreign_keys = read_tables(tables) if tables else None
-    made = Suite.read(suite, databases) if suite else None
-    make_judge = partial(CaseJudge, databases, settings, foreign_keys, gold_cache, made)
+    schemas = read_schemas(tables) if tables and not databases else None
+    made = Suite.read(suite, databases) if suite and databases else None
+    make_judge = partial(CaseJudge, databases, settings, foreign_keys, gold_cache, made, schemas)
     limits = Limits(settings.timeout_s, settings.memory_mb)
     shortened = map(_shorten, cases)
     if settings.executor == "ray":

@@ -90,7 +90,7 @@ class Resumed:
 @contextmanager
 def resuming(
     cases: Iterable[Case],
-    databases: Path,
+    databases: Path | None,
     settings: JudgeSettings,
     tables: Path | None,
     suite: Path | None,
@@ -130,7 +130,7 @@ def resuming(
 
 def _key(
     cases: Iterable[Case],
-    databases: Path,
+    databases: Path | None,
     settings: JudgeSettings,
     tables: Path | None,
     suite: Path | None,
@@ -142,8 +142,8 @@ def _key(
         digest.update(repr(asdict(case)).encode())
     return {
         "cases": digest.hexdigest(),
-        "databases": str(databases.resolve()),
-        "files": {db_id: _state(databases, db_id) for db_id in sorted(db_ids)},
+        "databases": str(databases.resolve()) if databases else None,
+        "files": {db_id: _state(databases, db_id) for db_id in sorted(db_ids)} if databases else {},
         "settings": settings.model_dump(exclude={"executor"}, mode="json"),
         "tables": hash_path(tables) if tables else None,
         "suite": hash_path(suite) if suite else None,

@@ -40,17 +40,18 @@ class UsedDatabases:
 
 
 def used_databases(
-    databases: Path, asked: Iterable[tuple[str, str]], suites: bool, made: Suite | None = None
+    databases: Path | None, asked: Iterable[tuple[str, str]], suites: bool, made: Suite | None = None
 ) -> UsedDatabases:
     """Describe the files on which questions are judged, given as db_id and gold; missing ones are left out.
 
     `suites`: whether all databases in a folder were used and those of the suite `made`, or one for each id.
-    The hash does not depend on where the folder is, nor on whether it has ID/ID.sqlite or ID.sqlite.
+    Without `databases` there are none. The hash does not depend on where the folder is, nor on whether it has
+    ID/ID.sqlite or ID.sqlite.
     """
     used: dict[Path, str] = {}
     counts = []
-    originals = cache(partial(_originals, databases))
-    for db_id, gold in dict.fromkeys(asked):
+    originals = cache(partial(_originals, databases or Path()))
+    for db_id, gold in dict.fromkeys(asked) if databases else ():
         files = originals(db_id)
         if not files:
             continue

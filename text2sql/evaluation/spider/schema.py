@@ -68,6 +68,27 @@ def read_tables(path: Path) -> dict[str, ForeignKeys]:
     return found
 
 
+def read_schemas(path: Path) -> dict[str, SpiderSchema]:
+    """Return the schema of every database in Spider's tables.json, by its id, for use without databases.
+
+    Raises:
+        UserError: as `read_tables`.
+    """
+    keys = read_tables(path)
+    return {
+        db_id: SpiderSchema(_named_tables(entry), keys[db_id])
+        for db_id, entry in read_entries(path, SpiderNames).items()
+    }
+
+
+def _named_tables(entry: SpiderNames) -> dict[str, tuple[str, ...]]:
+    columns: dict[str, tuple[str, ...]] = {}
+    for number, name in enumerate(entry.table_names_original):
+        own = (column.lower() for table, column in entry.column_names_original if table == number)
+        columns[name.lower()] = tuple(own)
+    return columns
+
+
 _COLUMNS_OF_TABLES = """
     SELECT held.name, info.name FROM sqlite_master AS held, pragma_table_info(held.name) AS info
     WHERE held.type = 'table' ORDER BY held.rowid, info.cid
