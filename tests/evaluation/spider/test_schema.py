@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from text2sql.errors import UserError
-from text2sql.evaluation.spider.schema import read_tables, schema_of
+from text2sql.evaluation.spider.schema import read_schemas, read_tables, schema_of
 
 
 def make(path: Path, script: str) -> Path:
@@ -46,6 +46,12 @@ def test_a_schema_holds_the_tables_of_the_file_in_lower_case(tmp_path: Path) -> 
         """,
     )
     assert schema_of(database).tables == {"singer": ("id", "first name"), "order": ("a",)}
+
+
+def test_without_the_file_the_tables_and_columns_are_those_of_tables_json(tmp_path: Path) -> None:
+    schema = read_schemas(write(tmp_path / "tables.json", entry()))["music"]
+    assert schema.tables == {"singer": ("id", "name"), "song": ("title", "singer_id")}
+    assert schema.foreign_keys == {"song.singer_id": "singer.id", "singer.id": "singer.id"}
 
 
 def test_foreign_keys_of_the_file_tie_columns(tmp_path: Path) -> None:
