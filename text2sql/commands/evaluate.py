@@ -280,7 +280,8 @@ def _without_doubtful(file: Path | None, gold: Path, cases: Iterable[Case]) -> W
     Raises:
         UserError: the file cannot be read, or was written for other gold queries.
     """
-    from text2sql.evaluation.doubtful.scores import WithoutDoubtful, read_doubtful
+    from text2sql.evaluation.doubtful.read import read_doubtful
+    from text2sql.evaluation.doubtful.scores import WithoutDoubtful
 
     if file is None:
         return None
