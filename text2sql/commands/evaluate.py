@@ -15,7 +15,7 @@ import click
 
 from text2sql.commands.evaluate_summary import NAMES, Found, Measured, advice, empty_scores, report, summary
 from text2sql.commands.named_metrics import NOISY, asked_metrics, without_suites
-from text2sql.commands.options import check_outputs, setting
+from text2sql.commands.options import check_outputs, field_option, setting
 from text2sql.errors import UserError
 from text2sql.evaluation.settings import METRICS, JudgeSettings, Metric
 from text2sql.files import require_writable, write_json, write_jsonl, writing
@@ -55,14 +55,7 @@ def _show_version(context: click.Context, parameter: click.Parameter, asked: boo
     type=click.Path(path_type=Path),
     help="One prediction per line, or JSON (also BIRD's), JSON lines, CSV or TSV, also .gz; -: stdin.",
 )
-@click.option(
-    "--field",
-    "fields",
-    multiple=True,
-    metavar="ROLE=NAME",
-    help="The field for gold, pred, db_id or id, where it has no usual name; can be repeated. "
-    "gold.id and pred.id: the id in one file.",
-)
+@field_option("gold, pred, db_id or id (in one file: gold.id or pred.id)")
 @click.option(
     "--db",
     type=click.Path(path_type=Path),

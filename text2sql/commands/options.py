@@ -56,7 +56,7 @@ def setting(
 
 
 def field_option(roles: str) -> Callable[[Command], Command]:
-    """The option --field as of `text2sql evaluate`; `roles` are those that the help names."""
+    """The option --field, see `FieldNames.chosen`; `roles` are those that the help names."""
     shown = f"The field for {roles}, where it has no usual name; can be repeated."
     return click.option("--field", "fields", multiple=True, metavar="ROLE=NAME", help=shown)
 
