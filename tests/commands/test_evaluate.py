@@ -239,6 +239,13 @@ def test_the_classes_of_the_gold_are_shown_beside_its_hardness(folder: Path) -> 
     assert summary()["slices"] == {"simple": 100.0, "challenging": 0.0}
 
 
+def test_a_single_class_is_not_shown_beside_all(folder: Path) -> None:
+    rows = [dict(zip(("gold", "db_id"), line.split("\t"), strict=True)) for line in GOLD.splitlines()]
+    (folder / "gold.txt").write_text(json.dumps([row | {"slice": "all"} for row in rows]))
+    lines = evaluate().stdout.splitlines()
+    assert [line.split()[0] for line in lines[1:7]] == ["easy", "medium", "hard", "extra", "all", "errors"]
+
+
 def test_the_databases_may_be_files_in_one_folder(folder: Path) -> None:
     shutil.move(folder / "db/concert/concert.sqlite", folder / "db/concert.sqlite")
     shutil.rmtree(folder / "db/concert")

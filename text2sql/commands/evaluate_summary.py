@@ -173,7 +173,7 @@ def _official_table(table: dict[str, Any], found: Found, classes: Sequence[str])
     yield f"{'':<{width}}{'n':>8}{head}"
     for name in classes:
         yield f"{name:<{width}}{_line(table, metrics, name, own)}"
-    for name, group in groups.items() if list(groups) != ["none"] else ():
+    for name, group in groups.items() if len(groups) > 1 else ():
         yield f"{name:<{width}}{_line(group, metrics, 'all', own)}"
 
 
