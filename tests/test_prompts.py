@@ -186,7 +186,8 @@ def test_dvc_compares_the_folder_of_forms_wherever_the_form_of_prompts_counts() 
         name for name, body in bodies.items() if {"prompt", "prompt.form"} & set(body.get("params", []))
     }
     assert {name for name, body in bodies.items() if PROMPT_FILES in body["deps"]} == with_form
-    assert with_form == {"fetch_model", "dedupe_test", "retrieve_examples", "predict", "report"}
+    readers = {"fetch_model", "dedupe_test", "retrieve_examples", "add_context", "predict", "report"}
+    assert with_form == readers
 
 
 def test_a_repair_follows_the_chat() -> None:
