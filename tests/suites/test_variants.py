@@ -174,6 +174,40 @@ def test_foreign_keys_hold(tmp_path: Path, script: str) -> None:
     assert min(full(tmp_path, script, "p c", seeds=4)) > 0
 
 
+@pytest.mark.parametrize(
+    "child",
+    [
+        pytest.param("k INT); CREATE UNIQUE INDEX u ON c (k) WHERE p IS NULL;", id="partial index"),
+        pytest.param("k INT, g TEXT AS (p || '!') STORED NOT NULL);", id="generated NOT NULL"),
+        pytest.param("k INT); CREATE UNIQUE INDEX u ON c (coalesce(p, -1), k);", id="index of an expression"),
+        pytest.param("k INT, CHECK (p IS NOT NULL OR k > 2));", id="check"),
+    ],
+)
+def test_a_row_is_left_out_where_its_foreign_key_cannot_be_null(tmp_path: Path, child: str) -> None:
+    script = "CREATE TABLE p (id INTEGER PRIMARY KEY, x TEXT); CREATE UNIQUE INDEX ux ON p (lower(x));"
+    script += f"CREATE TABLE c (id INTEGER PRIMARY KEY, p INT REFERENCES p (id), {child}"
+    script += "INSERT INTO p VALUES " + ", ".join(f"({n}, 'x{n}')" for n in range(20)) + ";"
+    script += "INSERT INTO c (id, p, k) VALUES " + ", ".join(f"({n}, {n}, {n % 4})" for n in range(20)) + ";"
+    golds = ["SELECT count(*) FROM c JOIN p ON p.id = c.p WHERE p.x = 'x1' AND c.k = 2"]
+    assert len(list(made(tmp_path, script, golds, seeds=4))) == 4 * len(KINDS)
+
+
+def test_foreign_keys_hold_where_equal_values_do_not_refer_to_each_other(tmp_path: Path) -> None:
+    script = """CREATE TABLE p (code TEXT PRIMARY KEY); CREATE TABLE c (n INT REFERENCES p (code));
+        CREATE TABLE d (n INT REFERENCES p (code), k TEXT PRIMARY KEY) WITHOUT ROWID;
+        INSERT INTO p VALUES ('1'), ('2'), ('3'); INSERT INTO c VALUES (1), (2), (2), (3);
+        INSERT INTO d VALUES (1, 'a'), (2, 'b'), (3, 'c');"""
+    golds = ["SELECT 1 FROM p WHERE code = '01' OR code LIKE '2%'"]
+    assert len(list(made(tmp_path, script, golds, seeds=4))) == 4 * len(KINDS)
+
+
+def test_texts_that_an_index_cannot_compute_with_do_not_end_the_run(tmp_path: Path) -> None:
+    script = """CREATE TABLE t (a INTEGER PRIMARY KEY, doc TEXT, g AS (json_extract(doc, '$.a')) STORED);
+        INSERT INTO t (a, doc) VALUES (1, '{"a": 1}'), (2, '{"a": 2}'), (3, '{"a": [1, 2]}');"""
+    for connection in made(tmp_path, script, ["SELECT a FROM t WHERE doc LIKE '%1%'"]):
+        assert rows(connection, "SELECT 1 FROM t WHERE NOT json_valid(doc)") == []
+
+
 def test_an_implied_foreign_key_holds(tmp_path: Path) -> None:
     script = """CREATE TABLE p (pid INTEGER PRIMARY KEY, n); CREATE TABLE c (pid INT, v);
         INSERT INTO p VALUES (10, 1), (20, 2); INSERT INTO c VALUES (10, 'a'), (10, 'b'), (20, 'c');"""

@@ -5,12 +5,13 @@ from __future__ import annotations
 import random
 import re
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 
 from text2sql.schema.ddl import quote_name
 from text2sql.suites.facts import DatabaseFacts, ForeignKeyFacts, TableFacts
 from text2sql.suites.rows import Draft, Drafts, in_order
-from text2sql.suites.source_rows import Value
+from text2sql.suites.source_rows import Value, rowid_name
 
 _PAGE = 1024  # bytes; each table and index takes a page at least
 _ATTEMPTS = 10  # to make a row that meets the CHECK constraints
@@ -52,11 +53,15 @@ def _insert(connection: sqlite3.Connection, draft: Draft, chance: random.Random)
     names = ", ".join(quote_name(column.name) for column in table.columns)
     marks = ", ".join("?" * len(table.columns))
     insert = f"INTO {quote_name(table.name)} ({names}) VALUES ({marks})"
-    if not (table.checks or table.strict):
-        connection.executemany(f"INSERT OR IGNORE {insert}", draft.rows)
+    if table.checks or table.strict:
+        for row in draft.rows:
+            _insert_checked(connection, f"INSERT {insert}", draft, row, chance)
         return
     for row in draft.rows:
-        _insert_checked(connection, f"INSERT {insert}", draft, row, chance)
+        try:
+            connection.execute(f"INSERT OR IGNORE {insert}", row)
+        except sqlite3.OperationalError:  # of a generated column or an index: a text that is no JSON
+            _insert_checked(connection, f"INSERT OR IGNORE {insert}", draft, row, chance)
 
 
 def _insert_checked(
@@ -74,23 +79,30 @@ def _insert_checked(
         try:
             connection.execute(insert, candidate)
             return
-        except sqlite3.IntegrityError:
+        except (sqlite3.IntegrityError, sqlite3.OperationalError):
             continue  # the next candidate may meet the constraints
 
 
+# -- foreign keys --
+
+
 def _mend(connection: sqlite3.Connection, facts: DatabaseFacts) -> None:
-    """Remove values that refer to a row that could not be inserted, until there is none."""
+    """Remove values that refer to a row that could not be inserted, and rows with them, until there is none."""
     before = -1
     while before != connection.total_changes:
         before = connection.total_changes
         for table in facts.tables:
             for key in table.foreign_keys:
                 if not key.dangling:
-                    connection.execute(_mending(table, key))
+                    for statement in _mending(table, key):
+                        # an index or a generated column may have no value for NULL; the row is deleted then
+                        with suppress(sqlite3.IntegrityError, sqlite3.OperationalError):
+                            connection.execute(statement)
+            _delete_orphans(connection, table)
 
 
-def _mending(table: TableFacts, key: ForeignKeyFacts) -> str:
-    """The statement that sets a column of dangling foreign keys to NULL, or deletes the rows."""
+def _mending(table: TableFacts, key: ForeignKeyFacts) -> Iterator[str]:
+    """The statements that set a column of dangling foreign keys to NULL, or else delete the rows."""
     child, parent = quote_name(table.name), quote_name(f"parent of {table.name}")
     same = " AND ".join(
         f"{parent}.{quote_name(its)} = {child}.{quote_name(mine)}"
@@ -100,6 +112,25 @@ def _mending(table: TableFacts, key: ForeignKeyFacts) -> str:
     where = f"{given} AND NOT EXISTS (SELECT 1 FROM {quote_name(key.table)} AS {parent} WHERE {same})"
     columns = [table.columns[at] for at in map(table.place, key.columns) if at is not None]
     nullable = next((column for column in columns if not column.not_null and not column.key), None)
-    if nullable and not (table.checks or table.strict):
-        return f"UPDATE {child} SET {quote_name(nullable.name)} = NULL WHERE {where}"
-    return f"DELETE FROM {child} WHERE {where}"
+    if nullable:
+        yield f"UPDATE OR IGNORE {child} SET {quote_name(nullable.name)} = NULL WHERE {where}"
+    yield f"DELETE FROM {child} WHERE {where}"
+
+
+def _delete_orphans(connection: sqlite3.Connection, table: TableFacts) -> None:
+    """Delete the rows that SQLite's own check finds, for foreign keys that hold in the source.
+
+    Its comparison is not quite that of `=`: it uses the parent's affinity and collation alone.
+    """
+    rowid = rowid_name([column.name for column in table.columns])
+    if table.virtual or table.without_rowid or rowid is None:
+        return
+    held = {key.columns for key in table.foreign_keys if not (key.implied or key.dangling)}
+    declared: dict[int, list[str]] = {}
+    for number, _, _, column, *_ in connection.execute(f"PRAGMA foreign_key_list({quote_name(table.name)})"):
+        declared.setdefault(number, []).append(column)
+    kept = {number for number, columns in declared.items() if table.named(columns) in held}
+    with suppress(sqlite3.OperationalError):  # SQLite cannot tell where the parent's columns are not unique
+        found = connection.execute(f"PRAGMA foreign_key_check({quote_name(table.name)})").fetchall()
+        orphans = {(row,) for _, row, _, number in found if number in kept}
+        connection.executemany(f"DELETE FROM {quote_name(table.name)} WHERE {rowid} = ?", sorted(orphans))

@@ -33,7 +33,7 @@ def read_rows(connection: sqlite3.Connection, table: str, columns: Sequence[str]
     """
     shown = ", ".join(_short(quote_name(name)) for name in columns)
     first = connection.execute(f"SELECT {shown} FROM {quote_name(table)} LIMIT {ROWS + 1}").fetchall()
-    rowid = next((name for name in ("rowid", "_rowid_", "oid") if name not in map(str.lower, columns)), None)
+    rowid = rowid_name(columns)
     if len(first) <= ROWS or rowid is None or not _has_rowid(connection, table):
         return first[:ROWS]
     low, high = connection.execute(f"SELECT min({rowid}), max({rowid}) FROM {quote_name(table)}").fetchone()
@@ -43,6 +43,11 @@ def read_rows(connection: sqlite3.Connection, table: str, columns: Sequence[str]
         at, *row = connection.execute(sql, (low + (high - low) * number // (ROWS - 1),)).fetchone()
         found[at] = tuple(row)
     return list(found.values())
+
+
+def rowid_name(columns: Sequence[str]) -> str | None:
+    """A name of the rowid that none of the table's columns has; None if there is none."""
+    return next((name for name in ("rowid", "_rowid_", "oid") if name not in map(str.lower, columns)), None)
 
 
 def _short(name: str) -> str:
