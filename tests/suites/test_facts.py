@@ -51,6 +51,18 @@ def test_generated_columns_and_what_is_unique_in_them_are_left_out(tmp_path: Pat
     assert found.unique == (("d",),)
 
 
+def test_foreign_keys_of_generated_columns_are_apart(tmp_path: Path) -> None:
+    script = """CREATE TABLE p (a INTEGER PRIMARY KEY, k TEXT AS ('K' || a) UNIQUE);
+        CREATE TABLE c (k TEXT REFERENCES p (k), x, y AS (x + 1) REFERENCES p);
+        INSERT INTO p (a) VALUES (1), (2); INSERT INTO c (k, x) VALUES ('K1', 0), ('K9', 1);"""
+    found = table(tmp_path, script, "c")
+    assert found.foreign_keys == ()
+    assert set(found.computed_keys) == {
+        ForeignKeyFacts(("k",), "p", ("k",), dangling=0.5),
+        ForeignKeyFacts(("y",), "p", ("a",)),
+    }
+
+
 def test_unique_has_the_key_constraints_and_whole_indexes(tmp_path: Path) -> None:
     script = """CREATE TABLE t (a, b, c, d, PRIMARY KEY (b, a), UNIQUE (c, d));
         CREATE UNIQUE INDEX i ON t (d); CREATE UNIQUE INDEX part ON t (a) WHERE a > 1;

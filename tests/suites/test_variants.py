@@ -192,6 +192,24 @@ def test_a_row_is_left_out_where_its_foreign_key_cannot_be_null(tmp_path: Path, 
     assert len(list(made(tmp_path, script, golds, seeds=4))) == 4 * len(KINDS)
 
 
+@pytest.mark.parametrize(
+    "child",
+    [
+        pytest.param("id INTEGER PRIMARY KEY, p TEXT NOT NULL REFERENCES p (code)", id="plain"),
+        pytest.param("p TEXT PRIMARY KEY REFERENCES p (code), id INT", id="unique"),
+        pytest.param("p TEXT REFERENCES p (code), id INT, CHECK (length(p) > 1)", id="check"),
+        pytest.param("p TEXT, id INT, u INT AS (id + 0) STORED REFERENCES p (twice)", id="generated child"),
+    ],
+)
+def test_foreign_keys_of_generated_columns_hold(tmp_path: Path, child: str) -> None:
+    script = f"""CREATE TABLE c ({child}); CREATE TABLE p (id INTEGER PRIMARY KEY, n TEXT NOT NULL,
+        code TEXT AS ('K' || id) STORED UNIQUE, twice INT AS (id * 2) UNIQUE);"""
+    script += "INSERT INTO p (id, n) VALUES " + ", ".join(f"({n}, 'n{n % 5}')" for n in range(20)) + ";"
+    script += "INSERT INTO c (id, p) VALUES " + ", ".join(f"({2 * n}, 'K{n}')" for n in range(20)) + ";"
+    golds = ["SELECT n FROM p JOIN c ON p.code = c.p WHERE c.id = 3", "SELECT 1 FROM c WHERE p = 'K3'"]
+    assert any(rows(one, "SELECT 1 FROM c") for one in made(tmp_path, script, golds, seeds=3))
+
+
 def test_foreign_keys_hold_where_equal_values_do_not_refer_to_each_other(tmp_path: Path) -> None:
     script = """CREATE TABLE p (code TEXT PRIMARY KEY); CREATE TABLE c (n INT REFERENCES p (code));
         CREATE TABLE d (n INT REFERENCES p (code), k TEXT PRIMARY KEY) WITHOUT ROWID;

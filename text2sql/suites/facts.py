@@ -60,7 +60,8 @@ class TableFacts:
     """A table; generated and hidden columns are left out.
 
     `unique` has the columns of the primary key and of each UNIQUE constraint or index; partial indexes, those
-    of expressions and those of generated columns are left out, as are foreign keys of generated columns.
+    of expressions and those of generated columns are left out. `foreign_keys` has those of the columns here;
+    `computed_keys` are declared ones with a generated column in the child or the parent.
     `checks` are the expressions of the CHECK constraints as written.
     """
 
@@ -73,6 +74,7 @@ class TableFacts:
     without_rowid: bool = False
     strict: bool = False
     virtual: bool = False
+    computed_keys: tuple[ForeignKeyFacts, ...] = ()
 
     def place(self, column: str) -> int | None:
         """The place of a column among `columns`; None if there is none of that name, in any case."""
@@ -246,12 +248,22 @@ def _with_keys(connection: sqlite3.Connection, table: TableFacts, tables: Sequen
     """The table with its foreign keys, declared and implied."""
     rows = read_rows(connection, table.name, [column.name for column in table.columns])
     found: list[ForeignKeyFacts] = []
+    computed: list[ForeignKeyFacts] = []
     for key in [*_declared(connection, table, tables), *_implied(table, tables)]:
-        dangling = _dangling(connection, table, key, rows, tables)
+        owner = next(one for one in tables if one.name == key.table)
+        if len(table.named(key.columns)) < len(key.columns) or len(owner.named(key.references)) < len(
+            key.columns
+        ):
+            mine = read_rows(connection, table.name, key.columns)
+            computed.append(replace(key, dangling=_dangling(connection, key, mine, owner)))
+            continue
+        places = [at for at in map(table.place, key.columns) if at is not None]
+        values = [tuple(row[at] for at in places) for row in rows]
+        dangling = _dangling(connection, key, values, owner)
         known = {name.lower() for one in found for name in one.columns}
         if not key.implied or (not dangling and key.columns[0].lower() not in known):
             found.append(replace(key, dangling=dangling))
-    return replace(table, foreign_keys=tuple(found))
+    return replace(table, foreign_keys=tuple(found), computed_keys=tuple(computed))
 
 
 def _declared(
@@ -272,9 +284,16 @@ def _declared(
         references = named or owner.primary_key
         if len(references) != len(columns):
             continue
-        mine, theirs = table.named(columns), owner.named(references)
+        mine, theirs = (_existing(connection, *one) for one in ((table, columns), (owner, references)))
         if len(mine) == len(theirs) == len(columns):
             yield ForeignKeyFacts(mine, owner.name, theirs)
+
+
+def _existing(connection: sqlite3.Connection, table: TableFacts, columns: Iterable[str]) -> tuple[str, ...]:
+    """Those of the columns that exist, generated ones as well, as the table writes their names."""
+    described = connection.execute(f"PRAGMA table_xinfo({quote_name(table.name)})").fetchall()
+    names = {name.lower(): name for _, name, *_ in described}
+    return tuple(names[name.lower()] for name in columns if name.lower() in names)
 
 
 def _implied(table: TableFacts, tables: Sequence[TableFacts]) -> Iterator[ForeignKeyFacts]:
@@ -287,17 +306,10 @@ def _implied(table: TableFacts, tables: Sequence[TableFacts]) -> Iterator[Foreig
 
 
 def _dangling(
-    connection: sqlite3.Connection,
-    table: TableFacts,
-    key: ForeignKeyFacts,
-    rows: Sequence[Row],
-    tables: Sequence[TableFacts],
+    connection: sqlite3.Connection, key: ForeignKeyFacts, rows: Sequence[Row], owner: TableFacts
 ) -> float:
-    """The share of (some of) the rows whose value is not in the parent; 0 where that takes too long."""
-    places = [at for at in map(table.place, key.columns) if at is not None]
-    values = [tuple(row[at] for at in places) for row in rows]
-    values = [value for value in values if None not in value][:_PROBES]
-    owner = next(one for one in tables if one.name == key.table)
+    """The share of (some of) the child's values that are not in the parent; 0 where that takes too long."""
+    values = [value for value in rows if None not in value][:_PROBES]
     if not values or (key.references not in owner.unique and _is_large(connection, owner)):
         return 0.0
     # the comparison uses the parent's affinity, as that of a foreign key does

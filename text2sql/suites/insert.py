@@ -35,7 +35,10 @@ def build(facts: DatabaseFacts, drafts: Drafts, chance: random.Random) -> sqlite
         for statement in (*(table.sql for table in facts.tables), *facts.indexes):
             connection.execute(statement)
         for table in in_order(facts):
-            _insert(connection, drafts[table.name.lower()], chance)
+            draft = drafts[table.name.lower()]
+            for key in table.computed_keys:
+                _refer(connection, draft, key, chance)
+            _insert(connection, draft, chance)
         _mend(connection, facts)
         for statement in facts.views_and_triggers:
             connection.execute(statement)
@@ -86,13 +89,27 @@ def _insert_checked(
 # -- foreign keys --
 
 
+def _refer(connection: sqlite3.Connection, draft: Draft, key: ForeignKeyFacts, chance: random.Random) -> None:
+    """Give the rows, NULL aside, values that the parent has computed; a parent without rows changes nothing."""
+    places = draft.places(key.columns)
+    names = ", ".join(map(quote_name, key.references))
+    given = " AND ".join(f"{quote_name(name)} IS NOT NULL" for name in key.references)
+    found = connection.execute(f"SELECT {names} FROM {quote_name(key.table)} WHERE {given}").fetchall()
+    if not found or key.dangling or len(places) < len(key.columns):
+        return  # nothing to refer to, or the child's columns are computed themselves
+    for row in draft.rows:
+        if None not in [row[at] for at in places]:
+            for at, value in zip(places, chance.choice(found), strict=True):
+                row[at] = value
+
+
 def _mend(connection: sqlite3.Connection, facts: DatabaseFacts) -> None:
-    """Remove values that refer to a row that could not be inserted, and rows with them, until there is none."""
+    """Remove values that refer to no row, or the rows that have them, until there are none."""
     before = -1
     while before != connection.total_changes:
         before = connection.total_changes
         for table in facts.tables:
-            for key in table.foreign_keys:
+            for key in (*table.foreign_keys, *table.computed_keys):
                 if not key.dangling:
                     for statement in _mending(table, key):
                         # an index or a generated column may have no value for NULL; the row is deleted then
@@ -125,11 +142,12 @@ def _delete_orphans(connection: sqlite3.Connection, table: TableFacts) -> None:
     rowid = rowid_name([column.name for column in table.columns])
     if table.virtual or table.without_rowid or rowid is None:
         return
-    held = {key.columns for key in table.foreign_keys if not (key.implied or key.dangling)}
+    keys = [key for key in (*table.foreign_keys, *table.computed_keys) if not (key.implied or key.dangling)]
+    held = {tuple(name.lower() for name in key.columns) for key in keys}
     declared: dict[int, list[str]] = {}
     for number, _, _, column, *_ in connection.execute(f"PRAGMA foreign_key_list({quote_name(table.name)})"):
-        declared.setdefault(number, []).append(column)
-    kept = {number for number, columns in declared.items() if table.named(columns) in held}
+        declared.setdefault(number, []).append(column.lower())
+    kept = {number for number, columns in declared.items() if tuple(columns) in held}
     with suppress(sqlite3.OperationalError):  # SQLite cannot tell where the parent's columns are not unique
         found = connection.execute(f"PRAGMA foreign_key_check({quote_name(table.name)})").fetchall()
         orphans = {(row,) for _, row, _, number in found if number in kept}

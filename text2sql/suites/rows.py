@@ -76,7 +76,7 @@ def in_order(facts: DatabaseFacts) -> list[TableFacts]:
 
 
 def _parents(table: TableFacts) -> set[str]:
-    return {key.table for key in table.foreign_keys} - {table.name}
+    return {key.table for key in (*table.foreign_keys, *table.computed_keys)} - {table.name}
 
 
 def _referring(facts: DatabaseFacts, table: TableFacts, column: str) -> list[tuple[str, str]]:
