@@ -90,7 +90,7 @@ def _insert_checked(
 
 
 def _refer(connection: sqlite3.Connection, draft: Draft, key: ForeignKeyFacts, chance: random.Random) -> None:
-    """Give the rows, NULL aside, values that the parent has computed; a parent without rows changes nothing."""
+    """Give the rows, NULL aside, values that the parent has computed, if it has rows."""
     places = draft.places(key.columns)
     names = ", ".join(map(quote_name, key.references))
     given = " AND ".join(f"{quote_name(name)} IS NOT NULL" for name in key.references)
