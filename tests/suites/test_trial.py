@@ -89,6 +89,48 @@ def test_a_gold_whose_ties_do_not_show_is_decided(people: Path, gold: str) -> No
     assert outcome(people, gold, "SELECT 1").undecided == ()
 
 
+@pytest.mark.parametrize(
+    ("function", "values", "undecided"),
+    [
+        ("sum(x)", "(0.5), (1.25), (1000000)", ()),
+        ("sum(x)", "(0.1), (0.2), (0.7)", (0,)),
+        ("avg(x)", "(0.1), (0.2), (0.7)", (0,)),
+        ("total(x)", "(0.1), (0.2), (0.7)", (0,)),
+        ("sum(x * x)", "(0.125), (0.625), (3.375)", ()),
+        ("sum(x * 1.1)", "(0.5), (1.25), (1000000)", (0,)),
+        ("sum(x)", "('0.1'), ('0.2'), ('0.7 kg')", (0,)),
+        ("sum(x)", "('0.5'), ('20'), (NULL), ('kg'), ('1.5 kg')", ()),
+        ("sum(x)", "(9007199254740993), (1)", ()),
+        ("avg(x)", "(9007199254740993), (1)", (0,)),
+        ("sum(x)", "(9223372036854775807), (1), (-1)", (0,)),
+        ("sum(x)", "(9e999), (1)", (0,)),
+        ("sum(x) OVER (ORDER BY x)", "(0.1), (0.2), (0.7)", (0,)),
+        ("sum(x) OVER (ORDER BY x ROWS 1 PRECEDING)", "(0.5), (0.25), (NULL), (3)", ()),
+        ("sum(DISTINCT x)", "(0.7), (0.7)", ()),
+        ("max(x)", "(0.1), (0.2), (0.7)", ()),
+        ("sum(x)", "(NULL)", ()),
+    ],
+)
+def test_a_gold_whose_sum_may_be_rounded_is_undecided(
+    tmp_path: Path, function: str, values: str, undecided: tuple[int, ...]
+) -> None:
+    path = tmp_path / "t.sqlite"
+    with closing(sqlite3.connect(path)) as connection:
+        connection.executescript(f"CREATE TABLE t (x); INSERT INTO t VALUES {values}")
+    assert outcome(path, f"SELECT {function} FROM t").undecided == undecided
+
+
+def test_a_rounded_sum_that_a_view_makes_is_found(tmp_path: Path) -> None:
+    path = tmp_path / "t.sqlite"
+    with closing(sqlite3.connect(path)) as connection:
+        connection.executescript(
+            "CREATE TABLE t (x); INSERT INTO t VALUES (0.1), (0.2), (0.7);"
+            "CREATE VIEW v AS SELECT sum(x) AS s FROM t"
+        )
+    assert outcome(path, "SELECT s > 0 FROM v").undecided == (0,)
+    assert try_pairs(path, [Pairs("SELECT max(x) FROM t", ())]).undecided == ()
+
+
 def test_a_gold_that_fails_is_undecided(people: Path) -> None:
     assert outcome(people, "SELECT nothing FROM people", "SELECT 1").undecided == (0,)
 

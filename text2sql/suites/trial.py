@@ -17,6 +17,7 @@ from text2sql.evaluation.doubtful.rewriting import by_all_columns
 from text2sql.evaluation.execution.equivalence import same_result
 from text2sql.evaluation.execution.sandbox import QueryError, Row, Sandbox
 from text2sql.evaluation.spider.rewrite import order_matters, replace_year, rewrite_gold
+from text2sql.suites.exact_sums import SumLog
 
 _OPCODES = 2_000_000  # of SQLite's machine for one query; a limit in seconds would not be deterministic
 _ORIGINAL_OPCODES = 50_000_000  # original databases can be large
@@ -38,7 +39,7 @@ class Outcome:
 
     `told` has a bit for each near-miss, in the order of the pairs, 1 where its result differs from the
     gold's. `undecided` are the numbers of the gold queries whose result there depends on which of equal
-    rows comes first, or is not there at all; their near-misses have 0.
+    rows comes first or in which order numbers are added, or is not there at all; their near-misses have 0.
     """
 
     told: int
@@ -46,11 +47,15 @@ class Outcome:
 
 
 class _CountedSandbox(Sandbox):
-    """A sandbox that ends a query after a number of SQLite's opcodes, and not after a time."""
+    """A sandbox that ends a query after a number of SQLite's opcodes, and not after a time.
 
-    def __init__(self, database: Path, opcodes: int, backwards: bool = False) -> None:
+    With `sums` it says whether sums are rounded.
+    """
+
+    def __init__(self, database: Path, opcodes: int, backwards: bool = False, sums: bool = False) -> None:
         self._calls, self._most = 0, opcodes // _OPCODES_A_CALL
         super().__init__(database, _ROWS, backwards=backwards)
+        self._sums = SumLog(self._connection) if sums else None
 
     def __enter__(self) -> Self:
         return self
@@ -62,7 +67,14 @@ class _CountedSandbox(Sandbox):
             QueryError: it failed, or exceeded a limit.
         """
         self._calls = 0
+        if self._sums:
+            self._sums.clear()
         return self.run(sql, math.inf)
+
+    @property
+    def rounded(self) -> bool:
+        """Whether a sum of the last query may depend on the order of the rows; False if that is not known."""
+        return self._sums is not None and self._sums.rounded
 
     def _must_end(self) -> bool:
         self._calls += 1
@@ -72,7 +84,8 @@ class _CountedSandbox(Sandbox):
 def try_pairs(database: Path, pairs: Sequence[Pairs], original: bool = False) -> Outcome:
     """Run all gold queries and near-misses on a database, compared as the official evaluator does.
 
-    A near-miss that fails, or exceeds a limit of work, is not told apart. `original` allows more work.
+    A near-miss that fails, or exceeds a limit of work, is not told apart. `original` allows more work, and
+    sums that are rounded, unless their result differs when the rows are visited backwards.
 
     Raises:
         DatabaseError: SQLite cannot read the file.
@@ -82,7 +95,7 @@ def try_pairs(database: Path, pairs: Sequence[Pairs], original: bool = False) ->
     undecided: list[int] = []
     with (
         _CountedSandbox(database, opcodes) as sandbox,
-        _CountedSandbox(database, opcodes, backwards=True) as backwards,
+        _CountedSandbox(database, opcodes, backwards=True, sums=not original) as backwards,
     ):
         for number, pair in enumerate(pairs):
             rows = _decided(pair.gold, sandbox, backwards)
@@ -116,6 +129,8 @@ def _decided(gold: str, sandbox: _CountedSandbox, backwards: _CountedSandbox) ->
         rows = sandbox.rows(sql)
         others = [backwards.rows(sql)]
     except QueryError:
+        return None
+    if backwards.rounded:
         return None
     for probe in tie_probes(sql):
         with suppress(QueryError):  # a form that SQLite does not take says nothing
