@@ -8,9 +8,10 @@ from contextlib import suppress
 
 from text2sql.suites.conditions import Cell, Condition, Goal, matching
 from text2sql.suites.facts import ForeignKeyFacts
+from text2sql.suites.neighbours import respelled
 from text2sql.suites.rows import Draft, Drafts, complete
 from text2sql.suites.source_rows import Value
-from text2sql.suites.values import ColumnValues, extended, moved, respelled, stored
+from text2sql.suites.values import ColumnValues, stored
 
 LARGEST_GROUP = 12
 """Groups of more rows for HAVING count(*) > N are made by `grow_groups`."""
@@ -199,13 +200,13 @@ def _with_other_keys(draft: Draft, row: Sequence[Value], place: int, chance: ran
 
 
 def set_cell(draft: Draft, drafts: Drafts, row: int, place: int, value: Value) -> bool:
-    """Set a cell unless a key, NOT NULL or a foreign key would not allow it; returns whether it was set."""
+    """Set a cell unless a key, NOT NULL, a foreign key or its domain forbids it; whether it is set."""
     column = draft.facts.columns[place]
-    value = draft.values[place].stored(value)
+    value = stored(value, column.affinity)
     old = draft.rows[row][place]
     if old == value and type(old) is type(value):
         return True
-    if place in draft.fixed or (value is None and column.not_null):
+    if place in draft.fixed or (value is None and column.not_null) or not draft.values[place].holds(value):
         return False
     draft.rows[row][place] = value
     if _is_unique(draft, row, place) and _has_parents(draft, drafts, row, place):
@@ -261,17 +262,17 @@ def _value(condition: Condition, values: ColumnValues, chance: random.Random, br
         operator = _BROKEN.get(
             operator, operator.removeprefix("not ") if "not " in operator else f"not {operator}"
         )
-    value = values.stored(condition.value)
+    value = stored(condition.value, values.column.affinity)
     if operator in ("null", "not null"):
         return None if operator == "null" else values.draw(chance)
     if operator in ("like", "not like") and isinstance(value, str):
-        return values.stored(_text(value, operator, values, chance))
+        return _text(value, operator, values, chance)
     if operator in (">", "<", ">=", "<="):
-        return values.stored(_beside(value, operator, values, chance))
-    longer = extended(value) if operator == "!=" and isinstance(value, str) else ()
+        return _beside(value, operator, values, chance)
+    longer = values.longer(value) if operator == "!=" else []
     if longer and chance.random() < _EXTENDED:
-        return values.stored(chance.choice(longer))
-    return value if operator == "=" else values.near(value, chance)
+        return chance.choice(longer)
+    return values.fitted(value, chance) if operator == "=" else values.near(value, chance)
 
 
 _BROKEN = {"=": "!=", "!=": "=", ">": "<=", "<": ">=", ">=": "<", "<=": ">"}
@@ -280,12 +281,12 @@ _BROKEN = {"=": "!=", "!=": "=", ">": "<=", "<": ">=", ">=": "<", "<=": ">"}
 def _beside(value: Value, operator: str, values: ColumnValues, chance: random.Random) -> Value:
     """The value itself if the operator allows it, one next to it, or one of the source on that side."""
     if "=" in operator and chance.random() < 0.6:
-        return value
+        return values.fitted(value, chance)
     above = operator.startswith(">")
-    if chance.random() < 0.5:
-        return moved(value, 1 if above else -1, chance)
     on_side = [one for one in values.seen if _is_beside(one, value, above)]
-    return chance.choice(on_side) if on_side else moved(value, 1 if above else -1, chance)
+    if on_side and chance.random() < 0.5:
+        return chance.choice(on_side)
+    return values.moved(value, 1 if above else -1, chance)
 
 
 def _is_beside(one: Value, value: Value, above: bool) -> bool:
@@ -299,8 +300,8 @@ def _text(pattern: str, operator: str, values: ColumnValues, chance: random.Rand
     filler = chance.choice(("", "a", "Xy", " ", "e"))
     text = matching(pattern, filler) if filler else pattern.replace("%", "").replace("_", "a")
     if operator == "like":
-        return respelled(text, chance) if chance.random() < 0.2 else text
-    nearly = list(_near_matches(text))
+        return values.like(pattern, respelled(text, chance) if chance.random() < 0.2 else text, chance)
+    nearly = [stored(one, values.column.affinity) for one in _near_matches(text) if values.holds(one)]
     return chance.choice(nearly) if nearly and chance.random() < 0.7 else values.draw(chance)
 
 

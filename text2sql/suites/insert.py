@@ -70,7 +70,7 @@ def _insert(connection: sqlite3.Connection, draft: Draft, chance: random.Random)
 def _insert_checked(
     connection: sqlite3.Connection, insert: str, draft: Draft, row: Sequence[Value], chance: random.Random
 ) -> None:
-    """Insert the row, or one with its keys and other values of a source row, or else a source row."""
+    """Insert the row, or one with its keys and other values of a source row, or else one as it is there."""
     keys = {at for columns in draft.facts.unique for at in draft.places(columns)} | draft.fixed
     keys |= {at for key in draft.facts.foreign_keys for at in draft.places(key.columns)}
     sources = [list(chance.choice(draft.source)) for _ in range(_ATTEMPTS) if draft.source]
@@ -78,7 +78,8 @@ def _insert_checked(
     mixed = [
         [row[at] if at in keys else value for at, value in enumerate(other)] for other in (*sources, *drawn)
     ]
-    for candidate in (row, *mixed, *sources):
+    originals = [chance.choice(draft.original) for _ in range(_ATTEMPTS) if draft.original]
+    for candidate in (row, *mixed, *sources, *originals):
         try:
             connection.execute(insert, candidate)
             return

@@ -17,10 +17,12 @@ _REDRAWS = 20  # of a row whose key is taken
 @dataclass
 class Draft:
     """The rows of one table. `fixed` are the places of columns that other tables refer to, `used` rows that
-    a gold query's conditions are set in.
+    a gold query's conditions are set in. `original` are the rows of the source, `source` the same with REAL
+    values rounded as those of `values` are.
     """
 
     facts: TableFacts
+    original: Sequence[Row]
     source: Sequence[Row]
     values: list[ColumnValues]
     fixed: set[int] = field(default_factory=set)
@@ -51,11 +53,23 @@ def make_drafts(
     found = {}
     for table in facts.tables:
         rows, values = source[table.name], []
+        keys = {name for columns in table.unique for name in columns}
+        referring = {name for key in (*table.foreign_keys, *table.computed_keys) for name in key.columns}
         for at, column in enumerate(table.columns):
-            names = [(table.name.lower(), column.name.lower()), *_referring(facts, table, column.name)]
-            constants = [value for name in names for value in wanted.get(name, ())]
-            values.append(ColumnValues(column, [row[at] for row in rows], constants, _is_rowid(table, at)))
-        found[table.name.lower()] = Draft(table, rows, values)
+            its_children = _referring(facts, table, column.name)
+            names = [(table.name.lower(), column.name.lower()), *its_children]
+            values.append(
+                ColumnValues(
+                    column,
+                    [row[at] for row in rows],
+                    [value for name in names for value in wanted.get(name, ())],
+                    whole=_is_rowid(table, at),
+                    is_key=column.name in keys or bool(its_children),
+                    refers=column.name in referring,
+                )
+            )
+        rounded = [tuple(one.rounded(value) for one, value in zip(values, row, strict=True)) for row in rows]
+        found[table.name.lower()] = Draft(table, rows, rounded, values)
     for table in facts.tables:
         for key in table.foreign_keys:
             parent = found[key.table.lower()]

@@ -5,25 +5,24 @@ from __future__ import annotations
 import random
 import re
 import string
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import date, timedelta
 from itertools import pairwise
 
+from text2sql.suites.domains import Digits, Domain, Flags, Loose, Moments, date_format, domain_of
 from text2sql.suites.facts import Affinity, ColumnFacts
+from text2sql.suites.neighbours import DATE, LARGEST, NUMBER, extended, is_number, respelled
 from text2sql.suites.source_rows import Value
 
-_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
-_DECIMAL = re.compile(r"([+-]?\d*)(?:\.(\d+))?", re.ASCII)
-_DATE = re.compile(r"(?<!\d)(\d{4})([-/])(\d{1,2})\2(\d{1,2})(?!\d)", re.ASCII)
-_LARGEST = 2**62  # neighbours of larger integers could be beyond SQLite's 64 bits
 _FRESH_TRIES = 50
+_TRIES = 20  # for a value of the column's domain
 
 
 def stored(value: Value, affinity: Affinity) -> Value:
     """The value as SQLite stores it in a column of this affinity (datatype3.html, 3 and 3.4)."""
     if isinstance(value, str):
         value = value.encode(errors="replace").decode()
-        if affinity in ("text", "blob") or not _NUMBER.fullmatch(value.strip(" \t\n\r\f\v")):
+        if affinity in ("text", "blob") or not NUMBER.fullmatch(value.strip(" \t\n\r\f\v")):
             return value
         value = _number(value)
     if isinstance(value, bytes) or value is None:
@@ -38,73 +37,64 @@ def stored(value: Value, affinity: Affinity) -> Value:
     return float(value) if abs(value) >= 2**63 else value
 
 
-def neighbour(value: Value, chance: random.Random) -> Value:
-    """A value close to this one: a number or date next to it, a text with a small change."""
-    if isinstance(value, str):
-        return _near_text(value, chance)
-    if isinstance(value, bytes):
-        return value[:-1] + bytes([(value[-1] + chance.randint(1, 255)) % 256]) if value else b"\0"
-    return moved(value, chance.choice((-1, 1)), chance)
-
-
-def moved(value: Value, direction: int, chance: random.Random) -> Value:
-    """A value that is a little above (`direction` 1) or below (-1), in the same notation."""
-    step = direction * chance.choice((1, 1, 1, 2, 3, 10))
-    if isinstance(value, int):
-        return value + step if abs(value) < _LARGEST else value // 2
-    if isinstance(value, float):
-        digits = min(len(repr(value).partition(".")[2]), 4) if abs(value) < 1e15 else 0
-        return round(value + step * 10.0**-digits, digits)
-    if isinstance(value, str):
-        return _moved_text(value, step)
-    return value
-
-
-def extended(text: str) -> tuple[str, ...]:
-    """The text with something before or behind it, for `LIKE '%text%'`; none of a number or a date."""
-    return () if _is_number(text) or _DATE.search(text) else (f"{text}x", f"x{text}", f"{text} x")
-
-
-def respelled(text: str, chance: random.Random) -> str:
-    """The text in another case, or with a blank before or behind it."""
-    ways: tuple[Callable[[str], str], ...] = (
-        str.lower,
-        str.upper,
-        str.swapcase,
-        str.capitalize,
-        lambda one: one + " ",
-        lambda one: " " + one,
-        str.strip,
-    )
-    return chance.choice(ways)(text)
-
-
 class ColumnValues:
-    """Draws values for a column; all of them are as SQLite stores them.
+    """Draws values for a column; all of them are as SQLite stores them, and of the column's domain.
 
     `seen` are those of the source with their repetitions, `wanted` the constants of gold queries. The column
     gets NULLs only if the source has some in it, or no row: a column that never has any seldom means to.
+    `is_key`: it is unique, alone or with others, or other tables refer to it. `refers`: its values are those
+    of another column, whatever its own show.
     """
 
     def __init__(
-        self, column: ColumnFacts, seen: Iterable[Value], wanted: Iterable[Value], whole: bool
+        self,
+        column: ColumnFacts,
+        seen: Iterable[Value],
+        wanted: Iterable[Value],
+        *,
+        whole: bool = False,
+        is_key: bool = False,
+        refers: bool = False,
     ) -> None:
-        self.column, self._whole = column, whole
+        self.column = column
         values = list(seen)
         self.may_be_null = not column.not_null and (None in values or not values)
-        self.seen = [value for value in values if value is not None]
-        self.wanted = list(dict.fromkeys(self._kept(wanted)))
+        self.seen: list[Value] = [value for value in values if value is not None]
+        constants = [stored(value, column.affinity) for value in wanted]
+        self._domain: Domain = Loose()
+        if whole or not refers:
+            self._domain = self._inferred(constants, is_key)
+        self.seen = [self.rounded(value) for value in self.seen]
+        self.wanted = list(dict.fromkeys(self._kept(constants)))
         self._between = _midpoints(self.wanted)
         # constants with something before or behind them; the columns that refer to this one use the same
-        longer = (one for value in self.wanted if isinstance(value, str) for one in extended(value))
-        self.extended = list(dict.fromkeys(self._kept(longer)))
-        self.is_flag = len(set(self.seen)) <= 2 and len(self.seen) > 3
+        self.extended = list(dict.fromkeys(one for value in self.wanted for one in self.longer(value)))
+        flags = isinstance(self._domain, Flags)
+        self.is_flag = flags or (len(set(self.seen)) <= 2 and len(self.seen) > 3)
         self._fresh = 0
+
+    def holds(self, value: Value) -> bool:
+        """Whether the value, as it is stored, is of the column's domain, or NULL."""
+        found = stored(value, self.column.affinity)
+        return found is None or self._domain.holds(found)
+
+    def fitted(self, value: Value, chance: random.Random) -> Value:
+        """The value as the column stores it; if that is not of its domain, one next to it, or any of it."""
+        found = stored(value, self.column.affinity)
+        if self.holds(found):
+            return found
+        near = self._domain.standing_for(found)
+        return chance.choice(near or self.seen or self.wanted or [self._usual()])
+
+    def rounded(self, value: Value) -> Value:
+        """A value of the source without digits that would make sums depend on the order of the rows."""
+        new = self._domain.rounded(value) if isinstance(self._domain, Loose) else value
+        return stored(new, self.column.affinity) if new != value else value
 
     def draw(self, chance: random.Random) -> Value:
         """A value of the source, a constant, or a neighbour of one."""
         if not self.seen and (not self.wanted or chance.random() < 0.5):
-            return self.stored(self._invented(chance))
+            return self.fitted(self._invented(chance), chance)
         if self.wanted and (not self.seen or chance.random() < 0.3):
             return self.special(chance)
         return chance.choice(self.seen)
@@ -114,15 +104,40 @@ class ColumnValues:
         if self.wanted and chance.random() < 0.5:
             return chance.choice(self.wanted)
         if self._between and chance.random() < 0.3:
-            return self.stored(chance.choice(self._between))
+            return self.fitted(chance.choice(self._between), chance)
         if self.extended and chance.random() < 0.2:
             return chance.choice(self.extended)
         near = self.wanted or self.seen
-        return self.near(chance.choice(near), chance) if near else self.stored(self._invented(chance))
+        return self.near(chance.choice(near), chance) if near else self.fitted(self._invented(chance), chance)
 
     def near(self, value: Value, chance: random.Random) -> Value:
         """A neighbour of the value that the column can hold."""
-        return self.stored(neighbour(value, chance))
+        start = self.fitted(value, chance)
+        return self._first_held((self._domain.near(start, chance) for _ in range(_TRIES)), start)
+
+    def moved(self, value: Value, direction: int, chance: random.Random) -> Value:
+        """A value of the column that is a little above (`direction` 1) or below (-1), if there is one."""
+        start = self.fitted(value, chance)
+        return self._first_held((self._domain.moved(start, direction, chance) for _ in range(_TRIES)), start)
+
+    def respelled(self, text: str, chance: random.Random) -> Value:
+        """The text in another case or with a blank; as it is where the column holds no such text."""
+        return self._first_held([respelled(text, chance)], text)
+
+    def longer(self, value: Value) -> list[Value]:
+        """The text with something before or behind it, if the column may hold that."""
+        texts = extended(value) if isinstance(value, str) else ()
+        return [stored(text, self.column.affinity) for text in texts if self.holds(text)]
+
+    def like(self, pattern: str, text: str, chance: random.Random) -> Value:
+        """A value that matches a LIKE pattern, as `text` does, if the column's domain has one; or any."""
+        if self.holds(text):
+            return stored(text, self.column.affinity)
+        matches = _like(pattern)
+        near = [self.near(chance.choice(self.seen), chance) for _ in range(_TRIES) if self.seen]
+        pool = [*self._domain.standing_for(text), *self.seen, *near]
+        found = [one for one in pool if isinstance(one, str) and matches.fullmatch(one)]
+        return chance.choice(found) if found else self.draw(chance)
 
     def few(self, most: int, chance: random.Random) -> list[Value]:
         """One to `most` distinct values, some of them constants."""
@@ -137,16 +152,21 @@ class ColumnValues:
                 return value
         return None
 
-    def stored(self, value: Value) -> Value:
-        """The value as the column stores it; 0 for what an INTEGER PRIMARY KEY cannot store."""
-        found = stored(value, self.column.affinity)
-        return 0 if self._whole and not isinstance(found, int) else found
+    def _inferred(self, constants: Sequence[Value], is_key: bool) -> Domain:
+        """The domain; that of a column of dates without rows is the notation of its constants."""
+        if not self.seen and self._has_dates():
+            texts = [value for value in constants if isinstance(value, str)]
+            return Moments(date_format(texts) or "%Y-%m-%d")
+        return domain_of(self.seen, self.column.type, constants, is_key)
 
-    def _kept(self, values: Iterable[Value]) -> Iterable[Value]:
+    def _kept(self, values: Iterable[Value]) -> Iterator[Value]:
         for value in values:
-            found = stored(value, self.column.affinity)
-            if isinstance(found, int) or not self._whole:
-                yield found
+            if value is not None:
+                yield from [value] if self._domain.holds(value) else self._domain.standing_for(value)
+
+    def _first_held(self, values: Iterable[Value], otherwise: Value) -> Value:
+        found = (stored(value, self.column.affinity) for value in values)
+        return next((value for value in found if self._domain.holds(value)), otherwise)
 
     def _next(self, chance: random.Random) -> Value:
         """A value that continues those of the column."""
@@ -154,25 +174,35 @@ class ColumnValues:
         numbers = [value for value in self.seen if isinstance(value, int | float)]
         if numbers and len(numbers) * 2 >= len(self.seen):
             top = max(numbers)
-            return self.stored(top + self._fresh if abs(top) < _LARGEST else chance.randint(1, _LARGEST))
+            new = top + self._fresh if abs(top) < LARGEST else chance.randint(1, LARGEST)
+            return self.fitted(new, chance)
         if not self.seen:
-            return self.stored(self._invented(chance))
+            return self.fitted(self._invented(chance), chance)
         value = chance.choice(self.seen)
-        if isinstance(value, str) and not _is_number(value) and not _DATE.search(value):
-            return self.stored(f"{value}{chance.choice(string.ascii_lowercase)}")
-        return self.stored(moved(value, chance.choice((-1, 1)) * self._fresh, chance))
+        if isinstance(self._domain, Digits):
+            return self.near(self.near(value, chance), chance)
+        if isinstance(value, str) and not is_number(value) and not DATE.search(value):
+            return self.fitted(f"{value}{chance.choice(string.ascii_lowercase)}", chance)
+        return self.moved(value, chance.choice((-1, 1)) * self._fresh, chance)
+
+    def _has_dates(self) -> bool:
+        kind, name = self.column.type.upper(), self.column.name.lower()
+        return self.column.affinity != "integer" and ("DATE" in kind or "date" in name)
+
+    def _usual(self) -> Value:
+        return self._invented(random.Random(0))
 
     def _invented(self, chance: random.Random) -> Value:
         """A value for a column without rows, by its type and name."""
-        kind, name = self.column.type.upper(), self.column.name.lower()
-        if self.column.affinity != "integer" and ("DATE" in kind or "date" in name):
+        kind = self.column.type.upper()
+        if self._has_dates():
             return str(date(2010, 1, 1) + timedelta(days=chance.randint(0, 3000)))
         if "BOOL" in kind:
             return chance.randint(0, 1)
         if self.column.affinity in ("integer", "numeric"):
             return chance.randint(1, 100)
         if self.column.affinity == "real":
-            return chance.randint(0, 1000) / 10
+            return chance.randint(0, 800) / 8
         if "BLOB" in kind:
             return chance.randbytes(4)
         return "".join(chance.choice("abcde") for _ in range(3))
@@ -185,53 +215,15 @@ def _number(text: str) -> int | float:
         return float(text)
 
 
-def _is_number(text: str) -> bool:
-    return bool(_NUMBER.fullmatch(text))
-
-
-def _moved_text(text: str, step: int) -> str:
-    found = _DATE.search(text)
-    if found:
-        return text[: found.start()] + _moved_date(found, step) + text[found.end() :]
-    number = _DECIMAL.fullmatch(text)
-    if number and number[1].lstrip("+-"):
-        digits = len(number[2] or "")
-        scaled = int(number[1] + (number[2] or "")) + step
-        sign, figures = "-" if scaled < 0 else "", str(abs(scaled)).zfill(digits + 1)
-        point = f".{figures[len(figures) - digits :]}" if digits else ""
-        return f"{sign}{figures[: len(figures) - digits].zfill(len(number[1]))}{point}"
-    at = len(text) - 1
-    return text[:at] + chr(max(ord(text[at]) + step, 33)) if text else "a"
-
-
-def _moved_date(found: re.Match[str], step: int) -> str:
-    year, sign, month, day = found.groups()
-    try:
-        new = date(int(year), int(month), int(day)) + timedelta(days=step)
-    except (ValueError, OverflowError):  # not a day, such as 2014-00-00
-        return found[0]
-    return f"{new.year:04}{sign}{str(new.month).zfill(len(month))}{sign}{str(new.day).zfill(len(day))}"
-
-
-def _near_text(text: str, chance: random.Random) -> str:
-    if _is_number(text) or _DATE.search(text):
-        return _moved_text(text, chance.choice((-1, 1)) * chance.choice((1, 1, 2, 30, 365)))
-    letter = chance.choice(string.ascii_lowercase)
-    at = chance.randrange(len(text)) if text else 0
-    return chance.choice(
-        (
-            text[:at] + letter + text[at + 1 :],
-            text[:at] + text[at + 1 :],
-            text + letter,
-            letter + text,
-            respelled(text, chance),
-        )
-    )
+def _like(pattern: str) -> re.Pattern[str]:
+    """The regular expression of a LIKE pattern."""
+    signs = {"%": ".*", "_": "."}
+    return re.compile("".join(signs.get(one, re.escape(one)) for one in pattern), re.IGNORECASE | re.DOTALL)
 
 
 def _midpoints(values: Sequence[Value]) -> list[Value]:
     """The midpoints between adjacent numbers."""
-    numbers = sorted(value for value in values if isinstance(value, int | float) and abs(value) < _LARGEST)
+    numbers = sorted(value for value in values if isinstance(value, int | float) and abs(value) < LARGEST)
     both = pairwise(numbers)
     return [
         (low + high) // 2 if isinstance(low, int) and isinstance(high, int) else (low + high) / 2

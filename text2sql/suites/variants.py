@@ -22,7 +22,6 @@ from text2sql.suites.goals import LARGEST_GROUP, grow_groups, place_goal, set_ce
 from text2sql.suites.insert import build
 from text2sql.suites.rows import Draft, Links, complete, in_order, make_drafts
 from text2sql.suites.source_rows import Row, Value, read_rows
-from text2sql.suites.values import moved, respelled
 
 __all__ = ["KINDS", "ROWS", "Kind", "constants", "write_variant"]
 
@@ -229,7 +228,7 @@ class _Maker:
                 row[at] = values.special(chance)
             text = row[at]
             if isinstance(text, str) and chance.random() < kind.respelled:
-                row[at] = values.stored(respelled(text, chance))
+                row[at] = values.respelled(text, chance)
             if nullable and chance.random() < kind.nulls:
                 row[at] = None
 
@@ -243,7 +242,7 @@ class _Maker:
             for _ in range(_MOVES):
                 if value not in seen or not isinstance(value, int | float):
                     break
-                value = moved(value, direction, self._chance)
+                value = draft.values[at].moved(value, direction, self._chance)
             set_cell(draft, self._drafts, number, at, value)
             seen.add(draft.rows[number][at])
 
