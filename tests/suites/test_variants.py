@@ -320,10 +320,8 @@ def test_values_keep_the_types_that_the_column_stores(tmp_path: Path) -> None:
 def test_dates_keep_their_notation(tmp_path: Path) -> None:
     script = "CREATE TABLE t (d TEXT NOT NULL, e TEXT NOT NULL); INSERT INTO t VALUES "
     script += ", ".join(f"('2020-01-{day:02}', '{day}/3/2020')" for day in range(10, 30))
-    facts_golds = ["SELECT 1 FROM t WHERE d > '2020-01-20'"]
-    for number, connection in enumerate(made(tmp_path, script, facts_golds)):
-        if list(KINDS)[number % len(KINDS)] != "respelled":
-            assert not rows(connection, "SELECT d FROM t WHERE date(d) IS NOT d")
+    for connection in made(tmp_path, script, ["SELECT 1 FROM t WHERE d > '2020-01-20'"]):
+        assert not rows(connection, "SELECT d FROM t WHERE date(d) IS NOT d")
 
 
 def test_names_with_blanks_quotes_and_keywords_are_fine(tmp_path: Path) -> None:
