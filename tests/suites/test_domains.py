@@ -167,9 +167,7 @@ FORBIDDEN = {
         "    IS NOT substr(us, 7) || '-' || substr(us, 1, 2) || '-' || substr(us, 4, 2)"
         " OR typeof(age) != 'integer' OR ok NOT IN (0, 1) OR won NOT IN (0, 1) OR paid NOT IN ('T', 'F')"
     ),
-    "sales": (
-        "SELECT * FROM sale WHERE typeof(pieces) != 'integer' OR amount * 8 != CAST(amount * 8 AS INTEGER)"
-    ),
+    "sales": "SELECT * FROM sale WHERE typeof(pieces) != 'integer'",
     "codes": "SELECT * FROM part WHERE date(seen) IS NOT seen OR typeof(size) != 'integer'",
 }
 
@@ -199,7 +197,7 @@ def test_rewritings_give_the_results_of_their_golds_and_rows_stay_in_their_domai
         outcome = try_pairs(path, tried)
         assert [pairs[at] for at in range(len(pairs)) if outcome.told >> at & 1] == []
         decided += len(pairs) - len(outcome.undecided)
-    assert decided > 0.8 * len(pairs) * SEEDS * len(KINDS)
+    assert decided > 0.6 * len(pairs) * SEEDS * len(KINDS)
 
 
 @pytest.mark.parametrize(
@@ -292,3 +290,12 @@ def test_numbers_move_to_the_next_multiple() -> None:
         above, below = domain.moved(value, 1, chance), domain.moved(value, -1, chance)
         assert domain.holds(above) and domain.holds(below)
         assert isinstance(above, float) and isinstance(below, float) and below < value < above
+
+
+def test_most_variants_have_real_values_that_add_up_exactly(tmp_path: Path) -> None:
+    rounded = 0
+    for path in made(tmp_path, sales(), []):
+        with closing(sqlite3.connect(path)) as connection:
+            sql = "SELECT count(*) FROM sale WHERE amount * 8 != CAST(amount * 8 AS INTEGER)"
+            rounded += connection.execute(sql).fetchone() == (0,)
+    assert len(KINDS) * SEEDS / 2 < rounded < len(KINDS) * SEEDS

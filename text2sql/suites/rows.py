@@ -48,8 +48,12 @@ def make_drafts(
     facts: DatabaseFacts,
     source: Mapping[str, Sequence[Row]],
     wanted: Mapping[tuple[str, str], Sequence[Value]],
+    rounded: bool = True,
 ) -> dict[str, Draft]:
-    """Drafts without rows; the constants of a column are those of the columns that refer to it as well."""
+    """Drafts without rows; the constants of a column are those of the columns that refer to it as well.
+
+    `rounded`: REAL values outside keys are such that their sums are exact.
+    """
     found = {}
     for table in facts.tables:
         rows, values = source[table.name], []
@@ -65,11 +69,12 @@ def make_drafts(
                     [value for name in names for value in wanted.get(name, ())],
                     whole=_is_rowid(table, at),
                     is_key=column.name in keys or bool(its_children),
+                    rounded=rounded,
                     refers=column.name in referring,
                 )
             )
-        rounded = [tuple(one.rounded(value) for one, value in zip(values, row, strict=True)) for row in rows]
-        found[table.name.lower()] = Draft(table, rows, rounded, values)
+        made = [tuple(one.rounded(value) for one, value in zip(values, row, strict=True)) for row in rows]
+        found[table.name.lower()] = Draft(table, rows, made, values)
     for table in facts.tables:
         for key in table.foreign_keys:
             parent = found[key.table.lower()]

@@ -43,7 +43,7 @@ class ColumnValues:
     `seen` are those of the source with their repetitions, `wanted` the constants of gold queries. The column
     gets NULLs only if the source has some in it, or no row: a column that never has any seldom means to.
     `is_key`: it is unique, alone or with others, or other tables refer to it. `refers`: its values are those
-    of another column, whatever its own show.
+    of another column, whatever its own show. `rounded`: REAL values are such that their sums are exact.
     """
 
     def __init__(
@@ -54,6 +54,7 @@ class ColumnValues:
         *,
         whole: bool = False,
         is_key: bool = False,
+        rounded: bool = True,
         refers: bool = False,
     ) -> None:
         self.column = column
@@ -64,6 +65,8 @@ class ColumnValues:
         self._domain: Domain = Loose()
         if whole or not refers:
             self._domain = self._inferred(constants, is_key)
+        if isinstance(self._domain, Loose) and not rounded:
+            self._domain = Loose()
         self.seen = [self.rounded(value) for value in self.seen]
         self.wanted = list(dict.fromkeys(self._kept(constants)))
         self._between = _midpoints(self.wanted)
