@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 import sqlglot
@@ -74,12 +75,14 @@ class Goal:
 class Constants(dict[tuple[str, str], list[Value]]):
     """The constants of each (table, column), in lower case; `goals` has those that belong together.
 
-    For a LIKE pattern the list has a text that matches it.
+    For a LIKE pattern the list has a text that matches it. `summed` are the names of the columns that are in
+    sums or averages, in lower case; None where that may be any, as one is computed from others.
     """
 
     def __init__(self, goals: Iterable[Goal] = ()) -> None:
         super().__init__()
         self.goals = list(goals)
+        self.summed: frozenset[str] | None = frozenset()
 
 
 def constants(golds: Iterable[str], facts: DatabaseFacts) -> Constants:
@@ -88,8 +91,8 @@ def constants(golds: Iterable[str], facts: DatabaseFacts) -> Constants:
     Not covered: constants that are compared with a computed value other than lower, upper, trim and cast. A
     query that sqlglot does not parse gives nothing.
     """
-    found = Constants()
-    for sql in dict.fromkeys(golds):
+    found, golds = Constants(), list(dict.fromkeys(golds))
+    for sql in golds:
         goal = read_goal(sql, facts)
         if goal is not None:
             found.goals.append(goal)
@@ -99,7 +102,18 @@ def constants(golds: Iterable[str], facts: DatabaseFacts) -> Constants:
                     found.setdefault(key, []).append(_example(condition))
     for key, values in found.items():
         found[key] = list(dict.fromkeys(values))
+    stored = {column.name.lower() for table in facts.tables for column in table.columns}
+    summed = frozenset(name for sql in golds for name in _summed(sql))
+    found.summed = summed if summed <= stored else None
     return found
+
+
+def _summed(sql: str) -> Iterator[str]:
+    """The names of the columns in sums and averages of a query, in lower case."""
+    with suppress(SqlglotError, RecursionError):
+        for node in sqlglot.parse_one(sql, read="sqlite").find_all(exp.Sum, exp.Avg, exp.Anonymous):
+            if not isinstance(node, exp.Anonymous) or node.name.lower() == "total":
+                yield from (column.name.lower() for column in node.find_all(exp.Column))
 
 
 def matching(pattern: str, filler: str = "a") -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import ceil
 
@@ -48,11 +48,11 @@ def make_drafts(
     facts: DatabaseFacts,
     source: Mapping[str, Sequence[Row]],
     wanted: Mapping[tuple[str, str], Sequence[Value]],
-    rounded: bool = True,
+    summed: Container[str] | None = None,
 ) -> dict[str, Draft]:
     """Drafts without rows; the constants of a column are those of the columns that refer to it as well.
 
-    `rounded`: REAL values outside keys are such that their sums are exact.
+    REAL values of the columns `summed`, in lower case (None: all), outside keys have sums that are exact.
     """
     found = {}
     for table in facts.tables:
@@ -69,7 +69,7 @@ def make_drafts(
                     [value for name in names for value in wanted.get(name, ())],
                     whole=_is_rowid(table, at),
                     is_key=column.name in keys or bool(its_children),
-                    rounded=rounded,
+                    rounded=summed is None or column.name.lower() in summed,
                     refers=column.name in referring,
                 )
             )

@@ -34,7 +34,6 @@ _SMALLEST = (1, 1, 2, 3, 4, 5)  # rows of the tables of a small variant
 _USED = 0.6  # share of a table's rows in which the conditions of gold queries are set
 _TIMES = (1, 1, 1, 2, 4)  # how often a gold query's conditions are set; more rows tell LIMIT apart
 _FEW = 0.7  # share of the columns that have few values, where the kind says so
-_ROUNDED = 0.75  # share of the variants with REAL values that add up exactly
 _MOVES = 200  # until a number is distinct
 
 
@@ -102,8 +101,7 @@ def write_variant(
     state = source.stat()
     sampled = _sampled(source, facts, state.st_mtime_ns, state.st_size)
     chance = random.Random(f"{seed}:{name}:{kind}")
-    # elsewhere most golds with a sum decide nothing, but constants of other queries are often there
-    drafts = make_drafts(facts, sampled, wanted, rounded=chance.random() < _ROUNDED)
+    drafts = make_drafts(facts, sampled, wanted, wanted.summed if isinstance(wanted, Constants) else None)
     maker = _Maker(facts, drafts, KINDS[name], chance, rows)
     maker.make_tables()
     maker.place(wanted.goals if isinstance(wanted, Constants) else [])
