@@ -43,7 +43,7 @@ from text2sql.workstore import WorkStore, hash_path, locked
 VERSION = 3
 """Raise it when the same input gives other suites."""
 
-_CANDIDATES = 60  # of a database, some of which are kept
+_CANDIDATES = 80  # of a database, some of which are kept
 _NEAR_MISSES = 60  # of a gold query, to make suites with
 _HELD_OUT_NEAR_MISSES = 20  # of a gold query, to measure suites on
 _VALUES = 40  # of a column, for near-misses
