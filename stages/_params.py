@@ -211,6 +211,17 @@ class Params(Settings):
         return self
 
     @model_validator(mode="after")
+    def _contexts_have_training_rows(self) -> Params:
+        made = [f"data/context/{name}/train" for name, context in self.contexts.items() if context.train]
+        for name, arm in self.train.items():
+            if arm.data.startswith("data/context/") and arm.data not in made:
+                raise ValueError(
+                    f"train.{name}.data: no {arm.data!r}; contexts with `train: true` have such a folder: "
+                    f"{', '.join(made) or 'none here'}"
+                )
+        return self
+
+    @model_validator(mode="after")
     def _arms_predict(self) -> Params:
         problems = []
         for name in self.arms:

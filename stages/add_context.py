@@ -10,6 +10,7 @@ whose database or schema cannot be read has no `context`, and its prompt has the
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -67,10 +68,10 @@ def main(
             )
             for row in rows
         ]
-        made, read = make(asked, settings, params.prompt)
+        made, read = make(asked, settings, params.prompt, "questions")
         write_jsonl(folder / "test" / "test.jsonl", with_context(rows, made))
         golds = [(str(row["row"]), row["ddl"], row["gold"]) for row in rows]
-        figures = of_texts(asked, made, golds, params.prompt) | of_databases(read)
+        figures = of_texts([row["ddl"] for row in rows], made, golds, params.prompt) | of_databases(read)
         if settings.train:
             figures["train"] = add_to_training(
                 train, train_databases, folder / "train", settings, params.prompt
@@ -95,14 +96,24 @@ def read_questions(path: Path) -> list[dict[str, Any]]:
     return rows
 
 
-def make(asked: Sequence[Asked], settings: Context, prompt: Prompt) -> tuple[list[Made], list[Read]]:
-    """The contexts; what is missing is named on stderr, once a database."""
+def make(
+    asked: Sequence[Asked], settings: Context, prompt: Prompt, what: str
+) -> tuple[list[Made], list[Read]]:
+    """The contexts; what is missing is named on stderr, once a database. `what` is asked, in the plural.
+
+    Raises:
+        UserError: none of them has a context.
+    """
     made, read = make_contexts(asked, settings, prompt, WorkStore.from_environment(), allowed_cores())
+    problems = [one for one in read if one.problem]
+    for one in problems:
+        print(f"no context for {what} about {one.database.stem}: {one.problem}", file=sys.stderr)
     for one in read:
-        if one.problem:
-            print(f"no context for questions about {one.database.stem}: {one.problem}", file=sys.stderr)
         for table, reason in (one.unreadable or {}).items():
             print(f"{one.database}: no values of table {table}: {reason}", file=sys.stderr)
+    if all(one.problem for one in made):
+        reasons = Counter(one.problem for one in made)
+        raise UserError(f"none of the {len(made)} {what} has a context: {reasons.most_common(1)[0][0]}")
     return made, read
 
 
@@ -119,16 +130,22 @@ def add_to_training(
     rows = read_records(train / "rows.jsonl", TrainingRow)
     asked = [
         Asked(
-            row.id,
-            find_database(databases / row.source, row.db_id or "none"),
-            row.db_id,
-            row.question,
-            row.ddl,
-            True,
+            row.id, find_database(databases / row.source, row.db_id), row.db_id, row.question, row.ddl, True
         )
         for row in rows
+        if row.db_id
     ]
-    made, read = make(asked, settings, prompt)
+    if not asked:
+        raise UserError(
+            f"{train}/rows.jsonl: no row names its database, so none can have a context; take a training "
+            "source with databases (fetch_data.train, docs/your-data.md), or leave out `train: true`"
+        )
+    if len(asked) < len(rows):
+        rest = f"{len(rows) - len(asked)} of {len(rows)} training rows name no database"
+        print(f"{rest}, and keep their plain schema", file=sys.stderr)
+    found, read = make(asked, settings, prompt, "training rows")
+    by_id = {one.id: each for one, each in zip(asked, found, strict=True)}
+    made = [by_id.get(row.id, Made("", problem="the row names no database")) for row in rows]
     write_jsonl(output / "rows.jsonl", rows)
     form = prompt_form(prompt.form)
     schemas = (one.text or plain(row.ddl, prompt) for row, one in zip(rows, made, strict=True))
@@ -139,8 +156,9 @@ def add_to_training(
     rates = {
         fate: round(fates.count(fate) / len(fates), 4) if fates else None for fate in (KEPT, MISSING, WRONG)
     }
+    ddls = [row.ddl for row in rows]
     return (
-        of_texts(asked, made, golds, prompt) | of_databases(read) | {"hinted": {"rows": len(fates), **rates}}
+        of_texts(ddls, made, golds, prompt) | of_databases(read) | {"hinted": {"rows": len(fates), **rates}}
     )
 
 
@@ -150,17 +168,17 @@ def plain(ddl: str, prompt: Prompt) -> str:
 
 
 def of_texts(
-    asked: Sequence[Asked], made: Sequence[Made], golds: Sequence[tuple[str, str, str]], prompt: Prompt
+    ddls: Sequence[str], made: Sequence[Made], golds: Sequence[tuple[str, str, str]], prompt: Prompt
 ) -> dict[str, Any]:
     """Rows, rows without context, recall, and the mean characters of the schemas with context."""
-    pairs = [(one, each) for one, each in zip(asked, made, strict=True) if not each.problem]
+    pairs = [(ddl, each) for ddl, each in zip(ddls, made, strict=True) if not each.problem]
     n = max(len(pairs), 1)
     return {
-        "n": len(asked),
-        "without_context": len(asked) - len(pairs),
+        "n": len(made),
+        "without_context": len(made) - len(pairs),
         **recall(golds, made).figures(),
         "characters": {
-            "plain": round(sum(len(plain(one.ddl, prompt)) for one, _ in pairs) / n, 1),
+            "plain": round(sum(len(plain(ddl, prompt)) for ddl, _ in pairs) / n, 1),
             "context": round(sum(len(each.text) for _, each in pairs) / n, 1),
         },
     }

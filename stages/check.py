@@ -150,7 +150,7 @@ def _own_arm_problems(name: str, own: OwnArm) -> Iterator[str]:
             yield from (f"train.{name}.base: {text}" for text in model_problems(base))
         else:
             yield f"train.{name}.base: {base} has no config.json; name a model folder"
-    if data != Path("data/train"):
+    if data != Path("data/train") and not own.data.startswith("data/context/"):
         if (data / "dataset_info.json").is_file():
             yield from (p.text for p in _caught("", partial(described, data, f"train.{name}")))
         else:

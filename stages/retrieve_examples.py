@@ -182,7 +182,16 @@ def _shortened(
     from text2sql.inference.weights import Weights
 
     tokens, form = ChatTokens(Weights(base, "")), prompt_form(prompt.form)
-    return {name: within_budget(rows, prompt, form, tokens, limit) for name, rows in shown.items()}
+    short = {name: within_budget(rows, prompt, form, tokens, limit) for name, rows in shown.items()}
+    for name, rows in short.items():
+        bare = sum(not row["examples"] for row in rows)
+        if bare:
+            print(
+                f"{name}: {bare} of {len(rows)} questions have no example within "
+                f"retrieve_examples.max_prompt_tokens: {limit}",
+                file=sys.stderr,
+            )
+    return short
 
 
 def _kept(ranking: Sequence[Sequence[Hit]], found: Sequence[Mapping[str, Any]]) -> list[list[Hit]]:

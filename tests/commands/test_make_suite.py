@@ -155,7 +155,7 @@ def test_fields_are_named_and_the_quality_is_written_as_json() -> None:
     fields = ("--field", "gold=statement", "--field", "db_id=base")
     result = make_suite("--databases", "1", "--json", "quality.json", *fields)
     assert result.exit_code == 0, result.output
-    assert "make_suites: 61/61 candidates (100 %)" in result.stderr
+    assert "make_suites: 81/81 candidates (100 %)" in result.stderr
     assert json.loads(Path("quality.json").read_text())["golds"] == 1
 
 

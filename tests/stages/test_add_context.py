@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 from typing import Any
@@ -129,7 +130,9 @@ def test_training_data_have_the_form_that_dedupe_test_writes(pipeline: Path) -> 
 
 
 def test_a_training_row_without_database_has_the_plain_schema_and_is_counted(pipeline: Path) -> None:
-    found = figures(value_hints=5, train=True)["train"]
+    set_context(value_hints=5, train=True)
+    assert "1 of 2 training rows name no database, and keep their plain schema" in run().output
+    found = read_json("metrics/context/mine.json")["train"]
     second = read_json("data/context/mine/train/sft.json")[1]
     plain = prompt_form("compact").training(schema_text(SINGERS, types=False), QUESTION)
     assert second["instruction"] == plain.user
@@ -153,16 +156,30 @@ def test_figures_have_recall_and_characters(pipeline: Path) -> None:
 
 
 def test_a_missing_database_is_named_once_and_its_questions_keep_the_plain_schema(pipeline: Path) -> None:
-    Path("data/raw/databases/concert_singer/concert_singer.sqlite").unlink()
+    lost = [dataclasses.replace(TEST[0], row=row, db_id="lost") for row in (2, 3)]
+    write_jsonl("data/test/test.jsonl", [*lost, *TEST])
     result = run()
     assert result.exit_code == 0
-    assert result.output.count("no context for questions about concert_singer") == 1
-    assert all("context" not in row for row in rows())
+    assert result.output.count("no context for questions about lost") == 1
+    assert ["context" in row for row in rows()] == [False, False, True, True]
     found = read_json("metrics/context/mine.json")
     assert found["without_context"] == 2
-    assert found["databases"]["without_values"] == {"n": 1, "names": ["concert_singer"]}
+    assert found["databases"]["without_values"] == {"n": 1, "names": ["lost"]}
     chats = read_chats(Path("data/context/mine/test/test.jsonl"), schema_types=False)
     assert chats[0].messages[1]["content"].startswith(schema_text(SINGERS, types=False))
+
+
+def test_no_context_for_any_question_is_an_error(pipeline: Path) -> None:
+    Path("data/raw/databases/concert_singer/concert_singer.sqlite").unlink()
+    assert "none of the 2 questions has a context: data/raw/databases/concert_singer" in run().output
+
+
+def test_training_rows_none_of_which_names_a_database_are_an_error(pipeline: Path) -> None:
+    write_jsonl("data/train/rows.jsonl", TRAIN[1:])
+    set_context(value_hints=5, train=True)
+    result = run()
+    assert result.exit_code == 1
+    assert "data/train/rows.jsonl: no row names its database, so none can have a context" in result.output
 
 
 def test_two_runs_write_the_same_bytes(pipeline: Path) -> None:

@@ -174,6 +174,12 @@ def test_folders_of_own_arms_that_are_missing_are_named(project: Path) -> None:
     )
 
 
+def test_the_training_rows_of_a_context_may_wait_for_the_stage_that_writes_them(project: Path) -> None:
+    own = {"base": "models/base", "data": "data/context/mine/train", "learning_rate": 1e-3, "max_steps": 1}
+    write_params(Path(), train={"own": own}, contexts={"mine": {"questions": "data/test", "train": True}})
+    assert run().exit_code == 0
+
+
 SIZES = {"num_hidden_layers": 1, "hidden_size": 1, "intermediate_size": 1, "vocab_size": 1}
 
 

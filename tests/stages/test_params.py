@@ -220,6 +220,10 @@ BAD_OWN = [  # the table `train`, pattern of the message
     ({"mine": OWN | {"sources": []}}, r"train\.mine\.sources: .*at least 1"),
     ({"mine": OWN | {"data": "my data"}}, r"train\.mine\.data: 'my data': a folder here has letters"),
     ({"mine": OWN | {"global_batch": 5}}, r"train\.mine, with training: global_batch must be a multiple"),
+    (
+        {"mine": OWN | {"data": "data/context/hints/train"}},
+        r"train\.mine\.data: no 'data/context/hints/train'; contexts with `train: true` .*: none here",
+    ),
     ({"full": OWN}, "the name of an arm has letters.*none of base, lora32, lora128, full, lora"),
     ({"base": OWN}, "the name of an arm has letters.*none of base"),
     ({"cards": OWN}, "the name of an arm has letters.*none of base.*cards"),
