@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib
 import pickle
+import signal
+import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -31,14 +33,28 @@ def cluster(module: str) -> Iterator[Any]:
         ray, ray_module = importlib.import_module("ray"), importlib.import_module(module)
     except ImportError as error:
         raise UserError("executor is ray, but Ray is not installed; `pip install ray`") from error
-    started = not ray.is_initialized()
-    if started:
-        ray.init()
-    try:
+    if ray.is_initialized():
         yield ray_module
+        return
+    with started():
+        yield ray_module
+
+
+@contextmanager
+def started(**options: Any) -> Iterator[None]:
+    """Connect to a cluster until the block ends; `options` are those of ray.init.
+
+    Ray has SIGTERM raise SystemExit in this process and leaves it so; after the block it has its old effect.
+    """
+    ray = importlib.import_module("ray")
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        ray.init(**options)
+        yield
     finally:
-        if started:
-            ray.shutdown()
+        ray.shutdown()
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, before)
 
 
 def map_in_order(

@@ -15,6 +15,7 @@ from text2sql.contamination.ray_leaks import find_leaks_on_ray
 from text2sql.contamination.settings import Rules
 from text2sql.errors import UserError
 from text2sql.files import write_jsonl
+from text2sql.ray_cluster import started
 from text2sql.records import TestQuestion, TrainingRow
 
 pytestmark = pytest.mark.slow
@@ -29,14 +30,13 @@ RULES = Rules(near_question=0.6, same_sql="masked")
 @pytest.fixture(scope="module", autouse=True)
 def cluster() -> Iterator[None]:
     """A local Ray of two CPUs, which the search then uses; not whatever cluster RAY_ADDRESS names."""
-    ray = pytest.importorskip("ray", reason="ray is not installed")
+    pytest.importorskip("ray", reason="ray is not installed")
     pytest.importorskip("ray.data", reason="ray.data is not installed")
     address = os.environ.pop("RAY_ADDRESS", None)
     # The workers must find the package, which pytest alone has put on this process's path.
     paths = {"env_vars": {"PYTHONPATH": str(Path(__file__).parents[2])}}
-    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, runtime_env=paths)
-    yield
-    ray.shutdown()
+    with started(num_cpus=2, include_dashboard=False, log_to_driver=False, runtime_env=paths):
+        yield
     if address is not None:
         os.environ["RAY_ADDRESS"] = address
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sqlite3
 import sys
 from dataclasses import replace
@@ -44,6 +45,7 @@ def test_ray_gives_the_same_verdicts_in_the_same_order(databases: Path) -> None:
     there = list(judge(cases, databases, settings.model_copy(update={"executor": "ray"}), workers=2))
     assert [replace(verdict, seconds=0.0) for verdict in there] == here
     assert here[-1].error == "timeout"
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL  # Ray has a handler of its own
 
 
 def test_without_ray_the_error_says_what_to_install(databases: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,16 +13,16 @@ import pytest
 from text2sql.errors import UserError
 from text2sql.preparation.settings import Prepare
 from text2sql.preparation.training import prepare_training
+from text2sql.ray_cluster import started
 
 pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[None]:
-    ray = pytest.importorskip("ray", reason="Ray is not installed")
-    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
-    yield
-    ray.shutdown()
+    pytest.importorskip("ray", reason="Ray is not installed")
+    with started(num_cpus=2, include_dashboard=False, log_to_driver=False):
+        yield
 
 
 @pytest.fixture
