@@ -18,7 +18,7 @@ from text2sql.base_models.hub import fetch_hub_model, read_pins
 from text2sql.base_models.licence import BUILTIN, licence_in, packaged_licence
 from text2sql.base_models.packaged import convert_packaged_model
 from text2sql.base_models.tiny import build_base_model
-from text2sql.builtin.benchmark import base_rows
+from text2sql.builtin import base_rows
 from text2sql.errors import UserError
 from text2sql.files import write_json
 from text2sql.hub import Hub
@@ -74,9 +74,9 @@ def _builtin(params: Params, raw: Path, output: Path, pins: Mapping[str, str]) -
     """Train the tiny model on simple questions that are not in the test."""
     tiny = params.fetch_model.tiny
     test_questions = [line["question"] for _, _, line in read_lines(raw)]
-    rows = base_rows(tiny.seed, tiny.rows, test_questions)
     prompt = params.prompt
-    build_base_model(rows, tiny, prompt.schema_types, output, prompt_form(prompt.form))
+    rows = base_rows(tiny.seed, tiny.rows, test_questions, prompt.schema_types)
+    build_base_model(rows, tiny, output, prompt_form(prompt.form))
 
 
 def _from_folder(params: Params, raw: Path, output: Path, pins: Mapping[str, str]) -> None:

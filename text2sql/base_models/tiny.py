@@ -7,8 +7,9 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from text2sql.base_models.settings import TinyModel
+from text2sql.builtin.base_rows import SimpleRow
 from text2sql.devices import quiet_transformers
-from text2sql.prompts import COMPACT, SYSTEM, PromptForm, schema_text
+from text2sql.prompts import COMPACT, SYSTEM, PromptForm
 from text2sql.training.dataset import turn, write_dataset
 from text2sql.training.run import train
 
@@ -43,18 +44,14 @@ _INITIAL_SPREAD = 0.06
 
 
 def build_base_model(
-    rows: Iterable[dict[str, str]],
-    model: TinyModel,
-    schema_types: bool,
-    output: Path,
-    form: PromptForm = COMPACT,
+    rows: Iterable[SimpleRow], model: TinyModel, output: Path, form: PromptForm = COMPACT
 ) -> None:
-    """Train the tiny Qwen3 with LLaMA-Factory on `rows` {prompt, context, answer}, in the form `form`.
+    """Train the tiny Qwen3 with LLaMA-Factory on `rows`, in the form `form`.
 
     The model is put in `output`. `model.seed` also decides the first weights. A killed training resumes from
     the work store.
     """
-    turns = [_turn(row, schema_types, form) for row in rows]
+    turns = [turn(row["schema"], row["question"], row["sql"], form, row["examples"]) for row in rows]
     with tempfile.TemporaryDirectory() as scratch:
         start, dataset = Path(scratch) / "start", Path(scratch) / "dataset"
         train_tokenizer(_texts(turns), model.vocab_size, start, turns[0]["system"])
@@ -128,10 +125,6 @@ def initialise(shape: TinyModel, folder: Path) -> None:
     )
     torch.manual_seed(shape.seed)
     Qwen3ForCausalLM(config).save_pretrained(folder)
-
-
-def _turn(row: dict[str, str], schema_types: bool, form: PromptForm) -> dict[str, str]:
-    return turn(schema_text(row["context"], schema_types), row["prompt"], row["answer"], form)
 
 
 def _texts(turns: list[dict[str, str]]) -> list[str]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import random
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +17,7 @@ from typing import TypeVar
 from text2sql.builtin.databases import DATABASES
 from text2sql.builtin.domain import World, write_sqlite
 from text2sql.builtin.grammar import KINDS, draw, names_every_column, word
+from text2sql.builtin.phrases import respelled_values
 from text2sql.builtin.random_schemas import compose
 from text2sql.builtin.scene import Draft
 from text2sql.contamination.folding import fold_question
@@ -28,17 +29,8 @@ from text2sql.schema.prose import write_prose
 # Shares of Spider's hardness classes in percent; training has slightly more hard questions.
 TEST_MIX = {"easy": 25, "medium": 40, "hard": 20, "extra": 15}
 TRAIN_MIX = {"easy": 20, "medium": 38, "hard": 24, "extra": 18}
-BASE_MIX = {
-    "column": 22,
-    "filter": 38,
-    "count": 6,
-    "count_filter": 14,
-    "distinct": 5,
-    "aggregate": 5,
-    "order": 5,
-    "having": 5,
-}
 INDIRECT_TEST, INDIRECT_TRAIN = 0.2, 0.3  # share of questions that do not name some column word for word
+RESPELLED = 0.5  # share of questions whose texts are spelled in other letters than in the database
 PLANTED_OF_A_KIND = 24  # at most a fifth of the seen test questions, a tenth of the training rows
 ROWS_A_SCHEMA = 3
 SCHEMAS_A_ROW = 50  # random schemas that are tried for each row, before giving up
@@ -48,6 +40,7 @@ MAX_TEST_ROWS = 2_000
 FULL_WIDTH = {code: code + 0xFEE0 for code in range(ord("A"), ord("z") + 1) if chr(code).isalpha()}
 
 T = TypeVar("T")
+R = TypeVar("R")
 Row = dict[str, str]
 
 
@@ -60,7 +53,12 @@ class Item:
     question: str
 
     def training_row(self) -> Row:
-        return {"prompt": self.question, "context": self.world.ddl, "answer": self.draft.sql}
+        return {
+            "prompt": self.question,
+            "context": self.world.ddl,
+            "answer": self.draft.sql,
+            "db_id": self.world.domain.id,
+        }
 
     def test_row(self) -> Row:
         domain = self.world.domain
@@ -114,22 +112,6 @@ def build_benchmark(
     write_json(folder / "planted.json", planted)
 
 
-def base_rows(seed: int, count: int, forbidden: Collection[str]) -> list[Row]:
-    """Simple rows {prompt, context, answer} on random schemas, on which the tiny base model is trained.
-
-    Their questions ask for a column, a number of rows or one filter, with the columns' own names. None has
-    the folded form of a `forbidden` question.
-
-    Raises:
-        UserError: `count` is below 1, or so many rows cannot be made.
-    """
-    if count < 1:
-        raise UserError(f"base_rows: count is {count}; ask for at least 1 row")
-    avoid = {fold_question(question) for question in forbidden}
-    plan = [((kind,), False) for kind in _shares(BASE_MIX, count, random.Random(f"{seed}:kinds"))]
-    return _rows_on_random(f"{seed}:base", plan, avoid)
-
-
 def _check_counts(train_rows: int, test_rows: int) -> None:
     remedy = "fix it in params.yaml under fetch_data"
     if not 1 <= test_rows <= MAX_TEST_ROWS:
@@ -166,7 +148,7 @@ def _training_rows(
     rng = random.Random(f"{seed}:train")
     rows = _rows_on_seen(seen, rng, count // 3, asked, solved)
     plan = _plan(TRAIN_MIX, INDIRECT_TRAIN, count - count // 3, rng)
-    rows += _rows_on_random(f"{seed}:train", plan, asked, databases)
+    rows += rows_on_random(f"{seed}:train", plan, asked, Item.training_row, databases)
     if databases:
         for world in seen:
             write_sqlite(database_path(databases, world.domain.id), world)
@@ -194,43 +176,47 @@ def _rows_on_seen(
     return rows
 
 
-def _rows_on_random(
+def rows_on_random(
     stream: str,
     plan: Sequence[tuple[Sequence[str], bool]],
     asked: Collection[str],
+    write: Callable[[Item], R],
     databases: Path | None = None,
-) -> list[Row]:
-    """Training rows on random schemas, a few on each; their databases are written to `databases`.
+) -> list[R]:
+    """Rows on random schemas, a few on each, made by `write`; their databases are written to `databases`.
 
     Where a schema does not allow the next question of the plan, the next schema takes it.
+
+    Raises:
+        UserError: so many rows cannot be made.
     """
-    rows: list[Row] = []
+    rows: list[R] = []
     for number in range(SCHEMAS_A_ROW * len(plan)):
         rng = random.Random(f"{stream}:{number}")
-        with World(compose(rng), rng) as world:
-            new = _rows_of(world, rng, plan[len(rows) : len(rows) + ROWS_A_SCHEMA], asked)
-            rows += new
+        with World(compose(rng, f"random_{number}"), rng) as world:
+            new = _items_of(world, rng, plan[len(rows) : len(rows) + ROWS_A_SCHEMA], asked)
+            rows += map(write, new)
             if databases and new:
-                write_sqlite(database_path(databases, f"random_{number}"), world)
+                write_sqlite(database_path(databases, world.domain.id), world)
         if len(rows) == len(plan):
             return rows
     raise UserError(f"{len(plan)} rows on random schemas cannot be made; ask for fewer")
 
 
-def _rows_of(
+def _items_of(
     world: World,
     rng: random.Random,
     plan: Sequence[tuple[Sequence[str], bool]],
     asked: Collection[str],
-) -> list[Row]:
-    """Rows for the beginning of the plan, up to the first question that this database does not allow."""
-    rows: list[Row] = []
+) -> list[Item]:
+    """Items for the beginning of the plan, up to the first question that this database does not allow."""
+    items: list[Item] = []
     for kinds, indirect in plan:
         item = _item(world, rng, kinds, indirect, asked, (), TRIES_ON_RANDOM)
-        if item is None or item.training_row() in rows:
+        if item is None or item in items:
             break
-        rows.append(item.training_row())
-    return rows
+        items.append(item)
+    return items
 
 
 def _item(
@@ -250,6 +236,8 @@ def _item(
         question = word(draft, rng, indirect)
         if question is None or names_every_column(question, draft) == indirect:
             continue
+        if rng.random() < RESPELLED:
+            question = respelled_values(question, draft.sql, rng)
         if fold_question(question) not in asked:
             return Item(world, draft, question)
     return None
@@ -260,12 +248,12 @@ def _plan(
 ) -> list[tuple[Sequence[str], bool]]:
     """For every row the kinds of question of its hardness class, and whether it is worded indirectly."""
     kinds = {level: [k.name for k in KINDS.values() if k.hardness == level] for level in mix}
-    levels = _shares(mix, count, rng)
-    ways = _shares({True: indirect, False: 1 - indirect}, count, rng)
+    levels = shares(mix, count, rng)
+    ways = shares({True: indirect, False: 1 - indirect}, count, rng)
     return [(kinds[level], way) for level, way in zip(levels, ways, strict=True)]
 
 
-def _shares(mix: Mapping[T, float], count: int, rng: random.Random) -> list[T]:
+def shares(mix: Mapping[T, float], count: int, rng: random.Random) -> list[T]:
     """`count` keys in the proportions of `mix`, rounded by largest remainder, in random order."""
     total = sum(mix.values())
     exact = {key: count * share / total for key, share in mix.items()}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Protocol
@@ -70,6 +71,8 @@ STATISTICS = {
     "MIN": tuple(f"{word} {{a}}" for word in (*LOWEST[:2], "minimum")),
     "SUM": ("total {a}", "sum of {a}", "combined {a}"),
 }
+_COMPARED = re.compile(r" !?= '([^']*)'")
+_LONG_WORD = re.compile(r"[A-Za-z]{4,}")
 
 
 class Slot(Protocol):
@@ -81,6 +84,23 @@ class Slot(Protocol):
 def literal(value: Value) -> str:
     """A value as it is written in SQL and in questions: text in single quotes."""
     return f"'{value}'" if isinstance(value, str) else str(value)
+
+
+def respelled_values(question: str, sql: str, rng: random.Random) -> str:
+    """The question with the texts that the query compares by = or != as a user may type them.
+
+    Each is in small letters, or one letter is doubled. Texts of LIKE stay: it does not heed the case.
+    """
+    for text in dict.fromkeys(_COMPARED.findall(sql)):
+        question = question.replace(f"'{text}'", f"'{_respelled(text, rng)}'")
+    return question
+
+
+def _respelled(text: str, rng: random.Random) -> str:
+    inner = [at for word in _LONG_WORD.finditer(text) for at in range(word.start() + 1, word.end() - 1)]
+    ways = [f"{text[:at]}{text[at]}{text[at:]}" for at in rng.sample(inner, min(1, len(inner)))]
+    ways += [text.lower()] if text.lower() != text else []
+    return rng.choice(ways or [text])
 
 
 def verb(phrase: str) -> str:

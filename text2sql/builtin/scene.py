@@ -14,6 +14,8 @@ from text2sql.builtin.phrases import Condition, Extreme, Slot
 
 T = TypeVar("T")
 ROLES: tuple[Role, ...] = ("label", "category", "measure")
+TEXTS = ROLES[:2]
+TEXT_CONDITIONS = 0.5  # share of conditions that are on a text in any case
 
 
 class Misfit(Exception):
@@ -89,8 +91,8 @@ class Scene:
     def condition(self, table: Entity, *taken: Field, row: Row | None = None) -> Condition:
         """A condition that `row` (default: a random one) meets."""
         row = row or self.pick(self.world.rows[table.name])
-        with_label = self.rng.random() < 0.3
-        field = self.field(table, *taken, roles=ROLES if with_label else ROLES[1:])
+        roles: Sequence[Role] = TEXTS if self.rng.random() < TEXT_CONDITIONS else ROLES[1:]
+        field = self.field(table, *taken, roles=roles)
         known = sorted({other[field.name] for other in self.world.rows[table.name]})
         if field.role == "measure":
             return self._on_number(field, row[field.name], known)

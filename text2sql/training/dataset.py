@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from text2sql.files import replacing, write_json
-from text2sql.prompts import COMPACT, PromptForm
+from text2sql.prompts import COMPACT, Example, PromptForm
 
 # https://github.com/hiyouga/LLaMA-Factory/blob/main/data/README.md, "Alpaca Format"
 _COLUMNS = {"prompt": "instruction", "query": "input", "response": "output", "system": "system"}
@@ -17,15 +17,20 @@ Row = Mapping[str, str]
 """A row of the data set: system, instruction, input, output."""
 
 
-def turn(schema: str, question: str, sql: str, form: PromptForm = COMPACT) -> dict[str, str]:
+def turn(
+    schema: str, question: str, sql: str, form: PromptForm = COMPACT, examples: Sequence[Example] = ()
+) -> dict[str, str]:
     """One row of the data set: the training prompt of `form`, and the SQL as the answer.
 
+    With `examples` it is the prompt of prediction, unless that begins the answer, which is not trained then.
     Not covered: SQL with a <think> tag; LLaMA-Factory then leaves out the empty thought of the prompt.
 
     Raises:
         UserError: the file of the form fails with these texts.
     """
-    prompt = form.training(schema, question)
+    prompt = form.prediction(schema, question, examples)
+    if not examples or prompt.begun:
+        prompt = form.training(schema, question)
     return {"system": prompt.system, "instruction": prompt.user, "input": "", "output": sql}
 
 
