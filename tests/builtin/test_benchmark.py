@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from text2sql.builtin import base_rows, build_benchmark
+from text2sql.builtin import build_benchmark
 from text2sql.builtin.benchmark import MAX_TEST_ROWS, TEST_MIX
 from text2sql.builtin.databases import DATABASES, SEEN, UNSEEN
 from text2sql.contamination.folding import fold_question, schema_signature
@@ -113,7 +113,7 @@ def test_there_are_as_many_rows_as_asked_for(train: list[dict[str, Any]], test: 
 
 
 def test_rows_have_the_shapes_of_their_hubs(train: list[dict[str, Any]], test: list[dict[str, Any]]) -> None:
-    assert {tuple(row) for row in train} == {("prompt", "context", "answer")}
+    assert {tuple(row) for row in train} == {("prompt", "context", "answer", "db_id")}
     assert {tuple(row) for row in test} == {("db_id", "question", "gold", "schema", "slice")}
 
 
@@ -186,10 +186,33 @@ def test_questions_are_6_to_25_words_long(train: list[dict[str, Any]], test: lis
     assert min(lengths) >= 6 and max(lengths) <= 25
 
 
-def test_values_are_the_same_in_the_question_and_in_the_query(test: list[dict[str, Any]]) -> None:
+def test_most_questions_with_texts_spell_them_otherwise(train: list[dict[str, Any]]) -> None:
+    with_texts = [row for row in train if _compared_texts(row["answer"])]
+    otherwise = [
+        row
+        for row in with_texts
+        if not all(f"'{text}'" in row["prompt"] for text in _compared_texts(row["answer"]))
+    ]
+    assert 0.18 < len(with_texts) / len(train) < 0.30
+    assert 0.50 < len(otherwise) / len(with_texts) < 0.70
+
+
+def test_other_spellings_are_small_letters_or_one_letter_twice(test: list[dict[str, Any]]) -> None:
     for row in test:
-        for value in re.findall(r"= ('[^']*')", row["gold"]):
-            assert value in row["question"]
+        asked = re.findall("'([^']*)'", row["question"])
+        for text in _compared_texts(row["gold"]):
+            doubled = {text[:at] + letter + text[at:] for at, letter in enumerate(text)}
+            assert {text, text.lower(), *doubled} & {*asked}, row
+
+
+def test_other_values_are_the_same_in_the_question_and_in_the_query(test: list[dict[str, Any]]) -> None:
+    for row in test:
+        values = re.findall(r"LIKE '%?([^'%]*)%'|[=<>] ([\d.]+)", row["gold"].partition(" WHERE ")[2])
+        assert all(text in row["question"] or number in row["question"].split() for text, number in values)
+
+
+def _compared_texts(sql: str) -> list[str]:
+    return re.findall(r" !?= '([^']*)'", sql)
 
 
 def test_a_third_of_the_training_is_on_the_seen_databases(train: list[dict[str, Any]]) -> None:
@@ -288,41 +311,3 @@ def test_asking_for_more_questions_than_there_are_is_an_error(
     monkeypatch.setattr("text2sql.builtin.benchmark.TRIES", 1)
     with pytest.raises(UserError, match=r"has no more distinct .* lower test_rows in params"):
         build_benchmark(tmp_path, SEED, 10, MAX_TEST_ROWS)
-
-
-def test_base_rows_ask_no_forbidden_question() -> None:
-    rows = base_rows(5, 200, ())
-    forbidden = {row["prompt"].upper() for row in rows[:100]}
-    others = base_rows(5, 200, forbidden)
-    folded = {fold_question(question) for question in forbidden}
-    assert len(others) == 200
-    assert not folded & {fold_question(row["prompt"]) for row in others}
-
-
-def test_base_rows_are_the_same_for_the_same_seed_only() -> None:
-    assert base_rows(5, 50, ()) == base_rows(5, 50, ())
-    assert base_rows(5, 50, ()) != base_rows(6, 50, ())
-
-
-def test_base_rows_are_of_the_simplest_kinds() -> None:
-    for row in base_rows(5, 200, ()):
-        assert tuple(row) == ("prompt", "context", "answer")
-        assert hardness(row["answer"]) == "easy"
-        assert not re.search(r"JOIN|LIMIT|LIKE|\(SELECT|INTERSECT|EXCEPT", row["answer"])
-
-
-def test_base_rows_use_no_hand_designed_database() -> None:
-    hand_designed = {write_ddl(domain.schema()) for domain in DATABASES}
-    assert not hand_designed & {row["context"] for row in base_rows(5, 200, ())}
-
-
-def test_base_rows_and_training_rows_have_schemas_of_their_own(
-    train: list[dict[str, Any]],
-) -> None:
-    base = {row["context"] for row in base_rows(SEED, 300, ())}
-    assert not base & {row["context"] for row in train}
-
-
-def test_base_rows_below_one_are_refused() -> None:
-    with pytest.raises(UserError, match="count is 0"):
-        base_rows(5, 0, ())

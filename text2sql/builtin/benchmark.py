@@ -30,7 +30,7 @@ from text2sql.schema.prose import write_prose
 TEST_MIX = {"easy": 25, "medium": 40, "hard": 20, "extra": 15}
 TRAIN_MIX = {"easy": 20, "medium": 38, "hard": 24, "extra": 18}
 INDIRECT_TEST, INDIRECT_TRAIN = 0.2, 0.3  # share of questions that do not name some column word for word
-RESPELLED = 0.5  # share of questions whose texts are spelled in other letters than in the database
+RESPELLED = 0.6  # share of questions whose texts are spelled in other letters than in the database
 PLANTED_OF_A_KIND = 24  # at most a fifth of the seen test questions, a tenth of the training rows
 ROWS_A_SCHEMA = 3
 SCHEMAS_A_ROW = 50  # random schemas that are tried for each row, before giving up

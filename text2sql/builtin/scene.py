@@ -14,8 +14,7 @@ from text2sql.builtin.phrases import Condition, Extreme, Slot
 
 T = TypeVar("T")
 ROLES: tuple[Role, ...] = ("label", "category", "measure")
-TEXTS = ROLES[:2]
-TEXT_CONDITIONS = 0.5  # share of conditions that are on a text in any case
+TEXT_CONDITIONS = 0.65  # share of conditions that are on a text where the table has one
 
 
 class Misfit(Exception):
@@ -91,8 +90,10 @@ class Scene:
     def condition(self, table: Entity, *taken: Field, row: Row | None = None) -> Condition:
         """A condition that `row` (default: a random one) meets."""
         row = row or self.pick(self.world.rows[table.name])
-        roles: Sequence[Role] = TEXTS if self.rng.random() < TEXT_CONDITIONS else ROLES[1:]
-        field = self.field(table, *taken, roles=roles)
+        roles = ROLES if self.rng.random() < 0.3 else ROLES[1:]
+        texts = [f for f in table.fields if f not in taken and f.role in roles and f.role != "measure"]
+        on_text = texts and self.rng.random() < TEXT_CONDITIONS
+        field = self.pick(texts) if on_text else self.field(table, *taken, roles=roles)
         known = sorted({other[field.name] for other in self.world.rows[table.name]})
         if field.role == "measure":
             return self._on_number(field, row[field.name], known)
