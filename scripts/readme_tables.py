@@ -22,7 +22,12 @@ ROOT = Path(__file__).resolve().parent.parent
 README, ARCHITECTURE = ROOT / "README.md", ROOT / "docs" / "architecture.md"
 SPIDER_PAGE = ROOT / "docs" / "spider-cpu.md"
 PRODUCTS = ("data/", "models/", "metrics/", "the arm's")
-ARMS = {"baseline": "base model", "lora32": "LoRA, rank 32", "full": "full fine-tuning"}
+ARMS = {
+    "baseline": "base model",
+    "lora32": "LoRA, rank 32",
+    "full": "full fine-tuning",
+    "full_context": "the same with value hints",
+}
 
 
 def stage_table(pipeline: dict[str, Any]) -> str:
@@ -39,7 +44,7 @@ def stage_table(pipeline: dict[str, Any]) -> str:
 
 
 def results_table(commit: str) -> str:
-    """Execution accuracy of three arms: on the built-in benchmark at `commit`, on Spider as its page says.
+    """Execution accuracy of some arms: on the built-in benchmark at `commit`, on Spider as its page says.
 
     Raises:
         UserError: the commit has no such metrics, or the page no such table.
@@ -50,7 +55,7 @@ def results_table(commit: str) -> str:
     ]
     questions = metrics["baseline"]["n"]["all"]
     built_in = ["built-in benchmark, tiny Qwen3 trained here", str(questions), *scores]
-    lines = [["execution accuracy in percent", "questions", *ARMS.values()], ["---"] + ["---:"] * 4]
+    lines = [["execution accuracy in percent", "questions", *ARMS.values()], ["---"] + ["---:"] * (1 + len(ARMS))]
     lines += [built_in, _spider_row(SPIDER_PAGE.read_text(encoding="utf-8"))]
     note = f"With 95 % intervals; first row: metrics of commit {commit}."
     return "\n".join([*(f"| {' | '.join(line)} |" for line in lines), "", note])

@@ -28,7 +28,7 @@ BASE_MIX = {
     "order": 5,
     "having": 5,
 }
-HINTED, WITH_EXAMPLE = 0.5, 0.2  # shares of the rows
+HINTED, WITH_EXAMPLE = 0.7, 0.2  # shares of the rows
 SAME_KIND = 0.7  # share of the examples that are of the question's kind
 _HINTS = Context(questions="data/test", value_hints=5)
 
@@ -73,14 +73,14 @@ def base_rows(seed: int, count: int, forbidden: Collection[str], types: bool) ->
 def _row(item: Item, types: bool, rng: random.Random) -> SimpleRow:
     schema = schema_text(item.world.ddl, types)
     if rng.random() < HINTED:
-        schema = _hinted(item, types, str(rng.random()))
+        schema = _hinted(item, types)
     return SimpleRow(
         question=item.question, schema=schema, sql=item.draft.sql, ddl=item.world.ddl, examples=[]
     )
 
 
-def _hinted(item: Item, types: bool, row_id: str) -> str:
-    """The schema with the values that the question names; `row_id` decides whether they fail."""
+def _hinted(item: Item, types: bool) -> str:
+    """The schema with the values that the question names."""
     world, nowhere = item.world, Path()
     columns = [
         ColumnValues(table.name, field.name, _texts(row[field.name] for row in world.rows[table.name]))
@@ -88,7 +88,7 @@ def _hinted(item: Item, types: bool, row_id: str) -> str:
         for field in table.fields
     ]
     maker = Maker(DatabaseValues(columns), nowhere, _HINTS, Prompt(schema_types=types))
-    return maker.make(Asked(row_id, nowhere, world.domain.id, item.question, world.ddl, trained=True)).text
+    return maker.make(Asked("", nowhere, world.domain.id, item.question, world.ddl)).text
 
 
 def _texts(values: Iterable[Value]) -> list[str]:

@@ -17,7 +17,6 @@ from typing import TypeVar
 from text2sql.builtin.databases import DATABASES
 from text2sql.builtin.domain import World, write_sqlite
 from text2sql.builtin.grammar import KINDS, draw, names_every_column, word
-from text2sql.builtin.phrases import respelled_values
 from text2sql.builtin.random_schemas import compose
 from text2sql.builtin.scene import Draft
 from text2sql.contamination.folding import fold_question
@@ -30,7 +29,6 @@ from text2sql.schema.prose import write_prose
 TEST_MIX = {"easy": 25, "medium": 40, "hard": 20, "extra": 15}
 TRAIN_MIX = {"easy": 20, "medium": 38, "hard": 24, "extra": 18}
 INDIRECT_TEST, INDIRECT_TRAIN = 0.2, 0.3  # share of questions that do not name some column word for word
-RESPELLED = 0.6  # share of questions whose texts are spelled in other letters than in the database
 PLANTED_OF_A_KIND = 24  # at most a fifth of the seen test questions, a tenth of the training rows
 ROWS_A_SCHEMA = 3
 SCHEMAS_A_ROW = 50  # random schemas that are tried for each row, before giving up
@@ -236,8 +234,6 @@ def _item(
         question = word(draft, rng, indirect)
         if question is None or names_every_column(question, draft) == indirect:
             continue
-        if rng.random() < RESPELLED:
-            question = respelled_values(question, draft.sql, rng)
         if fold_question(question) not in asked:
             return Item(world, draft, question)
     return None

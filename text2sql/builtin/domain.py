@@ -10,13 +10,14 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from text2sql.builtin.lexicon import CATEGORIES, LABELS, MEASURES, Field, plural
+from text2sql.builtin.lexicon import CATEGORIES, LABELS, MEASURES, Field, other_case, plural
 from text2sql.schema.ddl import write_ddl
 from text2sql.schema.model import Column, ForeignKey, Schema, Table
 
 Value = int | float | str
 Row = dict[str, Value]
 PAGE_SIZE = 4096
+OTHER_CASE = 0.5  # share of text columns whose letters differ from those of questions
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +87,8 @@ def populate(domain: Domain, rng: random.Random) -> dict[str, list[Row]]:
 def _column(field: Field, size: int, rng: random.Random) -> list[Value]:
     """Values of one column. Numbers are distinct if there are enough, so that ORDER BY has no ties."""
     pool: list[Value] = list(field.content.values())
+    if field.role != "measure" and rng.random() < OTHER_CASE:
+        pool = [other_case(str(value)) for value in pool]
     roomy = field.role == "measure" and len(pool) >= 2 * size
     if field.role == "label" or roomy:
         return rng.sample(pool, size)

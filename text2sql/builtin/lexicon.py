@@ -276,6 +276,20 @@ EVENTS = _words(
 )
 
 
+def other_case(text: str) -> str:
+    """A text in small letters; one that is already, with capitals: "Oslo" and "oslo", "honey" and "Honey"."""
+    return text.lower() if text != text.lower() else text.title()
+
+
+SPOKEN = {
+    other_case(text): text
+    for field in (*LABELS.values(), *CATEGORIES.values(), *PLAIN_CATEGORIES.values())
+    for text in field.content.values()
+    if isinstance(text, str)
+}
+"""Texts of columns in other letters, as questions have them."""
+
+
 def plural(noun: str) -> str:
     """The English plural of a noun of the lexicon (spaces allowed; the last word changes)."""
     if noun.endswith("y") and noun[-2] not in "aeiou":

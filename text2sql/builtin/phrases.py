@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import random
-import re
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Protocol
 
 from text2sql.builtin.domain import Entity, Value
-from text2sql.builtin.lexicon import Field
+from text2sql.builtin.lexicon import SPOKEN, Field
 
 SHOW = ("Show", "List", "Give", "Find", "Return")
 CONDITIONS: dict[str, tuple[str, ...]] = {
@@ -71,8 +70,6 @@ STATISTICS = {
     "MIN": tuple(f"{word} {{a}}" for word in (*LOWEST[:2], "minimum")),
     "SUM": ("total {a}", "sum of {a}", "combined {a}"),
 }
-_COMPARED = re.compile(r" !?= '([^']*)'")
-_LONG_WORD = re.compile(r"[A-Za-z]{4,}")
 
 
 class Slot(Protocol):
@@ -81,26 +78,14 @@ class Slot(Protocol):
     def say(self, rng: random.Random, indirect: bool) -> str: ...
 
 
+def spoken(value: Value) -> Value:
+    """A value as questions have it: in the lexicon's letters, whatever those of the column are."""
+    return SPOKEN.get(value, value) if isinstance(value, str) else value
+
+
 def literal(value: Value) -> str:
     """A value as it is written in SQL and in questions: text in single quotes."""
     return f"'{value}'" if isinstance(value, str) else str(value)
-
-
-def respelled_values(question: str, sql: str, rng: random.Random) -> str:
-    """The question with the texts that the query compares by = or != as a user may type them.
-
-    Each is in small letters, or one letter is doubled. Texts of LIKE stay: it does not heed the case.
-    """
-    for text in dict.fromkeys(_COMPARED.findall(sql)):
-        question = question.replace(f"'{text}'", f"'{_respelled(text, rng)}'")
-    return question
-
-
-def _respelled(text: str, rng: random.Random) -> str:
-    inner = [at for word in _LONG_WORD.finditer(text) for at in range(word.start() + 1, word.end() - 1)]
-    ways = [f"{text[:at]}{text[at]}{text[at:]}" for at in rng.sample(inner, min(1, len(inner)))]
-    ways += [text.lower()] if text.lower() != text else []
-    return rng.choice(ways or [text])
 
 
 def verb(phrase: str) -> str:
@@ -138,7 +123,7 @@ class Condition:
         return f"{column} {self.operator} {first}"
 
     def say(self, rng: random.Random, indirect: bool) -> str:
-        first, *rest = map(literal, self.values)
+        first, *rest = map(literal, map(spoken, self.values))
         compare = {">": self.field.more, "<": self.field.less}.get(self.operator)
         if indirect and compare:
             return f"{compare} {first}"

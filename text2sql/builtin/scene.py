@@ -14,7 +14,7 @@ from text2sql.builtin.phrases import Condition, Extreme, Slot
 
 T = TypeVar("T")
 ROLES: tuple[Role, ...] = ("label", "category", "measure")
-TEXT_CONDITIONS = 0.65  # share of conditions that are on a text where the table has one
+TEXT_CONDITIONS = 0.75  # share of conditions that are on a text where the table has one
 
 
 class Misfit(Exception):
