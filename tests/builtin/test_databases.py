@@ -20,6 +20,7 @@ from text2sql.builtin.lexicon import (
     PEOPLE,
     PLAIN_CATEGORIES,
     PLAIN_MEASURES,
+    SPOKEN,
     THINGS,
     plural,
 )
@@ -36,6 +37,12 @@ def _random_domains(count: int = 200) -> Iterator[Domain]:
 
 def _world(domain: Domain) -> World:
     return World(domain, random.Random(domain.id))
+
+
+def test_a_text_in_other_letters_is_that_of_one_value_only() -> None:
+    texts = {text for text in SPOKEN.values()}
+    assert not texts & SPOKEN.keys()
+    assert all(other.lower() == text.lower() for other, text in SPOKEN.items())
 
 
 def test_there_are_at_least_twelve_databases_and_four_are_unseen() -> None:
@@ -97,7 +104,7 @@ def test_values_fit_their_columns_and_no_label_is_used_twice() -> None:
             for table in domain.entities:
                 for field in table.fields:
                     values = [row[field.name] for row in world.rows[table.name]]
-                    assert set(values) <= set(field.content.values())
+                    assert {SPOKEN.get(value, value) for value in values} <= set(field.content.values())
                     assert field.role != "label" or len(set(values)) == len(values)
 
 

@@ -24,7 +24,7 @@ class TinyModel(Settings):
 
     seed: int = 5
     rows: Positive = 12_000
-    vocab_size: Positive = 1_300
+    vocab_size: Positive = 2_000
     hidden_size: Positive = 128
     layers: Positive = 2
     heads: Positive = 4
