@@ -76,15 +76,20 @@ def test_rows_without_gold_are_left_out_and_keep_their_numbers(folder: Path) -> 
     assert [row["row"] for row in rows(gold)] == [1]
 
 
+def test_an_empty_field_is_no_second_gold_query(folder: Path) -> None:
+    gold = write("gold.json", [{"query": " ", "sql": TIES, "db_id": "concert"}])
+    assert [row["gold"] for row in rows(gold)] == [TIES]
+
+
 @pytest.mark.parametrize(
     ("name", "text", "words"),
     [
         ("gold.txt", "", "no gold queries"),
         ("gold.txt", "SELECT 1\n", "0 tabs instead of one"),
         ("gold.json", "", "no gold queries"),
-        ("gold.json", "[1]", "not a JSON object"),
+        ("gold.json", "[1]", "row 0: a int instead of an object"),
         ("gold.json", '[{"question": "?"}]', "no gold queries"),
-        ("gold.json", '[{"gold": "SELECT 1"}]', "row 0: no database"),
+        ("gold.json", '[{"gold": "SELECT 1"}]', "row 0: no text in a field db_id"),
         ("gold.json", '[{"gold": "SELECT 1", "db_id": "absent"}]', "correct --db"),
         ("gold.jsonl", "{", "not JSON"),
         (
@@ -93,7 +98,11 @@ def test_rows_without_gold_are_left_out_and_keep_their_numbers(folder: Path) -> 
             "row 0: several fields may",
         ),
         ("gold.json", '[{"statement": "SELECT 1", "db_id": "a"}]', "--field gold=NAME"),
-        ("gold.json", '[{"sql": "SELECT 1", "base": "a"}]', "row 0: no database in a field db_id; say"),
+        (
+            "gold.json",
+            '[{"sql": "SELECT 1", "base": "a"}]',
+            "sql, base; add the name of its database as db_id, or name",
+        ),
         ("gold.json", '[{"sql": "SELECT 1", "db_id": "../a"}]', "row 0: '../a' cannot be the name"),
         ("gold.json", '[{"sql": "SELECT \\u0000", "db_id": "a"}]', "row 0: a NUL byte"),
         ("gold.json", '{"0": "SELECT 1"}', "one JSON object with numbers as keys"),

@@ -13,10 +13,10 @@ from text2sql.databases import database_path
 from text2sql.evaluation.bird.compare import soft_f1
 from text2sql.evaluation.case_judge import CaseJudge
 from text2sql.evaluation.execution.databases import Databases
-from text2sql.evaluation.execution.sandbox import SQL_LENGTH
 from text2sql.evaluation.judge import judge
 from text2sql.evaluation.settings import METRICS, SPIDER_METRICS, JudgeSettings, Metric
 from text2sql.evaluation.verdicts import Case, Verdict
+from text2sql.schema.queries import SQL_LENGTH
 
 TABLE = """
 CREATE TABLE t (a INT, b TEXT, c REAL);

@@ -84,6 +84,7 @@ def test_without_an_outermost_order_or_limit_any_order_is_right(gold: str) -> No
         "SELECT name FROM team LIMIT 2 OFFSET (SELECT 1)",
         "SELECT name FROM team; SELECT city FROM team ORDER BY city",
         "SELECT FROM WHERE ORDER BY (((",
+        "(SELECT name FROM team ORDER BY points)",
     ],
 )
 def test_where_the_ties_cannot_be_found_only_the_golds_own_order_is_right(gold: str) -> None:

@@ -57,19 +57,19 @@ _BY_SIGNAL = 128  # the exit status of a shell is this and the number of the sig
 def audit_gold(gold: Path, db: Path | None, out: Path | None, summary: Path | None, **options: Any) -> None:
     """List gold queries whose result cannot be relied on, with the reasons.
 
-    The file is one that evaluate reads. A row has its question, if it has one, under question, input or
-    SpiderSynQuestion; its database may also be at the beginning of DB-GPT's prose under instruction. With
-    --db the queries are run, and each finding says whether it changes the result on that database.
+    The file is one that evaluate reads; rows without a gold query are left out. A row has its question, if
+    it has one, under question, input or SpiderSynQuestion. With --db the queries are run, and each finding
+    says whether it changes the result on that database.
     """
     from text2sql.evaluation.doubtful.audit import audit, number_of_queries
-    from text2sql.evaluation.doubtful.inputs import read_golds
+    from text2sql.evaluation.inputs.cases import FieldNames, read_golds
 
     check_outputs({"--gold": gold, "--db": db}, {"--out": out, "--json": summary})
     for output in filter(None, (out, summary)):
         require_writable(output)
     values = {name: options[name] for name in EvaluationSettings.model_fields if name in options}
     settings = checked(EvaluationSettings, values, "the command line")
-    golds = read_golds(gold, options["fields"])
+    golds = read_golds(gold, FieldNames.chosen(options["fields"], "question"), partial=True)
     if db:
         _check_databases(gold, golds, db)
     progress = Progress(number_of_queries(golds), "queries", "audit-gold")

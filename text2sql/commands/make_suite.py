@@ -66,8 +66,8 @@ def make_suite(gold: Path, db: Path, out: Path, **options: Any) -> None:
     if figures:
         require_writable(figures)
     golds: defaultdict[str, list[str]] = defaultdict(list)
-    for sql, db_id in read_golds(gold, FieldNames.chosen(options["fields"])):
-        golds[db_id].append(sql)
+    for row in read_golds(gold, FieldNames.chosen(options["fields"])):
+        golds[row.db_id].append(row.gold)
     processes = options["workers"] or allowed_cores()
     with showing_progress(options["quiet"]):
         quality = make_suites(golds, db, out, settings, processes=processes)

@@ -8,12 +8,11 @@ import unicodedata
 from collections.abc import Collection
 from dataclasses import dataclass
 
-import sqlglot
 from sqlglot import exp
-from sqlglot.errors import SqlglotError
 
 from text2sql.schema.ddl import read_ddl
 from text2sql.schema.model import Schema
+from text2sql.schema.queries import parse_query
 
 # (table, column) pairs, both case-folded. Types, keys and the order of columns do not count.
 Signature = frozenset[tuple[str, str]]
@@ -57,17 +56,6 @@ def fold_sql(sql: str, columns: Collection[str] = (), mask: bool = False) -> Fol
     aliases = _alias_names(tree)
     folded = tree.transform(lambda node: _fold_node(node, aliases, columns, mask))
     return FoldedSql(folded.sql("sqlite", comments=False), True)
-
-
-def parse_query(sql: str) -> exp.Query | None:
-    """The syntax tree of one SQLite query (SELECT, WITH, UNION ...); None if the text is anything else."""
-    try:
-        statements = sqlglot.parse(sql, read="sqlite")
-    except (SqlglotError, RecursionError):
-        return None
-    # between two semicolons there may be nothing, or a comment
-    found = [tree for tree in statements if tree is not None and not isinstance(tree, exp.Semicolon)]
-    return found[0] if len(found) == 1 and isinstance(found[0], exp.Query) else None
 
 
 def is_string(node: exp.Expr, columns: Collection[str]) -> bool:

@@ -18,7 +18,7 @@ from typing import TypeGuard
 
 from sqlglot import exp
 
-from text2sql.contamination.folding import parse_query
+from text2sql.schema.queries import parse_query
 
 _COMPARISONS = {exp.EQ: "=", exp.NEQ: "!=", exp.GT: ">", exp.GTE: ">=", exp.LT: "<", exp.LTE: "<="}
 _FLIPPED = {">": "<", ">=": "<=", "<": ">", "<=": ">="}

@@ -15,11 +15,11 @@ from text2sql.contamination.folding import (
     QueryNames,
     Signature,
     fold_sql,
-    parse_query,
     query_names,
     words,
 )
 from text2sql.records import TestQuestion, TrainingRow
+from text2sql.schema.queries import parse_query
 
 
 @dataclass(frozen=True, slots=True)

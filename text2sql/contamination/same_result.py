@@ -13,13 +13,14 @@ from sqlglot import exp
 
 from text2sql.contamination.copies import make_copies
 from text2sql.contamination.databases import NO_SCHEMA, Place
-from text2sql.contamination.folding import Signature, parse_query, schema_signature, words
+from text2sql.contamination.folding import Signature, schema_signature, words
 from text2sql.contamination.query_runner import Job, QueryRunner, Result
 from text2sql.cpu import allowed_cores
 from text2sql.databases import database_path
 from text2sql.errors import UserError
 from text2sql.progress import Progress
 from text2sql.records import TestQuestion, TrainingRow
+from text2sql.schema.queries import parse_query
 from text2sql.schema.sqlite import read_sqlite
 
 TELLING_COPIES = 2

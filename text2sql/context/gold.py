@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 from sqlglot import exp
 
-from text2sql.contamination.folding import is_string, parse_query
-from text2sql.context.link import Place
+from text2sql.contamination.folding import is_string
+from text2sql.schema.model import Place
+from text2sql.schema.queries import parse_query
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,15 +8,11 @@ from __future__ import annotations
 
 from collections import defaultdict, deque
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import replace
 
 from rapidfuzz import fuzz
 
 from text2sql.context.words import STOP_WORDS, Word, name_words
-from text2sql.schema.model import ForeignKey, Schema
-
-Place = tuple[str, str]
-"""A table and a column, in lower case."""
+from text2sql.schema.model import Place, Schema
 
 _SIMILAR = 85.0  # percent, of a word of a name and one of the question
 _PREFIX, _PART, _NEAR = 0.7, 0.6, 0.8  # what is counted for a word that is not the same
@@ -73,7 +69,7 @@ class Linker:
             more = chosen | self._with_keys(place, chosen)
             if len(more) <= budget or not chosen:
                 chosen = more
-        return _only(self.schema, chosen)
+        return self.schema.only(chosen)
 
     def _with_keys(self, place: Place, chosen: Collection[Place]) -> set[Place]:
         table, tables = place[0], {one for one, _ in chosen}
@@ -150,22 +146,3 @@ def _abbreviates(short: str, long: str) -> bool:
     """Whether a word of twice the length has its letters in their order, as quantity has qty."""
     rest = iter(long)
     return short[0] == long[0] and 2 * len(short) <= len(long) and all(letter in rest for letter in short)
-
-
-def _only(schema: Schema, chosen: Collection[Place]) -> Schema:
-    tables = []
-    for table in schema.tables:
-        own = table.name.lower()
-        columns = tuple(column for column in table.columns if (own, column.name.lower()) in chosen)
-        if columns:
-            keys = tuple(key for key in table.foreign_keys if _is_shown(key, own, chosen))
-            shown = {column.name.lower() for column in columns}
-            primary = table.primary_key if shown.issuperset(map(str.lower, table.primary_key)) else ()
-            tables.append(replace(table, columns=columns, primary_key=primary, foreign_keys=keys))
-    return Schema(tuple(tables))
-
-
-def _is_shown(key: ForeignKey, own: str, chosen: Collection[Place]) -> bool:
-    ends = [(own, name.lower()) for name in key.columns]
-    ends += [(key.table.lower(), name.lower()) for name in key.references]
-    return all(end in chosen for end in ends)

@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 
 from text2sql.context.hints import Hint, ValueIndex
-from text2sql.context.link import Linker, Place, places
+from text2sql.context.link import Linker, places
 from text2sql.context.settings import Context
 from text2sql.context.values import DatabaseValues, database_values, quoted
 from text2sql.context.words import question_words
@@ -20,7 +20,7 @@ from text2sql.processes import spread
 from text2sql.progress import Progress
 from text2sql.schema.ddl import read_ddl
 from text2sql.schema.descriptions import with_descriptions
-from text2sql.schema.model import Schema
+from text2sql.schema.model import Place, Schema
 from text2sql.schema.settings import Prompt
 from text2sql.workstore import WorkStore
 

@@ -9,9 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from text2sql.context.link import Place
 from text2sql.schema.ddl import one_line, write_ddl
-from text2sql.schema.model import Column, Schema, Table
+from text2sql.schema.model import Column, Place, Schema, Table
 
 
 @dataclass(frozen=True, slots=True)

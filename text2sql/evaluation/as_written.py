@@ -13,11 +13,12 @@ from typing import Any
 
 from text2sql.evaluation.bird.compare import same_set, soft_f1
 from text2sql.evaluation.execution.databases import Databases
-from text2sql.evaluation.execution.sandbox import SQL_LENGTH, QueryError, Row
+from text2sql.evaluation.execution.sandbox import QueryError, Row
 from text2sql.evaluation.gold_order import gold_order
 from text2sql.evaluation.settings import JudgeSettings
 from text2sql.evaluation.strict import strictly_same
 from text2sql.evaluation.verdicts import Case
+from text2sql.schema.queries import SQL_LENGTH
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from text2sql.evaluation.as_written import Answer, AsWritten
 from text2sql.evaluation.execution.databases import Databases, database_files
 from text2sql.evaluation.execution.equivalence import same_result
 from text2sql.evaluation.execution.gold_cache import GoldCache
-from text2sql.evaluation.execution.sandbox import SQL_LENGTH, DatabaseError, ErrorKind, QueryError, Row
+from text2sql.evaluation.execution.sandbox import DatabaseError, ErrorKind, QueryError, Row
 from text2sql.evaluation.execution.suite import Suite
 from text2sql.evaluation.notes import ties_query, without_text_in_double_quotes
 from text2sql.evaluation.settings import METRICS, JudgeSettings
@@ -33,6 +33,7 @@ from text2sql.evaluation.spider.rewrite import (
 from text2sql.evaluation.spider.schema import ForeignKeys, SpiderSchema, schema_of
 from text2sql.evaluation.verdicts import GOLD_UNREADABLE, NO_MATCH, Case, Verdict
 from text2sql.schema.database_files import find_database
+from text2sql.schema.queries import SQL_LENGTH
 
 Phase = Literal["gold", "prediction", "plugging"]
 PHASES: tuple[Phase, ...] = ("gold", "prediction", "plugging")

@@ -17,6 +17,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
+from text2sql.schema.queries import parse_query
+
 if TYPE_CHECKING:
     from sqlglot import exp
 
@@ -44,8 +46,10 @@ def gold_order(gold: str) -> GoldOrder:
     """Read the outermost ORDER BY, LIMIT and OFFSET of a gold query."""
     if not _MAY_ORDER.search(gold):
         return GoldOrder(any_order=True)
-    query = _parsed(gold)
-    if query is None:
+    from sqlglot import exp
+
+    query = parse_query(gold)
+    if not isinstance(query, exp.Select | exp.SetOperation):
         return GoldOrder(any_order=False)
     order, limit, offset = (query.args.get(name) for name in ("order", "limit", "offset"))
     complete = limit is None and offset is None
@@ -55,20 +59,6 @@ def gold_order(gold: str) -> GoldOrder:
     if skipped is None:
         return GoldOrder(any_order=False, complete=complete)
     return GoldOrder(any_order=False, ties=_with_ranks(query), skipped=skipped, complete=complete)
-
-
-def _parsed(gold: str) -> exp.Select | exp.SetOperation | None:
-    """The query; None if sqlglot cannot read the text as exactly one."""
-    import sqlglot
-    from sqlglot import exp
-
-    try:
-        trees = sqlglot.parse(gold, read="sqlite")
-    except (sqlglot.errors.SqlglotError, RecursionError):
-        return None
-    found = [tree for tree in trees if tree is not None and not isinstance(tree, exp.Semicolon)]
-    (query,) = found if len(found) == 1 else (None,)
-    return query if isinstance(query, exp.Select | exp.SetOperation) else None
 
 
 def _number(offset: exp.Expr | None) -> int | None:

@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any, Literal
 
 from text2sql.evaluation.case_judge import CaseJudge
-from text2sql.evaluation.execution.sandbox import SQL_LENGTH
 from text2sql.evaluation.execution.suite import Suite
 from text2sql.evaluation.pool import QUICKEST, Limits, ProcessPool
 from text2sql.evaluation.settings import JudgeSettings
 from text2sql.evaluation.spider.schema import read_schemas, read_tables
 from text2sql.evaluation.verdicts import Case, Verdict
+from text2sql.schema.queries import SQL_LENGTH
 
 EVALUATOR_VERSION = "3.0"
 """Raise it with every change that can change a verdict or a score; it is in each metrics file."""

@@ -18,8 +18,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from text2sql.contamination.folding import parse_query
-from text2sql.evaluation.execution.sandbox import SQL_LENGTH, QueryError, Sandbox
+from text2sql.evaluation.execution.sandbox import QueryError, Sandbox
 from text2sql.preparation import meaning
 from text2sql.preparation.named_schemas import NamedSchemas
 from text2sql.preparation.plain import PlainCheck
@@ -31,6 +30,7 @@ from text2sql.preparation.sources import BadLine, Chunk
 from text2sql.preparation.transpile import candidates
 from text2sql.prompts import with_evidence
 from text2sql.records import TrainingRow
+from text2sql.schema.queries import SQL_LENGTH, parse_query
 
 QUESTION_LENGTH = 20_000
 """Most characters of a question; a longer one would be truncated in every prompt."""

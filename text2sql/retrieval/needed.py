@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from text2sql.errors import UserError
 from text2sql.retrieval.skeleton import Names, names
 from text2sql.schema.ddl import read_ddl, write_ddl
-from text2sql.schema.model import Schema, Table
+from text2sql.schema.model import Place, Table
 
 
 def needed_ddl(ddl: str, sql: str) -> str:
@@ -18,36 +16,19 @@ def needed_ddl(ddl: str, sql: str) -> str:
     the query does not parse, or the schema has none of its tables.
     """
     named = names(sql)
+    if named is None:
+        return ddl
     try:
         schema = read_ddl(ddl, comments=True)
     except UserError:
         return ddl
-    tables = [
-        _part(table, named) for table in schema.tables if named and table.name.casefold() in named.tables
-    ]
+    tables = [table for table in schema.tables if table.name.casefold() in named.tables]
     if not tables:
         return ddl
-    kept = {table.name.casefold(): {c.name.casefold() for c in table.columns} for table in tables}
-    return write_ddl(Schema(tuple(_with_kept_keys(table, kept) for table in tables)), comments=True)
+    chosen = {place for table in tables for place in _places(table, named)}
+    return write_ddl(schema.only(chosen), comments=True)
 
 
-def _part(table: Table, named: Names) -> Table:
-    columns = tuple(c for c in table.columns if named.star or c.name.casefold() in named.columns)
-    return replace(table, columns=columns or table.columns[:1])
-
-
-def _with_kept_keys(table: Table, kept: dict[str, set[str]]) -> Table:
-    """The table without the keys of columns that are not kept."""
-
-    def stays(columns: tuple[str, ...], of: str) -> bool:
-        return {column.casefold() for column in columns} <= kept.get(of.casefold(), set())
-
-    keys = tuple(
-        key
-        for key in table.foreign_keys
-        if key.table.casefold() in kept
-        and stays(key.columns, table.name)
-        and stays(key.references, key.table)
-    )
-    primary = table.primary_key if stays(table.primary_key, table.name) else ()
-    return replace(table, primary_key=primary, foreign_keys=keys)
+def _places(table: Table, named: Names) -> list[Place]:
+    columns = [c for c in table.columns if named.star or c.name.casefold() in named.columns]
+    return [(table.name.lower(), column.name.lower()) for column in columns or table.columns[:1]]

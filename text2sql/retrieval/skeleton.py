@@ -5,9 +5,9 @@ from __future__ import annotations
 import functools
 from dataclasses import dataclass
 
-import sqlglot
 from sqlglot import exp
-from sqlglot.errors import SqlglotError
+
+from text2sql.schema.queries import parse_query
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +29,7 @@ def skeleton(sql: str) -> str | None:
     Not covered: queries of equal meaning in another form, such as a join and a subquery; and "x" in double
     quotes, which is a column here even where SQLite reads it as a string.
     """
-    tree = _parsed(sql)
+    tree = parse_query(sql)
     if tree is None:
         return None
     for alias in list(tree.find_all(exp.Alias)):
@@ -46,7 +46,7 @@ def names(sql: str) -> Names | None:
     A column is its bare name, also of a column alias in ORDER BY or a name in double quotes; tables do not
     include those that WITH defines.
     """
-    tree = _parsed(sql)
+    tree = parse_query(sql)
     if tree is None:
         return None
     inner = {cte.alias.casefold() for cte in tree.find_all(exp.CTE)}
@@ -57,15 +57,6 @@ def names(sql: str) -> Names | None:
     }
     star = any(not isinstance(node.parent, exp.Count) for node in tree.find_all(exp.Star))
     return Names(frozenset(tables), frozenset((columns | joined) - {"*"}), star)
-
-
-def _parsed(sql: str) -> exp.Query | None:
-    try:
-        statements = sqlglot.parse(sql, read="sqlite")
-    except (SqlglotError, RecursionError):
-        return None
-    found = [tree for tree in statements if tree is not None and not isinstance(tree, exp.Semicolon)]
-    return found[0] if len(found) == 1 and isinstance(found[0], exp.Query) else None
 
 
 def _mask(node: exp.Expr) -> None:

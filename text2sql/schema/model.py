@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Collection
+from dataclasses import dataclass, field, replace
+
+Place = tuple[str, str]
+"""A table and a column, in lower case."""
 
 
 @dataclass(frozen=True)
@@ -54,3 +58,28 @@ class Schema:
     """The tables of one database, in the order of the source."""
 
     tables: tuple[Table, ...]
+
+    def only(self, chosen: Collection[Place]) -> Schema:
+        """The schema with these of its columns only.
+
+        A table without one of them is left out. A key stays if all its columns do, and those that it refers
+        to.
+        """
+        named = {table for table, _ in chosen}
+
+        def stay(table: str, columns: tuple[str, ...]) -> bool:
+            own = table.lower()
+            return own in named and all((own, column.lower()) in chosen for column in columns)
+
+        tables = []
+        for table in self.tables:
+            columns = tuple(column for column in table.columns if stay(table.name, (column.name,)))
+            primary = table.primary_key if stay(table.name, table.primary_key) else ()
+            keys = tuple(
+                key
+                for key in table.foreign_keys
+                if stay(table.name, key.columns) and stay(key.table, key.references)
+            )
+            if columns:
+                tables.append(replace(table, columns=columns, primary_key=primary, foreign_keys=keys))
+        return Schema(tuple(tables))

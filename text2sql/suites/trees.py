@@ -9,9 +9,10 @@ from typing import TypeVar
 
 from sqlglot import exp
 
-from text2sql.contamination.folding import is_string, parse_query
+from text2sql.contamination.folding import is_string
 from text2sql.schema.ddl import quote_name
 from text2sql.schema.model import Column, Schema, Table
+from text2sql.schema.queries import parse_query
 
 T = TypeVar("T")
 E = TypeVar("E", bound=exp.Expr)

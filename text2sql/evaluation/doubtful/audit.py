@@ -14,9 +14,9 @@ from tempfile import TemporaryDirectory
 from text2sql.evaluation.doubtful.examine import Examined, Examiner, GoldCase, examine_text, runnable
 from text2sql.evaluation.doubtful.questions import Gold, contradictions, rivals
 from text2sql.evaluation.doubtful.reasons import Finding, in_order
-from text2sql.evaluation.execution.sandbox import SQL_LENGTH
 from text2sql.evaluation.pool import QUICKEST, Limits, ProcessPool
 from text2sql.evaluation.settings import EvaluationSettings
+from text2sql.schema.queries import SQL_LENGTH
 
 _BATCH = 16  # queries handed to a worker at a time
 

@@ -21,7 +21,7 @@ from text2sql.errors import UserError
 from text2sql.evaluation.case_judge import Phase, WorkerLoss
 from text2sql.evaluation.doubtful.reasons import Finding
 from text2sql.evaluation.doubtful.reversed_rows import NotCopied, write_reversed
-from text2sql.evaluation.doubtful.rewriting import Suspicion, parse_query, text_of
+from text2sql.evaluation.doubtful.rewriting import Suspicion, text_of
 from text2sql.evaluation.doubtful.text import order_patterns, order_suspicions, todays_date
 from text2sql.evaluation.doubtful.types import Types, type_suspicions, types_of
 from text2sql.evaluation.execution.databases import Databases
@@ -30,6 +30,7 @@ from text2sql.evaluation.execution.sandbox import DatabaseError, QueryError, Row
 from text2sql.evaluation.settings import EvaluationSettings
 from text2sql.evaluation.spider.rewrite import order_matters, replace_year, rewrite_gold
 from text2sql.schema.database_files import find_database
+from text2sql.schema.queries import parse_query
 from text2sql.schema.sqlite import read_sqlite
 
 _DIGITS = 9  # of a fraction; sums in another order differ in the last digits

@@ -6,12 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-import sqlglot
 from sqlglot import exp
-from sqlglot.errors import SqlglotError
 
 from text2sql.evaluation.doubtful.reasons import Reason
-from text2sql.evaluation.execution.sandbox import SQL_LENGTH
 
 Comparison = Literal["rows", "order", "numbers"]
 Node = exp.Expr
@@ -35,18 +32,6 @@ class Suspicion:
     only_if: str = ""
     right_if_none: str = ""
     listed: bool = True
-
-
-def parse_query(sql: str) -> exp.Query | None:
-    """The syntax tree of one query in SQLite's dialect; None for any other text."""
-    if len(sql) > SQL_LENGTH:
-        return None
-    try:
-        found = [tree for tree in sqlglot.parse(sql, read="sqlite") if tree is not None]
-    except (SqlglotError, RecursionError):
-        return None
-    found = [tree for tree in found if not isinstance(tree, exp.Semicolon)]
-    return found[0] if len(found) == 1 and isinstance(found[0], exp.Query) else None
 
 
 def text_of(tree: Node) -> str:

@@ -37,6 +37,7 @@ from typing import Any, Literal, TypeVar
 
 from text2sql.databases import live_uri
 from text2sql.errors import UserError
+from text2sql.schema.queries import SQL_LENGTH
 
 T = TypeVar("T")
 Row = tuple[Any, ...]
@@ -53,9 +54,6 @@ ErrorKind = Literal[
     "crashed",
     "other",
 ]
-
-SQL_LENGTH = 100_000
-"""Most bytes of SQL that SQLite accepts; real answers are far shorter."""
 
 _OPCODES_BETWEEN_CHECKS = 1000  # a few microseconds; checking the time more often slows every query down
 _CHUNK = 1000  # rows fetched at a time

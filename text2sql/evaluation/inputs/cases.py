@@ -9,12 +9,14 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from text2sql.errors import UserError
+from text2sql.evaluation.doubtful.questions import Gold
 from text2sql.evaluation.inputs.layout import BIRD_SEPARATOR, Content, Entry, read_content
 from text2sql.evaluation.inputs.text import STDIN
 from text2sql.evaluation.verdicts import Case
 from text2sql.schema.database_files import is_database_id
 
 _GOLD_FORM = "write one gold query per line: its SQL, a tab, its db_id"
+_DB_ID_FORM = "add the name of its database as db_id, or name its field: --field db_id=NAME"
 _PREDICTIONS_FORM = "write one prediction per line, and an empty line for a missing one"
 _ROLES = {
     **{role: role for role in ("gold", "pred", "db_id", "id")},
@@ -29,7 +31,8 @@ class FieldNames:
     """The names that a field may have in JSON and in tables; of several in one row one must be chosen.
 
     `gold` and `pred` are the SQL of the two files, `db_id` the database, `id` what pairs their rows;
-    `gold_id` and `pred_id` are its name in one of the files, where that is another.
+    `gold_id` and `pred_id` are its name in one of the files, where that is another. `question` is what is
+    asked, and of several in one row the first counts.
     """
 
     gold: tuple[str, ...] = ("query", "sql", "SQL", "gold", "gold_sql", "gold_query", "output")
@@ -39,34 +42,41 @@ class FieldNames:
     )
     db_id: tuple[str, ...] = ("db_id",)
     id: tuple[str, ...] = ("question_id", "row")
+    question: tuple[str, ...] = ("question", "SpiderSynQuestion", "input")
     gold_id: tuple[str, ...] = ()
     pred_id: tuple[str, ...] = ()
 
     @classmethod
-    def chosen(cls, options: Iterable[str]) -> FieldNames:
+    def chosen(cls, options: Iterable[str], *more: str) -> FieldNames:
         """The usual names, except for the roles that `options` ("ROLE=NAME") gives another name.
+
+        `more`: roles beside those of `text2sql evaluate` that may be given one, such as question.
 
         Raises:
             UserError: an option has another form, or names no role.
         """
-        names = cls()
+        names, known = cls(), _ROLES | {role: role for role in more}
         for option in options:
             role, _, name = option.partition("=")
-            if role not in _ROLES or not name:
-                roles = ", ".join(_ROLES)
+            if role not in known or not name:
+                roles = ", ".join(known)
                 raise UserError(f"--field {option}: write ROLE=NAME, with a ROLE of {roles}")
-            names = replace(names, **{_ROLES[role]: (name,)})
+            names = replace(names, **{known[role]: (name,)})
         return names
 
 
 class _Row(NamedTuple):
-    """A gold query or a prediction; `ids` are those of its fields that can pair it, by their names."""
+    """A gold query or a prediction; `ids` are those of its fields that can pair it, by their names.
+
+    `sql` of a gold query is "" where the row has none and the file need not have one in each.
+    """
 
     where: str
     sql: str
     db_id: str
     group: str
     ids: Mapping[str, str | int]
+    question: str = ""
 
 
 def read_cases(
@@ -113,31 +123,35 @@ def _own_id(gold: _Row, predicted: _Row) -> str | int | None:
 # -- gold queries --
 
 
-def read_golds(gold: Path, names: FieldNames | None = None) -> list[tuple[str, str]]:
-    """Return SQL and db_id of each gold query of a file, which `read_cases` takes, too.
+def read_golds(gold: Path, names: FieldNames | None = None, partial: bool = False) -> list[Gold]:
+    """Return the gold queries of a file, which `read_cases` takes, too; rows are counted from 0.
+
+    `partial`: a row without a gold query is left out, and the others keep their numbers.
 
     Raises:
         UserError: the file or a row cannot be read, or there are none.
     """
-    return [(found.sql, found.db_id) for found in _read_golds(gold, names or FieldNames())[1]]
+    rows = _read_golds(gold, names or FieldNames(), partial)[1]
+    return [Gold(n, row.db_id, row.sql, row.question) for n, row in enumerate(rows) if row.sql]
 
 
-def _read_golds(gold: Path, names: FieldNames) -> tuple[Content, list[_Row]]:
+def _read_golds(gold: Path, names: FieldNames, partial: bool = False) -> tuple[Content, list[_Row]]:
     file = read_content(gold, "--gold", (names.gold, names.db_id), lenient=False)
-    golds = _golds(file, names)
-    if not golds:
-        raise UserError(f"{file.name}: no gold queries; {_GOLD_FORM}")
+    golds = _golds(file, names, partial)
+    if not any(found.sql for found in golds):
+        field = ", or name their field: --field gold=NAME" if file.kind == "rows" else ""
+        raise UserError(f"{file.name}: no gold queries; {_GOLD_FORM}{field}")
     return file, golds
 
 
-def _golds(file: Content, names: FieldNames) -> list[_Row]:
+def _golds(file: Content, names: FieldNames, partial: bool) -> list[_Row]:
     if file.kind == "lines":
         golds = [_gold_line(file.name, entry) for entry in file.entries if entry.value]
     elif file.kind == "rows":
-        golds = [_gold_row(file.name, entry, names) for entry in file.entries]
+        golds = [_gold_row(file.name, entry, names, partial) for entry in file.entries]
     else:
         raise UserError(f"{file.name}: one JSON object with numbers as keys; write a list of objects")
-    for found in golds:
+    for found in (row for row in golds if row.sql):
         if "\0" in found.sql:
             raise UserError(f"{file.name}, {found.where}: a NUL byte in the SQL; remove it")
         if not is_database_id(found.db_id):
@@ -153,14 +167,18 @@ def _gold_line(name: str, entry: Entry) -> _Row:
     return _Row(entry.where, fields[0], fields[1], "", {})
 
 
-def _gold_row(name: str, entry: Entry, names: FieldNames) -> _Row:
+def _gold_row(name: str, entry: Entry, names: FieldNames, partial: bool) -> _Row:
     row = _object(name, entry)
-    sql = _text(name, entry, names.gold, "gold").strip()
+    keys = [key for key in names.gold if not partial or (isinstance(row.get(key), str) and row[key].strip())]
+    if not keys:
+        return _Row(entry.where, "", "", "", {})
+    sql = _text(name, entry, keys, "gold").strip()
     if not sql:
         raise UserError(f"{name}, {entry.where}: the gold query is empty; add it, or remove the row")
     db_id = _database(name, entry, names)
     group = next((row[key] for key in _CLASSES if isinstance(row.get(key), str)), "")
-    return _Row(entry.where, sql, db_id, group, _ids(name, entry, names, names.gold_id))
+    question = next((row[key].strip() for key in names.question if isinstance(row.get(key), str)), "")
+    return _Row(entry.where, sql, db_id, group, _ids(name, entry, names, names.gold_id), question)
 
 
 def _database(name: str, entry: Entry, names: FieldNames) -> str:
@@ -177,7 +195,7 @@ def _database(name: str, entry: Entry, names: FieldNames) -> str:
         except UserError as error:
             raise UserError(f"{name}, {entry.where}: no db_id, and in instruction: {error}") from error
     like = next((key for key in row if "db" in key.lower() or "database" in key.lower()), None)
-    fix = f"name it with --field db_id={like}" if like else "add the name of its database as db_id"
+    fix = f"name it with --field db_id={like}" if like else _DB_ID_FORM
     fields = ", ".join(map(str, row))
     raise UserError(
         f"{name}, {entry.where}: no text in a field {names.db_id[0]}; its fields: {fields}; {fix}"
