@@ -55,7 +55,10 @@ def results_table(commit: str) -> str:
     ]
     questions = metrics["baseline"]["n"]["all"]
     built_in = ["built-in benchmark, tiny Qwen3 trained here", str(questions), *scores]
-    lines = [["execution accuracy in percent", "questions", *ARMS.values()], ["---"] + ["---:"] * (1 + len(ARMS))]
+    lines = [
+        ["execution accuracy in percent", "questions", *ARMS.values()],
+        ["---"] + ["---:"] * (1 + len(ARMS)),
+    ]
     lines += [built_in, _spider_row(SPIDER_PAGE.read_text(encoding="utf-8"))]
     note = f"With 95 % intervals; first row: metrics of commit {commit}."
     return "\n".join([*(f"| {' | '.join(line)} |" for line in lines), "", note])

@@ -18,7 +18,7 @@ from text2sql.base_models.hub import fetch_hub_model, read_pins
 from text2sql.base_models.licence import BUILTIN, licence_in, packaged_licence
 from text2sql.base_models.packaged import convert_packaged_model
 from text2sql.base_models.tiny import build_base_model
-from text2sql.builtin import base_rows
+from text2sql.builtin.base_rows import base_rows
 from text2sql.errors import UserError
 from text2sql.files import write_json
 from text2sql.hub import Hub

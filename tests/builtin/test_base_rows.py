@@ -7,8 +7,7 @@ import sqlite3
 
 import pytest
 
-from text2sql.builtin import base_rows
-from text2sql.builtin.base_rows import SimpleRow
+from text2sql.builtin.base_rows import SimpleRow, base_rows
 from text2sql.builtin.databases import DATABASES
 from text2sql.contamination.folding import fold_question
 from text2sql.errors import UserError

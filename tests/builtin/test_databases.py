@@ -24,6 +24,7 @@ from text2sql.builtin.lexicon import (
     THINGS,
     plural,
 )
+from text2sql.builtin.phrases import spoken
 from text2sql.builtin.random_schemas import compose
 from text2sql.schema.ddl import read_ddl
 from text2sql.schema.sqlite import read_sqlite
@@ -104,7 +105,7 @@ def test_values_fit_their_columns_and_no_label_is_used_twice() -> None:
             for table in domain.entities:
                 for field in table.fields:
                     values = [row[field.name] for row in world.rows[table.name]]
-                    assert {SPOKEN.get(value, value) for value in values} <= set(field.content.values())
+                    assert {spoken(value) for value in values} <= set(field.content.values())
                     assert field.role != "label" or len(set(values)) == len(values)
 
 
