@@ -104,11 +104,19 @@ def write_database(path: Path, ddl: str = DDL) -> None:
 
 
 def write_params(folder: Path, **changes: Mapping[str, object]) -> None:
-    """Write profile embedded as params.yaml, with `section={key: value}` changed."""
-    params = yaml.safe_load(composed("embedded"))
+    """Write profile embedded without contexts as params.yaml, with `section={key: value}` changed."""
+    params = without_contexts(yaml.safe_load(composed("embedded")))
     for section, values in changes.items():
         params[section].update(values)
     (folder / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False), encoding="utf-8")
+
+
+def without_contexts(params: dict[str, Any]) -> dict[str, Any]:
+    """Settings without sections contexts and train, and without the arms that need them."""
+    arms = {
+        name: arm for name, arm in params["arms"].items() if "context" not in "".join(map(str, arm.values()))
+    }
+    return params | {"contexts": {}, "train": {}, "arms": arms}
 
 
 def run_stage(command: click.Command, **options: object) -> str:

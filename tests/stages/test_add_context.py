@@ -14,6 +14,7 @@ from click.testing import CliRunner, Result
 from scripts.profiles import composed
 from stages import add_context
 from tests.context.databases import SINGERS, singers
+from tests.small_raw import without_contexts
 from text2sql.files import read_json, read_jsonl, write_jsonl
 from text2sql.inference.questions import read_chats
 from text2sql.prompts import CompactForm, prompt_form, schema_text
@@ -48,7 +49,7 @@ def pipeline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def set_context(prompt: dict[str, Any] | None = None, **values: Any) -> None:
-    params = yaml.safe_load(Path("params.yaml").read_text())
+    params = without_contexts(yaml.safe_load(Path("params.yaml").read_text()))
     params["contexts"] = {"mine": {"questions": "data/test", **values}}
     params["prompt"] |= prompt or {}
     Path("params.yaml").write_text(yaml.safe_dump(params))

@@ -79,7 +79,7 @@ def test_a_profile_for_gpus_lists_all_that_a_machine_without_lacks(
 ) -> None:
     Path("params.yaml").write_text(composed("qwen3-1.7b"), encoding="utf-8")
     lines = found(run("--offline"))
-    arms = "train_lora32, train_lora128, train_full, train_lora"
+    arms = "train_lora32, train_lora128, train_full, train_lora, train@lora32_context, train@full_context"
     assert matches(
         lines,
         rf"{arms}: attention: fa2, liger: true {GPUS}",

@@ -8,14 +8,15 @@ import yaml
 
 from scripts.profiles import composed
 from stages._params import load_params
+from tests.small_raw import without_contexts
 from text2sql.errors import UserError
 
 ROOT = Path(__file__).parents[2]
 
 
 def _write(folder: Path, change: dict[str, object]) -> Path:
-    """A params.yaml with the embedded profile and `change`, {dotted key: value}."""
-    values = yaml.safe_load(composed("embedded"))
+    """A params.yaml with the embedded profile, without contexts, and `change`, {dotted key: value}."""
+    values = without_contexts(yaml.safe_load(composed("embedded")))
     for dotted, value in change.items():
         *path, last = dotted.split(".")
         section = values
@@ -272,7 +273,7 @@ def test_own_arms_have_recipes_like_the_others(tmp_path: Path) -> None:
 
 
 def test_an_arm_has_training_settings_of_its_own_key_by_key(tmp_path: Path) -> None:
-    values = yaml.safe_load(composed("embedded"))
+    values = without_contexts(yaml.safe_load(composed("embedded")))
     values["training"]["ranks"] = "auto"
     own = values["lora"] | {"base": "models/base", "data": "data/train"}
     values["train"] = {"mine": own | {"training": {"seed": 7, "template": "qwen3"}}}
@@ -412,7 +413,7 @@ def test_the_test_sets_of_the_docs_are_valid(tmp_path: Path) -> None:
 
 
 def test_an_arm_with_a_ranking_that_is_not_made_is_refused_with_the_remedy(tmp_path: Path) -> None:
-    values = yaml.safe_load(composed("embedded"))
+    values = without_contexts(yaml.safe_load(composed("embedded")))
     values["arms"]["rag_rerank_sql"] = {"weights": "models/base", "questions": "data/examples/rerank_sql"}
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(values))
     with pytest.raises(

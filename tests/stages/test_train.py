@@ -12,6 +12,7 @@ from scripts.profiles import composed
 from stages import _train, train_full, train_lora, train_lora32, train_lora128
 from stages import train as own_stage
 from stages._params import load_params
+from tests.small_raw import without_contexts
 from text2sql.training.settings import Lora, Megatron
 
 ROOT = Path(__file__).parents[2]
@@ -152,7 +153,7 @@ def model(place: Path) -> Path:
 def _train_own(monkeypatch: pytest.MonkeyPatch, **own: object) -> tuple[list[Any], str]:
     """The arguments that the library gets for an own arm, and the output of the stage."""
     file = Path("params.yaml")
-    params = yaml.safe_load(file.read_text())
+    params = without_contexts(yaml.safe_load(file.read_text()))
     params["train"] = {"mine": OWN | own}
     file.write_text(yaml.safe_dump(params))
     seen: list[Any] = []
@@ -193,4 +194,4 @@ def test_a_base_that_is_an_adapter_or_no_model_is_refused(
 def test_an_arm_that_params_yaml_does_not_have_is_named(model: Path) -> None:
     result = CliRunner().invoke(own_stage.main, OWN_ARGUMENTS)
     assert result.exit_code == 1
-    assert "error: params.yaml: train has no 'mine'; it has no arm" in result.output
+    assert "error: params.yaml: train has no 'mine'; it has lora32_context, full_context" in result.output
