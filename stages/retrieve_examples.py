@@ -96,15 +96,16 @@ def _rankings(
     embedder = load_embedder(model, stored.batch_size, allowed_cores(), revision)
     texts = [as_query(text, settings.query_instruction) for text in embedded_texts(questions, stored.masked)]
     print(too_long_warning(embedder, texts), end="", file=sys.stderr)
+    keys = {name: key for name, key in KEYS.items() if name in settings.rankings}
+    instruction, commit = settings.rerank_instruction, settings.reranker_revision
+    # loaded before the search, so that an error in its name comes first
+    reranker = load_reranker(settings.reranker, embedder, instruction, commit) if keys else None
     found = search(index, stored, embedder.embed(texts), settings.candidates)
     _check_known(found, rows, index)
     rankings: Rankings = {"embedding": found}
-    if any(name != "embedding" for name in settings.rankings):
-        instruction, commit = settings.rerank_instruction, settings.reranker_revision
-        reranker = load_reranker(settings.reranker, embedder, instruction, commit)
-        for name, key in KEYS.items():
-            if name in settings.rankings:
-                rankings[name] = rerank(questions, found, rows, reranker, key, embedder.processes)
+    if reranker:
+        for name, key in keys.items():
+            rankings[name] = rerank(questions, found, rows, reranker, key, embedder.processes)
     vectors = _vectors(found, rows, embedder, stored.masked) if settings.mmr_lambda < 1 else {}
     return {
         name: [choose(hits, settings.top_k, settings.mmr_lambda, vectors) for hits in rankings[name]]

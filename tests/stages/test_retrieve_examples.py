@@ -284,7 +284,16 @@ def test_a_missing_model_of_the_index_is_named(pipeline: Path) -> None:
     Path("data/index/meta.json").write_text(json.dumps(meta | {"embedding_model": str(pipeline / "gone")}))
     result = run()
     assert result.exit_code == 1
-    assert "gone: cannot be loaded" in result.output
+    assert f"error: index_examples.embedding_model: no folder {pipeline / 'gone'}; " in result.output
+
+
+def test_a_misspelled_reranker_is_named_before_anything_is_embedded(pipeline: Path) -> None:
+    set_params(reranker="maxsin")
+    result = run()
+    assert result.exit_code == 1
+    assert "error: retrieve_examples.reranker: no folder maxsin; " in result.output
+    assert "set retrieve_examples.reranker to maxsim" in result.output
+    assert "embed: " not in result.output
 
 
 def test_a_milvus_server_that_has_gone_is_named(pipeline: Path, monkeypatch: pytest.MonkeyPatch) -> None:
