@@ -155,6 +155,14 @@ def test_figures_have_recall_and_characters(pipeline: Path) -> None:
     assert found["characters"]["context"] > found["characters"]["plain"]
 
 
+def test_a_context_without_value_hints_has_no_recall_of_values(pipeline: Path) -> None:
+    found = figures(example_values=2, train=True)
+    for part in (found, found["train"]):
+        assert (part["value_recall"], part["value_precision"], part["hints"]) == (None, None, 0)
+        assert part["values"] > 0
+    assert found["column_recall"] == 100.0
+
+
 def test_a_missing_database_is_named_once_and_its_questions_keep_the_plain_schema(pipeline: Path) -> None:
     lost = [dataclasses.replace(TEST[0], row=row, db_id="lost") for row in (2, 3)]
     write_jsonl("data/test/test.jsonl", [*lost, *TEST])
