@@ -56,6 +56,12 @@ def main(
 ) -> None:
     params = load_params()
     settings = params.contexts[context]
+    if settings.is_plain:
+        print(
+            f"contexts.{context}: shows what the plain prompts of {settings.questions} show, but for INSERT "
+            "rows; set value_hints or another key (docs/context.md)",
+            file=sys.stderr,
+        )
     rows = read_questions(questions)
     with replacing_folder(output) as folder:
         asked = [
