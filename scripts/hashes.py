@@ -14,7 +14,10 @@ from pathlib import Path
 from text2sql.cpu import KERNELS, allowed_cores, cpu_flags
 from text2sql.workstore import hash_path
 
-OUTPUTS = ("models/*", "data/index", "data/examples", "data/predictions/*", "metrics/*.*", "metrics/loss/*")
+OUTPUTS = (
+    *("models/*", "data/index", "data/examples", "data/context/*", "data/predictions/*"),
+    *("metrics/*.*", "metrics/context/*", "metrics/loss/*"),
+)
 PACKAGES = ("torch", "numpy", "transformers", "llamafactory", "peft", "tokenizers")
 FLAGS = ("avx2", "fma", "avx512f", "avx512_bf16", "amx_tile")  # what kernels are chosen by
 

@@ -21,7 +21,7 @@ from text2sql.endpoint_settings import KEY_VARIABLE
 from text2sql.errors import UserError
 from text2sql.hub import RECORDS, Hub
 from text2sql.preparation.hub_data import patterns, pins, read_record
-from text2sql.retrieval.settings import MAXSIM, PACKAGED_MODEL
+from text2sql.retrieval.settings import is_on_hub
 
 _MILVUS_PORT = 19530
 _ALL_S, _ONE_S = 20.0, 5.0  # for all questions, which are asked at the same time, and for an answer
@@ -63,12 +63,10 @@ def _models(params: Params) -> Iterator[tuple[str, str, str]]:
     if model.source == "hub" and model.hub_model and model.hub_revision:
         yield "fetch_model", model.hub_model, model.hub_revision
     index, retrieval = params.index_examples, params.retrieve_examples
-    encoder, reranker = index.embedding_model, retrieval.reranker
-    if encoder != PACKAGED_MODEL and not Path(encoder).is_dir():
-        yield "index_examples", encoder, index.embedding_revision or "main"
-    reranks = retrieval.rankings != ["embedding"]
-    if reranks and reranker != MAXSIM and not Path(reranker).is_dir():
-        yield "retrieve_examples", reranker, retrieval.reranker_revision or "main"
+    if is_on_hub(index.embedding_model):
+        yield "index_examples", index.embedding_model, index.embedding_revision or "main"
+    if retrieval.reranks and is_on_hub(retrieval.reranker):
+        yield "retrieve_examples", retrieval.reranker, retrieval.reranker_revision or "main"
 
 
 def _servers(params: Params) -> Iterator[tuple[str, str]]:

@@ -29,14 +29,13 @@ BASE = "models/base"
 _FIXED = ("train_lora32", "train_lora128", "train_full", "lora")  # sections of trained arms
 
 
-def _free_name(*taken: str) -> AfterValidator:
-    """A name that can be part of commands and file names, and is none of `taken`."""
+def _free_name(what: str, *taken: str) -> AfterValidator:
+    """The name of `what`, which can be part of commands and file names, and is none of `taken`."""
 
     def check(name: str) -> str:
         if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]*", name) or name in taken:
-            raise ValueError(
-                f"the name of an arm has letters, digits, _ and -, and is none of {', '.join(taken)}"
-            )
+            others = f", and is none of {', '.join(taken)}" if taken else ""
+            raise ValueError(f"the name of {what} has letters, digits, _ and -{others}")
         return name
 
     return AfterValidator(check)
@@ -46,6 +45,7 @@ def _free_name(*taken: str) -> AfterValidator:
 _ArmName = Annotated[
     str,
     _free_name(
+        "an arm",
         *(
             "summary",
             "pairs",
@@ -57,12 +57,14 @@ _ArmName = Annotated[
             "make_suites",
             "retrieve_examples",
             "context",
-        )
+        ),
     ),
 ]
-_TrainedName = Annotated[str, _free_name("base", *(name.removeprefix("train_") for name in _FIXED), "cards")]
+_TrainedName = Annotated[
+    str, _free_name("an arm", "base", *(name.removeprefix("train_") for name in _FIXED), "cards")
+]
 
-_ContextName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")]
+_ContextName = Annotated[str, _free_name("a context")]
 
 
 class Arm(Settings):

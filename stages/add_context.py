@@ -56,6 +56,12 @@ def main(
 ) -> None:
     params = load_params()
     settings = params.contexts[context]
+    if settings.is_plain:
+        print(
+            f"contexts.{context}: shows what the plain prompts of {settings.questions} show, but for INSERT "
+            "rows; set value_hints or another key (docs/context.md)",
+            file=sys.stderr,
+        )
     rows = read_questions(questions)
     with replacing_folder(output) as folder:
         asked = [
@@ -71,7 +77,8 @@ def main(
         made, read = make(asked, settings, params.prompt, "questions")
         write_jsonl(folder / "test" / "test.jsonl", with_context(rows, made))
         golds = [(str(row["row"]), row["ddl"], row["gold"]) for row in rows]
-        figures = of_texts([row["ddl"] for row in rows], made, golds, params.prompt) | of_databases(read)
+        ddls = [row["ddl"] for row in rows]
+        figures = of_texts(ddls, made, golds, settings, params.prompt) | of_databases(read)
         if settings.train:
             figures["train"] = add_to_training(
                 train, train_databases, folder / "train", settings, params.prompt
@@ -158,7 +165,9 @@ def add_to_training(
     }
     ddls = [row.ddl for row in rows]
     return (
-        of_texts(ddls, made, golds, prompt) | of_databases(read) | {"hinted": {"rows": len(fates), **rates}}
+        of_texts(ddls, made, golds, settings, prompt)
+        | of_databases(read)
+        | {"hinted": {"rows": len(fates), **rates}}
     )
 
 
@@ -168,15 +177,25 @@ def plain(ddl: str, prompt: Prompt) -> str:
 
 
 def of_texts(
-    ddls: Sequence[str], made: Sequence[Made], golds: Sequence[tuple[str, str, str]], prompt: Prompt
+    ddls: Sequence[str],
+    made: Sequence[Made],
+    golds: Sequence[tuple[str, str, str]],
+    settings: Context,
+    prompt: Prompt,
 ) -> dict[str, Any]:
-    """Rows, rows without context, recall, and the mean characters of the schemas with context."""
+    """Rows, rows without context, recall, and the mean characters of the schemas with context.
+
+    The recall of values is None where the settings ask for no value hints.
+    """
+    found = recall(golds, made).figures()
+    if not settings.value_hints:
+        found["value_recall"] = None
     pairs = [(ddl, each) for ddl, each in zip(ddls, made, strict=True) if not each.problem]
     n = max(len(pairs), 1)
     return {
         "n": len(made),
         "without_context": len(made) - len(pairs),
-        **recall(golds, made).figures(),
+        **found,
         "characters": {
             "plain": round(sum(len(plain(ddl, prompt)) for ddl, _ in pairs) / n, 1),
             "context": round(sum(len(each.text) for _, each in pairs) / n, 1),

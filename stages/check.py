@@ -33,7 +33,7 @@ from text2sql.inference.weights import resolve_weights
 from text2sql.preparation.outside_data import OutsideFolder, data_folder
 from text2sql.preparation.settings import TrainingFile
 from text2sql.prompts import prompt_form
-from text2sql.retrieval.settings import PACKAGED_MODEL
+from text2sql.retrieval.settings import MAXSIM, PACKAGED_MODEL, require_model
 from text2sql.training.disk import finished_bytes, working_bytes
 from text2sql.training.extra import extra_problems
 from text2sql.training.memory import Model, read_model, weight_shapes
@@ -131,6 +131,7 @@ def file_problems(params: Params) -> Iterator[Problem]:
     if params.fetch_model.source == "folder" and params.fetch_model.folder:
         for text in model_problems(Path(params.fetch_model.folder).expanduser()):
             yield Problem("fetch_model", text)
+    yield from _retrieval_problems(params)
     for name, own in params.train.items():
         if own.enabled:
             yield from (Problem(f"train@{name}", text) for text in _own_arm_problems(name, own))
@@ -140,6 +141,16 @@ def file_problems(params: Params) -> Iterator[Problem]:
                 Problem(f"predict@{name}", f"arms.{name}.weights: {text}")
                 for text in _weights_problems(Path(arm.weights), params)
             )
+
+
+def _retrieval_problems(params: Params) -> Iterator[Problem]:
+    """Models of retrieval whose names can be none."""
+    encoder, retrieval = params.index_examples.embedding_model, params.retrieve_examples
+    named = partial(require_model, "index_examples.embedding_model", encoder, PACKAGED_MODEL)
+    yield from _caught("index_examples", named)
+    if retrieval.reranks:
+        named = partial(require_model, "retrieve_examples.reranker", retrieval.reranker, MAXSIM)
+        yield from _caught("retrieve_examples", named)
 
 
 def _own_arm_problems(name: str, own: OwnArm) -> Iterator[str]:

@@ -13,6 +13,7 @@ from text2sql.cpu import allowed_cores
 from text2sql.errors import UserError
 from text2sql.files import replacing_folder
 from text2sql.records import TrainingRow, read_records
+from text2sql.retrieval.index import require_server
 
 
 @click.command(help=__doc__)
@@ -24,6 +25,8 @@ def main(train: Path, output: Path) -> None:
     rows = read_records(train / "rows.jsonl", TrainingRow)
     if not rows:
         raise UserError(f"{train}/rows.jsonl: no rows to index; `dvc repro dedupe_test` creates them")
+    if settings.milvus_uri:
+        require_server(settings.milvus_uri)  # the embedding can take minutes
 
     # imported here, because they take seconds and errors above should come first
     from text2sql.retrieval.embed import load_embedder, too_long_warning

@@ -16,6 +16,7 @@ import click
 
 from stages._main import stage_main
 from stages._params import load_params
+from text2sql.contamination.folding import fold_question
 from text2sql.contamination.leaks import find_leaks
 from text2sql.contamination.settings import Rules
 from text2sql.cpu import allowed_cores
@@ -87,7 +88,7 @@ def _rankings(
     # imported here, because they take seconds and errors in the files should come first
     from text2sql.retrieval.embed import as_query, load_embedder, too_long_warning
     from text2sql.retrieval.mask import embedded_texts
-    from text2sql.retrieval.ranking import choose, rerank
+    from text2sql.retrieval.ranking import choose, distinct, rerank
     from text2sql.retrieval.rerank import KEYS, load_reranker
     from text2sql.retrieval.stored import read_index, search
 
@@ -96,18 +97,24 @@ def _rankings(
     embedder = load_embedder(model, stored.batch_size, allowed_cores(), revision)
     texts = [as_query(text, settings.query_instruction) for text in embedded_texts(questions, stored.masked)]
     print(too_long_warning(embedder, texts), end="", file=sys.stderr)
+    keys = {name: key for name, key in KEYS.items() if name in settings.rankings}
+    instruction, commit = settings.rerank_instruction, settings.reranker_revision
+    # loaded before the search, so that an error in its name comes first
+    reranker = load_reranker(settings.reranker, embedder, instruction, commit) if keys else None
     found = search(index, stored, embedder.embed(texts), settings.candidates)
     _check_known(found, rows, index)
     rankings: Rankings = {"embedding": found}
-    if any(name != "embedding" for name in settings.rankings):
-        instruction, commit = settings.rerank_instruction, settings.reranker_revision
-        reranker = load_reranker(settings.reranker, embedder, instruction, commit)
-        for name, key in KEYS.items():
-            if name in settings.rankings:
-                rankings[name] = rerank(questions, found, rows, reranker, key, embedder.processes)
+    if reranker:
+        for name, key in keys.items():
+            rankings[name] = rerank(questions, found, rows, reranker, key, embedder.processes)
     vectors = _vectors(found, rows, embedder, stored.masked) if settings.mmr_lambda < 1 else {}
+    ids = {row_id for hits in found for row_id, _ in hits}
+    asked = {row_id: fold_question(rows[row_id].question) for row_id in ids}
     return {
-        name: [choose(hits, settings.top_k, settings.mmr_lambda, vectors) for hits in rankings[name]]
+        name: [
+            choose(distinct(hits, asked), settings.top_k, settings.mmr_lambda, vectors)
+            for hits in rankings[name]
+        ]
         for name in settings.rankings
     }
 

@@ -147,12 +147,12 @@ def test_attention_is_made_of_these_products() -> None:
 
 
 def test_the_report_of_hashes_names_the_cpu_and_every_output(tmp_path: Path) -> None:
-    (tmp_path / "models" / "base").mkdir(parents=True)
-    (tmp_path / "models" / "base" / "model.safetensors").write_bytes(b"weights")
-    (tmp_path / "metrics").mkdir()
-    (tmp_path / "metrics" / "full.json").write_text("{}")
+    made = ("models/base", "data/context/mine", "metrics/full.json", "metrics/context/mine.json")
+    for name in (f"{made[0]}/model.safetensors", f"{made[1]}/test/test.jsonl", *made[2:]):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("{}")
     command = [sys.executable, str(ROOT / "scripts" / "hashes.py")]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
     lines = done.stdout.splitlines()
     assert lines[0].startswith("cpu ") and "avx2=1" in lines[1] and "torch=" in lines[3]
-    assert [line.split()[1] for line in lines[4:]] == ["models/base", "metrics/full.json"]
+    assert [line.split()[1] for line in lines[4:]] == list(made)

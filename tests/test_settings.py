@@ -25,6 +25,7 @@ def _without_space(name: str) -> str:
 class Outer(Settings):
     arm: Inner
     arms: dict[Annotated[str, AfterValidator(_without_space)], Inner] = Field(default_factory=dict)
+    kinds: list[str] = Field(default_factory=lambda: ["a"], min_length=1)
 
     @model_validator(mode="after")
     def _refuse_seven(self) -> Outer:
@@ -44,7 +45,14 @@ class Outer(Settings):
             {"arm": {"steps": 1}, "arms": {"own": {"steps": 1, "ranks": 1}}},
             "f.yaml: arms.own.ranks: unknown key; allowed beside it: steps, rate",
         ),
-        ({"arm": {"steps": 1}, "arn": 1}, "f.yaml: arn: unknown key; allowed beside it: arm, arms"),
+        ({"arm": {"steps": 1}, "arn": 1}, "f.yaml: arn: unknown key; allowed beside it: arm, arms, kinds"),
+        ({"arm": None}, "f.yaml: arm: needs keys with values; allowed keys: steps, rate (found None)"),
+        (
+            {"arm": {"steps": 1}, "arms": {"own": 3}},
+            "f.yaml: arms.own: needs keys with values; allowed keys: steps, rate (found 3)",
+        ),
+        ([], "f.yaml: needs keys with values; allowed keys: arm, arms, kinds"),
+        ({"arm": {"steps": 1}, "kinds": []}, "f.yaml: kinds: needs at least 1 entry (found [])"),
         ({"arm": {"steps": 1}, "arms": {"a b": {"steps": 1}}}, "f.yaml: arms.a b: a name has no space"),
         ({"arm": {"steps": 7}}, "f.yaml: arm.steps must not be 7"),
     ],

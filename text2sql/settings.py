@@ -100,10 +100,20 @@ def _sentence(model: type[BaseModel], fault: dict[str, Any], above: str) -> str:
         return f"{key}: unknown key; allowed beside it: {_siblings(model, fault['loc'])}"
     if fault["type"] == "missing":
         return f"{key}: missing"
-    said = str(fault["msg"]).removeprefix("Value error, ")
+    said = _said(model, fault)
     # a model's own check sees the whole group, which is too long to repeat
     found = "" if fault["type"] == "value_error" else f" (found {fault['input']!r})"
     return f"{key}: {said}{found}" if key else said
+
+
+def _said(model: type[BaseModel], fault: dict[str, Any]) -> str:
+    """What is allowed: in pydantic's words, except where these speak of Python."""
+    if fault["type"] == "model_type":
+        return f"needs keys with values; allowed keys: {_siblings(model, (*fault['loc'], ''))}"
+    if fault["type"] == "too_short":
+        least = fault["ctx"]["min_length"]
+        return f"needs at least {least} {'entry' if least == 1 else 'entries'}"
+    return str(fault["msg"]).removeprefix("Value error, ")
 
 
 def _siblings(model: type[BaseModel], place: tuple[str | int, ...]) -> str:

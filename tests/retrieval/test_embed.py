@@ -121,9 +121,18 @@ def test_a_model_without_pooling_file_is_refused(tmp_path: Path) -> None:
         load_embedder(str(tmp_path), 8)
 
 
-def test_a_hub_model_without_network_is_refused_with_the_packaged_one(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=f"set index_examples.embedding_model to {PACKAGED_MODEL}"):
-        load_embedder(str(tmp_path / "nowhere" / "Qwen3-Embedding-0.6B"), 8)
+def test_a_hub_model_without_network_is_refused_with_the_packaged_one() -> None:
+    remedy = rf"set index_examples\.embedding_model to {PACKAGED_MODEL}, .*; then `dvc repro`"
+    with pytest.raises(UserError, match=rf"owner/name cannot be loaded .*no such folder here; .*{remedy}"):
+        load_embedder("owner/name", 8)
+
+
+@pytest.mark.parametrize("name", ["nowhere/at/all", "/nowhere/encoder", "./encoder", "encoder"])
+def test_a_folder_that_is_not_there_is_named_with_the_setting_and_the_next_command(name: str) -> None:
+    with pytest.raises(
+        UserError, match=rf"^index_examples\.embedding_model: no folder {name}; .*`dvc repro`"
+    ):
+        load_embedder(name, 8)
 
 
 def test_a_missing_package_is_named_with_the_pip_command(monkeypatch: pytest.MonkeyPatch) -> None:

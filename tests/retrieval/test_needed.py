@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from text2sql.inference.questions import prompt_of
+from text2sql.prompts import prompt_form
 from text2sql.retrieval.needed import needed_ddl
 
 DDL = (
@@ -39,3 +41,14 @@ def test_the_schema_stays_whole_where_it_is_not_known_what_is_needed(sql: str) -
 
 def test_a_schema_that_sqlite_rejects_stays_as_it_is() -> None:
     assert needed_ddl("CREATE TABLE (", "SELECT a FROM t") == "CREATE TABLE ("
+
+
+@pytest.mark.parametrize(("types", "column"), [(True, "name TEXT"), (False, "name")])
+def test_the_part_has_types_in_a_prompt_where_the_schema_of_the_question_has_them(
+    types: bool, column: str
+) -> None:
+    sql = "SELECT name FROM singer"
+    example = {"question": "Who sings?", "ddl": needed_ddl(DDL, sql), "sql": sql}
+    row = {"question": "Who?", "ddl": "CREATE TABLE singer (name TEXT);", "examples": [example]}
+    _, user = prompt_of("row", row, types, False, prompt_form("compact"))
+    assert user["content"].count(f"CREATE TABLE singer ({column});") == 2

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from text2sql.retrieval.ranking import choose
+from text2sql.retrieval.ranking import choose, distinct
 
 HITS = [("a", 0.9), ("b", 0.8), ("c", 0.5)]
 NEAR, FAR = np.array([1.0, 0.0]), np.array([0.0, 1.0])
@@ -32,3 +32,9 @@ def test_more_examples_than_there_are_gives_all_of_them(mmr_lambda: float) -> No
 def test_equal_examples_keep_the_order_of_the_ranking() -> None:
     same = [("x", 0.5), ("y", 0.5)]
     assert choose(same, 2, 0.5, {"x": NEAR, "y": NEAR}) == same
+
+
+def test_of_hits_with_one_question_the_best_stays() -> None:
+    questions = {"a": "who", "b": "who", "c": "how many"}
+    assert distinct(HITS, questions) == [HITS[0], HITS[2]]
+    assert distinct(HITS, {"a": "a", "b": "b", "c": "c"}) == HITS

@@ -165,6 +165,15 @@ def test_a_model_without_yes_as_one_token_is_refused(tmp_path: Path) -> None:
         YesNo(str(tmp_path))
 
 
-def test_an_unavailable_reranker_is_refused_with_the_one_that_needs_no_network(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"set retrieve_examples\.reranker to maxsim"):
-        load_reranker(str(tmp_path / "nowhere"), TableEmbedder())  # type: ignore[arg-type]
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("maxsin", "no folder maxsin; "),
+        ("/nowhere/reranker", "no folder /nowhere/reranker; "),
+        ("owner/name", "owner/name cannot be loaded .*no such folder here; "),
+    ],
+)
+def test_an_unavailable_reranker_is_refused_with_the_one_that_needs_no_network(name: str, said: str) -> None:
+    remedy = r"set retrieve_examples\.reranker to maxsim, .*; then `dvc repro`"
+    with pytest.raises(UserError, match=rf"^retrieve_examples\.reranker: {said}.*{remedy}"):
+        load_reranker(name, TableEmbedder())  # type: ignore[arg-type]

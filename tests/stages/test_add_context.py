@@ -156,6 +156,41 @@ def test_figures_have_recall_and_characters(pipeline: Path) -> None:
     assert found["characters"]["context"] > found["characters"]["plain"]
 
 
+def test_a_context_without_value_hints_has_no_recall_of_values(pipeline: Path) -> None:
+    found = figures(example_values=2, train=True)
+    for part in (found, found["train"]):
+        assert (part["value_recall"], part["value_precision"], part["hints"]) == (None, None, 0)
+        assert part["values"] > 0
+    assert found["column_recall"] == 100.0
+
+
+def test_a_context_that_adds_nothing_is_written_with_a_warning(pipeline: Path) -> None:
+    set_context(train=True)
+    result = run()
+    assert result.exit_code == 0
+    assert "contexts.mine: shows what the plain prompts of data/test show, but for INSERT" in result.stderr
+    assert rows()[0]["context"] == schema_text(SINGERS, types=False)
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        {"value_hints": 1},
+        {"example_values": 1},
+        {"descriptions": True},
+        {"foreign_keys": False},
+        {"link": 3},
+        {"form": "m_schema"},
+    ],
+    ids=lambda key: next(iter(key)),
+)
+def test_a_context_that_adds_or_leaves_out_something_has_no_warning(
+    pipeline: Path, key: dict[str, Any]
+) -> None:
+    set_context(**key)
+    assert "plain prompts" not in run().output
+
+
 def test_a_missing_database_is_named_once_and_its_questions_keep_the_plain_schema(pipeline: Path) -> None:
     lost = [dataclasses.replace(TEST[0], row=row, db_id="lost") for row in (2, 3)]
     write_jsonl("data/test/test.jsonl", [*lost, *TEST])

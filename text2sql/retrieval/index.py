@@ -78,6 +78,18 @@ def search_index(path: Path, queries: np.ndarray, limit: int) -> list[list[Hit]]
             return _search(client, _COLLECTION, queries, limit)
 
 
+def require_server(uri: str) -> None:
+    """Ask the Milvus server at `uri` something, so that long work for it is not in vain.
+
+    Not covered: a server that goes away later.
+
+    Raises:
+        UserError: the server cannot be reached or refuses the request.
+    """
+    with _server(uri) as client:
+        client.has_collection(_COLLECTION, timeout=_REQUEST_S)
+
+
 def build_on_server(uri: str, ids: Sequence[str], vectors: np.ndarray) -> str:
     """Write the vectors to the Milvus server at `uri`; returns the name of the collection.
 

