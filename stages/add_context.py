@@ -106,11 +106,7 @@ def read_questions(path: Path) -> list[dict[str, Any]]:
 def make(
     asked: Sequence[Asked], settings: Context, prompt: Prompt, what: str
 ) -> tuple[list[Made], list[Read]]:
-    """The contexts; what is missing is named on stderr, once a database. `what` is asked, in the plural.
-
-    Raises:
-        UserError: none of them has a context.
-    """
+    """The contexts; what is missing is named on stderr, once a database. `what` is asked, in the plural."""
     made, read = make_contexts(asked, settings, prompt, WorkStore.from_environment(), allowed_cores())
     problems = [one for one in read if one.problem]
     for one in problems:
@@ -118,9 +114,9 @@ def make(
     for one in read:
         for table, reason in (one.unreadable or {}).items():
             print(f"{one.database}: no values of table {table}: {reason}", file=sys.stderr)
-    if all(one.problem for one in made):
-        reasons = Counter(one.problem for one in made)
-        raise UserError(f"none of the {len(made)} {what} has a context: {reasons.most_common(1)[0][0]}")
+    if made and all(one.problem for one in made):
+        reason = Counter(one.problem for one in made).most_common(1)[0][0]
+        print(f"none of the {len(made)} {what} has a context, so all are plain: {reason}", file=sys.stderr)
     return made, read
 
 
@@ -143,11 +139,12 @@ def add_to_training(
         if row.db_id
     ]
     if not asked:
-        raise UserError(
-            f"{train}/rows.jsonl: no row names its database, so none can have a context; take a training "
-            "source with databases (fetch_data.train, docs/your-data.md), or leave out `train: true`"
+        print(
+            f"{train}/rows.jsonl: no row names its database, so none has a context; name the databases "
+            "(fetch_data.train, docs/your-data.md), or take out `train: true` and the arms trained on it",
+            file=sys.stderr,
         )
-    if len(asked) < len(rows):
+    elif len(asked) < len(rows):
         rest = f"{len(rows) - len(asked)} of {len(rows)} training rows name no database"
         print(f"{rest}, and keep their plain schema", file=sys.stderr)
     found, read = make(asked, settings, prompt, "training rows")

@@ -205,17 +205,25 @@ def test_a_missing_database_is_named_once_and_its_questions_keep_the_plain_schem
     assert chats[0].messages[1]["content"].startswith(schema_text(SINGERS, types=False))
 
 
-def test_no_context_for_any_question_is_an_error(pipeline: Path) -> None:
+def test_no_context_for_any_question_is_said_and_counted(pipeline: Path) -> None:
     Path("data/raw/databases/concert_singer/concert_singer.sqlite").unlink()
-    assert "none of the 2 questions has a context: data/raw/databases/concert_singer" in run().output
+    result = run()
+    assert result.exit_code == 0
+    assert (
+        "none of the 2 questions has a context, so all are plain: data/raw/databases/concert_singer"
+        in result.output
+    )
+    assert figures()["without_context"] == 2
+    assert not any("context" in row for row in rows())
 
 
-def test_training_rows_none_of_which_names_a_database_are_an_error(pipeline: Path) -> None:
+def test_training_rows_none_of_which_names_a_database_are_plain_and_counted(pipeline: Path) -> None:
     write_jsonl("data/train/rows.jsonl", TRAIN[1:])
     set_context(value_hints=5, train=True)
     result = run()
-    assert result.exit_code == 1
-    assert "data/train/rows.jsonl: no row names its database, so none can have a context" in result.output
+    assert result.exit_code == 0
+    assert "data/train/rows.jsonl: no row names its database, so none has a context" in result.output
+    assert figures()["train"]["without_context"] == figures()["train"]["n"] == len(TRAIN) - 1
 
 
 def test_two_runs_write_the_same_bytes(pipeline: Path) -> None:
