@@ -195,7 +195,7 @@ def test_a_repair_follows_the_chat() -> None:
     assert repaired(chat, "SELECT x", "no such column: x") == [
         *chat,
         {"role": "assistant", "content": "SELECT x"},
-        {"role": "user", "content": "SQLite says: no such column: x\nCorrect the query."},
+        {"role": "user", "content": "SQLite says: no such column: x\nAnswer with the corrected query only."},
     ]
 
 

@@ -275,7 +275,7 @@ def messages(
 
 
 def repaired(messages: Sequence[dict[str, str]], answer: str, failure: str) -> list[dict[str, str]]:
-    """A chat whose `answer` failed, followed by the answer and SQLite's message.
+    """A chat whose `answer` failed, followed by the answer and the `failure`, SQLite's message.
 
     If the chat begins the answer, it begins the next one too.
     """
@@ -283,7 +283,7 @@ def repaired(messages: Sequence[dict[str, str]], answer: str, failure: str) -> l
     return [
         *messages[: len(messages) - len(begun)],
         {"role": "assistant", "content": answer},
-        {"role": "user", "content": f"SQLite says: {failure}\nCorrect the query."},
+        {"role": "user", "content": f"SQLite says: {failure}\nAnswer with the corrected query only."},
         *begun,
     ]
 

@@ -90,7 +90,8 @@ def test_the_repair_prompt_has_the_query_and_its_error(place: Path) -> None:
     assert answer == {"role": "assistant", "content": BAD}
     assert complaint == {
         "role": "user",
-        "content": "SQLite says: no such column: nme\nCorrect the query.",
+        "content": "SQLite says: no such column: nme; the nearest names are singer.name\n"
+        "Answer with the corrected query only.",
     }
 
 

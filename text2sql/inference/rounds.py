@@ -19,6 +19,7 @@ from text2sql.databases import check_databases, database_path
 from text2sql.evaluation.execution.databases import database_files
 from text2sql.evaluation.settings import EvaluationSettings
 from text2sql.files import read_jsonl, write_jsonl
+from text2sql.inference.advice import advice
 from text2sql.inference.engine import Answer, Engine, Request
 from text2sql.inference.extract import extract_sql
 from text2sql.inference.journal import generate_all
@@ -27,6 +28,7 @@ from text2sql.inference.settings import SamplingPlan
 from text2sql.inference.voting import Candidates, Choice, vote
 from text2sql.prompts import repaired
 from text2sql.records import Prediction
+from text2sql.schema.sqlite import read_sqlite
 from text2sql.workstore import hash_path
 
 _PROBLEMS = {  # prompts that are too long are listed elsewhere
@@ -123,7 +125,7 @@ def _rounds(
         choices = _choices(answered, plan, execution, work / f"votes{_suffix(number)}.jsonl")
         pairs = list(zip(answered, choices, strict=True))
         found |= {a.chat.row: _prediction(a, choice, plan, number) for a, choice in pairs}
-        waiting = [_repair_chat(a, choice) for a, choice in pairs if choice.failure]
+        waiting = [_repair_chat(a, choice, execution.databases) for a, choice in pairs if choice.failure]
         if not waiting:
             break
     return found
@@ -195,12 +197,13 @@ def _prediction(answered: Answered, choice: Choice, plan: SamplingPlan, number: 
     )
 
 
-def _repair_chat(answered: Answered, choice: Choice) -> Chat:
-    """The chat, followed by the chosen answer and its error."""
+def _repair_chat(answered: Answered, choice: Choice, databases: Path) -> Chat:
+    """The chat, followed by the chosen answer, its error, and what the schema tells about that."""
     answer = answered.answers[choice.chosen].text
-    chat = answered.chat
-    messages = repaired(chat.messages, extract_sql(answer) or answer, str(choice.failure))
-    return replace(chat, messages=messages)
+    chat, failure = answered.chat, str(choice.failure)
+    told = advice(failure, read_sqlite(database_path(databases, chat.db_id)))
+    text = f"{failure}; {told}" if told else failure
+    return replace(chat, messages=repaired(chat.messages, extract_sql(answer) or answer, text))
 
 
 def _seed(*place: int) -> int:

@@ -1,0 +1,43 @@
+"""What a model is told about a name that SQLite does not know."""
+
+from __future__ import annotations
+
+import sqlite3
+
+import pytest
+
+from text2sql.inference.advice import advice
+from text2sql.schema.ddl import read_ddl
+
+DDL = (
+    "CREATE TABLE people (People_ID INTEGER, Name TEXT); "
+    "CREATE TABLE poker_player (Player_ID INTEGER, People_ID INTEGER, Final_Table_Made REAL); "
+    'CREATE TABLE pets (PetID INTEGER, PetType TEXT, "pet age" INTEGER);'
+)
+FAILURES = [
+    ("SELECT T1.Name FROM poker_player AS T1", "Name is a column of people"),
+    ("SELECT name FROM poker_player", "name is a column of people"),
+    ("SELECT PEOPLE_ID FROM people JOIN poker_player", "PEOPLE_ID is a column of people, poker_player"),
+    ("SELECT pet_type FROM pets", "the nearest names are pets.PetType"),
+    ("SELECT pets.petage FROM pets", "the nearest names are pets.pet age, pets.PetType"),
+    ("SELECT zzzz FROM pets", "no table has a column zzzz"),
+    ("SELECT * FROM cats", ""),
+    ("SELECT FROM pets", ""),
+]
+
+
+@pytest.mark.parametrize(("sql", "told"), FAILURES)
+def test_the_messages_of_sqlite_lead_to_the_columns_that_are_there(sql: str, told: str) -> None:
+    connection = sqlite3.connect(":memory:")
+    connection.executescript(DDL)
+    with pytest.raises(sqlite3.OperationalError) as failed:
+        connection.execute(sql)
+    connection.close()
+    assert advice(str(failed.value), read_ddl(DDL)) == told
+
+
+@pytest.mark.parametrize(
+    "failure", ["", "timeout", "empty: no statement", "no such column: ", "no such column: ."]
+)
+def test_other_messages_tell_nothing_or_that_there_is_no_such_column(failure: str) -> None:
+    assert advice(failure, read_ddl(DDL)) in ("", "no table has a column ")
