@@ -11,7 +11,17 @@ import yaml
 from tests import reference
 from tests.conftest import ROOT
 from text2sql.errors import UserError
-from text2sql.prompts import COMPACT, SYSTEM, Example, Prompt, messages, prompt_form, repaired, with_evidence
+from text2sql.prompts import (
+    COMPACT,
+    SYSTEM,
+    Example,
+    Prompt,
+    messages,
+    noted,
+    prompt_form,
+    repaired,
+    with_evidence,
+)
 from text2sql.schema.recorded import recorded_ddl
 from text2sql.schema.settings import PROMPT_FILES
 
@@ -197,6 +207,16 @@ def test_a_repair_follows_the_chat() -> None:
         {"role": "assistant", "content": "SELECT x"},
         {"role": "user", "content": "SQLite says: no such column: x\nAnswer with the corrected query only."},
     ]
+
+
+def test_a_note_stands_behind_the_question() -> None:
+    for form in ("compact", "reference"):
+        chat = messages(DDL, "How many?", form=prompt_form(form))
+        again = noted(noted(chat, "x is a column of t"), "y is a column of u")
+        changed = [number for number, (old, new) in enumerate(zip(chat, again, strict=True)) if old != new]
+        assert changed == [1]
+        notes = "\nNote: x is a column of t.\nNote: y is a column of u."
+        assert again[1] == chat[1] | {"content": chat[1]["content"].rstrip() + notes}
 
 
 def test_a_repair_begins_the_answer_again() -> None:

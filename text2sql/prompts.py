@@ -288,6 +288,13 @@ def repaired(messages: Sequence[dict[str, str]], answer: str, failure: str) -> l
     ]
 
 
+def noted(messages: Sequence[dict[str, str]], note: str) -> list[dict[str, str]]:
+    """A chat whose question is asked again, with a note behind it; an answer that it begins stays."""
+    at = max(number for number, message in enumerate(messages) if message["role"] == "user")
+    asked = messages[at] | {"content": f"{messages[at]['content'].rstrip()}\nNote: {note}."}
+    return [*messages[:at], asked, *messages[at + 1 :]]
+
+
 def _task(ddl: str, question: str) -> str:
     """Schema and question; an example may have no schema."""
     return f"{ddl.strip()}\n{question.strip()}" if ddl else question.strip()

@@ -18,8 +18,11 @@ FAILURES = [
     ("SELECT T1.Name FROM poker_player AS T1", "Name is a column of people"),
     ("SELECT name FROM poker_player", "name is a column of people"),
     ("SELECT PEOPLE_ID FROM people JOIN poker_player", "PEOPLE_ID is a column of people, poker_player"),
-    ("SELECT pet_type FROM pets", "the nearest names are pets.PetType"),
-    ("SELECT pets.petage FROM pets", "the nearest names are pets.pet age, pets.PetType"),
+    ("SELECT pet_type FROM pets", "no table has a column pet_type; the nearest names are pets.PetType"),
+    (
+        "SELECT pets.petage FROM pets",
+        "no table has a column petage; the nearest names are pets.pet age, pets.PetType",
+    ),
     ("SELECT zzzz FROM pets", "no table has a column zzzz"),
     ("SELECT * FROM cats", ""),
     ("SELECT FROM pets", ""),

@@ -45,7 +45,7 @@ class Scripted:
 
 
 def row(request: Request) -> int:
-    return int(request.messages[1]["content"].rpartition("Q")[2])
+    return int(request.messages[1]["content"].rpartition("Q")[2].split()[0])
 
 
 @pytest.fixture
@@ -82,17 +82,31 @@ def test_only_questions_whose_query_fails_are_asked_again(place: Path) -> None:
     assert [prediction.tries for prediction in found] == [3, 1]
 
 
-def test_the_repair_prompt_has_the_query_and_its_error(place: Path) -> None:
-    engine = Scripted(lambda _: f"```sql\n{BAD}\n```")
+def test_the_question_is_asked_again_with_a_note_on_a_column_that_is_not_there(place: Path) -> None:
+    engine = Scripted(lambda _: BAD)
     predict(engine, place, max_repairs=1)
-    *before, answer, complaint = engine.asked[2].messages
-    assert before == CHATS[0].messages
+    system, question = CHATS[0].messages
+    note = "\nNote: no table has a column nme; the nearest names are singer.name."
+    assert engine.asked[2].messages == [system, question | {"content": question["content"] + note}]
+
+
+def test_a_note_comes_once_then_the_model_sees_its_query_and_the_error(place: Path) -> None:
+    engine = Scripted(lambda _: f"```sql\n{BAD}\n```")
+    predict(engine, place, max_repairs=2)
+    *before, answer, complaint = engine.asked[4].messages
+    assert before == engine.asked[2].messages
     assert answer == {"role": "assistant", "content": BAD}
     assert complaint == {
         "role": "user",
-        "content": "SQLite says: no such column: nme; the nearest names are singer.name\n"
-        "Answer with the corrected query only.",
+        "content": "SQLite says: no such column: nme\nAnswer with the corrected query only.",
     }
+
+
+def test_an_error_without_a_column_shows_the_query_and_the_error_at_once(place: Path) -> None:
+    engine = Scripted(lambda _: "SELECT name FROM singers")
+    predict(engine, place, max_repairs=1)
+    assert engine.asked[2].messages[-2]["content"] == "SELECT name FROM singers"
+    assert engine.asked[2].messages[-1]["content"].startswith("SQLite says: no such table: singers\n")
 
 
 def test_the_repair_prompt_has_an_answer_without_sql_unchanged(place: Path) -> None:
@@ -116,11 +130,11 @@ def test_every_sample_of_every_round_has_its_own_seed(place: Path) -> None:
     assert len({request.seed for request in engine.asked}) == len(engine.asked) == 12
 
 
-def test_a_question_too_long_to_be_asked_again_keeps_its_first_answer(
+def test_a_question_too_long_to_be_asked_again_keeps_its_answer(
     place: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    found = predict(Scripted(lambda _: BAD, longest=2), place, max_repairs=1)
-    assert [(p.sql, p.tries) for p in found] == [(BAD, 1), (BAD, 1)]
+    found = predict(Scripted(lambda _: BAD, longest=2), place, max_repairs=2)
+    assert [(p.sql, p.tries) for p in found] == [(BAD, 2), (BAD, 2)]  # the note has no message of its own
     assert "2 of 2 prompts exceed 10 tokens" in capsys.readouterr().err
 
 

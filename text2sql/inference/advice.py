@@ -34,4 +34,5 @@ def advice(failure: str, schema: Schema) -> str:
         limit=_NEAREST,
     )
     names = [".".join(columns[at]) for _, _, at in near]
-    return f"the nearest names are {', '.join(names)}" if names else f"no table has a column {column}"
+    nearest = f"; the nearest names are {', '.join(names)}" if names else ""
+    return f"no table has a column {column}{nearest}"

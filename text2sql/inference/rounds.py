@@ -26,7 +26,7 @@ from text2sql.inference.journal import generate_all
 from text2sql.inference.questions import Chat
 from text2sql.inference.settings import SamplingPlan
 from text2sql.inference.voting import Candidates, Choice, vote
-from text2sql.prompts import repaired
+from text2sql.prompts import noted, repaired
 from text2sql.records import Prediction
 from text2sql.schema.sqlite import read_sqlite
 from text2sql.workstore import hash_path
@@ -198,12 +198,16 @@ def _prediction(answered: Answered, choice: Choice, plan: SamplingPlan, number: 
 
 
 def _repair_chat(answered: Answered, choice: Choice, databases: Path) -> Chat:
-    """The chat, followed by the chosen answer, its error, and what the schema tells about that."""
-    answer = answered.answers[choice.chosen].text
+    """The chat with a note on the column that is not there, or followed by the chosen answer and its error.
+
+    A small model that sees its own query mostly repeats it, so a note comes without it, and only once.
+    """
     chat, failure = answered.chat, str(choice.failure)
-    told = advice(failure, read_sqlite(database_path(databases, chat.db_id)))
-    text = f"{failure}; {told}" if told else failure
-    return replace(chat, messages=repaired(chat.messages, extract_sql(answer) or answer, text))
+    note = advice(failure, read_sqlite(database_path(databases, chat.db_id)))
+    if note and not any(note in message["content"] for message in chat.messages):
+        return replace(chat, messages=noted(chat.messages, note))
+    answer = answered.answers[choice.chosen].text
+    return replace(chat, messages=repaired(chat.messages, extract_sql(answer) or answer, failure))
 
 
 def _seed(*place: int) -> int:
