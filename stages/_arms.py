@@ -11,11 +11,12 @@ from text2sql.files import read_json
 
 SUMMARY = Path("metrics/summary.json")
 PARAMS = "params.yaml"
-_PLAIN = "data/test"  # questions without retrieved examples, which another database's question has none of
+_PLAIN = "data/test"  # questions without retrieved examples and context, which other questions have none of
+_LEFT_OUT = ", with examples or context, which questions have none of here"
 
 
 def find_arm(name: str | None) -> ModelPlan:
-    """The arm of this name; None: the best one whose questions have no examples and whose model is here.
+    """The arm of this name; None: the best one whose questions are plain and whose model is here.
 
     Raises:
         UserError: params.yaml is missing or wrong, there is no such arm, or nothing is trained yet.
@@ -37,7 +38,7 @@ def find_arm(name: str | None) -> ModelPlan:
         params.prompt,
         params.convert_schema.values,
         params.convert_schema.examples,
-        f"arm {name}{_score(name)}",
+        f"arm {name}{_score(name)}{'' if arm.questions == _PLAIN else _LEFT_OUT}",
     )
 
 
