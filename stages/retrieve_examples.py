@@ -107,14 +107,13 @@ def _rankings(
     if reranker:
         for name, key in keys.items():
             rankings[name] = rerank(questions, found, rows, reranker, key, embedder.processes)
-    vectors = _vectors(found, rows, embedder, stored.masked) if settings.mmr_lambda < 1 else {}
-    ids = {row_id for hits in found for row_id, _ in hits}
-    asked = {row_id: fold_question(rows[row_id].question) for row_id in ids}
+    vectors: dict[str, Any] = {}
+    if settings.mmr_lambda < 1:
+        vectors = _vectors(found, rows, embedder, stored.masked)
+        asked = {row_id: fold_question(rows[row_id].question) for row_id in vectors}
+        rankings = {name: [distinct(hits, asked) for hits in ranking] for name, ranking in rankings.items()}
     return {
-        name: [
-            choose(distinct(hits, asked), settings.top_k, settings.mmr_lambda, vectors)
-            for hits in rankings[name]
-        ]
+        name: [choose(hits, settings.top_k, settings.mmr_lambda, vectors) for hits in rankings[name]]
         for name in settings.rankings
     }
 
