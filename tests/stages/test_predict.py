@@ -25,6 +25,7 @@ from stages.predict import main
 from tests.conftest import ROOT
 from tests.openai_server import Reply, Serve, Server, refusal
 from tests.openai_server import Request as Asked
+from tests.small_raw import without_contexts
 from tests.tiny import tiny_adapter, tiny_qwen3, tiny_tokenizer
 from text2sql.inference.engine import Answer, Request
 
@@ -83,7 +84,7 @@ def workplace(models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def write_params(**changes: Any) -> None:
-    params = yaml.safe_load(composed("embedded"))
+    params = without_contexts(yaml.safe_load(composed("embedded")))
     params["predict"] = SETTINGS | changes
     params["prompt"] = {"schema_types": False}
     Path("params.yaml").write_text(yaml.safe_dump(params, sort_keys=False), encoding="utf-8")

@@ -178,7 +178,7 @@ def test_a_malformed_name_of_a_repository_is_refused_before_anything(
 @pytest.mark.parametrize(
     ("arm", "expected"),
     [
-        ("fulll", "params.yaml has no such arm; choose from baseline, rag_embedding"),
+        ("fulll", "params.yaml has no such arm; choose from baseline, hints, rag_embedding"),
         ("", "params.yaml has no such arm"),
         ("baseline", "its weights, models/base, are not trained here"),
     ],
