@@ -378,7 +378,9 @@ def test_the_most_frequent_result_of_the_samples_is_predicted(workplace: Path, s
     assert [p["agreement"] for p in predictions()] == [0.5] * 3
 
 
-def test_a_question_whose_query_fails_is_asked_again_with_the_error(workplace: Path, serve: Serve) -> None:
+def test_a_question_whose_query_fails_is_asked_again_with_a_note_then_with_the_error(
+    workplace: Path, serve: Serve
+) -> None:
     write_database()
     write_questions(questions(2))
 
@@ -392,8 +394,10 @@ def test_a_question_whose_query_fails_is_asked_again_with_the_error(workplace: P
     write_endpoint_params(server, max_repairs=2)
     assert predict().exit_code == 0
     assert [p["sql"] for p in predictions()] == ["SELECT name FROM singer"] * 2
-    assert [p["tries"] for p in predictions()] == [2, 2]
-    assert [len(request.messages) for request in server.requests] == [2, 2, 4, 4]
+    assert [p["tries"] for p in predictions()] == [3, 3]
+    assert [len(request.messages) for request in server.requests] == [2, 2, 2, 2, 4, 4]
+    noted = server.requests[2].messages[-1]["content"]
+    assert noted.endswith("\nNote: no table has a column nme; the nearest names are singer.name.")
 
 
 def test_a_missing_database_is_refused_before_the_model_is_asked(workplace: Path, serve: Serve) -> None:
