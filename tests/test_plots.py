@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 import yaml
 
+from tests.small_raw import without_contexts
 from text2sql.training.run import write_loss
 from text2sql.training.throughput import write_throughput
 from text2sql.training.validation import Point, write_validation
@@ -22,7 +23,7 @@ pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).resolve().parents[1]
 COPIED = [
-    *("dvc.yaml", "params.yaml", ".dvc/config", ".dvcignore"),
+    *("dvc.yaml", ".dvc/config", ".dvcignore"),
     *(".gitignore", ".dvc/.gitignore", "metrics/throughput/.gitignore"),
 ]
 LINES = [{"step": 10, "tokens_per_s": 900.0, "mfu": 0.31}, {"step": 20, "tokens_per_s": 950.0, "mfu": 0.33}]
@@ -51,10 +52,12 @@ def _plots(place: Path, *command: str) -> dict[str, Any]:
 
 @pytest.fixture
 def place(tmp_path: Path) -> Path:
-    """A fresh clone: the files of plots that are in git, and none of a run."""
+    """A fresh clone without arms of section train: the files of plots that are in git, and none of a run."""
     for name in COPIED:
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / name, tmp_path / name)
+    params = without_contexts(yaml.safe_load((ROOT / "params.yaml").read_text()))
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
     for stage in _stages():
         write_loss([{"step": 10, "loss": 2.0, "learning_rate": 0.1}], tmp_path / f"metrics/loss/{stage}.csv")
         measured = [Point(10, 2.1, 40.0, 5)] if stage == "train_full" else []
