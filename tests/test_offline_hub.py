@@ -47,6 +47,7 @@ ARMS = {
     "baseline": {"weights": "models/base", "questions": "data/test"},
     "lora32": {"weights": "models/lora32", "questions": "data/test"},
 }
+CONTEXT_ARM = {"lora32_context": {"weights": "models/lora32_context", "questions": "data/context/hints/test"}}
 DESCRIPTION = "validation/dev_databases/shop/database_description/shop.csv"
 DATA = ("fetch_data", "fetch_model", "prepare", "dedupe_test", "convert_schema")
 
@@ -131,7 +132,10 @@ def project(folder: Path, profile: str) -> None:
         shutil.copy(ROOT / name, folder / name)
     for name in ("stages", "text2sql", "configs"):
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
-    values = yaml.safe_load(composed(profile)) | {"arms": ARMS}
+    values = yaml.safe_load(composed(profile)) | {"arms": dict(ARMS)}
+    if own := values["train"]:
+        values["train"] = {"lora32_context": own["lora32_context"] | {"max_steps": 4}}
+        values["arms"] |= CONTEXT_ARM
     (folder / "params.yaml").write_text(yaml.safe_dump(values, sort_keys=False))
     apply_overrides(folder / "params.yaml", SMALL)
     subprocess.run(["git", "init", "-q"], cwd=folder, check=True)
@@ -177,8 +181,10 @@ def test_profile_qwen3_runs_from_the_cache_of_the_hub_to_the_table(checkout: Pat
         "spider": 50,
         "sql_create_context": 50,
     }
-    assert read(checkout / "metrics/summary.json").keys() == ARMS.keys()
-    assert "| lora32 |" in (checkout / "metrics/table.md").read_text()
+    assert read(checkout / "metrics/summary.json").keys() == (ARMS | CONTEXT_ARM).keys()
+    assert "| lora32_context |" in (checkout / "metrics/table.md").read_text()
+    context = read(checkout / "metrics/context/hints.json")
+    assert (context["without_context"], context["train"]["without_context"]) == (0, 50)
     record = read(checkout / "metrics/fetch_data.json")
     assert list(record) == ["b-mc2/sql-create-context@main", "premai-io/spider@main"]
     again = repro(checkout, "report")
