@@ -11,8 +11,9 @@ from __future__ import annotations
 import hashlib
 import sys
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 
 from text2sql.databases import check_databases, database_path
@@ -28,6 +29,7 @@ from text2sql.inference.settings import SamplingPlan
 from text2sql.inference.voting import Candidates, Choice, vote
 from text2sql.prompts import noted, repaired
 from text2sql.records import Prediction
+from text2sql.schema.model import Schema
 from text2sql.schema.sqlite import read_sqlite
 from text2sql.workstore import hash_path
 
@@ -120,12 +122,13 @@ def _rounds(
     """The predictions by row, without those of chats that are too long."""
     found: dict[int, Prediction] = {}
     waiting = list(chats)
+    schema_of = cache(lambda db_id: read_sqlite(database_path(execution.databases, db_id)))
     for number in range(1 + plan.max_repairs):
         answered = draw(engine, waiting, plan, number, work, label)
         choices = _choices(answered, plan, execution, work / f"votes{_suffix(number)}.jsonl")
         pairs = list(zip(answered, choices, strict=True))
         found |= {a.chat.row: _prediction(a, choice, plan, number) for a, choice in pairs}
-        waiting = [_repair_chat(a, choice, execution.databases) for a, choice in pairs if choice.failure]
+        waiting = [_repair_chat(a, choice, schema_of) for a, choice in pairs if choice.failure]
         if not waiting:
             break
     return found
@@ -197,13 +200,13 @@ def _prediction(answered: Answered, choice: Choice, plan: SamplingPlan, number: 
     )
 
 
-def _repair_chat(answered: Answered, choice: Choice, databases: Path) -> Chat:
+def _repair_chat(answered: Answered, choice: Choice, schema_of: Callable[[str], Schema]) -> Chat:
     """The chat with a note on the column that is not there, or followed by the chosen answer and its error.
 
     A small model that sees its own query mostly repeats it, so a note comes without it, and only once.
     """
     chat, failure = answered.chat, str(choice.failure)
-    note = advice(failure, read_sqlite(database_path(databases, chat.db_id)))
+    note = advice(failure, schema_of(chat.db_id))
     if note and not any(note in message["content"] for message in chat.messages):
         return replace(chat, messages=noted(chat.messages, note))
     answer = answered.answers[choice.chosen].text

@@ -13,12 +13,14 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from text2sql.cpu import allowed_cores
 from text2sql.errors import UserError
 from text2sql.files import copy_folder
 
@@ -33,7 +35,8 @@ Hit = tuple[str, float]  # row id, cosine
 
 _COLLECTION = "examples"  # in a folder of Milvus Lite; for those of a server see `collection_name`
 _METRIC = "IP"
-_BATCH = 500  # rows inserted, or queries searched at a time
+_ROWS = 500  # inserted at a time
+_QUERIES = 128  # searched at a time by one thread; Milvus Lite holds the scores of all rows for each of them
 _MARGIN = 16  # hits beyond the limit, so that few queries have a tie across it and are searched again
 _MOST = 16_384  # hits of one search, a limit of Milvus servers
 _REQUEST_S = 120.0  # the longest that a server may take for one request; pymilvus tries again until then
@@ -197,8 +200,8 @@ def _quiet() -> None:
 
 def _fill(client: MilvusClient, collection: str, ids: Sequence[str], vectors: np.ndarray) -> None:
     _create_collection(client, collection, max(len(i.encode()) for i in ids), vectors.shape[1])
-    for start in range(0, len(ids), _BATCH):
-        part = zip(ids[start : start + _BATCH], vectors[start : start + _BATCH], strict=True)
+    for start in range(0, len(ids), _ROWS):
+        part = zip(ids[start : start + _ROWS], vectors[start : start + _ROWS], strict=True)
         rows = [{"id": i, "vector": v.tolist()} for i, v in part]
         client.insert(collection, rows, timeout=_REQUEST_S)
     client.flush(collection, timeout=_REQUEST_S)
@@ -235,16 +238,21 @@ def _search(client: MilvusClient, collection: str, queries: np.ndarray, limit: i
 
 def _hits(client: MilvusClient, collection: str, queries: np.ndarray, wanted: int) -> Iterator[list[Hit]]:
     """The `wanted` nearest rows of each query, ties in any order."""
-    for start in range(0, len(queries), _BATCH):
-        found = client.search(
+
+    def search(batch: np.ndarray) -> list[list[dict[str, Any]]]:
+        return client.search(
             collection,
-            queries[start : start + _BATCH].tolist(),
+            batch.tolist(),
             limit=wanted,
             search_params={"metric_type": _METRIC},
             consistency_level="Strong",  # a server sees all rows that were inserted
             timeout=_REQUEST_S,
         )
-        yield from ([_hit(raw) for raw in hits] for hits in found)
+
+    batches = [queries[start : start + _QUERIES] for start in range(0, len(queries), _QUERIES)]
+    with ThreadPoolExecutor(allowed_cores()) as pool:
+        for found in pool.map(search, batches):
+            yield from ([_hit(raw) for raw in hits] for hits in found)
 
 
 def _hit(raw: dict[str, Any]) -> Hit:
