@@ -181,7 +181,7 @@ BAD_VALUES = [  # key, value, pattern of the message
     ("arms.context", {"weights": "models/base", "questions": "data/test"}, "is none of summary, pairs"),
     ("arms.full.questions", "data/other", "arms.full.questions: no 'data/other'; choose from data/test, "),
     ("arms.full.questions", "data/context/none/test", "no 'data/context/none/test'; .*section contexts"),
-    ("arms.full.questions", "data/drafted/none", "no 'data/drafted/none'; .*section drafts names"),
+    ("arms.full.questions", "data/drafted/none", "no 'data/drafted/none'; .*section drafts what is in"),
     ("arms.rank_by_draft", {"weights": "models/base", "questions": "data/test"}, "is none of summary, pairs"),
     ("drafts.a b", {"predictions": "full"}, "drafts.a b: the name of a ranking has letters, digits"),
     ("drafts.a", None, "drafts.a: needs keys with values; allowed keys: predictions"),

@@ -113,7 +113,7 @@ def test_the_example_with_the_form_of_the_draft_comes_first(pipeline: Path) -> N
     assert nearest()[0][0] == "t:0"
     first, _ = rows()
     assert ids(first) == ["t:3", "t:2"]
-    assert [example["score"] for example in first["examples"]] == [1.0, 0.75]
+    assert [example["score"] for example in first["examples"]] == [1.0, 0.7143]
     assert set(first) == {*ConvertedQuestion.__dataclass_fields__, "examples"}
 
 
