@@ -15,8 +15,8 @@ from text2sql.cpu import KERNELS, allowed_cores, cpu_flags
 from text2sql.workstore import hash_path
 
 OUTPUTS = (
-    *("models/*", "data/index", "data/examples", "data/context/*", "data/predictions/*"),
-    *("metrics/*.*", "metrics/context/*", "metrics/loss/*"),
+    *("models/*", "data/index", "data/examples", "data/drafted/*", "data/context/*", "data/predictions/*"),
+    *("metrics/*.*", "metrics/rank_by_draft/*", "metrics/context/*", "metrics/loss/*"),
 )
 PACKAGES = ("torch", "numpy", "transformers", "llamafactory", "peft", "tokenizers")
 FLAGS = ("avx2", "fma", "avx512f", "avx512_bf16", "amx_tile")  # what kernels are chosen by

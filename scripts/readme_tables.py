@@ -129,8 +129,9 @@ def _paths(body: dict[str, Any], key: str, each: str) -> Iterator[str]:
 
 
 def _readable(path: str, each: str) -> str:
-    """A path with the name `each` in place of DVC's variables for what a stage runs for."""
+    """A path with names in place of DVC's variables: `each` for what a stage runs for, ARM inside a path."""
     named = re.sub(r"\$\{(key|item)\}", each, path)
+    named = re.sub(r"(?<=.)\$\{item\.\w+\}", "ARM", named)
     return re.sub(r"\$\{item\.(\w+)\}", r"the arm's \1", named)
 
 

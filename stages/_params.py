@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
@@ -19,7 +19,7 @@ from text2sql.errors import UserError
 from text2sql.evaluation.settings import EvaluationSettings
 from text2sql.inference.settings import Predict
 from text2sql.preparation.settings import FetchData, Prepare
-from text2sql.retrieval.settings import IndexExamples, RetrieveExamples
+from text2sql.retrieval.settings import Draft, IndexExamples, RetrieveExamples
 from text2sql.schema.settings import ConvertSchema, Prompt
 from text2sql.settings import Folder, Settings, checked, sentences
 from text2sql.suites.settings import SuiteSettings
@@ -56,6 +56,7 @@ _ArmName = Annotated[
             "convert_schema",
             "make_suites",
             "retrieve_examples",
+            "rank_by_draft",
             "context",
         ),
     ),
@@ -64,6 +65,7 @@ _TrainedName = Annotated[
     str, _free_name("an arm", "base", *(name.removeprefix("train_") for name in _FIXED), "cards")
 ]
 
+_DraftName = Annotated[str, _free_name("a ranking")]
 _ContextName = Annotated[str, _free_name("a context")]
 
 
@@ -90,6 +92,7 @@ class Params(Settings):
     convert_schema: ConvertSchema
     index_examples: IndexExamples
     retrieve_examples: RetrieveExamples
+    drafts: dict[_DraftName, Draft] = Field(default_factory=dict)
     contexts: dict[_ContextName, Context] = Field(default_factory=dict)
     prompt: Prompt
     training: Training
@@ -201,15 +204,23 @@ class Params(Settings):
     @model_validator(mode="after")
     def _questions_are_written(self) -> Params:
         found = ["data/test", *(f"data/examples/{ranking}" for ranking in self.retrieve_examples.rankings)]
+        found += [f"data/drafted/{name}" for name in self.drafts]
         made = [f"data/context/{name}/test" for name in self.contexts]
         for key, group, choice in (("contexts", self.contexts, found), ("arms", self.arms, found + made)):
             for name, one in group.items():
                 if one.questions not in choice:
                     raise ValueError(
                         f"{key}.{name}.questions: no {one.questions!r}; choose from {', '.join(choice)}; "
-                        "retrieve_examples.rankings names what is in data/examples, section contexts what is "
-                        "in data/context"
+                        "retrieve_examples.rankings names what is in data/examples, section drafts what is "
+                        "in data/drafted, section contexts what is in data/context"
                     )
+        return self
+
+    @model_validator(mode="after")
+    def _drafts_are_predicted(self) -> Params:
+        problems = [problem for name in self.drafts for problem in _draft_problems(self, name)]
+        if problems:
+            raise ValueError("; ".join(problems))
         return self
 
     @model_validator(mode="after")
@@ -284,16 +295,38 @@ def _base_problems(params: Params, name: str) -> Iterator[str]:
         )
     elif not folders[folder].enabled:
         yield f"{key}: {folder} is not trained, because its training has enabled: false"
-    elif circle := _circle(params, name):
+    elif circle := _circle(f"models/{name}", {f"models/{n}": [own.base] for n, own in params.train.items()}):
         yield f"{key}: a circle ({' from '.join(circle)}); one of these arms must start from {BASE}"
 
 
-def _circle(params: Params, name: str) -> list[str]:
-    """The folders from that of an own arm over its base back to itself; empty where it does not come back."""
-    chain = [f"models/{name}"]
-    while (own := params.train.get(chain[-1].removeprefix("models/"))) and own.base not in chain:
-        chain.append(own.base)
-    return [*chain, chain[0]] if own and own.base == chain[0] else []
+def _draft_problems(params: Params, name: str) -> Iterator[str]:
+    """What is wrong with the arm whose predictions are drafts."""
+    key, arm = f"drafts.{name}.predictions", params.drafts[name].predictions
+    made: dict[str, list[str]] = {f"models/{own}": [one.base, one.data] for own, one in params.train.items()}
+    for context, one in params.contexts.items():
+        made |= {f"data/context/{context}/{part}": [one.questions] for part in ("test", "train")}
+    made |= {f"data/drafted/{draft}": [f"arm {one.predictions}"] for draft, one in params.drafts.items()}
+    made |= {f"arm {each}": [one.weights, one.questions] for each, one in params.arms.items()}
+    if arm not in params.arms:
+        yield f"{key}: no arm {arm!r}; choose from {', '.join(params.arms)}"
+    elif circle := _circle(f"data/drafted/{name}", made):
+        yield (
+            f"{key}: a circle ({' from '.join(circle)}); name an arm whose questions and weights do not come "
+            "from this ranking"
+        )
+
+
+def _circle(start: str, made: Mapping[str, Iterable[str]]) -> list[str]:
+    """The shortest way from `start` over what it is made of back to itself; empty where there is none."""
+    ways, seen = [[start]], set[str]()
+    for way in ways:  # it grows meanwhile
+        for source in made.get(way[-1], ()):
+            if source == start:
+                return [*way, start]
+            if source not in seen:
+                seen.add(source)
+                ways.append([*way, source])
+    return []
 
 
 @contextmanager

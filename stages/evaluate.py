@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import sys
-from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import get_args
 
 import click
 
 from stages._main import stage_main
 from stages._params import load_params
+from stages._predictions import read_predictions, read_questions
 from text2sql.databases import check_databases
-from text2sql.errors import UserError
 from text2sql.evaluation.doubtful.kept import kept_reasons
 from text2sql.evaluation.doubtful.questions import Gold
 from text2sql.evaluation.execution.databases import warning_of_ignored
@@ -23,7 +21,7 @@ from text2sql.evaluation.settings import JudgeSettings
 from text2sql.evaluation.verdicts import Case, Verdict, without_gold
 from text2sql.files import read_jsonl, write_json, write_jsonl
 from text2sql.progress import Progress
-from text2sql.records import ConvertedQuestion, Prediction, Problem, read_records
+from text2sql.records import ConvertedQuestion
 from text2sql.report.kept_verdicts import kept_verdicts, write_kept
 from text2sql.workstore import WorkStore
 
@@ -120,67 +118,8 @@ def with_verdicts(
         yield question, _without_gold(question)
 
 
-def read_questions(path: Path) -> list[ConvertedQuestion]:
-    """Read the test questions.
-
-    Raises:
-        UserError: there are none, a row number is repeated, or only some name their test set.
-    """
-    questions = read_records(path, ConvertedQuestion)
-    fix = "run `dvc repro convert_schema` to write the file again"
-    if not questions:
-        raise UserError(f"{path}: no questions; {fix}")
-    repeated = _repeated(question.row for question in questions)
-    if repeated:
-        raise UserError(f"{path}: {_rows(repeated)} more than once; {fix}")
-    unnamed = [question.row for question in questions if not question.test_set]
-    if 0 < len(unnamed) < len(questions):
-        raise UserError(f"{path}: {_rows(unnamed)} without a test set, which the others name; {fix}")
-    return questions
-
-
-def read_predictions(path: Path, questions: Sequence[ConvertedQuestion], arm: str) -> dict[int, Prediction]:
-    """Read the predictions by row.
-
-    Raises:
-        UserError: rows are missing, repeated, unknown, without text or with unknown problems.
-    """
-    predictions = read_records(path, Prediction)
-    asked = {question.row for question in questions}
-    rows = {prediction.row for prediction in predictions}
-    faults = {
-        "more than once": _repeated(prediction.row for prediction in predictions),
-        "missing": sorted(asked - rows),
-        "not among the questions": sorted(rows - asked),
-        "without SQL text": [p.row for p in predictions if not isinstance(p.sql, str)],
-        "with unknown problems": [p.row for p in predictions if not _are_counts(p.problems)],
-    }
-    found = [f"{_rows(wrong)} {fault}" for fault, wrong in faults.items() if wrong]
-    if found:
-        counts = f"{len(predictions)} predictions for {len(asked)} questions"
-        raise UserError(f"{path}: {counts}: {'; '.join(found)}; run `dvc repro predict@{arm}`")
-    return {prediction.row: prediction for prediction in predictions}
-
-
-def _are_counts(problems: object) -> bool:
-    """Whether `problems` are numbers by `Problem`, or None."""
-    if problems is None:
-        return True
-    known = set(get_args(Problem))
-    return isinstance(problems, dict) and all(k in known and type(n) is int for k, n in problems.items())
-
-
 def _without_gold(question: ConvertedQuestion) -> Verdict:
     return without_gold(question.row, question.db_id, question.slice)
-
-
-def _repeated(rows: Iterable[int]) -> list[int]:
-    return sorted(row for row, count in Counter(rows).items() if count > 1)
-
-
-def _rows(rows: Sequence[int]) -> str:
-    shown = ("row " if len(rows) == 1 else "rows ") + ", ".join(map(str, rows[:5]))
-    return f"{shown} and {len(rows) - 5} others" if len(rows) > 5 else shown
 
 
 if __name__ == "__main__":

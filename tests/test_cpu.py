@@ -147,8 +147,12 @@ def test_attention_is_made_of_these_products() -> None:
 
 
 def test_the_report_of_hashes_names_the_cpu_and_every_output(tmp_path: Path) -> None:
-    made = ("models/base", "data/context/mine", "metrics/full.json", "metrics/context/mine.json")
-    for name in (f"{made[0]}/model.safetensors", f"{made[1]}/test/test.jsonl", *made[2:]):
+    made = (
+        *("models/base", "data/drafted/mine", "data/context/mine", "metrics/full.json"),
+        *("metrics/rank_by_draft/mine.json", "metrics/context/mine.json"),
+    )
+    files = (f"{made[0]}/model.safetensors", f"{made[1]}/test.jsonl", f"{made[2]}/test/test.jsonl", *made[3:])
+    for name in files:
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text("{}")
     command = [sys.executable, str(ROOT / "scripts" / "hashes.py")]

@@ -196,8 +196,8 @@ def test_dvc_compares_the_folder_of_forms_wherever_the_form_of_prompts_counts() 
         name for name, body in bodies.items() if {"prompt", "prompt.form"} & set(body.get("params", []))
     }
     assert {name for name, body in bodies.items() if PROMPT_FILES in body["deps"]} == with_form
-    readers = {"fetch_model", "dedupe_test", "retrieve_examples", "add_context", "predict", "report"}
-    assert with_form == readers
+    readers = {"fetch_model", "dedupe_test", "retrieve_examples", "rank_by_draft", "add_context"}
+    assert with_form == readers | {"predict", "report"}
 
 
 def test_a_repair_follows_the_chat() -> None:

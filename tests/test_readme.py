@@ -137,6 +137,15 @@ def test_a_stage_that_runs_for_each_source_has_one_row() -> None:
     assert row == "| `outside_train@NAME` | Hashes | – | `data/outside/train/NAME.json` |"
 
 
+def test_a_stage_that_reads_an_arms_predictions_names_their_file() -> None:
+    stage = {
+        "foreach": "${drafts}",
+        "do": {"desc": "Finds", "deps": ["data/predictions/${item.predictions}.jsonl"]},
+    }
+    row = tables.stage_table({"stages": {"rank_by_draft": stage}}).splitlines()[-1]
+    assert row == "| `rank_by_draft@NAME` | Finds | `data/predictions/ARM.jsonl` | – |"
+
+
 def test_the_text_around_a_block_is_unchanged() -> None:
     page = "before\n<!-- x: begin (by `make readme`) -->\n{}\n<!-- x: end -->\nafter\n"
     assert tables.with_block(page.format("old"), "x", "new") == page.format("new")

@@ -181,6 +181,13 @@ BAD_VALUES = [  # key, value, pattern of the message
     ("arms.context", {"weights": "models/base", "questions": "data/test"}, "is none of summary, pairs"),
     ("arms.full.questions", "data/other", "arms.full.questions: no 'data/other'; choose from data/test, "),
     ("arms.full.questions", "data/context/none/test", "no 'data/context/none/test'; .*section contexts"),
+    ("arms.full.questions", "data/drafted/none", "no 'data/drafted/none'; .*section drafts what is in"),
+    ("arms.rank_by_draft", {"weights": "models/base", "questions": "data/test"}, "is none of summary, pairs"),
+    ("drafts.a b", {"predictions": "full"}, "drafts.a b: the name of a ranking has letters, digits"),
+    ("drafts.a", None, "drafts.a: needs keys with values; allowed keys: predictions"),
+    ("drafts.a", {}, "drafts.a.predictions: missing"),
+    ("drafts.a", {"predictions": "full", "top_k": 3}, "drafts.a.top_k: unknown key; .*predictions"),
+    ("drafts.a", {"predictions": "none"}, "drafts.a.predictions: no arm 'none'; choose from baseline, "),
     ("contexts.a b", {"questions": "data/test"}, "contexts.a b: the name of a context has letters, digits"),
     ("contexts.a", None, "contexts.a: needs keys with values; allowed keys: questions, value_hints, "),
     ("contexts.a", {"value_hints": 3}, "contexts.a.questions: missing"),
@@ -430,3 +437,57 @@ def test_an_arm_has_the_questions_of_a_context(tmp_path: Path) -> None:
     params = load_params(_write(tmp_path, {"contexts": {"mine": context}, "arms.hinted": arm}))
     assert params.arms["hinted"].questions == "data/context/mine/test"
     assert params.contexts["mine"].missing_rate == params.contexts["mine"].wrong_rate == 0.1
+
+
+def test_an_arm_and_a_context_have_the_examples_of_a_draft(tmp_path: Path) -> None:
+    arm = {"weights": "models/base", "questions": "data/drafted/one"}
+    change: dict[str, object] = {
+        "drafts": {"one": {"predictions": "full"}, "two": {"predictions": "again"}},
+        "contexts": {"mine": {"questions": "data/drafted/two", "value_hints": 5}},
+        "arms.again": arm,  # a draft of a draft
+        "arms.third": arm | {"questions": "data/context/mine/test"},
+    }
+    params = load_params(_write(tmp_path, change))
+    assert params.drafts["two"].predictions == "again"
+    assert params.arms["third"].questions == "data/context/mine/test"
+
+
+BASE_ARM = {"weights": "models/base", "questions": "data/drafted/a"}
+CIRCLES: list[tuple[dict[str, object], str]] = [  # change, the way back
+    ({"arms.mine": BASE_ARM}, "data/drafted/a from arm mine from data/drafted/a"),
+    (
+        {
+            "contexts": {"c": {"questions": "data/drafted/a"}},
+            "arms.mine": BASE_ARM | {"questions": "data/context/c/test"},
+        },
+        "data/drafted/a from arm mine from data/context/c/test from data/drafted/a",
+    ),
+    (
+        {
+            "contexts": {"c": {"questions": "data/drafted/a", "train": True}},
+            "train": {"own": OWN | {"data": "data/context/c/train"}},
+            "arms.mine": {"weights": "models/own", "questions": "data/test"},
+        },
+        "data/drafted/a from arm mine from models/own from data/context/c/train from data/drafted/a",
+    ),
+    (
+        {
+            "drafts.b": {"predictions": "other"},
+            "arms.other": BASE_ARM,
+            "arms.mine": BASE_ARM | {"questions": "data/drafted/b"},
+        },
+        "data/drafted/a from arm mine from data/drafted/b from arm other from data/drafted/a",
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    ("change", "way"), CIRCLES, ids=["own questions", "context", "weights", "another ranking"]
+)
+def test_drafts_that_come_from_their_own_ranking_are_refused(
+    tmp_path: Path, change: dict[str, object], way: str
+) -> None:
+    change = {"drafts": {"a": {"predictions": "mine"}}} | change
+    with pytest.raises(UserError) as refusal:
+        load_params(_write(tmp_path, change))
+    assert f"drafts.a.predictions: a circle ({way}); name an arm whose questions" in str(refusal.value)

@@ -12,10 +12,10 @@ import pytest
 import yaml
 
 from scripts.profiles import composed
+from stages._examples import records
 from stages._params import load_params
 from stages.dedupe_test import main as dedupe_test
 from stages.prepare import main as prepare
-from stages.retrieve_examples import records
 from tests import reference
 from tests.conftest import ROOT
 from tests.small_raw import question_line, run_stage, write_database, write_test

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+from rapidfuzz.distance import Indel
 
 from text2sql.processes import spread
 from text2sql.progress import Progress
 from text2sql.records import ConvertedQuestion, TrainingRow
 from text2sql.retrieval.index import DIGITS, Hit
 from text2sql.retrieval.rerank import Key, Reranker
+from text2sql.retrieval.skeleton import skeleton
+
+_TOKEN = re.compile(r"\w+|[<>=!|]+|\S")  # of a skeleton
 
 
 def rerank(
@@ -37,6 +42,43 @@ def rerank(
         rankings[number] = ranking
         progress.advance()
     return [rankings[number] for number in range(len(questions))]
+
+
+def by_draft(
+    drafts: Sequence[str], found: Sequence[Sequence[Hit]], rows: Mapping[str, TrainingRow]
+) -> list[list[Hit]]:
+    """Order the hits of each question by how much their queries have the form of its draft, a first query.
+
+    The score is that of `likeness`, 0 where the candidate's query does not parse; ties by cosine, then id. A
+    question whose draft does not parse keeps its hits as they are, with their cosines.
+
+    After DAIL-SQL (Gao et al. 2023, arXiv:2308.15363), which prefers, among the questions most alike, those
+    whose queries are like a preliminary one. It keeps the order of the questions among all queries above a
+    threshold; here the order is that of the queries, so there is no threshold to set.
+    """
+    return [_by_draft(skeleton(draft), hits, rows) for draft, hits in zip(drafts, found, strict=True)]
+
+
+def _by_draft(wanted: str | None, hits: Sequence[Hit], rows: Mapping[str, TrainingRow]) -> list[Hit]:
+    if wanted is None:
+        return list(hits)
+    forms = [skeleton(rows[row_id].sql) for row_id, _ in hits]
+    scored = [
+        (round(likeness(wanted, form), DIGITS) if form else 0.0, hit)
+        for form, hit in zip(forms, hits, strict=True)
+    ]
+    scored.sort(key=lambda each: (-each[0], -each[1][1], each[1][0]))
+    return [(row_id, score) for score, (row_id, _) in scored]
+
+
+def likeness(one: str, other: str) -> float:
+    """How alike two skeletons are, 0 to 1; 1 only for equal ones.
+
+    Twice the length of their longest common subsequence of tokens, divided by the tokens of both (rapidfuzz's
+    Indel similarity). DAIL-SQL takes Jaccard's index of the sets of tokens, which is 1 for one join and three
+    as well, because sets have neither number nor order.
+    """
+    return Indel.normalized_similarity(_TOKEN.findall(one), _TOKEN.findall(other))
 
 
 def distinct(ranking: Sequence[Hit], questions: Mapping[str, str]) -> list[Hit]:

@@ -77,6 +77,12 @@ class RetrieveExamples(Settings):
         return self
 
 
+class Draft(Settings):
+    """Few-shot examples by the form of first queries; `predictions`: the arm whose predictions these are."""
+
+    predictions: str
+
+
 def is_on_hub(model: str) -> bool:
     """Whether a setting names a model of the hub: as owner/name, where there is no such folder."""
     return bool(_ON_HUB.fullmatch(model)) and not Path(model).is_dir()
