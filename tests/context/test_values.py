@@ -123,16 +123,32 @@ def test_short_columns_stay_whole_where_long_ones_are_cut(
     assert [limit.partition(":")[0] for limit in found.limits] == ["t.a", "t.b"]
 
 
-@pytest.mark.parametrize("end", ["", " WITHOUT ROWID"])
+@pytest.mark.parametrize(
+    ("end", "first", "limit"),
+    [
+        ("", 0, "t: every row whose number is a multiple of 4"),
+        ("", 1, "t: the first 50 rows"),
+        (" WITHOUT ROWID", 0, "t: the first 50 rows"),
+    ],
+)
 def test_a_table_with_very_many_rows_is_sampled_and_named(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, end: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, end: str, first: int, limit: str
 ) -> None:
     monkeypatch.setattr(values, "CELLS", 100)
     ddl = f"CREATE TABLE t (id INTEGER PRIMARY KEY, a TEXT){end}"
-    rows = [(number, f"x{number}") for number in range(200)]
+    rows = [(first + 4 * number if first else number, f"x{number}") for number in range(200)]
     found = read_values(make_database(tmp_path / "d.sqlite", ddl, {"t": rows}))
     assert 40 <= len(texts(found, "t.a")) <= 50
-    assert found.limits == ["t: every row whose number is a multiple of 4"]
+    assert found.limits == [limit]
+
+
+def test_a_table_called_sample_has_its_own_values_behind_one_that_is_sampled(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(values, "CELLS", 20)
+    ddl = "CREATE TABLE big (a TEXT); CREATE TABLE sample (a TEXT)"
+    rows = {"big": [(f"x{number}",) for number in range(50)], "sample": [("own",)]}
+    assert texts(read_values(make_database(tmp_path / "d.sqlite", ddl, rows)), "sample.a") == ["own"]
 
 
 def test_a_damaged_database_is_an_error_that_names_it(tmp_path: Path) -> None:

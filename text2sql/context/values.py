@@ -1,10 +1,10 @@
 """The values of a database's columns, read once and kept in the work store.
 
 Bounds, so that a database of any size takes about a second for 100 MB: of a table with more rows than `CELLS`
-divided by the number of all columns, every k-th row is read; of a column at most `VALUES` distinct texts are
-kept, the first ones, and fewer where all columns together have more than `TEXTS`. `limits` names the tables
-and columns of which these bounds left something out. A text of more than `CHARACTERS` characters is never
-kept.
+divided by the number of all columns, every k-th row is read, or the first rows where none has such a number;
+of a column at most `VALUES` distinct texts are kept, the first ones, and fewer where all columns together
+have more than `TEXTS`. `limits` names the tables and columns of which these bounds left something out. A text
+of more than `CHARACTERS` characters is never kept.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ CELLS = 1_000_000
 VALUES = 10_000
 TEXTS = 50_000
 CHARACTERS = 100
-_VERSION = 1  # of what is kept
+_VERSION = 2  # of what is kept
 _EXAMPLE_CHARACTERS = 60  # longer texts do not show how values are spelled, and fill the prompt
 
 
@@ -137,26 +137,29 @@ class _Reader:
 
     def _sample(self, table: str) -> str:
         """The table as it is, or a temporary one with every k-th of its rows; quoted."""
-        name = quote_name(table)
+        name = f"main.{quote_name(table)}"  # a temporary table of the same name would come first
         (rows,) = self._connection.execute(f"SELECT count(*) FROM {name}").fetchone()
         if rows <= self._rows:
             return name
         step = -(-rows // self._rows)
-        self._sampled.append(f"{table}: every row whose number is a multiple of {step}")
+        condition = f"WHERE rowid % {step} = 0"
+        if self._has_rows(f"{name} {condition}"):
+            self._sampled.append(f"{table}: every row whose number is a multiple of {step}")
+        else:
+            condition = ""
+            self._sampled.append(f"{table}: the first {self._rows} rows")
         self._connection.execute("DROP TABLE IF EXISTS temp.sample")
-        condition = f"WHERE rowid % {step} = 0" if self._has_row_numbers(name) else ""
         self._connection.execute(
             f"CREATE TEMP TABLE sample AS SELECT * FROM {name} {condition} LIMIT {self._rows}"
         )
         return "temp.sample"
 
-    def _has_row_numbers(self, name: str) -> bool:
-        """False for a table WITHOUT ROWID, of which the first rows are read."""
+    def _has_rows(self, source: str) -> bool:
+        """False also for rows chosen by number of a table WITHOUT ROWID."""
         try:
-            self._connection.execute(f"SELECT rowid FROM {name} LIMIT 1").close()
+            return self._connection.execute(f"SELECT 1 FROM {source} LIMIT 1").fetchone() is not None
         except sqlite3.OperationalError:
             return False
-        return True
 
     def _column(self, table: str, column: str, source: str) -> ColumnValues:
         texts = list(islice(self._texts(column, source), self._most + 1))
