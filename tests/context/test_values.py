@@ -158,6 +158,13 @@ def test_a_damaged_database_is_an_error_that_names_it(tmp_path: Path) -> None:
         read_values(file)
 
 
+def test_a_database_of_no_bytes_is_an_error_that_names_it(tmp_path: Path) -> None:
+    file = tmp_path / "d.sqlite"
+    file.touch()
+    with pytest.raises(UserError, match=r"d\.sqlite: has no table"):
+        read_values(file)
+
+
 def test_a_missing_database_is_an_error_that_names_it(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"d\.sqlite: no such database file"):
         database_values(tmp_path / "d.sqlite", WorkStore(tmp_path / "work"))

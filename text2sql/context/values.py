@@ -59,7 +59,7 @@ def database_values(file: Path, store: WorkStore) -> DatabaseValues:
     """The values of a database file; a file with these bytes that was read before is not read again.
 
     Raises:
-        UserError: the file is missing, is not a SQLite database or is damaged.
+        UserError: the file is missing, is not a SQLite database, is damaged, or has no table.
     """
     if not file.is_file():
         raise UserError(f"{file}: no such database file; in the pipeline: dvc repro fetch_data")
@@ -85,7 +85,7 @@ def read_values(file: Path) -> DatabaseValues:
     Not covered: transactions in a -wal file beside it.
 
     Raises:
-        UserError: it is not a SQLite database, or is damaged.
+        UserError: it is not a SQLite database, is damaged, or has no table.
     """
     address = f"{file.resolve().as_uri()}?mode=ro&immutable=1"
     try:
@@ -93,6 +93,8 @@ def read_values(file: Path) -> DatabaseValues:
             connection.execute("PRAGMA temp_store = memory")
             unreadable: dict[str, str] = {}
             tables = read_connection(connection, unreadable=unreadable).tables
+            if not tables and not unreadable:
+                raise UserError(f"{file}: has no table; put a complete database there")
             connection.text_factory = bytes  # not every text in a database is UTF-8
             columns = sum(len(table.columns) for table in tables)
             reader = _Reader(connection, max(columns, 1), unreadable)
