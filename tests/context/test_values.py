@@ -32,6 +32,12 @@ def test_a_text_that_looks_like_a_number_is_in_quotes_as_an_example(tmp_path: Pa
     assert year.examples(1) == ["'2014'"]
 
 
+def test_an_infinite_number_is_no_example(tmp_path: Path) -> None:
+    rows = {"t": [(float("inf"),), (-float("inf"),), (-(2**63),), (1e300,)]}
+    (found,) = read_values(make_database(tmp_path / "d.sqlite", "CREATE TABLE t (a)", rows)).columns
+    assert found.examples(4) == ["-9223372036854775808", "1e+300"]
+
+
 def test_a_quote_in_an_example_is_doubled(tmp_path: Path) -> None:
     name = next(one for one in read_values(singers(tmp_path)).columns if one.column == "Name")
     assert name.examples(3)[2] == "'O''Brien'"

@@ -81,7 +81,8 @@ def database_values(file: Path, store: WorkStore) -> DatabaseValues:
 def read_values(file: Path) -> DatabaseValues:
     """Read the values of a database file, which is opened read-only and as immutable: no lock counts.
 
-    Texts that are blank, not UTF-8 or not printable are left out, and so are blobs and views.
+    Texts that are blank, not UTF-8 or not printable are left out, and so are infinite numbers, blobs and
+    views.
     Not covered: transactions in a -wal file beside it.
 
     Raises:
@@ -201,6 +202,7 @@ class _Reader:
         name = quote_name(column)
         rows = self._connection.execute(
             f"SELECT DISTINCT {name} FROM {source}"
-            f" WHERE typeof({name}) IN ('integer', 'real') LIMIT {EXAMPLES}"
+            f" WHERE typeof({name}) IN ('integer', 'real') AND {name} > -9e999 AND {name} < 9e999"
+            f" LIMIT {EXAMPLES}"
         )
         return [str(value) for (value,) in rows]
