@@ -89,7 +89,10 @@ class ValueIndex:
         by_rank = [(number, hint) for of_span in hints for number, hint in enumerate(of_span)]
         # the best column of each value before the second ones; the longer text before the shorter one
         by_rank.sort(key=lambda one: (one[0], -round(one[1].quality, 3), one[1].start - one[1].end))
-        return [hint for _, hint in by_rank[:most]]
+        once: dict[tuple[str, str, str], Hint] = {}  # a question may name a value twice
+        for _, hint in by_rank:
+            once.setdefault((hint.table, hint.column, hint.value), hint)
+        return list(once.values())[:most]
 
     def _equal(
         self, question: str, words: Sequence[Word], quotes: Sequence[tuple[int, int]], names: Collection[str]
