@@ -205,6 +205,13 @@ def test_a_missing_database_is_named_once_and_its_questions_keep_the_plain_schem
     assert chats[0].messages[1]["content"].startswith(schema_text(SINGERS, types=False))
 
 
+def test_a_question_whose_schema_sqlite_rejects_is_named(pipeline: Path) -> None:
+    bad = [dataclasses.replace(TEST[0], row=row, ddl="CREATE TABLE t (") for row in (2, 3)]
+    write_jsonl("data/test/test.jsonl", [*TEST, *bad])
+    assert "no context for 2 of 4 questions, such as row 2: CREATE TABLE text does not" in run().output
+    assert ["context" in row for row in rows()] == [True, True, False, False]
+
+
 def test_no_context_for_any_question_is_said_and_counted(pipeline: Path) -> None:
     Path("data/raw/databases/concert_singer/concert_singer.sqlite").unlink()
     result = run()
