@@ -158,8 +158,8 @@ def add_to_training(
         rest = f"{len(rows) - len(asked)} of {len(rows)} training rows name no database"
         print(f"{rest}, and keep their plain schema", file=sys.stderr)
     found, read = make(asked, settings, prompt, "training rows")
-    by_id = {one.id: each for one, each in zip(asked, found, strict=True)}
-    made = [by_id.get(row.id, Made("", problem="the row names no database")) for row in rows]
+    contexts = iter(found)
+    made = [next(contexts) if row.db_id else Made("", problem="the row names no database") for row in rows]
     write_jsonl(output / "rows.jsonl", rows)
     form = prompt_form(prompt.form)
     schemas = (one.text or plain(row.ddl, prompt) for row, one in zip(rows, made, strict=True))

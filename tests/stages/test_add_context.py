@@ -140,6 +140,14 @@ def test_a_training_row_without_database_has_the_plain_schema_and_is_counted(pip
     assert (found["n"], found["without_context"]) == (2, 1)
 
 
+def test_training_rows_of_one_id_have_each_their_own_schema(pipeline: Path) -> None:
+    other = dataclasses.replace(TRAIN[0], ddl="CREATE TABLE other (a);")
+    write_jsonl("data/train/rows.jsonl", [TRAIN[0], other])
+    figures(value_hints=5, train=True)
+    found = [row["instruction"] for row in read_json("data/context/mine/train/sft.json")]
+    assert [text.split()[2] for text in found] == ["singer", "other"]
+
+
 def test_rates_of_hints_in_training_are_measured(pipeline: Path) -> None:
     assert figures(value_hints=5, train=True, missing_rate=1.0, wrong_rate=0.0)["train"]["hinted"] == {
         "rows": 1,
