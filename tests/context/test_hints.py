@@ -99,6 +99,10 @@ def test_a_value_that_a_question_names_twice_is_one_hint() -> None:
     assert values(found) == ["France", "Peru"]
 
 
+def test_of_a_question_the_first_5000_characters_are_read() -> None:
+    assert values(CITIES.find(f"in Los Angeles{' ' * 5_000}or New York", 5)) == ["Los Angeles"]
+
+
 def test_no_more_hints_than_asked_for_are_given() -> None:
     assert len(index(a=["France", "Peru", "Chile"]).find("France, Peru or Chile", 2)) == 2
 

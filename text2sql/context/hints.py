@@ -25,6 +25,7 @@ _SHORTEST_FUZZY = 4  # letters of a word that is compared by spelling
 _EDGE = 3  # letters at one end that two similar words share
 _COMMON = 200  # a word that more values have does not lead to them
 _QUOTED = re.compile(r"(?<!\w)(?P<quote>[\"'`\u2018\u201c])(?P<text>.+?)[\"'`\u2019\u201d](?!\w)")
+_READ = 5_000  # characters of a question; the time grows with their square
 _TEXTS = 2  # spellings of a value in one column that are shown
 
 
@@ -75,11 +76,12 @@ class ValueIndex:
         names: Collection[str] = (),
         rank: Callable[[Place], float] | None = None,
     ) -> list[Hint]:
-        """At most `most` hints, best first.
+        """At most `most` hints, best first. Of a question the first 5,000 characters are read.
 
         `names`: stems of the words in names of tables and columns, which by themselves name no value.
         `rank`: how well the question fits a column, to choose between columns that have the same value.
         """
+        question = question[:_READ]
         words = question_words(question)
         quotes = [(found.start("text"), found.end("text")) for found in _QUOTED.finditer(question)]
         spans = _longest([*self._equal(question, words, quotes, names)])
