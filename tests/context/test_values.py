@@ -12,6 +12,7 @@ from tests.context.databases import make_database, singers
 from text2sql.context import values
 from text2sql.context.values import DatabaseValues, database_values, read_values
 from text2sql.errors import UserError
+from text2sql.schema.sqlite import read_sqlite
 from text2sql.workstore import WorkStore
 
 
@@ -162,6 +163,15 @@ def test_a_damaged_database_is_an_error_that_names_it(tmp_path: Path) -> None:
     file.write_bytes(b"no database" * 100)
     with pytest.raises(UserError, match=r"d\.sqlite: SQLite cannot read it"):
         read_values(file)
+
+
+def test_a_schema_that_is_damaged_and_not_utf8_is_an_error_that_names_it(tmp_path: Path) -> None:
+    file = make_database(tmp_path / "d.sqlite", "CREATE TABLE t_long_name (a)")
+    file.write_bytes(file.read_bytes().replace(b"CREATE TABLE t_long_name", b"CREATE TABL? t_long_name"))
+    file.write_bytes(file.read_bytes().replace(b"t_long_name", b"\xff_long_name"))
+    for read in (read_values, read_sqlite):
+        with pytest.raises(UserError, match=r"d\.sqlite: SQLite cannot read it"):
+            read(file)
 
 
 def test_a_database_of_no_bytes_is_an_error_that_names_it(tmp_path: Path) -> None:

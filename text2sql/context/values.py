@@ -101,7 +101,7 @@ def read_values(file: Path) -> DatabaseValues:
             reader = _Reader(connection, max(columns, 1), unreadable)
             for table in tables:
                 reader.read(table.name, [column.name for column in table.columns])
-    except sqlite3.Error as error:
+    except (sqlite3.Error, UnicodeDecodeError) as error:  # names and messages may be no UTF-8
         raise UserError(f"{file}: SQLite cannot read it ({error}); put a complete database there") from error
     return DatabaseValues(reader.columns, reader.limits, unreadable)
 
