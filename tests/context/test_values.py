@@ -202,3 +202,13 @@ def test_a_database_is_read_once_and_again_when_it_has_changed(
     make_database(file, "INSERT INTO singer VALUES (9, 'New', 'Peru', 1)")
     assert "Peru" in texts(database_values(file, store), "singer.Country")
     assert len(calls) == 2
+
+
+@pytest.mark.parametrize("text", ["", '{"columns": [{"ta', "{}", "null"])
+def test_a_database_is_read_again_where_what_was_kept_is_torn(tmp_path: Path, text: str) -> None:
+    file, store = singers(tmp_path), WorkStore(tmp_path / "work")
+    first = database_values(file, store)
+    (kept,) = (tmp_path / "work").rglob("values.json")
+    kept.write_text(text)
+    assert database_values(file, store) == first
+    assert database_values(file, store) == first

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from text2sql.context.settings import EXAMPLES
 from text2sql.errors import UserError
-from text2sql.files import read_json, replacing
+from text2sql.files import replacing
 from text2sql.schema.ddl import quote_name, read_connection
 from text2sql.workstore import WorkStore, hash_path, locked
 
@@ -67,15 +67,25 @@ def database_values(file: Path, store: WorkStore) -> DatabaseValues:
     key = {"version": _VERSION, "bounds": bounds, "database": hash_path(file)}
     folder = store.open("add_context", key)
     with locked(folder):
-        kept = folder / "values.json"
-        if not kept.is_file():
-            values = read_values(file)
-            with replacing(kept) as output:
-                json.dump(asdict(values), output, ensure_ascii=False)
-            return values
-    found = read_json(kept)
-    columns = [ColumnValues(**column) for column in found["columns"]]
-    return DatabaseValues(columns, found["limits"], found["unreadable"])
+        path = folder / "values.json"
+        if kept := _kept(path):
+            return kept
+        values = read_values(file)
+        with replacing(path) as output:
+            json.dump(asdict(values), output, ensure_ascii=False)
+        return values
+
+
+def _kept(path: Path) -> DatabaseValues | None:
+    """What an earlier run kept; None if there is nothing or the file is torn, as after a loss of power."""
+    if not path.is_file():
+        return None
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        columns = [ColumnValues(**column) for column in found["columns"]]
+        return DatabaseValues(columns, found["limits"], found["unreadable"])
+    except (ValueError, KeyError, TypeError):
+        return None
 
 
 def read_values(file: Path) -> DatabaseValues:
