@@ -106,7 +106,10 @@ def read_questions(path: Path) -> list[dict[str, Any]]:
 def make(
     asked: Sequence[Asked], settings: Context, prompt: Prompt, what: str
 ) -> tuple[list[Made], list[Read]]:
-    """The contexts; what is missing is named on stderr, once a database. `what` is asked, in the plural."""
+    """The contexts; what is missing is named on stderr, once a database. `what` is asked, in the plural.
+
+    Of the schemas that SQLite rejects only the first is named.
+    """
     made, read = make_contexts(asked, settings, prompt, WorkStore.from_environment(), allowed_cores())
     problems = [one for one in read if one.problem]
     for one in problems:
@@ -114,6 +117,13 @@ def make(
     for one in read:
         for table, reason in (one.unreadable or {}).items():
             print(f"{one.database}: no values of table {table}: {reason}", file=sys.stderr)
+    lost = {one.database for one in problems}
+    pairs = zip(asked, made, strict=True)
+    rejected = [(one, each) for one, each in pairs if each.problem and one.database not in lost]
+    if rejected:
+        first, context = rejected[0]
+        count = f"{len(rejected)} of {len(made)} {what}"
+        print(f"no context for {count}, such as row {first.id}: {context.problem}", file=sys.stderr)
     if made and all(one.problem for one in made):
         reason = Counter(one.problem for one in made).most_common(1)[0][0]
         print(f"none of the {len(made)} {what} has a context, so all are plain: {reason}", file=sys.stderr)
@@ -148,8 +158,8 @@ def add_to_training(
         rest = f"{len(rows) - len(asked)} of {len(rows)} training rows name no database"
         print(f"{rest}, and keep their plain schema", file=sys.stderr)
     found, read = make(asked, settings, prompt, "training rows")
-    by_id = {one.id: each for one, each in zip(asked, found, strict=True)}
-    made = [by_id.get(row.id, Made("", problem="the row names no database")) for row in rows]
+    contexts = iter(found)
+    made = [next(contexts) if row.db_id else Made("", problem="the row names no database") for row in rows]
     write_jsonl(output / "rows.jsonl", rows)
     form = prompt_form(prompt.form)
     schemas = (one.text or plain(row.ddl, prompt) for row, one in zip(rows, made, strict=True))

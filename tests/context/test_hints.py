@@ -94,6 +94,15 @@ def test_each_value_comes_before_the_second_column_of_another() -> None:
     assert values(found) == ["France", "Peru", "France", "Peru"]
 
 
+def test_a_value_that_a_question_names_twice_is_one_hint() -> None:
+    found = index(a=["France", "Peru"]).find("In France, France or france, or in Peru?", 2)
+    assert values(found) == ["France", "Peru"]
+
+
+def test_of_a_question_the_first_5000_characters_are_read() -> None:
+    assert values(CITIES.find(f"in Los Angeles{' ' * 5_000}or New York", 5)) == ["Los Angeles"]
+
+
 def test_no_more_hints_than_asked_for_are_given() -> None:
     assert len(index(a=["France", "Peru", "Chile"]).find("France, Peru or Chile", 2)) == 2
 

@@ -166,6 +166,16 @@ def test_recall_counts_tables_columns_and_values(tmp_path: Path) -> None:
     assert (figures["value_recall"], figures["values"]) == (50.0, 2)
 
 
+@pytest.mark.parametrize(("years", "fate"), [(["2014", "2015"], MISSING), (["2014", "2015", "2016"], WRONG)])
+def test_wrong_hints_are_none_of_the_right_ones(tmp_path: Path, years: list[str], fate: str) -> None:
+    ddl = "CREATE TABLE t (year TEXT);"
+    file = make_database(tmp_path / "d.sqlite", ddl, {"t": [(year,) for year in years]})
+    row = Asked("0", file, "d", "in 2014 and 2015", ddl, trained=True)
+    (found,) = made([row], tmp_path / "work", value_hints=5, missing_rate=0.0, wrong_rate=1.0)
+    assert [hint.value for hint in found.hints] == years[2:]
+    assert found.hinted == fate
+
+
 def test_golds_that_cannot_be_read_are_named_and_those_that_are_empty_are_passed_over(tmp_path: Path) -> None:
     rows = [asked(singers(tmp_path), "?")] * 3
     golds = [("7", SINGERS, "SELECT none FROM singer"), ("8", SINGERS, " "), ("9", SINGERS, "SELECT 1")]

@@ -12,6 +12,7 @@ from tests.context.databases import make_database, singers
 from text2sql.context import values
 from text2sql.context.values import DatabaseValues, database_values, read_values
 from text2sql.errors import UserError
+from text2sql.schema.sqlite import read_sqlite
 from text2sql.workstore import WorkStore
 
 
@@ -30,6 +31,12 @@ def test_texts_and_numbers_of_each_column_are_read_once_each(tmp_path: Path) -> 
 def test_a_text_that_looks_like_a_number_is_in_quotes_as_an_example(tmp_path: Path) -> None:
     year = next(one for one in read_values(singers(tmp_path)).columns if one.column == "Year")
     assert year.examples(1) == ["'2014'"]
+
+
+def test_an_infinite_number_is_no_example(tmp_path: Path) -> None:
+    rows = {"t": [(float("inf"),), (-float("inf"),), (-(2**63),), (1e300,)]}
+    (found,) = read_values(make_database(tmp_path / "d.sqlite", "CREATE TABLE t (a)", rows)).columns
+    assert found.examples(4) == ["-9223372036854775808", "1e+300"]
 
 
 def test_a_quote_in_an_example_is_doubled(tmp_path: Path) -> None:
@@ -123,22 +130,54 @@ def test_short_columns_stay_whole_where_long_ones_are_cut(
     assert [limit.partition(":")[0] for limit in found.limits] == ["t.a", "t.b"]
 
 
-@pytest.mark.parametrize("end", ["", " WITHOUT ROWID"])
+@pytest.mark.parametrize(
+    ("end", "first", "limit"),
+    [
+        ("", 0, "t: every row whose number is a multiple of 4"),
+        ("", 1, "t: the first 50 rows"),
+        (" WITHOUT ROWID", 0, "t: the first 50 rows"),
+    ],
+)
 def test_a_table_with_very_many_rows_is_sampled_and_named(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, end: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, end: str, first: int, limit: str
 ) -> None:
     monkeypatch.setattr(values, "CELLS", 100)
     ddl = f"CREATE TABLE t (id INTEGER PRIMARY KEY, a TEXT){end}"
-    rows = [(number, f"x{number}") for number in range(200)]
+    rows = [(first + 4 * number if first else number, f"x{number}") for number in range(200)]
     found = read_values(make_database(tmp_path / "d.sqlite", ddl, {"t": rows}))
     assert 40 <= len(texts(found, "t.a")) <= 50
-    assert found.limits == ["t: every row whose number is a multiple of 4"]
+    assert found.limits == [limit]
+
+
+def test_a_table_called_sample_has_its_own_values_behind_one_that_is_sampled(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(values, "CELLS", 20)
+    ddl = "CREATE TABLE big (a TEXT); CREATE TABLE sample (a TEXT)"
+    rows = {"big": [(f"x{number}",) for number in range(50)], "sample": [("own",)]}
+    assert texts(read_values(make_database(tmp_path / "d.sqlite", ddl, rows)), "sample.a") == ["own"]
 
 
 def test_a_damaged_database_is_an_error_that_names_it(tmp_path: Path) -> None:
     file = tmp_path / "d.sqlite"
     file.write_bytes(b"no database" * 100)
     with pytest.raises(UserError, match=r"d\.sqlite: SQLite cannot read it"):
+        read_values(file)
+
+
+def test_a_schema_that_is_damaged_and_not_utf8_is_an_error_that_names_it(tmp_path: Path) -> None:
+    file = make_database(tmp_path / "d.sqlite", "CREATE TABLE t_long_name (a)")
+    file.write_bytes(file.read_bytes().replace(b"CREATE TABLE t_long_name", b"CREATE TABL? t_long_name"))
+    file.write_bytes(file.read_bytes().replace(b"t_long_name", b"\xff_long_name"))
+    for read in (read_values, read_sqlite):
+        with pytest.raises(UserError, match=r"d\.sqlite: SQLite cannot read it"):
+            read(file)
+
+
+def test_a_database_of_no_bytes_is_an_error_that_names_it(tmp_path: Path) -> None:
+    file = tmp_path / "d.sqlite"
+    file.touch()
+    with pytest.raises(UserError, match=r"d\.sqlite: has no table"):
         read_values(file)
 
 
@@ -163,3 +202,13 @@ def test_a_database_is_read_once_and_again_when_it_has_changed(
     make_database(file, "INSERT INTO singer VALUES (9, 'New', 'Peru', 1)")
     assert "Peru" in texts(database_values(file, store), "singer.Country")
     assert len(calls) == 2
+
+
+@pytest.mark.parametrize("text", ["", '{"columns": [{"ta', "{}", "null"])
+def test_a_database_is_read_again_where_what_was_kept_is_torn(tmp_path: Path, text: str) -> None:
+    file, store = singers(tmp_path), WorkStore(tmp_path / "work")
+    first = database_values(file, store)
+    (kept,) = (tmp_path / "work").rglob("values.json")
+    kept.write_text(text)
+    assert database_values(file, store) == first
+    assert database_values(file, store) == first

@@ -71,3 +71,10 @@ def test_a_missing_field_is_named(folder: Path, field: str) -> None:
     (folder / "meta.json").write_text(json.dumps(meta))
     with pytest.raises(UserError, match=rf"meta\.json: {field} is missing; `dvc repro"):
         read_index(folder)
+
+
+@pytest.mark.parametrize("text", ["", '{"dimension": ', "null", "3"])
+def test_a_torn_description_is_named_with_the_next_command(tmp_path: Path, text: str) -> None:
+    (tmp_path / "meta.json").write_text(text)
+    with pytest.raises(UserError, match=r"meta\.json.*`dvc repro --force --single-item index_examples`"):
+        read_index(tmp_path)

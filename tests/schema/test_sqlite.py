@@ -220,6 +220,17 @@ def test_birds_descriptions_are_comments_where_there_are_none(tmp_path: Path, en
     assert found[3].endswith("...")
 
 
+def test_a_description_has_only_printable_characters(tmp_path: Path) -> None:
+    file = tmp_path / "d.sqlite"
+    with closing(sqlite3.connect(file)) as connection:
+        connection.execute("CREATE TABLE t (a)")
+    (tmp_path / "database_description").mkdir()
+    (tmp_path / "database_description" / "t.csv").write_text(
+        "original_column_name,column_description\na,nul\0 byte\u202e\n", encoding="utf-8"
+    )
+    assert read_sqlite(file, comments=True).tables[0].columns[0].comment == "nul byte"
+
+
 def test_a_description_that_is_not_csv_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = database(tmp_path / "x.sqlite", "CREATE TABLE t (a INT)")
     (tmp_path / "database_description").mkdir()

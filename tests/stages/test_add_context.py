@@ -140,6 +140,14 @@ def test_a_training_row_without_database_has_the_plain_schema_and_is_counted(pip
     assert (found["n"], found["without_context"]) == (2, 1)
 
 
+def test_training_rows_of_one_id_have_each_their_own_schema(pipeline: Path) -> None:
+    other = dataclasses.replace(TRAIN[0], ddl="CREATE TABLE other (a);")
+    write_jsonl("data/train/rows.jsonl", [TRAIN[0], other])
+    figures(value_hints=5, train=True)
+    found = [row["instruction"] for row in read_json("data/context/mine/train/sft.json")]
+    assert [text.split()[2] for text in found] == ["singer", "other"]
+
+
 def test_rates_of_hints_in_training_are_measured(pipeline: Path) -> None:
     assert figures(value_hints=5, train=True, missing_rate=1.0, wrong_rate=0.0)["train"]["hinted"] == {
         "rows": 1,
@@ -203,6 +211,13 @@ def test_a_missing_database_is_named_once_and_its_questions_keep_the_plain_schem
     assert found["databases"]["without_values"] == {"n": 1, "names": ["lost"]}
     chats = read_chats(Path("data/context/mine/test/test.jsonl"), schema_types=False)
     assert chats[0].messages[1]["content"].startswith(schema_text(SINGERS, types=False))
+
+
+def test_a_question_whose_schema_sqlite_rejects_is_named(pipeline: Path) -> None:
+    bad = [dataclasses.replace(TEST[0], row=row, ddl="CREATE TABLE t (") for row in (2, 3)]
+    write_jsonl("data/test/test.jsonl", [*TEST, *bad])
+    assert "no context for 2 of 4 questions, such as row 2: CREATE TABLE text does not" in run().output
+    assert ["context" in row for row in rows()] == [True, True, False, False]
 
 
 def test_no_context_for_any_question_is_said_and_counted(pipeline: Path) -> None:

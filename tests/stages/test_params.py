@@ -94,6 +94,7 @@ BAD_VALUES = [  # key, value, pattern of the message
     ("dedupe_test.same_sql", False, "dedupe_test.same_sql: .*'exact', 'masked' or 'specific'"),
     ("retrieve_examples.candidates", 0, "retrieve_examples.candidates"),
     ("retrieve_examples.rankings", [], "retrieve_examples.rankings: needs at least 1 entry"),
+    ("index_examples.milvus_uri", "data/x.db", "index_examples.milvus_uri: needs the address of a server"),
     ("train_full.enabled", False, "arms.full uses models/full"),
     ("convert_schema.values", "rows", "convert_schema.values: .*'none', 'comment' or 'insert'"),
     ("evaluate.metrics", ["em"], "evaluate.metrics: add ex"),

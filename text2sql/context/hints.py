@@ -25,6 +25,7 @@ _SHORTEST_FUZZY = 4  # letters of a word that is compared by spelling
 _EDGE = 3  # letters at one end that two similar words share
 _COMMON = 200  # a word that more values have does not lead to them
 _QUOTED = re.compile(r"(?<!\w)(?P<quote>[\"'`\u2018\u201c])(?P<text>.+?)[\"'`\u2019\u201d](?!\w)")
+_READ = 5_000  # characters of a question; the time grows with their square
 _TEXTS = 2  # spellings of a value in one column that are shown
 
 
@@ -75,11 +76,12 @@ class ValueIndex:
         names: Collection[str] = (),
         rank: Callable[[Place], float] | None = None,
     ) -> list[Hint]:
-        """At most `most` hints, best first.
+        """At most `most` hints, best first. Of a question the first 5,000 characters are read.
 
         `names`: stems of the words in names of tables and columns, which by themselves name no value.
         `rank`: how well the question fits a column, to choose between columns that have the same value.
         """
+        question = question[:_READ]
         words = question_words(question)
         quotes = [(found.start("text"), found.end("text")) for found in _QUOTED.finditer(question)]
         spans = _longest([*self._equal(question, words, quotes, names)])
@@ -89,7 +91,10 @@ class ValueIndex:
         by_rank = [(number, hint) for of_span in hints for number, hint in enumerate(of_span)]
         # the best column of each value before the second ones; the longer text before the shorter one
         by_rank.sort(key=lambda one: (one[0], -round(one[1].quality, 3), one[1].start - one[1].end))
-        return [hint for _, hint in by_rank[:most]]
+        once: dict[tuple[str, str, str], Hint] = {}  # a question may name a value twice
+        for _, hint in by_rank:
+            once.setdefault((hint.table, hint.column, hint.value), hint)
+        return list(once.values())[:most]
 
     def _equal(
         self, question: str, words: Sequence[Word], quotes: Sequence[tuple[int, int]], names: Collection[str]

@@ -160,17 +160,20 @@ class Maker:
         if drawn < self._settings.missing_rate:
             return [], MISSING
         if drawn < self._settings.missing_rate + self._settings.wrong_rate:
-            return [*self._wrong(hints, chance)], WRONG
+            wrong = [*self._wrong(hints, chance)]
+            return wrong, WRONG if wrong else MISSING
         return hints, KEPT
 
     def _wrong(self, hints: Sequence[Hint], chance: random.Random) -> Iterator[Hint]:
-        """Each hint with another value of its column; none where the column has no other."""
+        """Each hint with a value of its column that is none of the hints; none where there is no other."""
+        used = {(hint.table, hint.column, hint.value) for hint in hints}
         for hint in hints:
-            others = [
-                text for text in self._columns[_lower((hint.table, hint.column))].texts if text != hint.value
-            ]
+            texts = self._columns[_lower((hint.table, hint.column))].texts
+            others = [text for text in texts if (hint.table, hint.column, text) not in used]
             if others:
-                yield replace(hint, value=chance.choice(others))
+                value = chance.choice(others)
+                used.add((hint.table, hint.column, value))
+                yield replace(hint, value=value)
 
 
 def _qualities(hints: Sequence[Hint]) -> dict[Place, float]:

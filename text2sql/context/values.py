@@ -1,10 +1,10 @@
 """The values of a database's columns, read once and kept in the work store.
 
 Bounds, so that a database of any size takes about a second for 100 MB: of a table with more rows than `CELLS`
-divided by the number of all columns, every k-th row is read; of a column at most `VALUES` distinct texts are
-kept, the first ones, and fewer where all columns together have more than `TEXTS`. `limits` names the tables
-and columns of which these bounds left something out. A text of more than `CHARACTERS` characters is never
-kept.
+divided by the number of all columns, every k-th row is read, or the first rows where none has such a number;
+of a column at most `VALUES` distinct texts are kept, the first ones, and fewer where all columns together
+have more than `TEXTS`. `limits` names the tables and columns of which these bounds left something out. A text
+of more than `CHARACTERS` characters is never kept.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from pathlib import Path
 
 from text2sql.context.settings import EXAMPLES
 from text2sql.errors import UserError
-from text2sql.files import read_json, replacing
+from text2sql.files import replacing
 from text2sql.schema.ddl import quote_name, read_connection
 from text2sql.workstore import WorkStore, hash_path, locked
 
@@ -27,7 +27,7 @@ CELLS = 1_000_000
 VALUES = 10_000
 TEXTS = 50_000
 CHARACTERS = 100
-_VERSION = 1  # of what is kept
+_VERSION = 2  # of what is kept
 _EXAMPLE_CHARACTERS = 60  # longer texts do not show how values are spelled, and fill the prompt
 
 
@@ -59,7 +59,7 @@ def database_values(file: Path, store: WorkStore) -> DatabaseValues:
     """The values of a database file; a file with these bytes that was read before is not read again.
 
     Raises:
-        UserError: the file is missing, is not a SQLite database or is damaged.
+        UserError: the file is missing, is not a SQLite database, is damaged, or has no table.
     """
     if not file.is_file():
         raise UserError(f"{file}: no such database file; in the pipeline: dvc repro fetch_data")
@@ -67,25 +67,36 @@ def database_values(file: Path, store: WorkStore) -> DatabaseValues:
     key = {"version": _VERSION, "bounds": bounds, "database": hash_path(file)}
     folder = store.open("add_context", key)
     with locked(folder):
-        kept = folder / "values.json"
-        if not kept.is_file():
-            values = read_values(file)
-            with replacing(kept) as output:
-                json.dump(asdict(values), output, ensure_ascii=False)
-            return values
-    found = read_json(kept)
-    columns = [ColumnValues(**column) for column in found["columns"]]
-    return DatabaseValues(columns, found["limits"], found["unreadable"])
+        path = folder / "values.json"
+        if kept := _kept(path):
+            return kept
+        values = read_values(file)
+        with replacing(path) as output:
+            json.dump(asdict(values), output, ensure_ascii=False)
+        return values
+
+
+def _kept(path: Path) -> DatabaseValues | None:
+    """What an earlier run kept; None if there is nothing or the file is torn, as after a loss of power."""
+    if not path.is_file():
+        return None
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        columns = [ColumnValues(**column) for column in found["columns"]]
+        return DatabaseValues(columns, found["limits"], found["unreadable"])
+    except (ValueError, KeyError, TypeError):
+        return None
 
 
 def read_values(file: Path) -> DatabaseValues:
     """Read the values of a database file, which is opened read-only and as immutable: no lock counts.
 
-    Texts that are blank, not UTF-8 or not printable are left out, and so are blobs and views.
+    Texts that are blank, not UTF-8 or not printable are left out, and so are infinite numbers, blobs and
+    views.
     Not covered: transactions in a -wal file beside it.
 
     Raises:
-        UserError: it is not a SQLite database, or is damaged.
+        UserError: it is not a SQLite database, is damaged, or has no table.
     """
     address = f"{file.resolve().as_uri()}?mode=ro&immutable=1"
     try:
@@ -93,12 +104,14 @@ def read_values(file: Path) -> DatabaseValues:
             connection.execute("PRAGMA temp_store = memory")
             unreadable: dict[str, str] = {}
             tables = read_connection(connection, unreadable=unreadable).tables
+            if not tables and not unreadable:
+                raise UserError(f"{file}: has no table; put a complete database there")
             connection.text_factory = bytes  # not every text in a database is UTF-8
             columns = sum(len(table.columns) for table in tables)
             reader = _Reader(connection, max(columns, 1), unreadable)
             for table in tables:
                 reader.read(table.name, [column.name for column in table.columns])
-    except sqlite3.Error as error:
+    except (sqlite3.Error, UnicodeDecodeError) as error:  # names and messages may be no UTF-8
         raise UserError(f"{file}: SQLite cannot read it ({error}); put a complete database there") from error
     return DatabaseValues(reader.columns, reader.limits, unreadable)
 
@@ -137,26 +150,29 @@ class _Reader:
 
     def _sample(self, table: str) -> str:
         """The table as it is, or a temporary one with every k-th of its rows; quoted."""
-        name = quote_name(table)
+        name = f"main.{quote_name(table)}"  # a temporary table of the same name would come first
         (rows,) = self._connection.execute(f"SELECT count(*) FROM {name}").fetchone()
         if rows <= self._rows:
             return name
         step = -(-rows // self._rows)
-        self._sampled.append(f"{table}: every row whose number is a multiple of {step}")
+        condition = f"WHERE rowid % {step} = 0"
+        if self._has_rows(f"{name} {condition}"):
+            self._sampled.append(f"{table}: every row whose number is a multiple of {step}")
+        else:
+            condition = ""
+            self._sampled.append(f"{table}: the first {self._rows} rows")
         self._connection.execute("DROP TABLE IF EXISTS temp.sample")
-        condition = f"WHERE rowid % {step} = 0" if self._has_row_numbers(name) else ""
         self._connection.execute(
             f"CREATE TEMP TABLE sample AS SELECT * FROM {name} {condition} LIMIT {self._rows}"
         )
         return "temp.sample"
 
-    def _has_row_numbers(self, name: str) -> bool:
-        """False for a table WITHOUT ROWID, of which the first rows are read."""
+    def _has_rows(self, source: str) -> bool:
+        """False also for rows chosen by number of a table WITHOUT ROWID."""
         try:
-            self._connection.execute(f"SELECT rowid FROM {name} LIMIT 1").close()
+            return self._connection.execute(f"SELECT 1 FROM {source} LIMIT 1").fetchone() is not None
         except sqlite3.OperationalError:
             return False
-        return True
 
     def _column(self, table: str, column: str, source: str) -> ColumnValues:
         texts = list(islice(self._texts(column, source), self._most + 1))
@@ -196,6 +212,7 @@ class _Reader:
         name = quote_name(column)
         rows = self._connection.execute(
             f"SELECT DISTINCT {name} FROM {source}"
-            f" WHERE typeof({name}) IN ('integer', 'real') LIMIT {EXAMPLES}"
+            f" WHERE typeof({name}) IN ('integer', 'real') AND {name} > -9e999 AND {name} < 9e999"
+            f" LIMIT {EXAMPLES}"
         )
         return [str(value) for (value,) in rows]

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 
 from rapidfuzz import fuzz, process
 
 from text2sql.schema.model import Schema
 
-_UNKNOWN = re.compile(r"(?:no such column|ambiguous column name): (?:.*\.)?(?P<column>[^.]+)$")
+_UNKNOWN = re.compile(
+    r"(?:no such column|ambiguous column name): (?P<name>.*?)(?: - should this be a string literal.*)?\Z",
+    re.DOTALL,
+)
 _NEAREST = 3
 _SIMILAR = 60.0  # percent, of two names
 
@@ -21,8 +25,10 @@ def advice(failure: str, schema: Schema) -> str:
     found = _UNKNOWN.search(failure)
     if found is None:
         return ""
-    column = found["column"].strip("\"'`[] ")
     columns = [(table.name, each.name) for table in schema.tables for each in table.columns]
+    column = _column(found["name"], {name.lower() for _, name in columns})
+    if not column:
+        return ""
     tables = [table for table, name in columns if name.lower() == column.lower()]
     if tables:
         return f"{column} is a column of {', '.join(tables)}"
@@ -36,3 +42,10 @@ def advice(failure: str, schema: Schema) -> str:
     names = [".".join(columns[at]) for _, _, at in near]
     nearest = f"; the nearest names are {', '.join(names)}" if names else ""
     return f"no table has a column {column}{nearest}"
+
+
+def _column(name: str, known: Collection[str]) -> str:
+    """The column in SQLite's TABLE.COLUMN: what is behind the last dot, or more of it if that is known."""
+    parts = name.split(".")
+    ends = (".".join(parts[at:]).strip("\"'`[] ") for at in range(len(parts)))
+    return next((end for end in ends if end.lower() in known), parts[-1].strip("\"'`[] "))

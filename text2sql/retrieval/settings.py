@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from annotated_types import Ge, Le
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from text2sql.errors import UserError
 from text2sql.settings import Positive, Settings
@@ -23,6 +23,7 @@ Ranking = Literal["embedding", "rerank", "rerank_sql"]
 """By cosine; reranked by the candidates' questions; reranked by their SQL. A folder of examples each."""
 ExampleSchema = Literal["full", "needed", "none"]
 
+_SERVER = re.compile(r"(https?|tcp|unix):.+")
 _ON_HUB = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 
 
@@ -42,6 +43,14 @@ class IndexExamples(Settings):
     masked: bool = False
     milvus_uri: str | None = None
     batch_size: Positive = 64
+
+    @field_validator("milvus_uri")
+    @classmethod
+    def _is_a_server(cls, uri: str | None) -> str | None:
+        """A path would be a Milvus Lite of its own, outside data/index."""
+        if uri is not None and not _SERVER.match(uri):
+            raise ValueError("needs the address of a server, such as http://localhost:19530; null: none")
+        return uri
 
 
 class RetrieveExamples(Settings):

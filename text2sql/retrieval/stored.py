@@ -58,10 +58,15 @@ def read_index(folder: Path) -> StoredIndex:
     """Read meta.json.
 
     Raises:
-        UserError: the file or a field of it is missing.
+        UserError: the file or a field of it is missing, or it is torn.
     """
     path = folder / "meta.json"
-    meta = read_json(path)
+    try:
+        meta = read_json(path)
+    except UserError as error:
+        raise UserError(f"{error}; {_AGAIN}") from error
+    if not isinstance(meta, dict):
+        raise UserError(f"{path}: not an object; {_AGAIN}")
     if missing := StoredIndex.__dataclass_fields__.keys() - meta:
         raise UserError(f"{path}: {min(missing)} is missing; {_AGAIN}")
     return StoredIndex(**{key: meta[key] for key in StoredIndex.__dataclass_fields__})

@@ -66,6 +66,11 @@ def _read(path: Path) -> dict[str, str]:
 
 def _comment(cells: dict[str, str]) -> str:
     """Description and values on one line, or the written-out name if there is neither."""
-    parts = [" ".join(cells.get(key, "").split()) for key in ("column_description", "value_description")]
-    text = "; ".join(filter(None, parts)) or " ".join(cells.get("column_name", "").split())
+    parts = [_one_line(cells.get(key, "")) for key in ("column_description", "value_description")]
+    text = "; ".join(filter(None, parts)) or _one_line(cells.get("column_name", ""))
     return text if len(text) <= _CHARACTERS else text[: _CHARACTERS - 3].rstrip() + "..."
+
+
+def _one_line(text: str) -> str:
+    """The text without line breaks and characters that are not printable; SQLite rejects SQL with a NUL."""
+    return " ".join("".join(one if one.isprintable() else " " for one in text).split())

@@ -44,7 +44,7 @@ def read_sqlite(path: str | os.PathLike[str], examples: int = 0, comments: bool 
             tables = read_connection(connection, comments, unreadable).tables
             connection.text_factory = bytes  # not every text in a database is UTF-8
             schema = Schema(tuple(_with_examples(file, connection, table, examples) for table in tables))
-    except sqlite3.Error as error:
+    except (sqlite3.Error, UnicodeDecodeError) as error:  # names and messages may be no UTF-8
         raise UserError(f"{path}: SQLite cannot read it ({error}); {_REMEDY}") from error
     for name, reason in unreadable.items():
         print(f"{path}: table {name} is left out: {reason}", file=sys.stderr)
