@@ -27,9 +27,21 @@ def live_uri(file: Path) -> str:
     with file.open("rb") as opened:
         header = opened.read(_WAL_AT + 1)
     in_wal_mode = header[_WAL_AT:] == _WAL
-    wal = Path(f"{file.resolve()}-wal")
-    has_wal = wal.is_file() and wal.stat().st_size > 0
-    return f"{address}&immutable=1" if in_wal_mode and not has_wal else address
+    return f"{address}&immutable=1" if in_wal_mode and not changes_beside(file.resolve()) else address
+
+
+def changes_beside(database: Path) -> str:
+    """What to do about changes that only the -wal file beside a database has; "" where there are none.
+
+    They would be lost where the file is copied, or read as immutable.
+    """
+    wal = Path(f"{database}-wal")
+    if not wal.is_file() or not wal.stat().st_size:
+        return ""
+    return (
+        f"{database}: {wal.name} beside it has changes that are not in the file yet; close the program "
+        f"that writes it, or write them into it: sqlite3 {database} 'PRAGMA wal_checkpoint(TRUNCATE)'"
+    )
 
 
 def check_databases(databases: Path, needed: Iterable[tuple[str, str]]) -> None:

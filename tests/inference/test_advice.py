@@ -6,7 +6,7 @@ import sqlite3
 
 import pytest
 
-from text2sql.inference.advice import advice
+from text2sql.inference.advice import advice, unknown_column
 from text2sql.schema.ddl import read_ddl
 
 DDL = (
@@ -37,12 +37,12 @@ def test_the_messages_of_sqlite_lead_to_the_columns_that_are_there(sql: str, tol
     with pytest.raises(sqlite3.OperationalError) as failed:
         connection.execute(sql)
     connection.close()
-    assert advice(str(failed.value), read_ddl(DDL)) == told
+    assert advice(unknown_column(str(failed.value)), read_ddl(DDL)) == told
 
 
 def test_the_question_of_newer_versions_of_sqlite_is_no_part_of_the_name() -> None:
     failure = 'no such column: "name" - should this be a string literal in single-quotes?'
-    assert advice(failure, read_ddl(DDL)) == "name is a column of people"
+    assert advice(unknown_column(failure), read_ddl(DDL)) == "name is a column of people"
 
 
 @pytest.mark.parametrize(
@@ -50,4 +50,4 @@ def test_the_question_of_newer_versions_of_sqlite_is_no_part_of_the_name() -> No
     ["", "timeout", "empty: no statement", "no such column: ", "no such column: .", "no such column: '"],
 )
 def test_other_messages_tell_nothing(failure: str) -> None:
-    assert advice(failure, read_ddl(DDL)) == ""
+    assert advice(unknown_column(failure), read_ddl(DDL)) == ""

@@ -109,6 +109,19 @@ def test_an_error_without_a_column_shows_the_query_and_the_error_at_once(place: 
     assert engine.asked[2].messages[-1]["content"].startswith("SQLite says: no such table: singers\n")
 
 
+def test_a_database_that_has_only_views_gives_no_notes_and_is_named_once(
+    place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = place / "databases" / "concert" / "concert.sqlite"
+    file.unlink()
+    with closing(sqlite3.connect(file)) as connection:
+        connection.execute("CREATE VIEW singer AS SELECT 'Ann' AS name")
+    engine = Scripted(lambda _: BAD)
+    predict(engine, place, max_repairs=1)
+    assert engine.asked[2].messages[-2]["content"] == BAD
+    assert capsys.readouterr().err.count("test: no notes on the columns of concert: ") == 1
+
+
 def test_the_repair_prompt_has_an_answer_without_sql_unchanged(place: Path) -> None:
     engine = Scripted(lambda _: "I cannot.")
     predict(engine, place, max_repairs=1)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -41,6 +43,14 @@ def test_a_file_is_checked_against_its_checksum_in_any_case(tmp_path: Path) -> N
     assert OutsideFolder(tmp_path, {"a": good.upper()}).file("a") == tmp_path / "a"
     with pytest.raises(UserError, match=f"a: its SHA-256 .* expected {'0' * 64}, found {good}"):
         OutsideFolder(tmp_path, {"a": "0" * 64}).file("a")
+
+
+def test_a_database_with_changes_in_a_wal_file_is_refused(tmp_path: Path) -> None:
+    with closing(sqlite3.connect(tmp_path / "w.sqlite")) as writer:
+        writer.executescript("PRAGMA journal_mode = WAL; CREATE TABLE t (a)")
+        with pytest.raises(UserError, match=r"w\.sqlite-wal beside it has changes .* wal_checkpoint"):
+            OutsideFolder(tmp_path, {}).file("w.sqlite")
+    assert OutsideFolder(tmp_path, {}).file("w.sqlite").is_file()  # the last connection wrote them
 
 
 def test_a_checksum_that_guards_nothing_is_refused(tmp_path: Path) -> None:

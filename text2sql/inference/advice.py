@@ -17,24 +17,27 @@ _NEAREST = 3
 _SIMILAR = 60.0  # percent, of two names
 
 
-def advice(failure: str, schema: Schema) -> str:
-    """The tables that have the column of SQLite's message, or the nearest names; "" for other messages.
-
-    Such as ``name is a column of people`` after ``no such column: T1.name``.
-    """
+def unknown_column(failure: str) -> str:
+    """The name in SQLite's message that a column is not there or ambiguous; "" for other messages."""
     found = _UNKNOWN.search(failure)
-    if found is None:
-        return ""
+    return found["name"] if found else ""
+
+
+def advice(name: str, schema: Schema) -> str:
+    """The tables that have the column that is not there, or the nearest names; "" if it has no name.
+
+    Such as ``name is a column of people`` for ``T1.name``.
+    """
     columns = [(table.name, each.name) for table in schema.tables for each in table.columns]
-    column = _column(found["name"], {name.lower() for _, name in columns})
+    column = _column(name, {each.lower() for _, each in columns})
     if not column:
         return ""
-    tables = [table for table, name in columns if name.lower() == column.lower()]
+    tables = [table for table, each in columns if each.lower() == column.lower()]
     if tables:
         return f"{column} is a column of {', '.join(tables)}"
     near = process.extract(
         column.lower(),
-        [name.lower() for _, name in columns],
+        [each.lower() for _, each in columns],
         scorer=fuzz.ratio,
         score_cutoff=_SIMILAR,
         limit=_NEAREST,

@@ -17,10 +17,11 @@ from functools import cache
 from pathlib import Path
 
 from text2sql.databases import check_databases, database_path
+from text2sql.errors import UserError
 from text2sql.evaluation.execution.databases import database_files
 from text2sql.evaluation.settings import EvaluationSettings
 from text2sql.files import read_jsonl, write_jsonl
-from text2sql.inference.advice import advice
+from text2sql.inference.advice import advice, unknown_column
 from text2sql.inference.engine import Answer, Engine, Request
 from text2sql.inference.extract import extract_sql
 from text2sql.inference.journal import generate_all
@@ -122,7 +123,7 @@ def _rounds(
     """The predictions by row, without those of chats that are too long."""
     found: dict[int, Prediction] = {}
     waiting = list(chats)
-    schema_of = cache(lambda db_id: read_sqlite(database_path(execution.databases, db_id)))
+    schema_of = _schemas(execution.databases, label)
     for number in range(1 + plan.max_repairs):
         answered = draw(engine, waiting, plan, number, work, label)
         choices = _choices(answered, plan, execution, work / f"votes{_suffix(number)}.jsonl")
@@ -200,13 +201,29 @@ def _prediction(answered: Answered, choice: Choice, plan: SamplingPlan, number: 
     )
 
 
-def _repair_chat(answered: Answered, choice: Choice, schema_of: Callable[[str], Schema]) -> Chat:
+def _schemas(databases: Path, label: str) -> Callable[[str], Schema | None]:
+    """A function that reads the schema of a database once; None, said on stderr, where it has none."""
+
+    @cache
+    def read(db_id: str) -> Schema | None:
+        try:
+            return read_sqlite(database_path(databases, db_id))
+        except UserError as error:
+            print(f"{label}: no notes on the columns of {db_id}: {error}", file=sys.stderr)
+            return None
+
+    return read
+
+
+def _repair_chat(answered: Answered, choice: Choice, schema_of: Callable[[str], Schema | None]) -> Chat:
     """The chat with a note on the column that is not there, or followed by the chosen answer and its error.
 
     A small model that sees its own query mostly repeats it, so a note comes without it, and only once.
     """
     chat, failure = answered.chat, str(choice.failure)
-    note = advice(failure, schema_of(chat.db_id))
+    name = unknown_column(failure)
+    schema = schema_of(chat.db_id) if name else None
+    note = advice(name, schema) if schema else ""
     if note and not any(note in message["content"] for message in chat.messages):
         return replace(chat, messages=noted(chat.messages, note))
     answer = answered.answers[choice.chosen].text

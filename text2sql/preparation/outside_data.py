@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+from text2sql.databases import changes_beside
 from text2sql.errors import UserError
 from text2sql.files import write_json
 from text2sql.preparation.settings import TrainingFile
@@ -64,11 +65,14 @@ class OutsideFolder:
         """The path of a file, given relative to the folder.
 
         Raises:
-            UserError: it is missing, or its checksum is another one.
+            UserError: it is missing, its checksum is another one, or it is a database of which a -wal file
+                beside it has a part.
         """
         path, expected = self.root / name, self._sha256.get(self._prefix + name)
         if not path.is_file():
             raise UserError(f"{path}: no such file; {self._next}")
+        if changes := changes_beside(path):
+            raise UserError(changes)
         found = hash_path(path) if expected else None
         if expected and found != expected.lower():
             raise UserError(

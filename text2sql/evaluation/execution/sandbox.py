@@ -35,7 +35,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, TypeVar
 
-from text2sql.databases import live_uri
+from text2sql.databases import changes_beside, live_uri
 from text2sql.errors import UserError
 from text2sql.schema.queries import SQL_LENGTH
 
@@ -320,8 +320,8 @@ def _unnamed_bytes() -> int:
 
 def _open(database: Path, live: bool) -> sqlite3.Connection:
     _check_header(database)
-    if not live:
-        _check_complete(database)
+    if not live and (changes := changes_beside(database)):
+        raise DatabaseError(changes)
     uri = live_uri(database) if live else f"{database.resolve().as_uri()}?mode=ro&immutable=1"
     connection = sqlite3.connect(uri, uri=True, isolation_level=None)
     try:
@@ -345,16 +345,6 @@ def _check_header(database: Path) -> None:
         raise DatabaseError(f"{database}: cannot be opened ({error.strerror}); {_FIX}") from error
     if not readable:
         raise DatabaseError(f"{database}: not a SQLite database; {_FIX}")
-
-
-def _check_complete(database: Path) -> None:
-    """An immutable database is read without the changes that a -wal file beside it still holds."""
-    wal = database.with_name(f"{database.name}-wal")
-    if wal.is_file() and wal.stat().st_size:
-        raise DatabaseError(
-            f"{database}: {wal.name} beside it has changes that are not in the file yet; close the program "
-            f"that writes it, or write them into it: sqlite3 {database} 'PRAGMA wal_checkpoint(TRUNCATE)'"
-        )
 
 
 def _authorize(action: int, first: str | None, second: str | None, *_: str | None) -> int:
