@@ -12,7 +12,7 @@ from text2sql.files import read_json
 SUMMARY = Path("metrics/summary.json")
 PARAMS = "params.yaml"
 _PLAIN = "data/test"  # questions without retrieved examples and context, which other questions have none of
-_LEFT_OUT = ", with examples or context, which questions have none of here"
+_LEFT_OUT = " with examples or context, which are left out here"
 
 
 def find_arm(name: str | None) -> ModelPlan:

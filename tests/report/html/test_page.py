@@ -205,7 +205,7 @@ def test_every_chart_is_drawn_once_and_has_a_text(page: Page) -> None:
         "Loss on held-out rows",
         "Execution accuracy on held-out rows",
         "Speed of training",
-        "Similarity of the best example",
+        "Score of the best example",
     ]
     for figure in page.locator("figure").all():
         assert figure.locator("svg:visible").count() == 1

@@ -123,7 +123,7 @@ def _figures(path: Path) -> Any:
 
 
 def _similarities(files: Mapping[str, Path]) -> dict[str, list[float]]:
-    """The similarity of the best example of each question, by arm; nothing for arms without examples."""
+    """The score of the best example of each question, by arm; nothing for arms without examples."""
     best = cache(_best_scores)
     return {name: best(path) for name, path in files.items()}
 

@@ -273,7 +273,7 @@ def data_parts(
 ) -> list[Part]:
     """Contamination, schema conversion and retrieval, as far as there are figures.
 
-    `figures` are the contents of metrics/NAME.json by name, `retrieval` the similarity of the best example of
+    `figures` are the contents of metrics/NAME.json by name, `retrieval` the score of the best example of
     each question, by arm.
     """
     parts = []
@@ -329,8 +329,8 @@ def _retrieval(scores: Mapping[str, Sequence[float]]) -> Part:
         cells = [ordered[len(ordered) // 2], ordered[0], ordered[-1]]
         rows.append((name, [Cell(f"{len(found):,}"), *(Cell(f"{value:.3f}") for value in cells)]))
     head = ["arm", "questions", "median", "lowest", "highest"]
-    chart = charts.histogram("Similarity of the best example", scores, "Similarity")
-    caption = "Similarity of the best example to its question, as the retrieval measured it."
+    chart = charts.histogram("Score of the best example", scores, "Score")
+    caption = "Score of the best example: a cosine, the reranker's, or the likeness of its SQL to the draft."
     return Part("Retrieved examples", [], [chart], [Table(caption, head, rows)])
 
 
