@@ -13,14 +13,12 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from text2sql.cpu import allowed_cores
 from text2sql.errors import UserError
 from text2sql.files import copy_folder
 
@@ -36,7 +34,7 @@ Hit = tuple[str, float]  # row id, cosine
 _COLLECTION = "examples"  # in a folder of Milvus Lite; for those of a server see `collection_name`
 _METRIC = "IP"
 _ROWS = 500  # inserted at a time
-_QUERIES = 128  # searched at a time by one thread; Milvus Lite holds the scores of all rows for each of them
+_QUERIES = 128  # searched at a time; Milvus Lite holds the scores of all rows for each of them
 _MARGIN = 16  # hits beyond the limit, so that few queries have a tie across it and are searched again
 _MOST = 16_384  # hits of one search, a limit of Milvus servers
 _REQUEST_S = 120.0  # the longest that a server may take for one request; pymilvus tries again until then
@@ -238,21 +236,16 @@ def _search(client: MilvusClient, collection: str, queries: np.ndarray, limit: i
 
 def _hits(client: MilvusClient, collection: str, queries: np.ndarray, wanted: int) -> Iterator[list[Hit]]:
     """The `wanted` nearest rows of each query, ties in any order."""
-
-    def search(batch: np.ndarray) -> list[list[dict[str, Any]]]:
-        return client.search(
+    for start in range(0, len(queries), _QUERIES):
+        found = client.search(
             collection,
-            batch.tolist(),
+            queries[start : start + _QUERIES].tolist(),
             limit=wanted,
             search_params={"metric_type": _METRIC},
             consistency_level="Strong",  # a server sees all rows that were inserted
             timeout=_REQUEST_S,
         )
-
-    batches = [queries[start : start + _QUERIES] for start in range(0, len(queries), _QUERIES)]
-    with ThreadPoolExecutor(allowed_cores()) as pool:
-        for found in pool.map(search, batches):
-            yield from ([_hit(raw) for raw in hits] for hits in found)
+        yield from ([_hit(raw) for raw in hits] for hits in found)
 
 
 def _hit(raw: dict[str, Any]) -> Hit:
