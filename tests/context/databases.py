@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 
@@ -24,7 +24,7 @@ ROWS: dict[str, Iterable[Sequence[object]]] = {
 }
 
 
-def make_database(file: Path, ddl: str, rows: dict[str, Iterable[Sequence[object]]] | None = None) -> Path:
+def make_database(file: Path, ddl: str, rows: Mapping[str, Iterable[Sequence[object]]] | None = None) -> Path:
     """A database file with these tables and rows."""
     file.parent.mkdir(parents=True, exist_ok=True)
     with closing(sqlite3.connect(file)) as connection, connection:
