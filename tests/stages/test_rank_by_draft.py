@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +12,12 @@ import yaml
 from click.testing import CliRunner, Result
 
 from scripts.profiles import composed
-from stages import index_examples, rank_by_draft, retrieve_examples
+from stages import rank_by_draft, retrieve_examples
+from tests.example_stages import options, set_section, write_index, write_questions
 from tests.tiny import tiny_qwen3, tiny_tokenizer
 from text2sql.files import read_json, read_jsonl, write_jsonl
 from text2sql.inference.questions import read_chats
-from text2sql.records import ConvertedQuestion, TestQuestion, TrainingRow
+from text2sql.records import ConvertedQuestion, TrainingRow
 from text2sql.workstore import hash_path
 
 pytestmark = pytest.mark.slow
@@ -37,6 +39,7 @@ TEST = [
     ConvertedQuestion(7, "c", "What are singers called?", "", SINGERS, "", "rules", ("p",)),
 ]
 DRAFTS = {3: "SELECT COUNT(*) FROM singer AS s", 7: ""}
+set_params = partial(set_section, "retrieve_examples")
 DRAFTED, OUTPUT = "data/predictions/full.jsonl", "data/drafted/mine"
 
 
@@ -48,41 +51,20 @@ def pipeline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(params))
     monkeypatch.chdir(tmp_path)
     set_params(top_k=2, candidates=4)
-    write_jsonl("data/train/rows.jsonl", TRAIN)
-    write_test(TEST)
+    write_questions(TEST)
     write_drafts(DRAFTS)
-    arguments = ["--train", "data/train", "--output", "data/index"]
-    assert CliRunner().invoke(index_examples.main, arguments).exit_code == 0
+    write_index(TRAIN)
     return tmp_path
-
-
-def set_params(**values: object) -> None:
-    params = yaml.safe_load(Path("params.yaml").read_text())
-    params["retrieve_examples"] |= values
-    Path("params.yaml").write_text(yaml.safe_dump(params))
-
-
-def write_test(questions: list[ConvertedQuestion]) -> None:
-    write_jsonl("data/test/test.jsonl", questions)
-    asked = [TestQuestion(t.row, t.db_id, t.question, t.gold, t.ddl, t.slice) for t in questions]
-    write_jsonl("data/prepared/test.jsonl", asked)
 
 
 def write_drafts(drafts: dict[int, str]) -> None:
     write_jsonl(DRAFTED, [{"row": row, "sql": sql, "raw": sql} for row, sql in drafts.items()])
 
 
-def arguments(output: str, metrics: str) -> list[str]:
-    places = {"index": "data/index", "train": "data/train", "test": "data/test", "output": output}
-    places |= {"prepared": "data/prepared", "databases": "data/raw/databases", "base": "models/base"}
-    places |= {"metrics": metrics}
-    return [word for name, path in places.items() for word in (f"--{name}", path)]
-
-
 def run(output: str = OUTPUT) -> Result:
     drafts = ["--name", "mine", "--predictions", DRAFTED]
     metrics = "metrics/rank_by_draft/mine.json"
-    return CliRunner().invoke(rank_by_draft.main, [*drafts, *arguments(output, metrics)])
+    return CliRunner().invoke(rank_by_draft.main, [*drafts, *options(output, metrics)])
 
 
 def rows() -> list[dict[str, Any]]:
@@ -97,7 +79,7 @@ def ids(row: dict[str, Any]) -> list[str]:
 
 def nearest() -> list[list[str]]:
     """The examples that retrieve_examples shows by embedding alone."""
-    found = CliRunner().invoke(retrieve_examples.main, arguments("data/examples", "metrics/examples.json"))
+    found = CliRunner().invoke(retrieve_examples.main, options("data/examples", "metrics/examples.json"))
     assert found.exit_code == 0, found.output
     return [ids(row) for row in read_jsonl("data/examples/embedding/test.jsonl")]
 
@@ -127,7 +109,7 @@ def test_a_question_without_a_draft_that_parses_keeps_the_order_of_the_embedding
 
 
 def test_the_figures_are_those_of_a_ranking_beside_the_drafts(pipeline: Path) -> None:
-    write_test([replace(TEST[0], gold="SELECT COUNT(*) FROM singer"), TEST[1]])
+    write_questions([replace(TEST[0], gold="SELECT COUNT(*) FROM singer"), TEST[1]])
     rows()
     found = read_json("metrics/rank_by_draft/mine.json")
     assert found["drafts"] == {"unparsed": 1, "n": 2}
@@ -137,7 +119,7 @@ def test_the_figures_are_those_of_a_ranking_beside_the_drafts(pipeline: Path) ->
 def test_gold_queries_do_not_matter_for_the_choice(pipeline: Path) -> None:
     before = [row["examples"] for row in rows()]
     golds = ["SELECT name FROM singer ORDER BY name", "SELECT avg(age) FROM singer"]
-    write_test([replace(one, gold=gold) for one, gold in zip(TEST, golds, strict=True)])
+    write_questions([replace(one, gold=gold) for one, gold in zip(TEST, golds, strict=True)])
     assert [row["examples"] for row in rows()] == before
 
 

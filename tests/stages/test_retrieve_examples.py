@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from click.testing import CliRunner, Result
 
 from scripts.profiles import composed
 from stages import index_examples, retrieve_examples
+from tests.example_stages import options, set_section, write_index, write_questions
 from tests.milvus_server import milvus_server
 from tests.retrieval.test_embed import sentence_model
 from tests.retrieval.test_rerank import tiny_reranker
@@ -23,7 +25,7 @@ from text2sql.inference.chat_tokens import ChatTokens
 from text2sql.inference.questions import prompt_of
 from text2sql.inference.weights import Weights
 from text2sql.prompts import prompt_form
-from text2sql.records import ConvertedQuestion, TestQuestion, TrainingRow
+from text2sql.records import ConvertedQuestion, TrainingRow
 from text2sql.workstore import hash_path
 
 pytestmark = pytest.mark.slow
@@ -46,33 +48,22 @@ TEST = [
 ]
 
 
+set_params = partial(set_section, "retrieve_examples")
+
+
 @pytest.fixture
 def pipeline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A working folder with indexed training rows and two test questions."""
     (tmp_path / "params.yaml").write_text(composed("embedded"))
     monkeypatch.chdir(tmp_path)
     set_params(top_k=2, candidates=4, reranker="maxsim")
-    write_jsonl("data/train/rows.jsonl", TRAIN)
-    write_jsonl("data/test/test.jsonl", TEST)
-    asked = [TestQuestion(t.row, t.db_id, t.question, t.gold, t.ddl, t.slice) for t in TEST]
-    write_jsonl("data/prepared/test.jsonl", asked)
-    arguments = ["--train", "data/train", "--output", "data/index"]
-    assert CliRunner().invoke(index_examples.main, arguments).exit_code == 0
+    write_questions(TEST)
+    write_index(TRAIN)
     return tmp_path
 
 
-def set_params(**values: object) -> None:
-    params = yaml.safe_load(Path("params.yaml").read_text())
-    params["retrieve_examples"] |= values
-    Path("params.yaml").write_text(yaml.safe_dump(params))
-
-
 def run(output: str = "data/examples") -> Result:
-    places = {"index": "data/index", "train": "data/train", "test": "data/test", "output": output}
-    places |= {"prepared": "data/prepared", "databases": "data/raw/databases", "base": "models/base"}
-    places |= {"metrics": "metrics/retrieve_examples.json"}
-    arguments = [word for name, path in places.items() for word in (f"--{name}", path)]
-    return CliRunner().invoke(retrieve_examples.main, arguments)
+    return CliRunner().invoke(retrieve_examples.main, options(output, "metrics/retrieve_examples.json"))
 
 
 def rows(arm: str) -> list[dict[str, Any]]:
