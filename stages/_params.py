@@ -338,6 +338,17 @@ def _naming(section: str) -> Iterator[None]:
         raise ValueError(f"{section}: {sentences(Recipe, error)}") from error
 
 
+def require_entry(section: str, entries: Iterable[str], name: str) -> None:
+    """Make sure that `name` is one of the `entries` of a section.
+
+    Raises:
+        UserError: it is none of them.
+    """
+    known = list(entries)
+    if name not in known:
+        raise UserError(f"params.yaml: {section} has no {name!r}; it has {', '.join(known) or 'no entry'}")
+
+
 def load_params(path: str | Path = "params.yaml") -> Params:
     """Read and check params.yaml, with DVC's YAML parser: DVC writes 2e-05 for `-S ...=2.0e-5`.
 

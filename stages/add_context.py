@@ -18,7 +18,7 @@ from typing import Any
 import click
 
 from stages._main import stage_main
-from stages._params import load_params
+from stages._params import load_params, require_entry
 from text2sql.context.make import KEPT, MISSING, WRONG, Asked, Made, Read, make_contexts
 from text2sql.context.measure import named, recall
 from text2sql.context.settings import Context
@@ -55,6 +55,7 @@ def main(
     metrics: Path,
 ) -> None:
     params = load_params()
+    require_entry("contexts", params.contexts, context)
     settings = params.contexts[context]
     if settings.is_plain:
         print(

@@ -11,7 +11,7 @@ from pathlib import Path
 import click
 
 from stages._main import stage_main
-from stages._params import Params, load_params
+from stages._params import load_params, require_entry
 from text2sql.cpu import fix_kernels
 from text2sql.errors import UserError
 from text2sql.evaluation.judge import describe
@@ -40,7 +40,7 @@ CODE_VERSION = 4  # raise it when a change of the code changes the answers
 @stage_main
 def main(arm: str, questions: Path, weights: Path, databases: Path, output: Path) -> None:
     params = load_params()
-    _check_arm(arm, params)
+    require_entry("arms", params.arms, arm)
     plan, prompt = params.prediction(arm), params.prompt
     fix_kernels(plan.threads)
     chats = read_chats(questions, prompt.schema_types, prompt.comments, prompt_form(prompt.form))
@@ -78,12 +78,6 @@ def _write(output: Path, predictions: Sequence[Prediction]) -> None:
     except OSError as error:
         kept = "the answers are kept in the work store; fix that and run the same command again"
         raise UserError(f"{output}: {error.strerror}; {kept}") from error
-
-
-def _check_arm(arm: str, params: Params) -> None:
-    if arm not in params.arms:
-        known = ", ".join(params.arms)
-        raise UserError(f"params.yaml: arms has no {arm!r}; choose one of {known}")
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ import click
 
 from stages._examples import Inputs, example_options, open_index, shown
 from stages._main import stage_main
-from stages._params import load_params
+from stages._params import load_params, require_entry
 from stages._predictions import read_predictions, read_questions
 from text2sql.files import replacing_folder, write_json, write_jsonl
 from text2sql.retrieval.quality import quality
@@ -28,6 +28,7 @@ from text2sql.retrieval.skeleton import skeleton
 @stage_main
 def main(name: str, predictions: Path, output: Path, metrics: Path, **folders: Path) -> None:
     params, inputs = load_params(), Inputs(**folders)
+    require_entry("drafts", params.drafts, name)
     rows = inputs.rows()
     questions = read_questions(inputs.test / "test.jsonl")
     predicted = read_predictions(predictions, questions, params.drafts[name].predictions)

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from stages._main import stage_main
-from stages._params import load_params
+from stages._params import load_params, require_entry
 from stages._train import training_options, write_empty_outputs
 from text2sql.errors import UserError
 from text2sql.training.own_data import training_data
@@ -29,8 +29,7 @@ def main(
     databases: Path,
 ) -> None:
     params = load_params()
-    if arm not in params.train:
-        raise UserError(f"params.yaml: train has no {arm!r}; it has {', '.join(params.train) or 'no arm'}")
+    require_entry("train", params.train, arm)
     own, section, label = params.train[arm], f"train.{arm}", f"train_{arm}"
     if not own.enabled:
         write_empty_outputs(section, output, loss, label, throughput, validation)

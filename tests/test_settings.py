@@ -51,6 +51,10 @@ class Outer(Settings):
             {"arm": {"steps": 1}, "arms": {"own": 3}},
             "f.yaml: arms.own: needs keys with values; allowed keys: steps, rate (found 3)",
         ),
+        (
+            {"arm": {"steps": 1}, "arms": None},
+            "f.yaml: arms: needs keys with values, or {} for none (found None)",
+        ),
         ([], "f.yaml: needs keys with values; allowed keys: arm, arms, kinds"),
         ({"arm": {"steps": 1}, "kinds": []}, "f.yaml: kinds: needs at least 1 entry (found [])"),
         ({"arm": {"steps": 1}, "arms": {"a b": {"steps": 1}}}, "f.yaml: arms.a b: a name has no space"),

@@ -110,6 +110,8 @@ def _said(model: type[BaseModel], fault: dict[str, Any]) -> str:
     """What is allowed: in pydantic's words, except where these speak of Python."""
     if fault["type"] == "model_type":
         return f"needs keys with values; allowed keys: {_siblings(model, (*fault['loc'], ''))}"
+    if fault["type"] == "dict_type":
+        return "needs keys with values, or {} for none"
     if fault["type"] == "too_short":
         least = fault["ctx"]["min_length"]
         return f"needs at least {least} {'entry' if least == 1 else 'entries'}"

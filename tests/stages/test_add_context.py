@@ -255,6 +255,15 @@ def test_a_row_without_schema_is_an_error_that_names_it(pipeline: Path) -> None:
     assert "data/test/test.jsonl, record 1: ddl is missing" in result.output
 
 
+def test_a_name_that_is_not_in_contexts_is_refused(pipeline: Path) -> None:
+    params = yaml.safe_load(Path("params.yaml").read_text())
+    params["contexts"] = {}
+    Path("params.yaml").write_text(yaml.safe_dump(params))
+    result = run()
+    assert result.exit_code == 1
+    assert "error: params.yaml: contexts has no 'mine'; it has no entry" in result.output
+
+
 def test_no_questions_are_an_error(pipeline: Path) -> None:
     Path("data/test/test.jsonl").write_text("")
     assert "data/test/test.jsonl: no questions" in run().output

@@ -188,6 +188,14 @@ def test_a_prediction_without_sql_is_named_by_its_row(pipeline: Path) -> None:
     refused(f"error: {DRAFTED}: ", "row 3 without SQL text", "`dvc repro predict@full`")
 
 
+def test_a_name_that_is_not_in_drafts_is_refused_with_the_known_ones(pipeline: Path) -> None:
+    set_section("drafts", other={"predictions": "full"})
+    params = yaml.safe_load(Path("params.yaml").read_text())
+    del params["drafts"]["mine"]
+    Path("params.yaml").write_text(yaml.safe_dump(params))
+    refused("error: params.yaml: drafts has no 'mine'; it has other")
+
+
 def test_an_example_that_leaks_a_test_question_is_refused(pipeline: Path) -> None:
     leak = replace(TRAIN[3], question="which singers are called 'BOB'")
     write_jsonl("data/train/rows.jsonl", [*TRAIN[:3], leak])

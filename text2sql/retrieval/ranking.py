@@ -56,7 +56,12 @@ def by_draft(
     whose queries are like a preliminary one. It keeps the order of the questions among all queries above a
     threshold; here the order is that of the queries, so there is no threshold to set.
     """
-    return [_by_draft(skeleton(draft), hits, rows) for draft, hits in zip(drafts, found, strict=True)]
+    progress = Progress(len(drafts), "questions", "rank by draft")
+    rankings: list[list[Hit]] = []
+    for draft, hits in zip(drafts, found, strict=True):
+        rankings.append(_by_draft(skeleton(draft), hits, rows))
+        progress.advance()
+    return rankings
 
 
 def _by_draft(wanted: str | None, hits: Sequence[Hit], rows: Mapping[str, TrainingRow]) -> list[Hit]:
