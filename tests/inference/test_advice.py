@@ -6,7 +6,7 @@ import sqlite3
 
 import pytest
 
-from text2sql.inference.advice import advice, unknown_column
+from text2sql.inference.advice import Unknown, advice, unknown_name
 from text2sql.schema.ddl import read_ddl
 
 DDL = (
@@ -25,29 +25,49 @@ FAILURES = [
     ),
     ("SELECT zzzz FROM pets", "no table has a column zzzz"),
     ('SELECT T1."pet.no" FROM people AS T1', "pet.no is a column of pets"),
-    ("SELECT * FROM cats", ""),
-    ("SELECT FROM pets", ""),
+    ("SELECT * FROM pet", "no table is called pet; the nearest names are pets"),
+    ("SELECT * FROM main.Peoples", "no table is called Peoples; the nearest names are people"),
+    ("SELECT * FROM car", "no table is called car; the tables are people, poker_player, pets"),
 ]
 
 
+def told_of(failure: str, ddl: str = DDL) -> str:
+    unknown = unknown_name(failure)
+    assert unknown is not None
+    return advice(unknown, read_ddl(ddl))
+
+
 @pytest.mark.parametrize(("sql", "told"), FAILURES)
-def test_the_messages_of_sqlite_lead_to_the_columns_that_are_there(sql: str, told: str) -> None:
+def test_the_messages_of_sqlite_lead_to_the_names_that_are_there(sql: str, told: str) -> None:
     connection = sqlite3.connect(":memory:")
     connection.executescript(DDL)
     with pytest.raises(sqlite3.OperationalError) as failed:
         connection.execute(sql)
     connection.close()
-    assert advice(unknown_column(str(failed.value)), read_ddl(DDL)) == told
+    assert told_of(str(failed.value)) == told
 
 
 def test_the_question_of_newer_versions_of_sqlite_is_no_part_of_the_name() -> None:
     failure = 'no such column: "name" - should this be a string literal in single-quotes?'
-    assert advice(unknown_column(failure), read_ddl(DDL)) == "name is a column of people"
+    assert told_of(failure) == "name is a column of people"
+
+
+def test_a_note_does_not_list_the_tables_of_a_large_schema() -> None:
+    large = "".join(f"CREATE TABLE t{number} (x INTEGER);" for number in range(21))
+    assert told_of("no such table: employee", large) == "no table is called employee"
 
 
 @pytest.mark.parametrize(
     "failure",
-    ["", "timeout", "empty: no statement", "no such column: ", "no such column: .", "no such column: '"],
+    [
+        *("", "timeout", "empty: no statement", 'near "FROM": syntax error', "no such function: YEAR"),
+        *("no such column: ", "no such column: .", "no such column: '", "no such table: "),
+    ],
 )
 def test_other_messages_tell_nothing(failure: str) -> None:
-    assert advice(unknown_column(failure), read_ddl(DDL)) == ""
+    assert unknown_name(failure) is None
+
+
+def test_a_message_tells_whether_a_table_or_a_column_is_meant() -> None:
+    assert unknown_name("no such table: a.b") == Unknown("table", "a.b")
+    assert unknown_name("ambiguous column name: b") == Unknown("column", "b")

@@ -102,11 +102,29 @@ def test_a_note_comes_once_then_the_model_sees_its_query_and_the_error(place: Pa
     }
 
 
-def test_an_error_without_a_column_shows_the_query_and_the_error_at_once(place: Path) -> None:
+def test_the_question_is_asked_again_with_a_note_on_a_table_that_is_not_there(place: Path) -> None:
     engine = Scripted(lambda _: "SELECT name FROM singers")
     predict(engine, place, max_repairs=1)
-    assert engine.asked[2].messages[-2]["content"] == "SELECT name FROM singers"
-    assert engine.asked[2].messages[-1]["content"].startswith("SQLite says: no such table: singers\n")
+    note = "\nNote: no table is called singers; the nearest names are singer."
+    assert engine.asked[2].messages[-1]["content"] == CHATS[0].messages[-1]["content"] + note
+
+
+def test_notes_on_several_names_stand_below_each_other(place: Path) -> None:
+    answers = {row: ["SELECT name FROM singers", BAD, GOOD] for row in (3, 7)}
+    engine = Scripted(lambda request: answers[row(request)].pop(0))
+    assert [one.tries for one in predict(engine, place, max_repairs=2)] == [3, 3]
+    notes = [line for line in engine.asked[4].messages[-1]["content"].splitlines() if "Note: " in line]
+    assert [note.split(";")[0] for note in notes] == [
+        "Note: no table is called singers",
+        "Note: no table has a column nme",
+    ]
+
+
+def test_an_error_without_a_name_shows_the_query_and_the_error_at_once(place: Path) -> None:
+    engine = Scripted(lambda _: "SELECT year(name) FROM singer")
+    predict(engine, place, max_repairs=1)
+    assert engine.asked[2].messages[-2]["content"] == "SELECT year(name) FROM singer"
+    assert engine.asked[2].messages[-1]["content"].startswith("SQLite says: other: no such function: year\n")
 
 
 def test_a_database_that_has_only_views_gives_no_notes_and_is_named_once(
@@ -119,7 +137,7 @@ def test_a_database_that_has_only_views_gives_no_notes_and_is_named_once(
     engine = Scripted(lambda _: BAD)
     predict(engine, place, max_repairs=1)
     assert engine.asked[2].messages[-2]["content"] == BAD
-    assert capsys.readouterr().err.count("test: no notes on the columns of concert: ") == 1
+    assert capsys.readouterr().err.count("test: no notes on the names of concert: ") == 1
 
 
 def test_the_repair_prompt_has_an_answer_without_sql_unchanged(place: Path) -> None:

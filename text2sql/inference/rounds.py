@@ -21,7 +21,7 @@ from text2sql.errors import UserError
 from text2sql.evaluation.execution.databases import database_files
 from text2sql.evaluation.settings import EvaluationSettings
 from text2sql.files import read_jsonl, write_jsonl
-from text2sql.inference.advice import advice, unknown_column
+from text2sql.inference.advice import advice, unknown_name
 from text2sql.inference.engine import Answer, Engine, Request
 from text2sql.inference.extract import extract_sql
 from text2sql.inference.journal import generate_all
@@ -209,21 +209,21 @@ def _schemas(databases: Path, label: str) -> Callable[[str], Schema | None]:
         try:
             return read_sqlite(database_path(databases, db_id))
         except UserError as error:
-            print(f"{label}: no notes on the columns of {db_id}: {error}", file=sys.stderr)
+            print(f"{label}: no notes on the names of {db_id}: {error}", file=sys.stderr)
             return None
 
     return read
 
 
 def _repair_chat(answered: Answered, choice: Choice, schema_of: Callable[[str], Schema | None]) -> Chat:
-    """The chat with a note on the column that is not there, or followed by the chosen answer and its error.
+    """The chat with a note on the name that is not there, or followed by the chosen answer and its error.
 
     A small model that sees its own query mostly repeats it, so a note comes without it, and only once.
     """
     chat, failure = answered.chat, str(choice.failure)
-    name = unknown_column(failure)
-    schema = schema_of(chat.db_id) if name else None
-    note = advice(name, schema) if schema else ""
+    unknown = unknown_name(failure)
+    schema = schema_of(chat.db_id) if unknown else None
+    note = advice(unknown, schema) if unknown and schema else ""
     if note and not any(note in message["content"] for message in chat.messages):
         return replace(chat, messages=noted(chat.messages, note))
     answer = answered.answers[choice.chosen].text
