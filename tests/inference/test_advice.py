@@ -27,6 +27,7 @@ FAILURES = [
     ('SELECT T1."pet.no" FROM people AS T1', "pet.no is a column of pets"),
     ("SELECT * FROM pet", "no table is called pet; the nearest names are pets"),
     ("SELECT * FROM main.Peoples", "no table is called Peoples; the nearest names are people"),
+    ("SELECT * FROM shop.Pets", "the table shop.Pets is called Pets"),
     ("SELECT * FROM car", "no table is called car; the tables are people, poker_player, pets"),
 ]
 

@@ -42,8 +42,14 @@ def advice(unknown: Unknown, schema: Schema) -> str:
     """
     if unknown.kind == "column":
         return _of_column(unknown.name, schema)
-    tables = [table.name for table in schema.tables]
-    missing = _bare(unknown.name, {each.lower() for each in tables})
+    return _of_table(unknown.name, [table.name for table in schema.tables])
+
+
+def _of_table(name: str, tables: Sequence[str]) -> str:
+    known = {each.lower() for each in tables}
+    missing = _bare(name, known)
+    if missing.lower() in known:  # the name of a database stands before it
+        return f"the table {name} is called {missing}"
     near = _nearest(missing, tables, tables)
     if not near and len(tables) <= _LISTED:
         return f"no table is called {missing}; the tables are {', '.join(tables)}"
