@@ -21,7 +21,7 @@ import numpy as np
 from text2sql.retrieval.index import DIGITS, Hit, build_index, search_index
 
 DIMENSION = 384
-RATIO, MEMORY_MIB = 6.0, 2048.0
+RATIO, MEMORY_MIB = 4.0, 2048.0
 TARGET_S = 5.0  # on a machine that does nothing else
 _BLOCK = 128  # questions that plain numpy compares at a time, for memory
 

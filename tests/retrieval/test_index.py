@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -40,6 +41,33 @@ def test_the_nearest_rows_are_those_of_a_full_comparison(tmp_path: Path) -> None
     found = search_index(tmp_path / "a.db", queries, 5)
     expected = np.argsort(-(queries @ vectors.T), axis=1)[:, :5]
     assert [[i for i, _ in hits] for hits in found] == [[ids[n] for n in row] for row in expected]
+
+
+def test_fewer_queries_are_searched_at_a_time_where_rows_are_many(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from pymilvus import MilvusClient
+
+    vectors, queries = unit_rows(700), unit_rows(30, seed=1)
+    build_index(tmp_path / "a.db", [f"r{n:03}" for n in range(700)], vectors)
+    at_once = search_index(tmp_path / "a.db", queries, 5)
+    sizes: list[int] = []
+    monkeypatch.setattr(index, "_SCORES", 7_000)
+    monkeypatch.setattr(MilvusClient, "search", _counting(MilvusClient.search, sizes))
+    assert search_index(tmp_path / "a.db", queries, 5) == at_once
+    assert max(sizes) == 10
+    monkeypatch.setattr(index, "_SCORES", 1)
+    sizes.clear()
+    assert search_index(tmp_path / "a.db", queries[:2], 5) == at_once[:2]
+    assert max(sizes) == 1
+
+
+def _counting(search: Callable[..., Any], sizes: list[int]) -> Callable[..., Any]:
+    def counted(client: Any, name: str, queries: list[list[float]], **options: Any) -> Any:
+        sizes.append(len(queries))
+        return search(client, name, queries, **options)
+
+    return counted
 
 
 def test_scores_are_cosines(tmp_path: Path) -> None:

@@ -34,8 +34,9 @@ Hit = tuple[str, float]  # row id, cosine
 _COLLECTION = "examples"  # in a folder of Milvus Lite; for those of a server see `collection_name`
 _METRIC = "IP"
 _ROWS = 500  # inserted at a time
-_QUERIES = 128  # searched at a time; Milvus Lite holds the scores of all rows for each of them
-_MARGIN = 16  # hits beyond the limit, so that few queries have a tie across it and are searched again
+_QUERIES = 512  # searched at a time at most; each time Milvus Lite looks at every id, in Python
+_SCORES = 1 << 26  # computed at a time at most; Milvus Lite holds them, 8 bytes each
+_MARGIN = 8  # hits beyond the limit, so that few queries have a tie across it and are searched again
 _MOST = 16_384  # hits of one search, a limit of Milvus servers
 _REQUEST_S = 120.0  # the longest that a server may take for one request; pymilvus tries again until then
 # Scores that are equal to this many digits are a tie, decided by id. From the seventh digit on a score
@@ -223,24 +224,29 @@ def _rows(client: MilvusClient, collection: str) -> int:
 def _search(client: MilvusClient, collection: str, queries: np.ndarray, limit: int) -> list[list[Hit]]:
     """Search for more than `limit` hits until no tie crosses the limit, then order ties by id."""
     client.load_collection(collection, timeout=_REQUEST_S)
-    most = min(_rows(client, collection), _MOST)
+    rows = _rows(client, collection)
+    most, batch = min(rows, _MOST), max(1, min(_QUERIES, _SCORES // max(rows, 1)))
     wanted = min(most, limit + _MARGIN)
     found: dict[int, list[Hit]] = {}
     while waiting := [number for number in range(len(queries)) if number not in found]:
-        for number, hits in zip(waiting, _hits(client, collection, queries[waiting], wanted), strict=True):
+        answers = _hits(client, collection, queries[waiting], wanted, batch)
+        for number, hits in zip(waiting, answers, strict=True):
             if wanted == most or hits[limit - 1][1] > hits[-1][1]:
                 found[number] = sorted(hits, key=lambda hit: (-hit[1], hit[0]))[:limit]
         wanted = min(most, 4 * wanted)
     return [found[number] for number in range(len(queries))]
 
 
-def _hits(client: MilvusClient, collection: str, queries: np.ndarray, wanted: int) -> Iterator[list[Hit]]:
-    """The `wanted` nearest rows of each query, ties in any order."""
-    for start in range(0, len(queries), _QUERIES):
+def _hits(
+    client: MilvusClient, collection: str, queries: np.ndarray, wanted: int, batch: int
+) -> Iterator[list[Hit]]:
+    """The `wanted` nearest rows of each query, ties in any order; `batch` queries are searched at a time."""
+    for start in range(0, len(queries), batch):
         found = client.search(
             collection,
-            queries[start : start + _QUERIES].tolist(),
+            queries[start : start + batch].tolist(),
             limit=wanted,
+            output_fields=["id"],  # without them Milvus Lite sends the vectors of all hits too
             search_params={"metric_type": _METRIC},
             consistency_level="Strong",  # a server sees all rows that were inserted
             timeout=_REQUEST_S,
